@@ -1,0 +1,370 @@
+/**
+ * The primitives of `wire/crypto` on node:crypto. Every key is imported once and kept as a KeyObject:
+ * on Node 24 AES-CCM and HMAC with a KeyObject are three to five times faster than with raw bytes.
+ */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createPublicKey,
+  createSecretKey,
+  diffieHellman,
+  ECDH,
+  generateKeyPairSync,
+  hash as hashOnce,
+  type KeyObject,
+  randomBytes,
+  verify as verifyOnce,
+} from 'node:crypto';
+import { concat } from '../../../wire/bytes/bytes.ts';
+import {
+  type AeadAlgorithm,
+  type AeadKey,
+  aeadParameters,
+  type Crypto,
+  type Curve,
+  type EphemeralKey,
+  type HashAlgorithm,
+  type PublicKey,
+  type Secret,
+  type SignatureAlgorithm,
+} from '../../../wire/crypto/crypto.ts';
+
+export const nodeCrypto: Crypto = {
+  hash: (algorithm, data) => bytesOf(hashOnce(digestNames[algorithm], data, 'buffer')),
+  secret: (bytes) => new NodeSecret(bytes),
+  hmac: (algorithm, key, data) => hmac(algorithm, secretOf(key), data),
+  hkdfExtract: (algorithm, salt, inputKey) => {
+    const key = createSecretKey(salt.length === 0 ? noSalt : salt);
+    const input = inputKey instanceof Uint8Array ? inputKey : secretOf(inputKey).export();
+    return new NodeSecret(hmac(algorithm, key, bytesOf(input)));
+  },
+  hkdfExpand,
+  aeadKey: (algorithm, bytes) => new NodeAeadKey(algorithm, bytes),
+  seal,
+  open,
+  random: (lengthBytes) => bytesOf(randomBytes(lengthBytes)),
+  generateKeyPair,
+  importPublicKey,
+  agree,
+  verify: (publicKey, algorithm, data, signature) => {
+    const { keyObject } = publicKeyOf(publicKey);
+    const digest = signatureDigests[algorithm];
+    try {
+      return verifyOnce(digest, data, { key: keyObject, dsaEncoding: 'ieee-p1363' }, signature);
+    } catch {
+      // OpenSSL throws on a key that does not fit the algorithm: for the caller an invalid signature.
+      return false;
+    }
+  },
+};
+
+/** RFC 5869 §2.2: no salt means a string of zeros; one zero byte pads to the same HMAC key. */
+const noSalt = new Uint8Array(1);
+
+const digestNames: Readonly<Record<HashAlgorithm, string>> = {
+  'SHA-1': 'sha1',
+  'SHA-256': 'sha256',
+  'SHA-384': 'sha384',
+  'SHA-512': 'sha512',
+};
+
+const signatureDigests: Readonly<Record<SignatureAlgorithm, string | null>> = {
+  ES256: 'sha256',
+  ES384: 'sha384',
+  ES512: 'sha512',
+  EdDSA: null,
+};
+
+const redacted = '[secret]';
+const inspectSymbol = Symbol.for('nodejs.util.inspect.custom');
+
+/** Node's inspect and JSON both show `[secret]` only. */
+abstract class Redacted {
+  toJSON(): string {
+    return redacted;
+  }
+
+  [inspectSymbol](): string {
+    return redacted;
+  }
+}
+
+class NodeSecret extends Redacted implements Secret {
+  readonly kind = 'secret';
+  readonly length: number;
+  readonly #keyObject: KeyObject;
+
+  constructor(bytes: Uint8Array) {
+    super();
+    this.length = bytes.length;
+    this.#keyObject = createSecretKey(bytes);
+  }
+
+  get keyObject(): KeyObject {
+    return this.#keyObject;
+  }
+}
+
+class NodeAeadKey extends Redacted implements AeadKey {
+  readonly kind = 'aead';
+  readonly algorithm: AeadAlgorithm;
+  readonly #keyObject: KeyObject;
+
+  constructor(algorithm: AeadAlgorithm, bytes: Uint8Array) {
+    super();
+    if (bytes.length !== aeadParameters[algorithm].keyBytes) {
+      throw new TypeError(
+        `${algorithm} takes a key of ${aeadParameters[algorithm].keyBytes} bytes`,
+      );
+    }
+    this.algorithm = algorithm;
+    this.#keyObject = createSecretKey(bytes);
+  }
+
+  get keyObject(): KeyObject {
+    return this.#keyObject;
+  }
+}
+
+class NodeEphemeralKey extends Redacted implements EphemeralKey {
+  readonly kind = 'ephemeral';
+  readonly curve: Curve;
+  readonly publicKey: Uint8Array;
+  readonly #keyObject: KeyObject;
+
+  constructor(curve: Curve, publicKey: Uint8Array, keyObject: KeyObject) {
+    super();
+    this.curve = curve;
+    this.publicKey = publicKey;
+    this.#keyObject = keyObject;
+  }
+
+  get keyObject(): KeyObject {
+    return this.#keyObject;
+  }
+}
+
+class NodePublicKey implements PublicKey {
+  readonly kind = 'public';
+  readonly curve: Curve;
+  readonly #keyObject: KeyObject;
+
+  constructor(curve: Curve, keyObject: KeyObject) {
+    this.curve = curve;
+    this.#keyObject = keyObject;
+  }
+
+  get keyObject(): KeyObject {
+    return this.#keyObject;
+  }
+}
+
+function hmac(algorithm: HashAlgorithm, key: KeyObject, data: Uint8Array): Uint8Array {
+  return bytesOf(createHmac(digestNames[algorithm], key).update(data).digest());
+}
+
+function hkdfExpand(
+  algorithm: HashAlgorithm,
+  key: Secret,
+  info: Uint8Array,
+  lengthBytes: number,
+): Uint8Array {
+  const keyObject = secretOf(key);
+  const output = new Uint8Array(lengthBytes);
+  let block: Uint8Array = new Uint8Array(0);
+  let offset = 0;
+  for (let counter = 1; offset < lengthBytes; counter++) {
+    if (counter > 255) throw new TypeError('HKDF gives at most 255 blocks (RFC 5869 §2.3)');
+    block = hmac(algorithm, keyObject, concat(block, info, Uint8Array.of(counter)));
+    output.set(block.subarray(0, Math.min(block.length, lengthBytes - offset)), offset);
+    offset += block.length;
+  }
+  return output;
+}
+
+const cipherNames: Readonly<Record<AeadAlgorithm, string>> = {
+  'AES-CCM-16-64-128': 'aes-128-ccm',
+  'AES-CCM-16-64-256': 'aes-256-ccm',
+  'AES-CCM-64-64-128': 'aes-128-ccm',
+  'AES-CCM-64-64-256': 'aes-256-ccm',
+  'AES-CCM-16-128-128': 'aes-128-ccm',
+  'AES-CCM-16-128-256': 'aes-256-ccm',
+  'AES-CCM-64-128-128': 'aes-128-ccm',
+  'AES-CCM-64-128-256': 'aes-256-ccm',
+  A128GCM: 'aes-128-gcm',
+  A192GCM: 'aes-192-gcm',
+  A256GCM: 'aes-256-gcm',
+  'ChaCha20/Poly1305': 'chacha20-poly1305',
+};
+
+/** The overloads of createCipheriv go by literal names; one name at run time needs the CCM one. */
+type CcmName = 'aes-128-ccm';
+
+function seal(
+  key: AeadKey,
+  nonce: Uint8Array,
+  additionalData: Uint8Array,
+  plaintext: Uint8Array,
+): Uint8Array {
+  const { algorithm, keyObject } = aeadKeyOf(key);
+  const authTagLength = aeadParameters[algorithm].tagBytes;
+  const cipher = createCipheriv(ccmName(algorithm), keyObject, nonce, { authTagLength });
+  cipher.setAAD(additionalData, { plaintextLength: plaintext.length });
+  const ciphertext = cipher.update(plaintext);
+  cipher.final();
+  return concat(ciphertext, cipher.getAuthTag());
+}
+
+function open(
+  key: AeadKey,
+  nonce: Uint8Array,
+  additionalData: Uint8Array,
+  ciphertext: Uint8Array,
+): Uint8Array | undefined {
+  const { algorithm, keyObject } = aeadKeyOf(key);
+  const authTagLength = aeadParameters[algorithm].tagBytes;
+  const plaintextLength = ciphertext.length - authTagLength;
+  if (plaintextLength < 0) return undefined;
+  const decipher = createDecipheriv(ccmName(algorithm), keyObject, nonce, { authTagLength });
+  decipher.setAuthTag(ciphertext.subarray(plaintextLength));
+  decipher.setAAD(additionalData, { plaintextLength });
+  try {
+    const plaintext = decipher.update(ciphertext.subarray(0, plaintextLength));
+    decipher.final();
+    return bytesOf(plaintext);
+  } catch {
+    // CCM reports a wrong tag in update(), GCM and ChaCha20-Poly1305 in final().
+    return undefined;
+  }
+}
+
+function ccmName(algorithm: AeadAlgorithm): CcmName {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own table, not a peer's bytes
+  return cipherNames[algorithm] as CcmName;
+}
+
+interface CurveFacts {
+  /** Name for the ECDH helper; none for the Montgomery and Edwards curves. */
+  readonly ecdhName?: string;
+  readonly publicKeyBytes: number;
+  /** DER of SubjectPublicKeyInfo up to the bytes of the key. */
+  readonly spkiPrefix: Uint8Array;
+}
+
+const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
+
+const curves: Readonly<Record<Curve, CurveFacts>> = {
+  'P-256': {
+    ecdhName: 'prime256v1',
+    publicKeyBytes: 32,
+    spkiPrefix: hex('3059301306072a8648ce3d020106082a8648ce3d030107034200'),
+  },
+  'P-384': {
+    ecdhName: 'secp384r1',
+    publicKeyBytes: 48,
+    spkiPrefix: hex('3076301006072a8648ce3d020106052b81040022036200'),
+  },
+  'P-521': {
+    ecdhName: 'secp521r1',
+    publicKeyBytes: 66,
+    spkiPrefix: hex('30819b301006072a8648ce3d020106052b8104002303818600'),
+  },
+  X25519: { publicKeyBytes: 32, spkiPrefix: hex('302a300506032b656e032100') },
+  X448: { publicKeyBytes: 56, spkiPrefix: hex('3042300506032b656f033900') },
+  Ed25519: { publicKeyBytes: 32, spkiPrefix: hex('302a300506032b6570032100') },
+  Ed448: { publicKeyBytes: 57, spkiPrefix: hex('3043300506032b6571033a00') },
+};
+
+function generateKeyPair(curve: Curve): EphemeralKey {
+  const { ecdhName, publicKeyBytes, spkiPrefix } = curves[curve];
+  const { privateKey, publicKey } = generate(curve, ecdhName);
+  const spki = publicKey.export({ format: 'der', type: 'spki' });
+  const start = spkiPrefix.length + (ecdhName === undefined ? 0 : 1);
+  return new NodeEphemeralKey(
+    curve,
+    bytesOf(spki.subarray(start, start + publicKeyBytes)),
+    privateKey,
+  );
+}
+
+function generate(
+  curve: Curve,
+  namedCurve: string | undefined,
+): { privateKey: KeyObject; publicKey: KeyObject } {
+  if (namedCurve !== undefined) return generateKeyPairSync('ec', { namedCurve });
+  if (curve === 'X25519') return generateKeyPairSync('x25519');
+  if (curve === 'X448') return generateKeyPairSync('x448');
+  return curve === 'Ed25519' ? generateKeyPairSync('ed25519') : generateKeyPairSync('ed448');
+}
+
+function importPublicKey(curve: Curve, bytes: Uint8Array): PublicKey | undefined {
+  const { ecdhName, publicKeyBytes, spkiPrefix } = curves[curve];
+  try {
+    if (ecdhName === undefined) {
+      if (bytes.length !== publicKeyBytes) return undefined;
+      return new NodePublicKey(curve, keyFromSpki(concat(spkiPrefix, bytes)));
+    }
+    const point = uncompressed(bytes, publicKeyBytes, ecdhName);
+    if (point === undefined) return undefined;
+    return new NodePublicKey(curve, keyFromSpki(concat(spkiPrefix, point)));
+  } catch {
+    // OpenSSL throws when the point is not on the curve.
+    return undefined;
+  }
+}
+
+function uncompressed(
+  bytes: Uint8Array,
+  coordinateBytes: number,
+  ecdhName: string,
+): Uint8Array | undefined {
+  if (bytes.length === 1 + 2 * coordinateBytes && bytes[0] === 4) return bytes;
+  const xOnly = bytes.length === coordinateBytes;
+  const compressed = bytes.length === 1 + coordinateBytes && (bytes[0] === 2 || bytes[0] === 3);
+  if (!xOnly && !compressed) return undefined;
+  const point = xOnly ? concat(Uint8Array.of(2), bytes) : bytes;
+  const converted = ECDH.convertKey(point, ecdhName, undefined, undefined, 'uncompressed');
+  return typeof converted === 'string' ? undefined : bytesOf(converted);
+}
+
+function keyFromSpki(spki: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
+}
+
+function agree(privateKey: EphemeralKey, publicKey: PublicKey): Uint8Array | undefined {
+  const own = ephemeralKeyOf(privateKey);
+  const peer = publicKeyOf(publicKey);
+  if (own.curve !== peer.curve) throw new TypeError('the two keys are of different curves');
+  try {
+    return bytesOf(diffieHellman({ privateKey: own.keyObject, publicKey: peer.keyObject }));
+  } catch {
+    // RFC 7748 §6: a low-order point gives the all-zero value, which OpenSSL refuses.
+    return undefined;
+  }
+}
+
+/** A view of Node's Buffer as a plain Uint8Array; the memory is the same. */
+function bytesOf(buffer: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
+}
+
+function secretOf(key: Secret): KeyObject {
+  if (key instanceof NodeSecret) return key.keyObject;
+  throw new TypeError('a secret of another implementation');
+}
+
+function aeadKeyOf(key: AeadKey): NodeAeadKey {
+  if (key instanceof NodeAeadKey) return key;
+  throw new TypeError('an AEAD key of another implementation');
+}
+
+function ephemeralKeyOf(key: EphemeralKey): NodeEphemeralKey {
+  if (key instanceof NodeEphemeralKey) return key;
+  throw new TypeError('an ephemeral key of another implementation');
+}
+
+function publicKeyOf(key: PublicKey): NodePublicKey {
+  if (key instanceof NodePublicKey) return key;
+  throw new TypeError('a public key of another implementation');
+}

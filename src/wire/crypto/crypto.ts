@@ -1,0 +1,138 @@
+/**
+ * The primitives that protocol code is handed. Everything here is synchronous and pure but for
+ * `random` and `generateKeyPair`. Long-term keys never come in: a signature or an agreement made by an
+ * element is a state of the protocol (`toBeSigned` → `finish(signature)`).
+ *
+ * Keys are opaque: the bytes of a secret stay behind the object, so that they can neither be printed
+ * nor imported again at every use, which is what makes AES-CCM slow in Node.
+ */
+
+export type HashAlgorithm = 'SHA-1' | 'SHA-256' | 'SHA-384' | 'SHA-512';
+
+/** Names as in the COSE registry (RFC 9053 §4). */
+export type AeadAlgorithm =
+  | 'AES-CCM-16-64-128'
+  | 'AES-CCM-16-64-256'
+  | 'AES-CCM-64-64-128'
+  | 'AES-CCM-64-64-256'
+  | 'AES-CCM-16-128-128'
+  | 'AES-CCM-16-128-256'
+  | 'AES-CCM-64-128-128'
+  | 'AES-CCM-64-128-256'
+  | 'A128GCM'
+  | 'A192GCM'
+  | 'A256GCM'
+  | 'ChaCha20/Poly1305';
+
+export type Curve = 'P-256' | 'P-384' | 'P-521' | 'X25519' | 'X448' | 'Ed25519' | 'Ed448';
+
+/** A secret of HKDF or HMAC. Prints as `[secret]`. */
+export interface Secret {
+  readonly kind: 'secret';
+  readonly length: number;
+}
+
+/** A key of one AEAD algorithm. Prints as `[secret]`. */
+export interface AeadKey {
+  readonly kind: 'aead';
+  readonly algorithm: AeadAlgorithm;
+}
+
+/** A private key that lives for one handshake. Prints as `[secret]`. */
+export interface EphemeralKey {
+  readonly kind: 'ephemeral';
+  readonly curve: Curve;
+  /**
+   * As EDHOC sends it: the x-coordinate alone for NIST curves (RFC 9528 §3.7), the u-coordinate for
+   * X25519 and X448.
+   */
+  readonly publicKey: Uint8Array;
+}
+
+/** A checked public key: it is on its curve. */
+export interface PublicKey {
+  readonly kind: 'public';
+  readonly curve: Curve;
+}
+
+export interface Crypto {
+  hash(algorithm: HashAlgorithm, data: Uint8Array): Uint8Array;
+
+  /** Copies the bytes behind an opaque object; the caller should drop its own. */
+  secret(bytes: Uint8Array): Secret;
+  hmac(algorithm: HashAlgorithm, key: Secret, data: Uint8Array): Uint8Array;
+  /** RFC 5869 §2.2. The result stays a secret. */
+  hkdfExtract(algorithm: HashAlgorithm, salt: Uint8Array, inputKey: Uint8Array | Secret): Secret;
+  /** RFC 5869 §2.3. */
+  hkdfExpand(
+    algorithm: HashAlgorithm,
+    key: Secret,
+    info: Uint8Array,
+    lengthBytes: number,
+  ): Uint8Array;
+
+  aeadKey(algorithm: AeadAlgorithm, bytes: Uint8Array): AeadKey;
+  /** Ciphertext followed by the tag. */
+  seal(
+    key: AeadKey,
+    nonce: Uint8Array,
+    additionalData: Uint8Array,
+    plaintext: Uint8Array,
+  ): Uint8Array;
+  /** `undefined` when the tag is wrong; nothing of the plaintext gets out then. */
+  open(
+    key: AeadKey,
+    nonce: Uint8Array,
+    additionalData: Uint8Array,
+    ciphertext: Uint8Array,
+  ): Uint8Array | undefined;
+
+  random(lengthBytes: number): Uint8Array;
+  generateKeyPair(curve: Curve): EphemeralKey;
+  /**
+   * Checks that the point is on the curve. NIST curves: x alone (either y serves, agreements use x only),
+   * compressed or uncompressed points. `undefined` when it is not a public key of that curve.
+   */
+  importPublicKey(curve: Curve, bytes: Uint8Array): PublicKey | undefined;
+  /** The x-coordinate of the shared point; `undefined` for a low-order point (RFC 7748 §6). */
+  agree(privateKey: EphemeralKey, publicKey: PublicKey): Uint8Array | undefined;
+
+  /** ECDSA signatures are r‖s of fixed length, Ed25519 as RFC 8032. */
+  verify(
+    publicKey: PublicKey,
+    algorithm: SignatureAlgorithm,
+    data: Uint8Array,
+    signature: Uint8Array,
+  ): boolean;
+}
+
+export type SignatureAlgorithm = 'ES256' | 'ES384' | 'ES512' | 'EdDSA';
+
+export interface AeadParameters {
+  readonly keyBytes: number;
+  readonly nonceBytes: number;
+  readonly tagBytes: number;
+}
+
+/** RFC 9053 §4.1 to §4.3. */
+export const aeadParameters: Readonly<Record<AeadAlgorithm, AeadParameters>> = {
+  'AES-CCM-16-64-128': { keyBytes: 16, nonceBytes: 13, tagBytes: 8 },
+  'AES-CCM-16-64-256': { keyBytes: 32, nonceBytes: 13, tagBytes: 8 },
+  'AES-CCM-64-64-128': { keyBytes: 16, nonceBytes: 7, tagBytes: 8 },
+  'AES-CCM-64-64-256': { keyBytes: 32, nonceBytes: 7, tagBytes: 8 },
+  'AES-CCM-16-128-128': { keyBytes: 16, nonceBytes: 13, tagBytes: 16 },
+  'AES-CCM-16-128-256': { keyBytes: 32, nonceBytes: 13, tagBytes: 16 },
+  'AES-CCM-64-128-128': { keyBytes: 16, nonceBytes: 7, tagBytes: 16 },
+  'AES-CCM-64-128-256': { keyBytes: 32, nonceBytes: 7, tagBytes: 16 },
+  A128GCM: { keyBytes: 16, nonceBytes: 12, tagBytes: 16 },
+  A192GCM: { keyBytes: 24, nonceBytes: 12, tagBytes: 16 },
+  A256GCM: { keyBytes: 32, nonceBytes: 12, tagBytes: 16 },
+  'ChaCha20/Poly1305': { keyBytes: 32, nonceBytes: 12, tagBytes: 16 },
+};
+
+export const hashBytes: Readonly<Record<HashAlgorithm, number>> = {
+  'SHA-1': 20,
+  'SHA-256': 32,
+  'SHA-384': 48,
+  'SHA-512': 64,
+};
