@@ -1,0 +1,26 @@
+#!/usr/bin/env -S node --disable-warning=ExperimentalWarning
+/** The `birthmark` command: NOUN VERB, one file of commands a noun. */
+import { Command } from 'commander';
+import { exitCodes, explain } from './terminal.ts';
+
+const program = new Command('birthmark')
+  .description('Identity and end-to-end security of connected devices')
+  .version('0.1.0')
+  .showHelpAfterError('(add --help for examples)')
+  .exitOverride();
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+function report(error: unknown): number {
+  // commander has printed its own message by then.
+  if (error instanceof Error && error.name === 'CommanderError') {
+    return 'exitCode' in error && error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  }
+  const { message, exitCode } = explain(error);
+  process.stderr.write(`birthmark: ${message}\n`);
+  return exitCode;
+}
