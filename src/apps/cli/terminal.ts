@@ -28,8 +28,7 @@ export class CommandFailure extends Error {
 /** Unwraps a decision; a refusal ends the command with its reason. */
 export function allowed<Value>(outcome: Value | Refusal<string>): Value {
   if (isRefusal(outcome)) throw new CommandFailure(`${outcome.reason} [${outcome.refused}]`);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the only other member of the union
-  return outcome as Value;
+  return outcome;
 }
 
 export interface OutputOptions {
