@@ -134,6 +134,11 @@ export class CborReader {
   item(): Uint8Array {
     const start = this.#offset;
     this.skip();
+    return this.since(start);
+  }
+
+  /** What was read since that offset, as a view of the input. */
+  since(start: number): Uint8Array {
     return this.#input.subarray(start, this.#offset);
   }
 
