@@ -1,0 +1,63 @@
+/** OBJECT IDENTIFIER values: dotted text as the program writes them, content octets as DER carries them. */
+import { MalformedError } from '../bytes/malformed.ts';
+
+/** Content octets of one identifier at most; the registered ones stay far below. */
+const maximumBytes = 128;
+/** Octets of one arc at most: 133 bits hold the UUID arcs below 2.25 (X.667 §7). */
+const maximumArcBytes = 19;
+
+/** Content octets, without tag and length. Throws a `TypeError` on anything but canonical dotted text. */
+export function oidContent(dotted: string): Uint8Array {
+  if (!/^[0-2](\.(0|[1-9][0-9]*))+$/.test(dotted)) throw new TypeError(`${dotted} is no OID`);
+  const [root = 0n, second = 0n, ...rest] = dotted.split('.').map(BigInt);
+  if (root < 2n && second > 39n) throw new TypeError(`${dotted} is no OID`);
+  // X.690 §8.19.4: the first two arcs share one number.
+  const content = [root * 40n + second, ...rest].flatMap(base128);
+  if (content.length > maximumBytes) throw new TypeError(`${dotted} is too long`);
+  return Uint8Array.from(content);
+}
+
+/** Dotted text of content octets; `start` is where they stand in the input, for the offset of a fault. */
+export function oidText(content: Uint8Array, start = 0): string {
+  const fail = (problem: string, offset: number): never => {
+    throw new MalformedError('der', start + offset, problem);
+  };
+  if (content.length === 0) return fail('empty OBJECT IDENTIFIER', 0);
+  if (content.length > maximumBytes) return fail('OBJECT IDENTIFIER too long', 0);
+  let text = '';
+  let offset = 0;
+  while (offset < content.length) {
+    const arcStart = offset;
+    // X.690 §8.19.2: a leading 0x80 is a padded arc.
+    if (content[offset] === 0x80) fail('arc not in its shortest form', offset);
+    while ((content[offset] ?? 0) >= 0x80) offset += 1;
+    offset += 1;
+    if (offset > content.length) fail('OBJECT IDENTIFIER ends inside an arc', arcStart);
+    if (offset - arcStart > maximumArcBytes) fail('arc too large', arcStart);
+    const arc = arcText(content.subarray(arcStart, offset), arcStart === 0);
+    text += text === '' ? arc : `.${arc}`;
+  }
+  return text;
+}
+
+function arcText(septets: Uint8Array, first: boolean): string {
+  // Up to six septets stay far below 2^53; larger arcs are rare enough for bigint.
+  if (septets.length <= 6) {
+    let value = 0;
+    for (const septet of septets) value = value * 128 + (septet & 0x7f);
+    if (!first) return String(value);
+    const root = value < 80 ? Math.floor(value / 40) : 2;
+    return `${root}.${value - root * 40}`;
+  }
+  let value = 0n;
+  for (const septet of septets) value = (value << 7n) | BigInt(septet & 0x7f);
+  return first ? `2.${value - 80n}` : String(value);
+}
+
+function base128(value: bigint): number[] {
+  const septets = [Number(value & 0x7fn)];
+  for (let rest = value >> 7n; rest > 0n; rest >>= 7n) {
+    septets.unshift(0x80 | Number(rest & 0x7fn));
+  }
+  return septets;
+}
