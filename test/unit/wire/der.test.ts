@@ -63,8 +63,8 @@ test('X.690 §10.1: lengths are definite and shortest', () => {
       length,
     );
   }
-  refused('3080020100' + '0000', any, 1);
-  refused('048101' + '00', any, 1);
+  refused('30800201000000', any, 1);
+  refused('04810100', any, 1);
   refused('04820080' + '00'.repeat(128), any, 1);
   refused('0485010000000000', any, 1);
   refused('04', any, 1);
@@ -72,13 +72,13 @@ test('X.690 §10.1: lengths are definite and shortest', () => {
   refused('0402ff', any, 0);
   refused('3003040200', any, 2);
   refused('040000', any, 2);
-  refused('1f8101' + '00', any, 0);
+  refused('1f810100', any, 0);
 });
 
 test('a constructed element leaves nothing unread and lends nothing beyond it', () => {
   refused('3006020101020102', (reader) => reader.sequence((seq) => seq.unsigned()), 5);
   refused(
-    '3003020101' + '020102',
+    '3003020101020102',
     (reader) => reader.sequence((seq) => [seq.unsigned(), seq.unsigned()]),
     5,
   );
@@ -112,7 +112,7 @@ test('X.690 §11.1 and §11.2: booleans and bit strings', () => {
     readDer(fromHex('030100'), (reader) => reader.namedBits()),
     [],
   );
-  refused('030205a0' + '', (reader) => reader.bitStringOctets(), 0);
+  refused('030205a0', (reader) => reader.bitStringOctets(), 0);
   refused('03020701', (reader) => reader.bitString(), 0);
   refused('03020880', (reader) => reader.bitString(), 0);
   refused('030101', (reader) => reader.bitString(), 0);
@@ -136,7 +136,7 @@ test('X.690 §8.19: object identifiers', () => {
   }
   refused('0600', (reader) => reader.oid(), 2);
   refused('06022a80', (reader) => reader.oid(), 3);
-  refused('06038086' + '01', (reader) => reader.oid(), 2);
+  refused('0603808601', (reader) => reader.oid(), 2);
   refused('0614' + 'ff'.repeat(19) + '7f', (reader) => reader.oid(), 2);
   for (const wrong of ['1', '3.1', '1.40', '1.02', '1.2.', 'x']) {
     assert.throws(() => oidContent(wrong), TypeError, wrong);
@@ -205,7 +205,7 @@ test('strings keep to their alphabets', () => {
   );
   refused('0c02c328', (reader) => reader.utf8String(), 0);
   refused('13012a', (reader) => reader.printableString(), 0);
-  refused('130261' + '0a', (reader) => reader.printableString(), 0);
+  refused('1302610a', (reader) => reader.printableString(), 0);
   refused('160180', (reader) => reader.ia5String(), 0);
   assert.throws(() => der.printableString('a*'), TypeError);
   assert.throws(() => der.ia5String('ü'), TypeError);
@@ -238,7 +238,7 @@ test('element() and recorded() give the bytes as they stood', () => {
     }),
   );
   assert.deepEqual([element, recorded], [inner, der.nullElement]);
-  refused('3004' + '0202' + '00' + '01', (reader) => reader.sequence((seq) => seq.integer()), 2);
+  refused('300402020001', (reader) => reader.sequence((seq) => seq.integer()), 2);
 });
 
 test('RFC 3279 §2.2.3: ECDSA signatures in both forms', () => {
