@@ -55,7 +55,8 @@ function span(der: Uint8Array, start: number, length: number): Span {
 }
 
 function placeInteger(der: Uint8Array, { start, end }: Span, target: Uint8Array): void {
-  const first = der[start] ?? fail(start, 'empty integer');
+  if (start === end) fail(start, 'empty integer');
+  const first = der[start] ?? 0;
   if (first >= 0x80) fail(start, 'negative integer');
   const padded = first === 0 && end - start > 1;
   if (padded && (der[start + 1] ?? 0) < 0x80) fail(start, 'integer not in its shortest form');

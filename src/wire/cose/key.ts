@@ -166,8 +166,11 @@ function readParameter(reader: CborReader, label: number | string, found: Found)
     case labels.operations:
       found.common = { ...found.common, operations: readOperations(reader) };
       return;
+    // The meaning of negative labels depends on the type, which need not stand in front: a symmetric key
+    // holds its bytes at the label of the curve.
     case labels.curve:
-      found.curve = readNumber(reader, 'curve');
+      if (reader.peek() === 'bytes') reader.skip();
+      else found.curve = readNumber(reader, 'curve');
       return;
     case labels.x:
       found.x = reader.bytes();
