@@ -53,6 +53,8 @@ export interface EphemeralKey {
 export interface PublicKey {
   readonly kind: 'public';
   readonly curve: Curve;
+  /** As EDHOC sends it, like `EphemeralKey.publicKey`: two keys with the same bytes agree on the same secrets. */
+  readonly bytes: Uint8Array;
 }
 
 export interface Crypto {
@@ -60,6 +62,8 @@ export interface Crypto {
 
   /** Copies the bytes behind an opaque object; the caller should drop its own. */
   secret(bytes: Uint8Array): Secret;
+  /** For the sealed state of a handshake that outlives the process, and for nothing else. */
+  exportSecret(secret: Secret): Uint8Array;
   hmac(algorithm: HashAlgorithm, key: Secret, data: Uint8Array): Uint8Array;
   /** RFC 5869 §2.2. The result stays a secret. */
   hkdfExtract(algorithm: HashAlgorithm, salt: Uint8Array, inputKey: Uint8Array | Secret): Secret;
@@ -89,6 +93,13 @@ export interface Crypto {
 
   random(lengthBytes: number): Uint8Array;
   generateKeyPair(curve: Curve): EphemeralKey;
+  /**
+   * The private key for the sealed state of a handshake, and for nothing else: the big-endian scalar of
+   * NIST curves, the private key of RFC 7748 and RFC 8032 for the others.
+   */
+  exportEphemeral(key: EphemeralKey): Uint8Array;
+  /** What `exportEphemeral` gave; `undefined` when it is no private key of that curve. */
+  importEphemeral(curve: Curve, bytes: Uint8Array): EphemeralKey | undefined;
   /**
    * Checks that the point is on the curve. NIST curves: x alone (either y serves, agreements use x only),
    * compressed or uncompressed points. `undefined` when it is not a public key of that curve.

@@ -6,6 +6,7 @@ import {
   createCipheriv,
   createDecipheriv,
   createHmac,
+  createPrivateKey,
   createPublicKey,
   createSecretKey,
   diffieHellman,
@@ -33,6 +34,7 @@ import {
 export const nodeCrypto: Crypto = {
   hash: (algorithm, data) => bytesOf(hashOnce(digestNames[algorithm], data, 'buffer')),
   secret: (bytes) => new NodeSecret(bytes),
+  exportSecret: (secret) => bytesOf(secretOf(secret).export()),
   hmac: (algorithm, key, data) => hmac(algorithm, secretOf(key), data),
   hkdfExtract: (algorithm, salt, inputKey) => {
     const key = createSecretKey(salt.length === 0 ? noSalt : salt);
@@ -45,6 +47,8 @@ export const nodeCrypto: Crypto = {
   open,
   random: (lengthBytes) => bytesOf(randomBytes(lengthBytes)),
   generateKeyPair,
+  exportEphemeral,
+  importEphemeral,
   importPublicKey,
   agree,
   verify: (publicKey, algorithm, data, signature) => {
@@ -148,10 +152,12 @@ class NodeEphemeralKey extends Redacted implements EphemeralKey {
 class NodePublicKey implements PublicKey {
   readonly kind = 'public';
   readonly curve: Curve;
+  readonly bytes: Uint8Array;
   readonly #keyObject: KeyObject;
 
-  constructor(curve: Curve, keyObject: KeyObject) {
+  constructor(curve: Curve, bytes: Uint8Array, keyObject: KeyObject) {
     this.curve = curve;
+    this.bytes = bytes;
     this.#keyObject = keyObject;
   }
 
@@ -250,6 +256,9 @@ interface CurveFacts {
   readonly publicKeyBytes: number;
   /** DER of SubjectPublicKeyInfo up to the bytes of the key. */
   readonly spkiPrefix: Uint8Array;
+  /** DER of PrivateKeyInfo up to the bytes of the key; OpenSSL computes the public key that it leaves out. */
+  readonly pkcs8Prefix: Uint8Array;
+  readonly privateKeyBytes: number;
 }
 
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
@@ -259,33 +268,79 @@ const curves: Readonly<Record<Curve, CurveFacts>> = {
     ecdhName: 'prime256v1',
     publicKeyBytes: 32,
     spkiPrefix: hex('3059301306072a8648ce3d020106082a8648ce3d030107034200'),
+    pkcs8Prefix: hex('3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420'),
+    privateKeyBytes: 32,
   },
   'P-384': {
     ecdhName: 'secp384r1',
     publicKeyBytes: 48,
     spkiPrefix: hex('3076301006072a8648ce3d020106052b81040022036200'),
+    pkcs8Prefix: hex('304e020100301006072a8648ce3d020106052b81040022043730350201010430'),
+    privateKeyBytes: 48,
   },
   'P-521': {
     ecdhName: 'secp521r1',
     publicKeyBytes: 66,
     spkiPrefix: hex('30819b301006072a8648ce3d020106052b8104002303818600'),
+    pkcs8Prefix: hex('3060020100301006072a8648ce3d020106052b81040023044930470201010442'),
+    privateKeyBytes: 66,
   },
-  X25519: { publicKeyBytes: 32, spkiPrefix: hex('302a300506032b656e032100') },
-  X448: { publicKeyBytes: 56, spkiPrefix: hex('3042300506032b656f033900') },
-  Ed25519: { publicKeyBytes: 32, spkiPrefix: hex('302a300506032b6570032100') },
-  Ed448: { publicKeyBytes: 57, spkiPrefix: hex('3043300506032b6571033a00') },
+  X25519: {
+    publicKeyBytes: 32,
+    spkiPrefix: hex('302a300506032b656e032100'),
+    pkcs8Prefix: hex('302e020100300506032b656e04220420'),
+    privateKeyBytes: 32,
+  },
+  X448: {
+    publicKeyBytes: 56,
+    spkiPrefix: hex('3042300506032b656f033900'),
+    pkcs8Prefix: hex('3046020100300506032b656f043a0438'),
+    privateKeyBytes: 56,
+  },
+  Ed25519: {
+    publicKeyBytes: 32,
+    spkiPrefix: hex('302a300506032b6570032100'),
+    pkcs8Prefix: hex('302e020100300506032b657004220420'),
+    privateKeyBytes: 32,
+  },
+  Ed448: {
+    publicKeyBytes: 57,
+    spkiPrefix: hex('3043300506032b6571033a00'),
+    pkcs8Prefix: hex('3047020100300506032b6571043b0439'),
+    privateKeyBytes: 57,
+  },
 };
 
 function generateKeyPair(curve: Curve): EphemeralKey {
+  const { privateKey, publicKey } = generate(curve, curves[curve].ecdhName);
+  return new NodeEphemeralKey(curve, publicBytes(curve, publicKey), privateKey);
+}
+
+function exportEphemeral(key: EphemeralKey): Uint8Array {
+  const { d } = ephemeralKeyOf(key).keyObject.export({ format: 'jwk' });
+  if (d === undefined) throw new TypeError('a key without a private part');
+  return bytesOf(Buffer.from(d, 'base64url'));
+}
+
+function importEphemeral(curve: Curve, bytes: Uint8Array): EphemeralKey | undefined {
+  const { pkcs8Prefix, privateKeyBytes } = curves[curve];
+  if (bytes.length !== privateKeyBytes) return undefined;
+  try {
+    const key = Buffer.from(concat(pkcs8Prefix, bytes));
+    const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+    return new NodeEphemeralKey(curve, publicBytes(curve, createPublicKey(privateKey)), privateKey);
+  } catch {
+    // OpenSSL throws on bytes that it cannot make a key of.
+    return undefined;
+  }
+}
+
+/** The x-coordinate, or the key itself where there is only one coordinate. */
+function publicBytes(curve: Curve, publicKey: KeyObject): Uint8Array {
   const { ecdhName, publicKeyBytes, spkiPrefix } = curves[curve];
-  const { privateKey, publicKey } = generate(curve, ecdhName);
   const spki = publicKey.export({ format: 'der', type: 'spki' });
   const start = spkiPrefix.length + (ecdhName === undefined ? 0 : 1);
-  return new NodeEphemeralKey(
-    curve,
-    bytesOf(spki.subarray(start, start + publicKeyBytes)),
-    privateKey,
-  );
+  return bytesOf(spki.subarray(start, start + publicKeyBytes));
 }
 
 function generate(
@@ -303,11 +358,12 @@ function importPublicKey(curve: Curve, bytes: Uint8Array): PublicKey | undefined
   try {
     if (ecdhName === undefined) {
       if (bytes.length !== publicKeyBytes) return undefined;
-      return new NodePublicKey(curve, keyFromSpki(concat(spkiPrefix, bytes)));
+      return new NodePublicKey(curve, bytes.slice(), keyFromSpki(concat(spkiPrefix, bytes)));
     }
     const point = uncompressed(bytes, publicKeyBytes, ecdhName);
     if (point === undefined) return undefined;
-    return new NodePublicKey(curve, keyFromSpki(concat(spkiPrefix, point)));
+    const x = point.slice(1, 1 + publicKeyBytes);
+    return new NodePublicKey(curve, x, keyFromSpki(concat(spkiPrefix, point)));
   } catch {
     // OpenSSL throws when the point is not on the curve.
     return undefined;
