@@ -56,7 +56,7 @@ export class UnsignedSign1 {
     this.toBeSigned = sigStructure(this.#protectedBytes, draft.externalAad ?? empty, draft.payload);
   }
 
-  /** ECDSA signatures are r‖s (RFC 9053 §2.1), see `rawSignature` in ecdsa.ts. */
+  /** ECDSA signatures are r‖s (RFC 9053 §2.1), as `fixedSignature` of wire/der makes them from DER. */
   finish(signature: Uint8Array): Uint8Array {
     if (this.#spent) throw new TypeError('this COSE_Sign1 was finished before');
     this.#spent = true;
