@@ -22,7 +22,7 @@ export interface SignedMessage {
   readonly sign1: Sign1;
 }
 
-/** Sign `toBeSigned` with P-256 and SHA-256, then `finish(rawSignature('ES256', der))`. */
+/** Sign `toBeSigned` with P-256 and SHA-256, then `finish(fixedSignature(der, 32))`. */
 export function prepareSigned(payload: Uint8Array, binding: Uint8Array = empty): UnsignedSign1 {
   return prepareSign1({ protected: { algorithm }, payload, externalAad: binding });
 }

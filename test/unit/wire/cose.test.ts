@@ -167,16 +167,16 @@ test('what is no public key of ours is refused', () => {
     ['private key', `a401022001215820${x}235820${x}`, 'MalformedError'],
     ['kty missing', `a22001215820${x}`, 'MalformedError'],
     ['x missing', 'a201022001', 'MalformedError'],
-    ['x too short', 'a30102200121' + '41ff', 'MalformedError'],
-    ['y too short', `a401022001215820${x}22` + '41ff', 'MalformedError'],
+    ['x too short', 'a3010220012141ff', 'MalformedError'],
+    ['y too short', `a401022001215820${x}2241ff`, 'MalformedError'],
     ['label twice', `a4010220012001215820${x}`, 'MalformedError'],
     ['OKP on P-256', `a301012001215820${x}`, 'MalformedError'],
     ['EC2 on X25519', `a301022004215820${x}`, 'MalformedError'],
     ['y in OKP', `a401012004215820${x}22f5`, 'MalformedError'],
     ['symmetric key', 'a20104204101', 'UnsupportedError'],
     ['secp256k1', `a301022008215820${x}`, 'UnsupportedError'],
-    ['key type by name', 'a101' + '63525341', 'UnsupportedError'],
-    ['empty key_ops', `a401020480200121` + `5820${x}`, 'MalformedError'],
+    ['key type by name', 'a10163525341', 'UnsupportedError'],
+    ['empty key_ops', `a4010204802001215820${x}`, 'MalformedError'],
   ] as const) {
     assert.throws(() => parseKey(fromHex(encoding)), { name: error }, name);
   }
@@ -203,14 +203,14 @@ test('header maps: doubled labels and unknown critical ones are refused', () => 
     ['crit unprotected', wrap('a10126', 'a102811822'), 'MalformedError'],
     ['crit empty', wrap('a201260280', 'a0'), 'MalformedError'],
     ['crit of an absent label', wrap('a20126028116', 'a0'), 'MalformedError'],
-    ['crit not understood', wrap('a30126028116' + '1600', 'a0'), 'UnsupportedError'],
+    ['crit not understood', wrap('a301260281161600', 'a0'), 'UnsupportedError'],
     ['alg by name', wrap('a101634d4143', 'a0'), 'UnsupportedError'],
     ['three members', cbor.array(cbor.bytes(new Uint8Array(0))), 'MalformedError'],
     ['trailing byte', fromHex(`${toHex(wrap('a10126', 'a0'))}00`), 'MalformedError'],
   ] as const) {
     assert.throws(() => parseSign1(bytes), { name: error }, name);
   }
-  const understood = parseSign1(wrap('a30126028116' + '1600', 'a0'), [headerLabels.c5t]);
+  const understood = parseSign1(wrap('a301260281161600', 'a0'), [headerLabels.c5t]);
   assert.deepEqual(understood.protectedHeaders.critical, [headerLabels.c5t]);
   assert.equal(parseProtected(fromHex('a10126')).algorithm, -7);
 });

@@ -6,7 +6,7 @@ import { concat } from '../../../src/wire/bytes/bytes.ts';
 import { toHex } from '../../../src/wire/bytes/hex.ts';
 import { MalformedError, UnsupportedError } from '../../../src/wire/bytes/malformed.ts';
 import * as cbor from '../../../src/wire/cbor/writer.ts';
-import { rawSignature } from '../../../src/wire/cose/ecdsa.ts';
+import { fixedSignature } from '../../../src/wire/der/ecdsa.ts';
 import { prepareSign1 } from '../../../src/wire/cose/sign1.ts';
 import type { PublicKey } from '../../../src/wire/crypto/crypto.ts';
 import { agreeProof } from '../../../src/wire/line/agreeProof.ts';
@@ -230,7 +230,7 @@ function p256(): TestSigner {
   assert.ok(imported);
   return {
     publicKey: imported,
-    sign: (data) => rawSignature('ES256', signOnce('sha256', data, privateKey)),
+    sign: (data) => fixedSignature(signOnce('sha256', data, privateKey), 32),
   };
 }
 
