@@ -41,7 +41,8 @@ export function readEnvelope(bytes: Uint8Array): Envelope {
 function bounded(reader: CborReader, maximumBytes: number): Uint8Array {
   const start = reader.offset;
   const value = reader.bytes();
-  if (lengthFits(value, maximumBytes)) return value.slice();
+  // Not slice(): on a Buffer that would be a view.
+  if (lengthFits(value, maximumBytes)) return new Uint8Array(value);
   throw new MalformedError('envelope', start, `string is not of 1 to ${maximumBytes} bytes`);
 }
 

@@ -42,8 +42,9 @@ export function readModemDatagram(bytes: Uint8Array): ModemDatagram {
   if (addressBytes > maximumLinkAddressBytes || end > bytes.length) {
     throw new MalformedError('modem', 1, 'wrong length of the link address');
   }
-  const linkAddress = bytes.slice(2, end);
-  const frame = bytes.slice(end);
+  // Not slice(): on a Buffer that would be a view.
+  const linkAddress = new Uint8Array(bytes.subarray(2, end));
+  const frame = new Uint8Array(bytes.subarray(end));
   if (kind === attachKind) {
     if (frame.length > 0) throw new MalformedError('modem', end, 'trailing bytes');
     return { kind: 'attach', linkAddress: addressBytes === 0 ? undefined : linkAddress };
