@@ -132,7 +132,7 @@ export class DerReader {
   /** The encoding of the next element, whole, as a view of the input. What it contains is checked for form. */
   element(): Uint8Array {
     const start = this.#offset;
-    this.skip();
+    this.any();
     return this.#input.subarray(start, this.#offset);
   }
 
@@ -143,15 +143,16 @@ export class DerReader {
     return { value, der: this.#input.subarray(start, this.#offset) };
   }
 
-  skip(): void {
+  /** Identifier octet and content of the next element, whatever it is. Its content is checked for form. */
+  any(): { readonly tag: number; readonly content: Uint8Array } {
     const tag = this.peek() ?? this.fail('element missing');
-    if ((tag & 0x20) === 0) {
-      this.content(tag);
-      return;
-    }
-    this.constructed(tag, (content) => {
-      while (!content.atEnd) content.skip();
+    if ((tag & 0x20) === 0) return { tag, content: this.content(tag) };
+    const content = this.constructed(tag, (inner) => {
+      const start = inner.offset;
+      while (!inner.atEnd) inner.any();
+      return this.#input.subarray(start, inner.offset);
     });
+    return { tag, content };
   }
 
   boolean(tag: number = tags.boolean): boolean {

@@ -53,7 +53,7 @@ test('X.690 §8.3 and §11: integers in their shortest form', () => {
 });
 
 test('X.690 §10.1: lengths are definite and shortest', () => {
-  const any = (reader: DerReader): void => reader.skip();
+  const any = (reader: DerReader): unknown => reader.any();
   assert.equal(toHex(der.octetString(new Uint8Array(200)).subarray(0, 3)), '0481c8');
   assert.equal(toHex(der.octetString(new Uint8Array(256)).subarray(0, 4)), '04820100');
   assert.equal(toHex(der.octetString(new Uint8Array(65536)).subarray(0, 5)), '0483010000');
@@ -88,8 +88,8 @@ test('a constructed element leaves nothing unread and lends nothing beyond it', 
 test('nesting and size have limits', () => {
   let deep = der.nullElement;
   for (let depth = 0; depth < 40; depth++) deep = der.sequence(deep);
-  assert.throws(() => readDer(deep, (reader) => reader.skip()), { name: 'MalformedError' });
-  readDer(deep, (reader) => reader.skip(), { maximumDepth: 40 });
+  assert.throws(() => readDer(deep, (reader) => reader.any()), { name: 'MalformedError' });
+  readDer(deep, (reader) => reader.any(), { maximumDepth: 40 });
   assert.throws(() => new DerReader(new Uint8Array(11), { maximumBytes: 10 }), { offset: 0 });
 });
 
