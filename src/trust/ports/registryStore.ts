@@ -4,8 +4,7 @@
  * is ever deleted: a revoked device keeps its row, so that its certificates stay refused.
  */
 
-/** What was proven about a key at birth, strongest first. */
-export type ProofLevel = 'vendor-anchored' | 'line-anchored' | 'possession';
+import type { ProofLevel } from '../../wire/line/ticket.ts';
 
 /**
  * `expected`: announced, may not enrol yet. `released`: finished and handed over. `enrolled`: has an
@@ -45,6 +44,7 @@ export interface DeviceIdentity {
   readonly agreeKey: Uint8Array | undefined;
   /** By which EDHOC names the agree key; short, so that several devices may share one. */
   readonly kid: Uint8Array | undefined;
+  /** What was proven about the keys at birth. */
   readonly proofLevel: ProofLevel;
 }
 

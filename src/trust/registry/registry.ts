@@ -3,6 +3,7 @@
  * them. It disables and never deletes. Doors ask it at every connection, sessions at every handshake.
  */
 import { equal } from '../../wire/bytes/bytes.ts';
+import { type ProofLevel, proofLevels } from '../../wire/line/ticket.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
 import type {
@@ -13,7 +14,6 @@ import type {
   DeviceRole,
   DeviceState,
   ImportedDevice,
-  ProofLevel,
   RegistryStore,
 } from '../ports/registryStore.ts';
 import { faultOfImport, maximumImport } from './importRules.ts';
@@ -123,7 +123,8 @@ export class Registry {
     const device = await this.#store.device(deviceId);
     if (device === undefined) return refuseEnrolment('unknown-device', deviceId);
     if (device.state === 'revoked') return refuseEnrolment('revoked', deviceId);
-    const proven = proofRank[device.proofLevel] >= proofRank[this.#rules.leastProof];
+    const least = proofLevels.indexOf(this.#rules.leastProof);
+    const proven = proofLevels.indexOf(device.proofLevel) >= least;
     return device.state === 'expected' || !proven
       ? refuseEnrolment('not-released', deviceId)
       : device;
@@ -186,12 +187,6 @@ export class Registry {
 export function mayHaveSessions(device: DeviceRecord): boolean {
   return device.state === 'released' || device.state === 'enrolled';
 }
-
-const proofRank: Readonly<Record<ProofLevel, number>> = {
-  possession: 0,
-  'line-anchored': 1,
-  'vendor-anchored': 2,
-};
 
 const enrolmentReasons: Readonly<Record<EnrolmentRefusal, string>> = {
   'unknown-device': 'is not known here',

@@ -1,0 +1,43 @@
+/**
+ * Tells the authority what was revoked, so that its CRLs and OCSP answers follow. The notices were
+ * written with the revocation itself: whatever fails here is told again, and the authority takes a
+ * notice that it has seen before for what it is.
+ */
+import { EnvironmentError } from '../ports/faults.ts';
+import type { AuthorityNotice, RegistryStore } from '../ports/registryStore.ts';
+
+/** The authority as revocation sees it. */
+export interface AuthorityOfRecord {
+  /** Durable and idempotent. Rejects with a retryable `EnvironmentError` when it cannot be reached. */
+  recordRevocations(notices: readonly AuthorityNotice[]): Promise<void>;
+}
+
+/** Notices in one message. */
+const batchSize = 500;
+
+export interface OutboxResult {
+  readonly told: number;
+  /** Why it stopped before the end; the rest stays for the next call. */
+  readonly stopped: string | undefined;
+}
+
+/** Tells everything that is pending, in order. */
+export async function tellAuthority(
+  store: RegistryStore,
+  authority: AuthorityOfRecord,
+): Promise<OutboxResult> {
+  let told = 0;
+  for (;;) {
+    const notices = await store.pendingNotices(batchSize);
+    if (notices.length === 0) return { told, stopped: undefined };
+    try {
+      await authority.recordRevocations(notices);
+    } catch (error) {
+      if (error instanceof EnvironmentError) return { told, stopped: error.message };
+      throw error;
+    }
+    // A crash here tells the same notices again, which changes nothing at the authority.
+    await store.settleNotices(notices.map(({ sequence }) => sequence));
+    told += notices.length;
+  }
+}

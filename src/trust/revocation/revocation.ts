@@ -1,0 +1,133 @@
+/**
+ * Revocation acts on the device: its IDevID, every LDevID, its sessions and what is connected. Revoking
+ * one certificate is an act of its own. The registry is written first, so that whatever a crash leaves
+ * alive is refused at its next step; then everything live is ended; the authority follows by notice.
+ */
+import { toHex } from '../../wire/bytes/hex.ts';
+import type { Clock } from '../ports/clock.ts';
+import { type Refusal, refuse } from '../ports/faults.ts';
+import type { LiveConnections } from '../ports/liveConnections.ts';
+import type { RegistryStore } from '../ports/registryStore.ts';
+
+export type RevocationRefusal = 'unknown-device' | 'unknown-certificate' | 'too-many';
+
+/** Devices in one act; a larger set is several acts. */
+export const maximumRevocation = 10_000;
+
+export interface RevocationReport {
+  readonly devices: ReadonlyArray<{
+    readonly deviceId: string;
+    /** False when it had been revoked before; it is cleared of live connections all the same. */
+    readonly changed: boolean;
+    readonly certificates: number;
+  }>;
+  /** What was ended, by the name of its `LiveConnections`. */
+  readonly ended: Readonly<Record<string, number>>;
+  /** From the request until the last connection was ended, durable write included. */
+  readonly killMs: number;
+}
+
+export interface RevocationPlan {
+  readonly devices: ReadonlyArray<{
+    readonly deviceId: string;
+    readonly revokedAlready: boolean;
+    readonly certificates: number;
+  }>;
+  readonly unknown: readonly string[];
+}
+
+export interface RevocationParts {
+  readonly store: RegistryStore;
+  readonly clock: Clock;
+  /** Milliseconds that only go forward, for `killMs`. */
+  readonly monotonicMs: () => number;
+  readonly live: readonly LiveConnections[];
+}
+
+export class Revocation {
+  readonly #parts: RevocationParts;
+
+  constructor(parts: RevocationParts) {
+    this.#parts = parts;
+  }
+
+  /** What `revokeDevices` would do. Changes nothing. */
+  async plan(deviceIds: readonly string[]): Promise<RevocationPlan> {
+    const { store } = this.#parts;
+    const devices = [];
+    const unknown = [];
+    for (const deviceId of new Set(deviceIds)) {
+      const device = await store.device(deviceId);
+      if (device === undefined) unknown.push(deviceId);
+      else {
+        const certificates = (await store.certificatesOf(deviceId)).length;
+        devices.push({ deviceId, revokedAlready: device.state === 'revoked', certificates });
+      }
+    }
+    return { devices, unknown };
+  }
+
+  /**
+   * All of them or, when one is not known, none. Resolves when the registry is durable and every live
+   * connection of theirs has ended. Revoking again is no error and ends what might still live.
+   */
+  async revokeDevices(
+    deviceIds: readonly string[],
+    reason: string,
+  ): Promise<RevocationReport | Refusal<RevocationRefusal>> {
+    const { store, clock, monotonicMs } = this.#parts;
+    const startedMs = monotonicMs();
+    const wanted = [...new Set(deviceIds)];
+    if (wanted.length > maximumRevocation) {
+      return refuse('too-many', `at most ${maximumRevocation} devices in one act`);
+    }
+    for (const deviceId of wanted) {
+      if ((await store.device(deviceId)) === undefined) {
+        return refuse(
+          'unknown-device',
+          `device ${deviceId} is not known here; nothing was revoked`,
+        );
+      }
+    }
+    // A crash after this write leaves connections that end with the process, a registry that refuses
+    // their return, and the notices to the authority in the same transaction.
+    const revoked = await store.revokeDevices(wanted, reason, clock.nowMs());
+    const holders = new Set(wanted);
+    const ended = await this.#end((live) => live.drop(holders));
+    const devices = revoked.map(({ deviceId, changed, certificates }) => ({
+      deviceId,
+      changed,
+      certificates: certificates.length,
+    }));
+    return { devices, ended, killMs: monotonicMs() - startedMs };
+  }
+
+  /**
+   * One certificate of a device, station, application or operator, and what it opened. Whatever its
+   * holder does with another certificate goes on.
+   */
+  async revokeCertificate(
+    sha256: Uint8Array,
+    reason: string,
+  ): Promise<RevocationReport | Refusal<RevocationRefusal>> {
+    const { store, clock, monotonicMs } = this.#parts;
+    const startedMs = monotonicMs();
+    const certificate = await store.certificate(sha256);
+    if (certificate === undefined) {
+      return refuse('unknown-certificate', `no certificate with SHA-256 ${toHex(sha256)}`);
+    }
+    await store.setCertificateState(sha256, 'revoked', reason, clock.nowMs());
+    const ended = await this.#end((live) => live.dropCertificate(sha256));
+    return { devices: [], ended, killMs: monotonicMs() - startedMs };
+  }
+
+  async #end(
+    drop: (live: LiveConnections) => Promise<number>,
+  ): Promise<Readonly<Record<string, number>>> {
+    // Started together: one kind that is slow to answer must not keep the others alive.
+    const counts = await Promise.all(
+      this.#parts.live.map(async (live) => [live.name, await drop(live)] as const),
+    );
+    return Object.fromEntries(counts);
+  }
+}
