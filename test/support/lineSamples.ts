@@ -96,7 +96,20 @@ const closeAnswer: CloseAnswer = { counts: closeRequest.counts, void: 0 };
 
 const refusal: LineRefusal = { code: 'ticket-closed', reason: 'This ticket was closed.' };
 
-export const lineSamples = {
+export interface LineSamples {
+  readonly ticket: Ticket;
+  readonly openRequest: OpenRequest;
+  readonly openAnswer: OpenAnswer;
+  readonly endorseRequest: EndorseRequest;
+  readonly endorseAnswer: EndorseAnswer;
+  readonly report: Report;
+  readonly reportAnswer: ReportAnswer;
+  readonly closeRequest: CloseRequest;
+  readonly closeAnswer: CloseAnswer;
+  readonly refusal: LineRefusal;
+}
+
+export const lineSamples: LineSamples = {
   ticket,
   openRequest,
   openAnswer,
@@ -107,4 +120,4 @@ export const lineSamples = {
   closeRequest,
   closeAnswer,
   refusal,
-} as const;
+};

@@ -20,7 +20,7 @@ export type MessageType = keyof typeof messageTypes;
 /** Bytes unless the name says otherwise. */
 export const lineLimits = {
   unitsPerRequest: 100,
-  message: 1 << 20,
+  message: 1_048_576,
   ticket: 1024,
   uid: 64,
   csr: 2048,

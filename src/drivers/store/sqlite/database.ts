@@ -1,0 +1,238 @@
+/**
+ * One SQLite database, opened for good: durable, migrated, held by this process alone, and written by
+ * group commit. `transact` gathers every caller that waits at the moment into one transaction, since a
+ * commit with a disk flush costs as much as dozens of rows; a caller's promise resolves only after the
+ * commit that holds its work.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { EnvironmentError } from '../../../trust/ports/faults.ts';
+import { environmentFault, isEnvironmental } from './faults.ts';
+import { type Migration, migrate } from './migrations.ts';
+import { holdLock, type ProcessLock } from './processLock.ts';
+
+export interface DatabaseOptions {
+  readonly path: string;
+  readonly migrations: readonly Migration[];
+  /** Page cache of this connection. Default 64 MiB. */
+  readonly cacheMebibytes?: number;
+}
+
+/** What work inside a transaction may use: synchronous, so that nothing else runs in between. */
+export interface Connection {
+  /** Prepared once and kept. The text has to be one of a fixed set, never built from values. */
+  prepare(sql: string): StatementSync;
+}
+
+/** Callers in one commit at most, so that one caller's wait stays bounded; the rest go into the next. */
+const maximumMembers = 2_000;
+/** Callers that may wait; beyond it the disk cannot keep up and waiting only hides it. */
+const maximumWaiting = 100_000;
+
+interface Member {
+  /** Does the work; returns how to tell the caller once the commit has happened. */
+  readonly run: (connection: Connection) => () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class SqliteDatabase implements Connection {
+  readonly #database: DatabaseSync;
+  readonly #lock: ProcessLock;
+  readonly #statements = new Map<string, StatementSync>();
+  #waiting: Member[] = [];
+  #scheduled = false;
+  #closed = false;
+
+  /**
+   * Creates the file when it is missing, and brings its tables up to date. Throws an `EnvironmentError`
+   * when another process holds it, it was made by a newer version, or the disk says no.
+   */
+  constructor(options: DatabaseOptions) {
+    this.#lock = holdLock(options.path);
+    try {
+      this.#database = connect(options);
+    } catch (error) {
+      this.#lock.release();
+      throw environmentFault(error, `cannot open ${options.path}`);
+    }
+  }
+
+  prepare(sql: string): StatementSync;
+}
+
+/** Callers in one commit at most, so that one caller's wait stays bounded; the rest go into the next. */
+const maximumMembers = 2_000;
+/** Callers that may wait; beyond it the disk cannot keep up and waiting only hides it. */
+const maximumWaiting = 100_000;
+
+interface Member {
+  /** Does the work; returns how to tell the caller once the commit has happened. */
+  readonly run: (connection: Connection) => () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class SqliteDatabase implements Connection {
+  readonly #database: DatabaseSync;
+  readonly #lock: ProcessLock;
+  readonly #statements = new Map<string, StatementSync>();
+  #waiting: Member[] = [];
+  #scheduled = false;
+  #closed = false;
+
+  /**
+   * Creates the file when it is missing, and brings its tables up to date. Throws an `EnvironmentError`
+   * when another process holds it, it was made by a newer version, or the disk says no.
+   */
+  constructor(options: DatabaseOptions) {
+    this.#lock = holdLock(options.path);
+    try {
+      // Before SQLite makes it: its journal and shared memory files inherit this mode.
+      closeSync(openSync(options.path, 'a', 0o600));
+      this.#database = new DatabaseSync(options.path, {
+        enableForeignKeyConstraints: true,
+        enableDoubleQuotedStringLiterals: false,
+        timeout: 5_000,
+      });
+      this.#database.exec(`
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
+        PRAGMA trusted_schema = OFF;
+        PRAGMA cache_size = -${(options.cacheMebibytes ?? 64) * 1024};
+        PRAGMA wal_autocheckpoint = 4000;
+      `);
+      migrate(this.#database, options.migrations);
+    } catch (error) {
+      this.#lock.release();
+      throw environmentFault(error, `cannot open ${options.path}`);
+    }
+  }
+
+  prepare(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#database.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+
+  /**
+   * Runs `work` in a transaction together with whoever else waits. What it wrote is durable when the
+   * promise resolves. When it throws, its own writes are undone, those of others stay, and the promise
+   * rejects with that error; database faults become an `EnvironmentError`.
+   */
+  transact<Result>(work: (connection: Connection) => Result): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) throw new TypeError('the database is closed');
+      if (this.#waiting.length >= maximumWaiting) {
+        throw new EnvironmentError('the disk does not keep up', { retryable: true });
+      }
+      this.#waiting.push({
+        run: (connection) => {
+          const result = work(connection);
+          return () => {
+            resolve(result);
+          };
+        },
+        reject,
+      });
+      this.#schedule();
+    });
+  }
+
+  /** Reads what is committed. Must not write. */
+  read<Result>(work: (connection: Connection) => Result): Promise<Result> {
+    return new Promise((resolve) => {
+      if (this.#closed) throw new TypeError('the database is closed');
+      try {
+        resolve(work(this));
+      } catch (error) {
+        throw environmentFault(error, 'cannot read the database');
+      }
+    });
+  }
+
+  /** Commits what waits, then lets go of file and lock. */
+  close(): void {
+    if (this.#closed) return;
+    while (this.#waiting.length > 0) this.#commit();
+    this.#closed = true;
+    this.#database.close();
+    this.#lock.release();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // After the callbacks of this turn of the event loop: their calls join the same commit.
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (this.#closed) return;
+      this.#commit();
+      if (this.#waiting.length > 0) this.#schedule();
+    });
+  }
+
+  #commit(): void {
+    const members = this.#waiting.splice(0, maximumMembers);
+    const settled: Array<() => void> = [];
+    try {
+      this.#database.exec('BEGIN IMMEDIATE');
+      for (const member of members) this.#runMember(member, members.length > 1, settled);
+      // A crash before this line leaves nothing of any member; after it, everything of those that settled.
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      this.#rollBack();
+      const fault = environmentFault(error, 'cannot write the database');
+      for (const member of members) member.reject(fault);
+      return;
+    }
+    for (const settle of settled) settle();
+  }
+
+  #runMember(member: Member, shared: boolean, settled: Array<() => void>): void {
+    if (shared) this.prepare('SAVEPOINT member').run();
+    try {
+      settled.push(member.run(this));
+    } catch (error) {
+      // A full or failing disk concerns every member, and SQLite may have ended the transaction already.
+      if (!shared || isEnvironmental(error) || !this.#database.isTransaction) throw error;
+      this.prepare('ROLLBACK TO member').run();
+      settled.push(() => {
+        member.reject(error);
+      });
+    }
+    if (shared) this.prepare('RELEASE member').run();
+  }
+
+  #rollBack(): void {
+    try {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+    } catch {
+      // The transaction is gone either way: an unfinished one is not replayed from the journal.
+    }
+  }
+}
+
+function connect({ path, migrations, cacheMebibytes = 64 }: DatabaseOptions): DatabaseSync {
+  // Before SQLite makes it: its journal and shared memory files inherit this mode.
+  closeSync(openSync(path, 'a', 0o600));
+  const database = new DatabaseSync(path, {
+    enableForeignKeyConstraints: true,
+    enableDoubleQuotedStringLiterals: false,
+    timeout: 5_000,
+  });
+  try {
+    database.exec(`
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      PRAGMA trusted_schema = OFF;
+      PRAGMA cache_size = -${cacheMebibytes * 1024};
+      PRAGMA wal_autocheckpoint = 4000;
+    `);
+    migrate(database, migrations);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
