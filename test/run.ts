@@ -11,7 +11,11 @@ import { fileURLToPath } from 'node:url';
 
 const folder = dirname(fileURLToPath(import.meta.url));
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
-if (process.argv.includes('--nightly')) process.env['BIRTHMARK_NIGHTLY'] = '1';
+if (process.argv.includes('--nightly')) {
+  process.env['BIRTHMARK_NIGHTLY'] = '1';
+  process.env['BIRTHMARK_SEED'] ??= String(Math.floor(Math.random() * 0x7fff_ffff));
+  process.stdout.write(`seed: BIRTHMARK_SEED=${process.env['BIRTHMARK_SEED']}\n`);
+}
 
 const files = readdirSync(folder, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts'))
@@ -28,7 +32,12 @@ if (files.length === 0) {
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skips: string[] = [];
-const stream = run({ files, concurrency: Math.max(2, availableParallelism()), timeout: 240_000 });
+const stream = run({
+  files,
+  execArgv: ['--import', join(folder, 'support/seed.ts')],
+  concurrency: Math.max(2, availableParallelism()),
+  timeout: 240_000,
+});
 stream.on('test:pass', (event) => {
   if (event.details.type === 'suite') return;
   if (event.skip === undefined || event.skip === false) counts.passed += 1;
