@@ -57,56 +57,6 @@ export class SqliteDatabase implements Connection {
     }
   }
 
-  prepare(sql: string): StatementSync;
-}
-
-/** Callers in one commit at most, so that one caller's wait stays bounded; the rest go into the next. */
-const maximumMembers = 2_000;
-/** Callers that may wait; beyond it the disk cannot keep up and waiting only hides it. */
-const maximumWaiting = 100_000;
-
-interface Member {
-  /** Does the work; returns how to tell the caller once the commit has happened. */
-  readonly run: (connection: Connection) => () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-export class SqliteDatabase implements Connection {
-  readonly #database: DatabaseSync;
-  readonly #lock: ProcessLock;
-  readonly #statements = new Map<string, StatementSync>();
-  #waiting: Member[] = [];
-  #scheduled = false;
-  #closed = false;
-
-  /**
-   * Creates the file when it is missing, and brings its tables up to date. Throws an `EnvironmentError`
-   * when another process holds it, it was made by a newer version, or the disk says no.
-   */
-  constructor(options: DatabaseOptions) {
-    this.#lock = holdLock(options.path);
-    try {
-      // Before SQLite makes it: its journal and shared memory files inherit this mode.
-      closeSync(openSync(options.path, 'a', 0o600));
-      this.#database = new DatabaseSync(options.path, {
-        enableForeignKeyConstraints: true,
-        enableDoubleQuotedStringLiterals: false,
-        timeout: 5_000,
-      });
-      this.#database.exec(`
-        PRAGMA journal_mode = WAL;
-        PRAGMA synchronous = FULL;
-        PRAGMA trusted_schema = OFF;
-        PRAGMA cache_size = -${(options.cacheMebibytes ?? 64) * 1024};
-        PRAGMA wal_autocheckpoint = 4000;
-      `);
-      migrate(this.#database, options.migrations);
-    } catch (error) {
-      this.#lock.release();
-      throw environmentFault(error, `cannot open ${options.path}`);
-    }
-  }
-
   prepare(sql: string): StatementSync {
     const known = this.#statements.get(sql);
     if (known !== undefined) return known;
