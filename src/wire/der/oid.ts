@@ -9,10 +9,12 @@ const maximumArcBytes = 19;
 /** Content octets, without tag and length. Throws a `TypeError` on anything but canonical dotted text. */
 export function oidContent(dotted: string): Uint8Array {
   if (!/^[0-2](\.(0|[1-9][0-9]*))+$/.test(dotted)) throw new TypeError(`${dotted} is no OID`);
-  const [root = 0n, second = 0n, ...rest] = dotted.split('.').map(BigInt);
-  if (root < 2n && second > 39n) throw new TypeError(`${dotted} is no OID`);
+  const [root = '', second = '', ...rest] = dotted.split('.');
+  if (root !== '2' && Number(second) > 39) throw new TypeError(`${dotted} is no OID`);
+  const content: number[] = [];
   // X.690 §8.19.4: the first two arcs share one number.
-  const content = [root * 40n + second, ...rest].flatMap(base128);
+  pushArc(content, second, Number(root) * 40);
+  for (const arc of rest) pushArc(content, arc, 0);
   if (content.length > maximumBytes) throw new TypeError(`${dotted} is too long`);
   return Uint8Array.from(content);
 }
@@ -54,10 +56,20 @@ function arcText(septets: Uint8Array, first: boolean): string {
   return first ? `2.${value - 80n}` : String(value);
 }
 
-function base128(value: bigint): number[] {
-  const septets = [Number(value & 0x7fn)];
-  for (let rest = value >> 7n; rest > 0n; rest >>= 7n) {
-    septets.unshift(0x80 | Number(rest & 0x7fn));
+/** Appends the septets of `digits` + `addend`, most significant first. */
+function pushArc(content: number[], digits: string, addend: number): void {
+  const start = content.length;
+  const value = Number(digits) + addend;
+  if (value < 0x8000_0000) {
+    for (let shift = 28; shift > 0; shift -= 7) {
+      if (value >> shift > 0) content.push(0x80 | ((value >> shift) & 0x7f));
+    }
+    content.push(value & 0x7f);
+    return;
   }
-  return septets;
+  const large = BigInt(digits) + BigInt(addend);
+  content.push(Number(large & 0x7fn));
+  for (let rest = large >> 7n; rest > 0n; rest >>= 7n) {
+    content.splice(start, 0, 0x80 | Number(rest & 0x7fn));
+  }
 }
