@@ -60,7 +60,7 @@ test('a crash before the rename leaves the old values, and its rest does no harm
 
 test('a second opener is refused while the first lives, in this process and in another', async () => {
   const store = await openDeviceStore(path);
-  await assert.rejects(openDeviceStore(path), /in use by another process/);
+  await assert.rejects(openDeviceStore(path), /in use by process/);
   const module = fileURLToPath(
     new URL('../../../src/drivers/store/files/deviceStore.ts', import.meta.url),
   );
@@ -72,7 +72,7 @@ test('a second opener is refused while the first lives, in this process and in a
     execFileSync(process.execPath, ['--no-warnings', '--input-type=module', '-e', script], {
       encoding: 'utf8',
     });
-  assert.match(other(), /in use by another process/);
+  assert.match(other(), /in use by process/);
   await store.close();
   // The other process ends without closing: its claim ends with it.
   assert.match(other(), /opened/);

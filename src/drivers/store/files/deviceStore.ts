@@ -16,7 +16,7 @@ import { equal } from '../../../wire/bytes/bytes.ts';
 import { MalformedError, UnsupportedError } from '../../../wire/bytes/malformed.ts';
 import { CborReader } from '../../../wire/cbor/reader.ts';
 import * as cbor from '../../../wire/cbor/writer.ts';
-import { type Claim, claimFile } from './claim.ts';
+import { holdLock, type ProcessLock } from '../sqlite/processLock.ts';
 
 /** Largest number of values; a device needs about ten. */
 const maximumValues = 256;
@@ -29,32 +29,32 @@ export interface FileDeviceStore extends DeviceStore {
 
 /**
  * Opens the file or begins an empty one. One process a file: two that count the same sequence numbers
- * would use them twice. Rejects with a `DeviceFault` when another process has it, when the disk fails,
- * and when the file is damaged.
+ * would use them twice. Rejects with an `EnvironmentError` when another process has it, and with a
+ * `DeviceFault` when the disk fails or the file is damaged.
  */
 export async function openDeviceStore(path: string): Promise<FileDeviceStore> {
   await guarded(`cannot make ${dirname(path)}`, mkdir(dirname(path), { recursive: true }));
-  const claim = claimFile(path);
+  const lock = holdLock(path);
   try {
-    return new OpenStore(path, await load(path), claim);
+    return new OpenStore(path, await load(path), lock);
   } catch (error) {
-    claim.release();
+    lock.release();
     throw error;
   }
 }
 
 class OpenStore implements FileDeviceStore {
   readonly #path: string;
-  readonly #claim: Claim;
+  readonly #lock: ProcessLock;
   #values: ReadonlyMap<string, Uint8Array>;
   #last: Promise<void> = Promise.resolve();
   #failed = false;
   #closed = false;
 
-  constructor(path: string, values: ReadonlyMap<string, Uint8Array>, claim: Claim) {
+  constructor(path: string, values: ReadonlyMap<string, Uint8Array>, lock: ProcessLock) {
     this.#path = path;
     this.#values = values;
-    this.#claim = claim;
+    this.#lock = lock;
   }
 
   async read(name: string): Promise<Uint8Array | undefined> {
@@ -72,7 +72,7 @@ class OpenStore implements FileDeviceStore {
     await this.#last;
     if (this.#closed) return;
     this.#closed = true;
-    this.#claim.release();
+    this.#lock.release();
   }
 
   async #write(changes: ReadonlyMap<string, Uint8Array | undefined>): Promise<void> {
