@@ -18,7 +18,7 @@ export function holdLock(path: string): ProcessLock {
   const holderPath = `${lockPath}.pid`;
   let database: DatabaseSync | undefined;
   try {
-    closeSync(openSync(lockPath, 'a', 0o600));
+    createPrivately(lockPath);
     database = new DatabaseSync(lockPath, { timeout: 0 });
     // No journal file: the lock holds no data that could need one.
     database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
@@ -39,6 +39,18 @@ export function holdLock(path: string): ProcessLock {
       held.close();
     },
   };
+}
+
+/**
+ * Never opens a file that is there: closing any descriptor of it would drop every lock that this process
+ * has on it (POSIX advisory locks), and with them the lock of an earlier holder in the same process.
+ */
+function createPrivately(lockPath: string): void {
+  try {
+    closeSync(openSync(lockPath, 'ax', 0o600));
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  }
 }
 
 function isBusy(error: unknown): boolean {
