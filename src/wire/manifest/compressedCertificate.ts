@@ -112,7 +112,11 @@ export function rebuildCertificate(
   };
   const keyId = (point: Uint8Array): Uint8Array => crypto.hash('SHA-1', point);
   const { notBefore, notAfter } = expandDates(compressed);
-  put(template.serialNumber, certificateSerial(compressed, inputs, crypto));
+  const serial = certificateSerial(compressed, inputs, crypto);
+  if (serial.length !== template.serialNumber.length) {
+    throw new UnsupportedError(format, 'a serial source that the template has no room for');
+  }
+  put(template.serialNumber, serial);
   put(template.notBefore, utf8(notBefore).subarray(-template.notBefore.length));
   put(template.notAfter, utf8(notAfter).subarray(-template.notAfter.length));
   put(template.signerId, utf8(toHex(compressed.subarray(67, 69)).toUpperCase()));

@@ -13,11 +13,14 @@ export class ManifestFault extends MalformedError {
   readonly entry: number;
   /** Path of the member: `payload.publicKeySet.keys[1].x`; empty when the entry as a whole is meant. */
   readonly member: string;
+  /** What is wrong with it, in words that follow the name. */
+  readonly problem: string;
 
   constructor(at: EntryPosition, member: string, problem: string) {
     super('manifest', at.offset, `entry ${at.index}: ${member}${member && ' '}${problem}`);
     this.name = 'ManifestFault';
     this.entry = at.index;
     this.member = member;
+    this.problem = problem;
   }
 }

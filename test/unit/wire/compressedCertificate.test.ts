@@ -155,6 +155,8 @@ test('impossible compressed bytes are refused', () => {
     [(bytes) => (bytes[71] = 0x10), MalformedError],
     [(bytes) => (bytes[70] = 0xa2), UnsupportedError],
     [(bytes) => (bytes[70] = 0x70), UnsupportedError],
+    // 40‖chip serial has 10 bytes, the template's serial number 16.
+    [(bytes) => (bytes[70] = 0x80), UnsupportedError],
   ];
   for (const [change, error] of cases) assert.throws(rebuild(change), error);
   assert.throws(
