@@ -1,0 +1,247 @@
+/**
+ * The one place that opens TLS listeners. OpenSSL does the handshake and proves that the peer holds the
+ * key of the certificate it shows; whether that certificate means anything is decided by `verify`, on
+ * every connection, resumed or not, before the first application byte is read. What OpenSSL itself
+ * concluded about the certificate (`authorized`) is never looked at: a resumed session keeps it after its
+ * anchor is gone, and with a forged certificate its finding depends on the order of its checks.
+ */
+import { randomBytes } from 'node:crypto';
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
+import {
+  createServer as createTlsServer,
+  type SecureContextOptions,
+  type Server as TlsServer,
+  type TLSSocket,
+  type TlsOptions,
+} from 'node:tls';
+import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+import { Connection, type DoorPeer, rememberConnection } from './connection.ts';
+import type { LiveIndex } from './liveIndex.ts';
+import { peerChain } from './peerChain.ts';
+
+/** Private key and certificates of the server, as PEM; the chain goes without its root. */
+export interface ServerIdentity {
+  readonly privateKeyPem: string;
+  readonly chainPem: string;
+}
+
+/** Rejects only for reasons that are not the peer's, who is refused then as well. */
+export type VerifyPeer = (chain: readonly Uint8Array[]) => Promise<DoorPeer | Refusal<string>>;
+
+export interface DoorLimits {
+  /** Open connections, verified or not. */
+  readonly connections: number;
+  /** Connections whose peer is not verified yet: a flood of handshakes stops here. */
+  readonly handshakes: number;
+  readonly handshakeTimeoutMs: number;
+  /** Verified connections of one holder. */
+  readonly perHolder: number;
+}
+
+export const doorLimits: DoorLimits = {
+  connections: 20_000,
+  handshakes: 1_000,
+  handshakeTimeoutMs: 10_000,
+  perHolder: 16,
+};
+
+/** A refusal at the door, for the metrics: a code of `verify`, or one of these. */
+export type DoorRefusal =
+  | 'no-certificate'
+  | 'handshake-failed'
+  | 'too-many-connections'
+  | 'too-many-handshakes'
+  | 'too-many-of-holder'
+  | 'verification-failed';
+
+export interface DoorOptions {
+  readonly name: string;
+  readonly identity: ServerIdentity;
+  /** PEM of the authorities whose certificates open this door: a hint to the client, no decision. */
+  readonly anchorsPem: readonly string[];
+  /** `http/1.1` for HTTP; none for MQTT. */
+  readonly alpn?: readonly string[];
+  readonly verify: VerifyPeer;
+  readonly live: LiveIndex;
+  /** Takes over the socket. Nothing of the peer's application data has been read before. */
+  readonly accept: (connection: Connection) => void;
+  readonly onRefusal: (code: string) => void;
+  readonly limits?: Partial<DoorLimits>;
+}
+
+/** TLS 1.3 alone, with the suites of RFC 8446 §9.1 and AES-CCM for chips that have no GCM. */
+const suites = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_CCM_SHA256',
+].join(':');
+const groups = 'X25519:prime256v1:secp384r1';
+const signatures = 'ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ed25519';
+/** RFC 8446 §4.6.1 allows a week; an hour bounds what a stolen ticket is good for. */
+const ticketLifetimeS = 3600;
+const ticketKeyBytes = 48;
+
+export class TlsDoor {
+  readonly #options: DoorOptions;
+  readonly #limits: DoorLimits;
+  readonly #tcp: NetServer;
+  readonly #tls: TlsServer;
+  readonly #open = new Set<Socket>();
+  readonly #unverified = new Set<string>();
+
+  constructor(options: DoorOptions) {
+    this.#options = options;
+    this.#limits = { ...doorLimits, ...options.limits };
+    this.#tls = createTlsServer(tlsOptions(options, this.#limits));
+    this.#tls.on('secureConnection', (socket) => void this.#admit(socket));
+    this.#tls.on('tlsClientError', () => options.onRefusal('handshake-failed'));
+    // The TLS server gets its sockets from here, so that the limits hold before any cryptography.
+    this.#tcp = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#take(socket));
+  }
+
+  /** Resolves with the port. Rejects with the system's error, for example EADDRINUSE. */
+  listen(port: number, host: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#tcp.once('error', reject);
+      this.#tcp.listen({ port, host }, () => {
+        this.#tcp.off('error', reject);
+        resolve(portOf(this.#tcp.address()));
+      });
+    });
+  }
+
+  /** New connections are served with the new identity; open ones go on. */
+  renew(identity: ServerIdentity, anchorsPem: readonly string[]): void {
+    this.#tls.setSecureContext(contextOptions(identity, anchorsPem));
+    this.rotateTickets();
+  }
+
+  /** No ticket that was given out before resumes a session. */
+  rotateTickets(): void {
+    this.#tls.setTicketKeys(randomBytes(ticketKeyBytes));
+  }
+
+  /** Stops listening and ends every connection. */
+  close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.#tcp.close(() => resolve());
+    });
+    for (const socket of this.#open) socket.destroy();
+    return closed;
+  }
+
+  #take(socket: Socket): void {
+    const refusal = this.#refusalBeforeHandshake();
+    if (refusal !== undefined) {
+      this.#options.onRefusal(refusal);
+      socket.destroy();
+      return;
+    }
+    const endpoint = endpointOf(socket);
+    this.#open.add(socket);
+    this.#unverified.add(endpoint);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      this.#unverified.delete(endpoint);
+    });
+    this.#tls.emit('connection', socket);
+  }
+
+  #refusalBeforeHandshake(): DoorRefusal | undefined {
+    if (this.#open.size >= this.#limits.connections) return 'too-many-connections';
+    return this.#unverified.size >= this.#limits.handshakes ? 'too-many-handshakes' : undefined;
+  }
+
+  async #admit(socket: TLSSocket): Promise<void> {
+    const { live, onRefusal } = this.#options;
+    const endpoint = endpointOf(socket);
+    // A peer that goes away while we look must not become an unhandled error.
+    socket.on('error', ignore);
+    for (;;) {
+      const drops = live.drops;
+      const peer = await this.#judge(socket);
+      if (socket.destroyed) return;
+      if (typeof peer === 'string') {
+        onRefusal(peer);
+        socket.destroy();
+        return;
+      }
+      // Someone was revoked while we asked: the answer may be older than that. No await may come
+      // between this comparison and the entry into the index.
+      if (live.drops !== drops) continue;
+      this.#unverified.delete(endpoint);
+      this.#enter(new Connection(peer, socket));
+      return;
+    }
+  }
+
+  async #judge(socket: TLSSocket): Promise<DoorPeer | string> {
+    const chain = peerChain(socket);
+    if (chain.length === 0) return 'no-certificate' satisfies DoorRefusal;
+    try {
+      const peer = await this.#options.verify(chain);
+      return isRefusal(peer) ? peer.refused : peer;
+    } catch {
+      return 'verification-failed' satisfies DoorRefusal;
+    }
+  }
+
+  #enter(connection: Connection): void {
+    const { live, accept, onRefusal } = this.#options;
+    if (live.countOf(connection.peer.holder) >= this.#limits.perHolder) {
+      onRefusal('too-many-of-holder' satisfies DoorRefusal);
+      connection.end();
+      return;
+    }
+    rememberConnection(connection);
+    live.add(connection);
+    accept(connection);
+  }
+}
+
+function tlsOptions(
+  { name, identity, anchorsPem, alpn }: DoorOptions,
+  limits: DoorLimits,
+): TlsOptions {
+  return {
+    ...contextOptions(identity, anchorsPem),
+    // Asked for here, judged in #admit: see the head of this file.
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: limits.handshakeTimeoutMs,
+    sessionTimeout: ticketLifetimeS,
+    ticketKeys: randomBytes(ticketKeyBytes),
+    // Tickets of one door mean nothing at another.
+    sessionIdContext: `birthmark ${name}`.slice(0, 32),
+    ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
+  };
+}
+
+function contextOptions(
+  identity: ServerIdentity,
+  anchorsPem: readonly string[],
+): SecureContextOptions {
+  return {
+    key: identity.privateKeyPem,
+    cert: identity.chainPem,
+    ca: [...anchorsPem],
+    minVersion: 'TLSv1.3',
+    maxVersion: 'TLSv1.3',
+    ciphers: suites,
+    ecdhCurve: groups,
+    sigalgs: signatures,
+  };
+}
+
+/** Names one open connection of a listener; the TLS socket and the one below it agree on it. */
+function endpointOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress ?? ''} ${remotePort ?? ''}`;
+}
+
+function portOf(address: AddressInfo | string | null): number {
+  if (address === null || typeof address === 'string') throw new TypeError('no TCP address');
+  return address.port;
+}
+
+function ignore(): void {}
