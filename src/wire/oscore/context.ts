@@ -1,0 +1,222 @@
+/**
+ * The Security Context (RFC 8613 §3): keys derived from a Master Secret, nonces (§5.2) and additional
+ * data (§5.4). What changes while it is used is kept elsewhere: sequence numbers in `SenderSequence`,
+ * the window in `ReplayWindow`; only the counts of key usage belong to the keys and so to this object.
+ */
+import { empty, equal } from '../bytes/bytes.ts';
+import * as cbor from '../cbor/writer.ts';
+import { aeadAlgorithmNumbers } from '../cose/algorithms.ts';
+import { encStructure } from '../cose/encrypt0.ts';
+import {
+  type AeadAlgorithm,
+  type AeadKey,
+  aeadParameters,
+  type Crypto,
+  type Secret,
+} from '../crypto/crypto.ts';
+import { type KeyLimits, keyLimits, type KeyUsage, unused } from './limits.ts';
+
+/** RFC 8613 §3.2.1: the HMAC-based HKDFs that COSE defines. */
+export type OscoreHkdf = 'SHA-256' | 'SHA-512';
+
+export interface ContextParameters {
+  readonly crypto: Crypto;
+  /** Bytes or an opaque secret. Bytes are not kept: whoever has to store them keeps their own. */
+  readonly masterSecret: Uint8Array | Secret;
+  /** Default: empty. */
+  readonly masterSalt?: Uint8Array;
+  readonly idContext?: Uint8Array;
+  readonly senderId: Uint8Array;
+  readonly recipientId: Uint8Array;
+  /** Default: AES-CCM-16-64-128. */
+  readonly aead?: AeadAlgorithm;
+  /** Default: SHA-256. */
+  readonly hkdf?: OscoreHkdf;
+  /** What the keys were used for already, when a context is derived again after a restart. */
+  readonly usage?: KeyUsage;
+}
+
+/** Derives the keys of both directions and the Common IV (RFC 8613 §3.2.1). */
+export function deriveContext(parameters: ContextParameters): SecurityContext {
+  return new SecurityContext(parameters);
+}
+
+/** Longest Sender ID for an algorithm (RFC 8613 §3.3): 7 bytes with nonces of 13. */
+export function maximumIdBytes(aead: AeadAlgorithm): number {
+  return aeadParameters[aead].nonceBytes - 6;
+}
+
+/** `info` of RFC 8613 §3.2.1 for a key (`id` is that of its sender) or, without id, for the Common IV. */
+export function derivationInfo(
+  aead: AeadAlgorithm,
+  idContext: Uint8Array | undefined,
+  id?: Uint8Array,
+): Uint8Array {
+  const { keyBytes, nonceBytes } = aeadParameters[aead];
+  return cbor.array(
+    cbor.bytes(id ?? empty),
+    idContext === undefined ? cbor.nullItem : cbor.bytes(idContext),
+    cbor.integer(aeadAlgorithmNumbers[aead]),
+    cbor.text(id === undefined ? 'IV' : 'Key'),
+    cbor.integer(id === undefined ? nonceBytes : keyBytes),
+  );
+}
+
+export class SecurityContext {
+  readonly aead: AeadAlgorithm;
+  readonly senderId: Uint8Array;
+  readonly recipientId: Uint8Array;
+  readonly idContext: Uint8Array | undefined;
+  readonly limits: KeyLimits;
+  readonly #crypto: Crypto;
+  readonly #senderKey: AeadKey;
+  readonly #recipientKey: AeadKey;
+  /** Nonces of both directions for the sequence number 0. */
+  readonly #senderNonce: Uint8Array;
+  readonly #recipientNonce: Uint8Array;
+  /** AADs of requests made by either side, up to the length of the Partial IV. */
+  readonly #ownRequestAad: AadPrefix;
+  readonly #peerRequestAad: AadPrefix;
+  #encryptions: number;
+  #failedVerifications: number;
+
+  constructor(parameters: ContextParameters) {
+    const { crypto, masterSecret, idContext, senderId, recipientId } = parameters;
+    const aead = parameters.aead ?? 'AES-CCM-16-64-128';
+    const hkdf = parameters.hkdf ?? 'SHA-256';
+    if (Math.max(senderId.length, recipientId.length) > maximumIdBytes(aead)) {
+      throw new TypeError(`${aead} allows identifiers of ${maximumIdBytes(aead)} bytes`);
+    }
+    // RFC 8613 §3.3: with one identifier for both, the two directions would share key and nonces.
+    if (equal(senderId, recipientId)) throw new TypeError('Sender ID and Recipient ID are equal');
+    const extracted = crypto.hkdfExtract(hkdf, parameters.masterSalt ?? empty, masterSecret);
+    const keyOf = (id: Uint8Array): AeadKey => {
+      const info = derivationInfo(aead, idContext, id);
+      const bytes = crypto.hkdfExpand(hkdf, extracted, info, aeadParameters[aead].keyBytes);
+      const key = crypto.aeadKey(aead, bytes);
+      bytes.fill(0);
+      return key;
+    };
+    const { nonceBytes } = aeadParameters[aead];
+    const ivInfo = derivationInfo(aead, idContext);
+    const commonIv = crypto.hkdfExpand(hkdf, extracted, ivInfo, nonceBytes);
+    this.aead = aead;
+    this.senderId = senderId.slice();
+    this.recipientId = recipientId.slice();
+    this.idContext = idContext?.slice();
+    this.limits = keyLimits(aead);
+    this.#crypto = crypto;
+    this.#senderKey = keyOf(senderId);
+    this.#recipientKey = keyOf(recipientId);
+    this.#senderNonce = zeroNonce(commonIv, senderId);
+    this.#recipientNonce = zeroNonce(commonIv, recipientId);
+    this.#ownRequestAad = aadPrefix(aead, senderId);
+    this.#peerRequestAad = aadPrefix(aead, recipientId);
+    this.#encryptions = parameters.usage?.encryptions ?? unused.encryptions;
+    this.#failedVerifications = parameters.usage?.failedVerifications ?? unused.failedVerifications;
+  }
+
+  get usage(): KeyUsage {
+    return { encryptions: this.#encryptions, failedVerifications: this.#failedVerifications };
+  }
+
+  /** Nonce of a Partial IV that this side (`own`) or the peer generated (RFC 8613 §5.2). */
+  nonce(generator: 'own' | 'peer', partialIv: Uint8Array): Uint8Array {
+    const nonce = (generator === 'own' ? this.#senderNonce : this.#recipientNonce).slice();
+    const start = nonce.length - partialIv.length;
+    for (let index = 0; index < partialIv.length; index++) {
+      nonce[start + index] = (nonce[start + index] ?? 0) ^ (partialIv[index] ?? 0);
+    }
+    return nonce;
+  }
+
+  /** AAD of an exchange whose request was made by this side (`own`) or by the peer (RFC 8613 §5.4). */
+  additionalData(requester: 'own' | 'peer', requestPartialIv: Uint8Array): Uint8Array {
+    const prefix = requester === 'own' ? this.#ownRequestAad : this.#peerRequestAad;
+    return completeAad(prefix, requestPartialIv);
+  }
+
+  /** `undefined` when the Sender Key is worn out (key-limits §2.3.1: counted before it is used). */
+  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array | undefined {
+    if (this.#encryptions >= this.limits.encryptions) return undefined;
+    this.#encryptions += 1;
+    return this.#crypto.seal(this.#senderKey, nonce, aad, plaintext);
+  }
+
+  /**
+   * `undefined` when the message does not verify, which is counted, or when so many failed before that
+   * the Recipient Key must not be used any more (key-limits §2.3.2): ask `isRecipientKeyWornOut` first.
+   */
+  open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined {
+    if (this.isRecipientKeyWornOut) return undefined;
+    const plaintext = this.#crypto.open(this.#recipientKey, nonce, aad, ciphertext);
+    if (plaintext === undefined) this.#failedVerifications += 1;
+    return plaintext;
+  }
+
+  get isRecipientKeyWornOut(): boolean {
+    return this.#failedVerifications >= this.limits.failedVerifications;
+  }
+
+  /** Whether the plaintext is within the length that the key limits allow (key-limits §2.3). */
+  fits(plaintext: Uint8Array): boolean {
+    return plaintext.length + aeadParameters[this.aead].tagBytes <= this.limits.messageBytes;
+  }
+}
+
+/** RFC 8613 §5.2 with a Partial IV of zero: length and value of the id, XOR the Common IV. */
+function zeroNonce(commonIv: Uint8Array, id: Uint8Array): Uint8Array {
+  const nonce = commonIv.slice();
+  nonce[0] = (nonce[0] ?? 0) ^ id.length;
+  const start = nonce.length - partialIvBytes - id.length;
+  for (let index = 0; index < id.length; index++) {
+    nonce[start + index] = (nonce[start + index] ?? 0) ^ (id[index] ?? 0);
+  }
+  return nonce;
+}
+
+/** RFC 8613 §5.2: Partial IVs are padded to five bytes. */
+const partialIvBytes = 5;
+
+/** An AAD for Partial IVs of one byte, and where in it that Partial IV stands. */
+interface AadPrefix {
+  readonly template: Uint8Array;
+  readonly partialIvOffset: number;
+  readonly externalLengthOffset: number;
+}
+
+function aadPrefix(aead: AeadAlgorithm, requestKid: Uint8Array): AadPrefix {
+  const algorithms = cbor.array(cbor.integer(aeadAlgorithmNumbers[aead]));
+  const version = cbor.integer(1);
+  const kid = cbor.bytes(requestKid);
+  // No option is of Class I, so the last member is the empty byte string (RFC 8613 §4.1).
+  const external = cbor.array(
+    version,
+    algorithms,
+    kid,
+    cbor.bytes(Uint8Array.of(0)),
+    cbor.bytes(empty),
+  );
+  const template = encStructure(empty, external);
+  return {
+    template,
+    partialIvOffset: template.length - 3,
+    externalLengthOffset: template.length - external.length - 1,
+  };
+}
+
+/**
+ * Writes the Partial IV into the template. All lengths stay below 24 (7 bytes of kid, 5 of Partial IV), so
+ * that the heads of both byte strings are one byte whatever the Partial IV.
+ */
+function completeAad(prefix: AadPrefix, partialIv: Uint8Array): Uint8Array {
+  const { template, partialIvOffset, externalLengthOffset } = prefix;
+  const growth = partialIv.length - 1;
+  const aad = new Uint8Array(template.length + growth);
+  aad.set(template);
+  aad[externalLengthOffset] = (aad[externalLengthOffset] ?? 0) + growth;
+  aad[partialIvOffset] = (aad[partialIvOffset] ?? 0) + growth;
+  aad.set(partialIv, partialIvOffset + 1);
+  aad[aad.length - 1] = 0x40;
+  return aad;
+}

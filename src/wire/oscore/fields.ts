@@ -1,0 +1,135 @@
+/**
+ * Which fields of a CoAP message travel inside, encrypted (Class E), and which outside (Class U), and the
+ * plaintext they make (RFC 8613 §4, §5.3). There are no options of Class I.
+ */
+import { MalformedError } from '../bytes/malformed.ts';
+import { isRequest, isResponse, methods, responses } from '../coap/codes.ts';
+import { type CoapContent, encodeContent, parseOptions } from '../coap/message.ts';
+import {
+  type CoapOption,
+  findOption,
+  hasOption,
+  opaque,
+  optionNumbers,
+  text,
+  withoutOptions,
+} from '../coap/options.ts';
+import { splitUri } from '../coap/uri.ts';
+
+export interface SplitOptions {
+  readonly inner: readonly CoapOption[];
+  /** Without the OSCORE option, which is put in with the protected message. */
+  readonly outer: readonly CoapOption[];
+}
+
+/** Options of Class U alone (RFC 8613 Figure 5; EDHOC: RFC 9668 §3.1; Hop-Limit: RFC 8768 §3). */
+const outerOnly: ReadonlySet<number> = new Set([
+  optionNumbers.uriHost,
+  optionNumbers.uriPort,
+  optionNumbers.oscore,
+  optionNumbers.hopLimit,
+  optionNumbers.edhoc,
+  optionNumbers.proxyUri,
+  optionNumbers.proxyScheme,
+]);
+
+/** RFC 8613 §4.1: options that are unknown are Class E. */
+export function splitRequest(options: readonly CoapOption[]): SplitOptions {
+  refuseNesting(options);
+  const proxyUri = findOption(options, optionNumbers.proxyUri);
+  const decomposed = proxyUri === undefined ? options : decomposeProxyUri(options, proxyUri);
+  return split(decomposed, (observe) => observe);
+}
+
+/** RFC 8613 §4.1.3.5.2: inside a notification the Observe option is empty. */
+export function splitResponse(options: readonly CoapOption[]): SplitOptions {
+  refuseNesting(options);
+  return split(options, () => opaque(optionNumbers.observe));
+}
+
+/** RFC 8613 §8.2 step 1, §8.4 step 1: what is of Class E has no meaning outside. */
+export function meaningfulOuter(options: readonly CoapOption[]): readonly CoapOption[] {
+  return options.filter(({ number }) => outerOnly.has(number) && number !== optionNumbers.oscore);
+}
+
+/** RFC 8613 §4.2; with Observe the codes are FETCH and 2.05 (§4.1.3.5). */
+export function outerCode(kind: 'request' | 'response', observes: boolean): number {
+  if (kind === 'request') return observes ? methods.fetch : methods.post;
+  return observes ? responses.content : responses.changed;
+}
+
+export function encodePlaintext(
+  code: number,
+  inner: readonly CoapOption[],
+  payload: Uint8Array,
+): Uint8Array {
+  const plaintext = encodeContent({ options: inner, payload }, 1);
+  plaintext[0] = code;
+  return plaintext;
+}
+
+/** `undefined` when the plaintext is no CoAP message of that kind. */
+export function parsePlaintext(
+  kind: 'request' | 'response',
+  plaintext: Uint8Array,
+): CoapContent | undefined {
+  const code = plaintext[0];
+  if (code === undefined) return undefined;
+  if (!(kind === 'request' ? isRequest(code) : isResponse(code))) return undefined;
+  try {
+    const content = parseOptions(plaintext, 1);
+    // RFC 8613 §4.1.3.7: OSCORE is not nested.
+    return hasOption(content.options, optionNumbers.oscore) ? undefined : { code, ...content };
+  } catch (error) {
+    if (error instanceof MalformedError) return undefined;
+    throw error;
+  }
+}
+
+/** Both lists in the order of their option numbers. */
+export function mergeOptions(
+  left: readonly CoapOption[],
+  right: readonly CoapOption[],
+): readonly CoapOption[] {
+  if (left.length === 0) return right;
+  if (right.length === 0) return left;
+  return [...left, ...right].sort((one, other) => one.number - other.number);
+}
+
+function split(
+  options: readonly CoapOption[],
+  innerObserve: (observe: CoapOption) => CoapOption,
+): SplitOptions {
+  const inner: CoapOption[] = [];
+  const outer: CoapOption[] = [];
+  for (const option of options) {
+    if (option.number === optionNumbers.observe) {
+      // RFC 8613 §4.1.3.5: outside for those who forward, inside for the other end.
+      outer.push(option);
+      inner.push(innerObserve(option));
+    } else if (outerOnly.has(option.number)) outer.push(option);
+    else inner.push(option);
+  }
+  return { inner, outer };
+}
+
+function refuseNesting(options: readonly CoapOption[]): void {
+  if (hasOption(options, optionNumbers.oscore)) {
+    throw new TypeError('the message is protected already (RFC 8613 §4.1.3.7)');
+  }
+}
+
+/** RFC 8613 §4.1.3.3: path and query go inside; scheme, host and port stay in the Proxy-Uri. */
+function decomposeProxyUri(
+  options: readonly CoapOption[],
+  proxyUri: Uint8Array,
+): readonly CoapOption[] {
+  const uri = splitUri(proxyUri);
+  if (uri === undefined) throw new TypeError('the Proxy-Uri is no absolute URI');
+  return [
+    ...withoutOptions(options, optionNumbers.proxyUri),
+    ...uri.path.map((segment) => opaque(optionNumbers.uriPath, segment)),
+    ...uri.query.map((argument) => opaque(optionNumbers.uriQuery, argument)),
+    text(optionNumbers.proxyUri, uri.origin),
+  ];
+}
