@@ -1,8 +1,14 @@
 /** What every registry store must do, the reference in maps and the real ones alike. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import type { RegistryStore } from '../../src/trust/ports/registryStore.ts';
+import { SqliteDatabase } from '../../src/drivers/store/sqlite/database.ts';
+import { SqliteRegistryStore } from '../../src/drivers/store/sqlite/registryStore.ts';
+import { registryMigration } from '../../src/drivers/store/sqlite/registryTables.ts';
 import { MemoryRegistryStore } from '../support/memoryRegistryStore.ts';
 import { importedDevice, sha256Of } from '../support/registrySamples.ts';
 
@@ -15,6 +21,21 @@ const backends: readonly Backend[] = [
   {
     name: 'maps',
     open: () => Promise.resolve({ store: new MemoryRegistryStore(), close: async () => {} }),
+  },
+  {
+    name: 'sqlite',
+    open: async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'birthmark-'));
+      const path = join(folder, 'provisioner.sqlite');
+      const database = new SqliteDatabase({ path, migrations: [registryMigration] });
+      return {
+        store: new SqliteRegistryStore(database),
+        close: async () => {
+          database.close();
+          rmSync(folder, { recursive: true });
+        },
+      };
+    },
   },
 ];
 

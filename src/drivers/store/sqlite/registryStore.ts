@@ -1,0 +1,281 @@
+/** The registry on SQLite. Every write is one member of a group commit: atomic by itself, durable together. */
+import {
+  type AuthorityNotice,
+  type CertificateChange,
+  type CertificateEntry,
+  type CertificateRecord,
+  type DevicePage,
+  type DeviceRecord,
+  type DeviceRole,
+  type DeviceState,
+  deviceStates,
+  type EnrolmentOutcome,
+  type ImportedDevice,
+  type ImportOutcome,
+  type RegistryStore,
+  type RevokedDevice,
+} from '../../../trust/ports/registryStore.ts';
+import { toHex } from '../../../wire/bytes/hex.ts';
+import type { Connection, SqliteDatabase } from './database.ts';
+import { importAll } from './registryImport.ts';
+import { certificateOf, deviceOf, noticeOf } from './registryTables.ts';
+import { blob, integer, word } from './rows.ts';
+
+export class SqliteRegistryStore implements RegistryStore {
+  readonly #database: SqliteDatabase;
+
+  /** The database has to hold the tables of `registryMigration`. */
+  constructor(database: SqliteDatabase) {
+    this.#database = database;
+  }
+
+  device(deviceId: string): Promise<DeviceRecord | undefined> {
+    return this.#database.read((connection) => deviceById(connection, deviceId));
+  }
+
+  deviceByUid(family: string, uid: Uint8Array): Promise<DeviceRecord | undefined> {
+    const sql = 'SELECT * FROM device WHERE family = ? AND uid = ?';
+    return this.#database.read((connection) => {
+      const row = connection.prepare(sql).get(family, uid);
+      return row === undefined ? undefined : deviceOf(row);
+    });
+  }
+
+  deviceByLinkAddress(eui64: Uint8Array): Promise<DeviceRecord | undefined> {
+    return this.#database.read((connection) => {
+      const row = connection.prepare('SELECT * FROM device WHERE eui64 = ?').get(eui64);
+      return row === undefined ? undefined : deviceOf(row);
+    });
+  }
+
+  devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]> {
+    const sql = 'SELECT * FROM device WHERE kid = ? ORDER BY device_id LIMIT ?';
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all(kid, limit).map(deviceOf),
+    );
+  }
+
+  devices({ limit, after = '', state }: DevicePage): Promise<readonly DeviceRecord[]> {
+    return this.#database.read((connection) => {
+      const rows =
+        state === undefined
+          ? connection
+              .prepare('SELECT * FROM device WHERE device_id > ? ORDER BY device_id LIMIT ?')
+              .all(after, limit)
+          : connection
+              .prepare(
+                `SELECT * FROM device WHERE state = ? AND device_id > ? ORDER BY device_id LIMIT ?`,
+              )
+              .all(state, after, limit);
+      return rows.map(deviceOf);
+    });
+  }
+
+  countDevices(): Promise<Readonly<Record<DeviceState, number>>> {
+    return this.#database.read((connection) => {
+      const counts = { expected: 0, released: 0, enrolled: 0, revoked: 0 };
+      const sql = 'SELECT state, count(*) AS devices FROM device GROUP BY state';
+      for (const row of connection.prepare(sql).all()) {
+        counts[word(row, 'state', deviceStates)] = integer(row, 'devices');
+      }
+      return counts;
+    });
+  }
+
+  certificate(sha256: Uint8Array): Promise<CertificateRecord | undefined> {
+    return this.#database.read((connection) => certificateByHash(connection, sha256));
+  }
+
+  certificatesOf(holder: string): Promise<readonly CertificateRecord[]> {
+    const sql = 'SELECT * FROM certificate WHERE holder = ? ORDER BY sequence';
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all(holder).map(certificateOf),
+    );
+  }
+
+  importDevices(devices: readonly ImportedDevice[], nowMs: number): Promise<ImportOutcome> {
+    return importAll(this.#database, devices, nowMs);
+  }
+
+  releaseDevices(deviceIds: readonly string[], _nowMs: number): Promise<number> {
+    const sql = `UPDATE device SET state = 'released' WHERE device_id = ? AND state = 'expected'`;
+    return this.#database.transact((connection) =>
+      sum(deviceIds.map((deviceId) => connection.prepare(sql).run(deviceId).changes)),
+    );
+  }
+
+  setProductRole(product: string, role: DeviceRole): Promise<number> {
+    return this.#database.transact((connection) => {
+      connection
+        .prepare(
+          'INSERT INTO product VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET role = excluded.role',
+        )
+        .run(product, role);
+      const sql = 'UPDATE device SET role = ? WHERE product = ? AND role <> ?';
+      return Number(connection.prepare(sql).run(role, product, role).changes);
+    });
+  }
+
+  addCertificate(entry: CertificateEntry, nowMs: number): Promise<'added' | 'unchanged' | 'taken'> {
+    return this.#database.transact((connection) => putCertificate(connection, entry, nowMs));
+  }
+
+  enrolDevice(entry: CertificateEntry, nowMs: number): Promise<EnrolmentOutcome> {
+    return this.#database.transact((connection) => {
+      const known = certificateByHash(connection, entry.sha256);
+      if (known !== undefined && !sameHolder(known, entry)) return 'taken';
+      const outcome = enrol(connection, entry.holder, nowMs);
+      if (outcome === 'enrolled') putCertificate(connection, entry, nowMs);
+      return outcome;
+    });
+  }
+
+  markEnrolled(deviceId: string, nowMs: number): Promise<EnrolmentOutcome> {
+    return this.#database.transact((connection) => enrol(connection, deviceId, nowMs));
+  }
+
+  supersedeOthers(holder: string, sha256: Uint8Array, _nowMs: number): Promise<number> {
+    const sql = `UPDATE certificate SET state = 'superseded'
+      WHERE holder = ? AND kind = 'ldevid' AND state = 'active' AND sha256 <> ?`;
+    return this.#database.transact((connection) =>
+      Number(connection.prepare(sql).run(holder, sha256).changes),
+    );
+  }
+
+  setCertificateState(
+    sha256: Uint8Array,
+    state: 'active' | 'held' | 'revoked',
+    reason: string,
+    nowMs: number,
+  ): Promise<CertificateChange> {
+    return this.#database.transact((connection) => {
+      const known = certificateByHash(connection, sha256);
+      if (known === undefined) return 'unknown';
+      if (known.state === state) return 'unchanged';
+      if (known.state === 'revoked') return 'forbidden';
+      if (known.state === 'superseded' && state !== 'revoked') return 'forbidden';
+      const revokedMs = state === 'revoked' ? nowMs : null;
+      connection
+        .prepare(
+          'UPDATE certificate SET state = ?, revoked_ms = ?, revocation_reason = ? WHERE sha256 = ?',
+        )
+        .run(state, revokedMs, state === 'active' ? null : reason, sha256);
+      if (state === 'revoked') {
+        notify(connection, {
+          act: 'revoke-certificate',
+          subject: toHex(sha256),
+          reason,
+          atMs: nowMs,
+        });
+      }
+      return 'changed';
+    });
+  }
+
+  revokeDevices(
+    deviceIds: readonly string[],
+    reason: string,
+    nowMs: number,
+  ): Promise<readonly RevokedDevice[]> {
+    return this.#database.transact((connection) =>
+      deviceIds.flatMap((deviceId) => revoke(connection, deviceId, reason, nowMs) ?? []),
+    );
+  }
+
+  pendingNotices(limit: number): Promise<readonly AuthorityNotice[]> {
+    const sql = 'SELECT * FROM notice ORDER BY sequence LIMIT ?';
+    return this.#database.read((connection) => connection.prepare(sql).all(limit).map(noticeOf));
+  }
+
+  settleNotices(sequences: readonly number[]): Promise<void> {
+    return this.#database.transact((connection) => {
+      const statement = connection.prepare('DELETE FROM notice WHERE sequence = ?');
+      for (const sequence of sequences) statement.run(sequence);
+    });
+  }
+}
+
+function deviceById(connection: Connection, deviceId: string): DeviceRecord | undefined {
+  const row = connection.prepare('SELECT * FROM device WHERE device_id = ?').get(deviceId);
+  return row === undefined ? undefined : deviceOf(row);
+}
+
+function certificateByHash(
+  connection: Connection,
+  sha256: Uint8Array,
+): CertificateRecord | undefined {
+  const row = connection.prepare('SELECT * FROM certificate WHERE sha256 = ?').get(sha256);
+  return row === undefined ? undefined : certificateOf(row);
+}
+
+function putCertificate(
+  connection: Connection,
+  entry: CertificateEntry,
+  nowMs: number,
+): 'added' | 'unchanged' | 'taken' {
+  const known = certificateByHash(connection, entry.sha256);
+  if (known !== undefined) return sameHolder(known, entry) ? 'unchanged' : 'taken';
+  connection
+    .prepare(
+      `INSERT INTO certificate (sha256, kind, holder, not_after_ms, state, added_ms)
+       VALUES (?, ?, ?, ?, 'active', ?)`,
+    )
+    .run(entry.sha256, entry.kind, entry.holder, entry.notAfterMs ?? null, nowMs);
+  return 'added';
+}
+
+function enrol(connection: Connection, deviceId: string, nowMs: number): EnrolmentOutcome {
+  const device = deviceById(connection, deviceId);
+  if (device === undefined) return 'unknown-device';
+  if (device.state === 'revoked') return 'revoked';
+  if (device.state === 'expected') return 'not-released';
+  if (device.state === 'released') {
+    connection
+      .prepare(`UPDATE device SET state = 'enrolled', enrolled_ms = ? WHERE device_id = ?`)
+      .run(nowMs, deviceId);
+  }
+  return 'enrolled';
+}
+
+function revoke(
+  connection: Connection,
+  deviceId: string,
+  reason: string,
+  nowMs: number,
+): RevokedDevice | undefined {
+  const device = deviceById(connection, deviceId);
+  if (device === undefined) return undefined;
+  const changed = device.state !== 'revoked';
+  if (changed) {
+    connection
+      .prepare(
+        `UPDATE device SET state = 'revoked', revoked_ms = ?, revocation_reason = ? WHERE device_id = ?`,
+      )
+      .run(nowMs, reason, deviceId);
+    notify(connection, { act: 'revoke-device', subject: deviceId, reason, atMs: nowMs });
+  }
+  connection
+    .prepare(
+      `UPDATE certificate SET state = 'revoked', revoked_ms = ?, revocation_reason = ?
+       WHERE holder = ? AND state <> 'revoked'`,
+    )
+    .run(nowMs, reason, deviceId);
+  const rows = connection
+    .prepare('SELECT sha256 FROM certificate WHERE holder = ? ORDER BY sequence')
+    .all(deviceId);
+  return { deviceId, changed, certificates: rows.map((row) => blob(row, 'sha256')) };
+}
+
+function notify(connection: Connection, notice: Omit<AuthorityNotice, 'sequence'>): void {
+  connection
+    .prepare('INSERT INTO notice (act, subject, reason, at_ms) VALUES (?, ?, ?, ?)')
+    .run(notice.act, notice.subject, notice.reason, notice.atMs);
+}
+
+function sameHolder(left: CertificateEntry, right: CertificateEntry): boolean {
+  return left.holder === right.holder && left.kind === right.kind;
+}
+
+function sum(changes: ReadonlyArray<number | bigint>): number {
+  return changes.reduce<number>((total, change) => total + Number(change), 0);
+}
