@@ -1,0 +1,302 @@
+/**
+ * The responder of methods 0 to 3 (RFC 9528 §5), a class per state:
+ *
+ *     readMessage1 -> Message1Accepted -> AgreementNeeded | SignatureNeeded -> AwaitMessage3
+ *       -> InitiatorCredentialNeeded -> InitiatorVerified -> EdhocSession
+ */
+import { equal } from '../bytes/bytes.ts';
+import * as cbor from '../cbor/writer.ts';
+import type { Crypto, EphemeralKey, Secret } from '../crypto/crypto.ts';
+import { InitiatorVerified } from './completion.ts';
+import {
+  type Credential,
+  fits,
+  type Identity,
+  identityOf,
+  type OwnCredential,
+  refuseCandidate,
+  refuseOwnIdentity,
+  restoreIdentity,
+  storeIdentity,
+} from './credential.ts';
+import { encodeEad, type EadItem, unknownCritical } from './ead.ts';
+import { type CredentialReference, parseIdCred } from './idCred.ts';
+import {
+  encodeMessage2,
+  encodePlaintext2,
+  parseCiphertext,
+  parsePlaintext3,
+  type Plaintext3,
+} from './messages.ts';
+import { type AcceptedMessage1, acceptMessage1 } from './message1.ts';
+import {
+  checkOwnConnectionId,
+  type ResponderProfile,
+  restoreTerms,
+  storeTerms,
+  type Terms,
+} from './profile.ts';
+import {
+  type AgreementNeeded,
+  initiatorProof,
+  prove,
+  responderProof,
+  type SignatureNeeded,
+  verify,
+} from './proof.ts';
+import { type EdhocRefusal, refuse } from './refusal.ts';
+import * as schedule from './schedule.ts';
+import type { SessionValues } from './session.ts';
+import { BoundedState, HandshakeState } from './state.ts';
+import { openStored, stateKinds, storeState } from './stored.ts';
+import { authenticationOf } from './suites.ts';
+
+/** A refusal is answered with `errorMessageFor`, or with silence. */
+export function readMessage1(
+  crypto: Crypto,
+  profile: ResponderProfile,
+  message1: Uint8Array,
+): Message1Accepted | EdhocRefusal {
+  const accepted = acceptMessage1(crypto, profile, profile.methods, message1);
+  return 'refused' in accepted ? accepted : new Message1Accepted(accepted);
+}
+
+export interface Message2Step {
+  readonly next: AwaitMessage3;
+  readonly message2: Uint8Array;
+}
+
+/** message_1 can be answered. It cost no agreement yet, and nothing in it is authentic. */
+export class Message1Accepted extends HandshakeState<AcceptedMessage1> {
+  readonly kind = 'message-1-accepted';
+
+  get method(): number {
+    return this.look().terms.method;
+  }
+
+  get suite(): number {
+    return this.look().terms.suite.number;
+  }
+
+  get peerConnectionId(): Uint8Array {
+    return this.look().cI;
+  }
+
+  /** In clear and not authenticated. */
+  get ead1(): readonly EadItem[] {
+    return this.look().ead1;
+  }
+
+  /** G_X, for a caller that knows static keys which must never come as ephemeral ones. */
+  get peerEphemeral(): Uint8Array {
+    return this.look().gX.bytes;
+  }
+
+  get hashOfMessage1(): Uint8Array {
+    return this.look().hashOfMessage1;
+  }
+
+  /** With OSCORE `connectionId` must differ from `peerConnectionId` (RFC 9528 §3.3.3). */
+  compose(fields: {
+    readonly connectionId: Uint8Array;
+    readonly own: OwnCredential;
+    readonly ead2?: readonly EadItem[];
+  }): AgreementNeeded<Message2Step> | SignatureNeeded<Message2Step> | EdhocRefusal {
+    const { crypto, terms, cI, gX, hashOfMessage1 } = this.look();
+    const { connectionId: cR } = fields;
+    const { suite } = terms;
+    const authentication = authenticationOf(terms.method).responder;
+    if (!fits(fields.own.publicKey, suite, authentication)) {
+      throw new TypeError(`our own key does not fit method ${terms.method}`);
+    }
+    checkOwnConnectionId(cR, terms);
+    if (terms.oscore && equal(cI, cR)) throw new TypeError('C_R equals C_I');
+    const own = identityOf(fields.own.idCred, fields.own);
+    if (equal(gX.bytes, own.publicKey)) return refuse('invalid-key', 'G_X is our long-term key');
+    const algorithms = { crypto, suite };
+    const ephemeral = crypto.generateKeyPair(suite.curve);
+    const gXY = crypto.agree(ephemeral, gX);
+    if (gXY === undefined) return refuse('invalid-key', 'G_X is a point of low order');
+    const th2 = schedule.th2(algorithms, ephemeral.publicKey, hashOfMessage1);
+    const prk2e = schedule.prk2e(algorithms, th2, gXY);
+    this.spend();
+    const ead = encodeEad(fields.ead2 ?? []);
+    const proof = responderProof(algorithms, {
+      authentication,
+      identity: own,
+      cR,
+      th: th2,
+      ead,
+      prk: prk2e,
+    });
+    return prove(algorithms, proof, gX, (prk3e2m, signatureOrMac2) => {
+      const plaintext2 = encodePlaintext2({ cR, idCredR: own.idCred, signatureOrMac2, ead2: ead });
+      const keystream = schedule.keystream2(algorithms, prk2e, th2, plaintext2.length);
+      const ciphertext2 = schedule.xor(plaintext2, keystream);
+      const th3 = schedule.th3(algorithms, th2, plaintext2, own.cred);
+      const next = new AwaitMessage3({
+        algorithms,
+        terms,
+        cI,
+        cR,
+        own,
+        gX: gX.bytes,
+        ephemeral,
+        th3,
+        prk3e2m,
+      });
+      return { next, message2: encodeMessage2(ephemeral.publicKey, ciphertext2) };
+    });
+  }
+}
+
+interface AwaitMessage3Values {
+  readonly algorithms: schedule.Algorithms;
+  readonly terms: Terms;
+  readonly cI: Uint8Array;
+  readonly cR: Uint8Array;
+  readonly own: Identity;
+  readonly gX: Uint8Array;
+  readonly ephemeral: EphemeralKey;
+  readonly th3: Uint8Array;
+  readonly prk3e2m: Secret;
+}
+
+export class AwaitMessage3 extends BoundedState<AwaitMessage3Values> {
+  readonly kind = 'await-message-3';
+
+  get connectionId(): Uint8Array {
+    return this.look().cR;
+  }
+
+  get peerConnectionId(): Uint8Array {
+    return this.look().cI;
+  }
+
+  /** Opens the AEAD: what comes out is from whoever sent message_1. Who that is, is not known yet. */
+  readMessage3(bytes: Uint8Array): InitiatorCredentialNeeded | EdhocRefusal {
+    return this.attemptMessage(bytes, (values) => {
+      const { algorithms, terms, th3, prk3e2m } = values;
+      const { crypto, suite } = algorithms;
+      const ciphertext3 = parseCiphertext(bytes);
+      const key = crypto.aeadKey(suite.aead, schedule.k3(algorithms, prk3e2m, th3));
+      const nonce = schedule.iv3(algorithms, prk3e2m, th3);
+      const plaintext3 = crypto.open(key, nonce, schedule.additionalData(th3), ciphertext3);
+      if (plaintext3 === undefined) return refuse('not-authentic', 'message_3 has a wrong tag');
+      const fields = parsePlaintext3(plaintext3);
+      const references = parseIdCred(fields.idCredI);
+      const critical = unknownCritical(fields.ead3.items, terms.knownEad);
+      if (critical !== undefined) {
+        return refuse('critical-ead', `EAD item ${critical.label} in EAD_3`);
+      }
+      return new InitiatorCredentialNeeded({ waiting: values, plaintext3, fields, references });
+    });
+  }
+
+  /** Holds secrets in clear: whoever keeps it seals it. */
+  store(): Uint8Array {
+    const { algorithms, terms, cI, cR, own, gX, ephemeral, th3, prk3e2m } = this.look();
+    const { crypto } = algorithms;
+    return storeState(
+      stateKinds.awaitMessage3,
+      storeTerms(terms),
+      cbor.bytes(cI),
+      cbor.bytes(cR),
+      storeIdentity(own),
+      cbor.bytes(gX),
+      cbor.bytes(crypto.exportEphemeral(ephemeral)),
+      cbor.bytes(th3),
+      cbor.bytes(crypto.exportSecret(prk3e2m)),
+      cbor.integer(this.refusalsLeft),
+    );
+  }
+
+  /** Throws a `MalformedError` on bytes that `store` did not give. */
+  static restore(crypto: Crypto, bytes: Uint8Array): AwaitMessage3 {
+    const reader = openStored(bytes, stateKinds.awaitMessage3, 9);
+    const terms = restoreTerms(reader);
+    const cI = reader.bytes().slice();
+    const cR = reader.bytes().slice();
+    const own = restoreIdentity(reader);
+    const gX = reader.bytes().slice();
+    const ephemeral = crypto.importEphemeral(terms.suite.curve, reader.bytes());
+    if (ephemeral === undefined) return reader.fail('no private key of the suite');
+    const th3 = reader.bytes().slice();
+    const prk3e2m = crypto.secret(reader.bytes());
+    const refusalsLeft = reader.unsigned();
+    reader.end();
+    const algorithms = { crypto, suite: terms.suite };
+    return new AwaitMessage3(
+      { algorithms, terms, cI, cR, own, gX, ephemeral, th3, prk3e2m },
+      refusalsLeft,
+    );
+  }
+}
+
+interface CredentialNeededValues {
+  readonly waiting: AwaitMessage3Values;
+  readonly plaintext3: Uint8Array;
+  readonly fields: Plaintext3;
+  readonly references: readonly CredentialReference[];
+}
+
+export class InitiatorCredentialNeeded extends BoundedState<CredentialNeededValues> {
+  readonly kind = 'initiator-credential-needed';
+
+  /** The whole header map. */
+  get idCredI(): Uint8Array {
+    return this.look().fields.idCredI;
+  }
+
+  get references(): readonly CredentialReference[] {
+    return this.look().references;
+  }
+
+  /** From whoever sent message_1, who has not been authenticated. */
+  get ead3(): readonly EadItem[] {
+    return this.look().fields.ead3.items;
+  }
+
+  get connectionId(): Uint8Array {
+    return this.look().waiting.cR;
+  }
+
+  /**
+   * Verifies Signature_or_MAC_3 with a credential that the caller trusts. After `not-authentic` another
+   * candidate may be tried, since a kid is not unique (RFC 9528 §3.5.3).
+   */
+  accept(credential: Credential): InitiatorVerified | EdhocRefusal {
+    return this.attempt(({ waiting, plaintext3, fields }) => {
+      const { algorithms, terms, cI, cR, own, gX, ephemeral, th3, prk3e2m } = waiting;
+      const authentication = authenticationOf(terms.method).initiator;
+      const unsuitable = refuseCandidate(credential, gX, terms.suite, authentication);
+      if (unsuitable !== undefined) return unsuitable;
+      const peer = identityOf(fields.idCredI, credential);
+      const reflected = refuseOwnIdentity(own, peer);
+      if (reflected !== undefined) return reflected;
+      const proof = initiatorProof(algorithms, {
+        authentication,
+        identity: peer,
+        th: th3,
+        ead: fields.ead3.bytes,
+        prk: prk3e2m,
+      });
+      const { publicKey } = credential;
+      const prk4e3m = verify(algorithms, proof, ephemeral, publicKey, fields.signatureOrMac3);
+      if (prk4e3m === undefined) return refuse('not-authentic', 'Signature_or_MAC_3 is wrong');
+      const th4 = schedule.th4(algorithms, th3, plaintext3, credential.cred);
+      const session: SessionValues = {
+        algorithms,
+        role: 'responder',
+        method: terms.method,
+        ownConnectionId: cR,
+        peerConnectionId: cI,
+        peer,
+        own,
+        prkOut: schedule.prkOut(algorithms, prk4e3m, th4),
+        epoch: 0,
+      };
+      return new InitiatorVerified({ terms, prk4e3m, th4, session, ead3: fields.ead3.items });
+    });
+  }
+}
