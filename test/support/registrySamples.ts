@@ -4,7 +4,7 @@ import type { DeviceIdentity, ImportedDevice } from '../../src/trust/ports/regis
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
-export function sha256Of(text: string): Uint8Array {
+export function sha256Of(text: string | Uint8Array): Uint8Array {
   return new Uint8Array(hash('sha256', text, 'buffer'));
 }
 

@@ -293,7 +293,7 @@ const notAuthorized = 5;
 
 function connackError(returnCode: number): AuthenticateError {
   // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- aedes types this enum, but exports no value of it
-  return Object.assign(new Error('refused'), { returnCode });
+  return Object.assign(new RefusedByBroker('connect'), { returnCode });
 }
 
 /** A device has one client, itself. An application names its clients, each below its own name. */
