@@ -31,7 +31,7 @@ import {
   ServerExchange,
   unprotectRequest,
 } from '../../../src/wire/oscore/server.ts';
-import { contextPair, granted, numberOf, refusalOf } from './oscoreSupport.ts';
+import { contextPair, granted, numberOf, refusalOf } from '../../support/oscore.ts';
 
 const none = new Uint8Array(0);
 const token = Uint8Array.of(7);

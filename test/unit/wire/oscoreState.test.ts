@@ -22,7 +22,7 @@ import {
   SequenceNumber,
   sequenceNumberLimit,
 } from '../../../src/wire/oscore/sequence.ts';
-import { contextPair, granted, refusalOf } from './oscoreSupport.ts';
+import { contextPair, granted, refusalOf } from '../../support/oscore.ts';
 
 test('RFC 8613 §6.3: compressed headers', () => {
   for (const [encoding, option] of [

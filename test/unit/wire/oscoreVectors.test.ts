@@ -15,7 +15,7 @@ import {
 } from '../../../src/wire/oscore/context.ts';
 import { ReplayWindow } from '../../../src/wire/oscore/replayWindow.ts';
 import { protectResponse, unprotectRequest } from '../../../src/wire/oscore/server.ts';
-import { granted, numberOf, refusalOf } from './oscoreSupport.ts';
+import { granted, numberOf, refusalOf } from '../../support/oscore.ts';
 
 interface Derivation {
   readonly name: string;

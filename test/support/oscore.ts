@@ -1,14 +1,14 @@
 /** What the OSCORE tests share: a pair of contexts and outcomes without the refusals. */
 import assert from 'node:assert/strict';
-import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
-import type { AeadAlgorithm } from '../../../src/wire/crypto/crypto.ts';
+import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
+import type { AeadAlgorithm } from '../../src/wire/crypto/crypto.ts';
 import {
   type ContextParameters,
   deriveContext,
   type SecurityContext,
-} from '../../../src/wire/oscore/context.ts';
-import { isRefused, type OscoreRefusalCode } from '../../../src/wire/oscore/refusal.ts';
-import { type SequenceNumber, SenderSequence } from '../../../src/wire/oscore/sequence.ts';
+} from '../../src/wire/oscore/context.ts';
+import { isRefused, type OscoreRefusalCode } from '../../src/wire/oscore/refusal.ts';
+import { type SequenceNumber, SenderSequence } from '../../src/wire/oscore/sequence.ts';
 
 /** The result, when it is not a refusal. */
 export function granted<Outcome extends object>(
