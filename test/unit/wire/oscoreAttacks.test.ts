@@ -108,7 +108,7 @@ test('two sessions on a path that does what it wants: nothing twice, nothing mix
     { numRuns: runs, seed: 8613 },
   );
   // Honest messages got through, or the property would hold for nothing.
-  assert.ok(totals.accepted > 10 * runs && totals.answered > runs, JSON.stringify(totals));
+  assert.ok(totals.accepted > 5 * runs && totals.answered > runs, JSON.stringify(totals));
 });
 
 interface Step {
