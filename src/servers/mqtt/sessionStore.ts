@@ -140,10 +140,7 @@ export class SessionStore {
   /** A message that the bound has pushed out of the queue is delivered all the same, without a record. */
   async outgoingUpdate(client: ClientName, packet: StoredPacket): Promise<void> {
     const queue = this.#sessions.get(client.id)?.queue ?? [];
-    const stored = queue.find(
-      (waiting) =>
-        waiting.brokerId === packet.brokerId && waiting.brokerCounter === packet.brokerCounter,
-    );
+    const stored = queue.find((waiting) => isSameMessage(waiting, packet));
     if (stored !== undefined) stored.messageId = packet.messageId;
   }
 
@@ -152,7 +149,7 @@ export class SessionStore {
     packet: StoredPacket,
   ): Promise<StoredPacket | undefined> {
     const session = this.#sessions.get(client.id);
-    const index = session?.queue.findIndex(({ messageId }) => messageId === packet.messageId) ?? -1;
+    const index = session?.queue.findIndex((stored) => isSame(stored, packet)) ?? -1;
     if (session === undefined || index < 0) return undefined;
     const [cleared] = session.queue.splice(index, 1);
     if (cleared !== undefined) session.queuedBytes -= sizeOf(cleared);
@@ -219,6 +216,17 @@ export class SessionStore {
 
 function newSession(): Session {
   return { subscriptions: new Map(), queue: [], queuedBytes: 0 };
+}
+
+/** By the identifier that the client acknowledges; one that was never delivered has none. */
+function isSame(stored: StoredPacket, packet: StoredPacket): boolean {
+  return packet.messageId === undefined
+    ? isSameMessage(stored, packet)
+    : stored.messageId === packet.messageId;
+}
+
+function isSameMessage(left: StoredPacket, right: StoredPacket): boolean {
+  return left.brokerId === right.brokerId && left.brokerCounter === right.brokerCounter;
 }
 
 function isOf(clientId: string, holder: string): boolean {
