@@ -1,0 +1,236 @@
+/** T1 and T2 of issuing on SQLite. This is the hot path: few statements, each prepared once. */
+import { InvariantError } from '../../../trust/ports/faults.ts';
+import type {
+  Completion,
+  Intent,
+  IntentConflict,
+  IntentOutcome,
+  IssuanceStore,
+  IssuedCertificate,
+  Revocation,
+  UnfinishedIntent,
+  UnitIntent,
+} from '../../../trust/ports/issuanceStore.ts';
+import { proofLevels } from '../../../wire/line/ticket.ts';
+import type { Connection, SqliteDatabase } from './database.ts';
+import { isUniqueViolation } from './faults.ts';
+import { Quotas } from './quotas.ts';
+import { blob, integer, optionalBlob, optionalInteger, type Row, text } from './rows.ts';
+
+export class SqliteIssuanceStore implements IssuanceStore {
+  readonly #database: SqliteDatabase;
+
+  /** The database has to hold the tables of `issuingMigrations`. */
+  constructor(database: SqliteDatabase) {
+    this.#database = database;
+  }
+
+  begin(intents: readonly Intent[]): Promise<readonly IntentOutcome[]> {
+    return this.#database.transact((connection) => {
+      const quotas = new Quotas(connection);
+      const outcomes = intents.map((intent) => beginOne(connection, quotas, intent));
+      quotas.save();
+      return outcomes;
+    });
+  }
+
+  complete(completions: readonly Completion[]): Promise<void> {
+    return this.#database.transact((connection) => {
+      const sign = connection.prepare('INSERT OR IGNORE INTO signatures VALUES (?, ?)');
+      const log = connection.prepare(appendLeaf);
+      for (const { id, signature, entry } of completions) {
+        if (sign.run(id, signature).changes === 1) log.run(entry);
+      }
+    });
+  }
+
+  unfinished(afterId: number, limit: number): Promise<readonly UnfinishedIntent[]> {
+    return this.#database.read((connection) =>
+      connection.prepare(selectUnfinished).all(afterId, limit).map(unfinishedOf),
+    );
+  }
+
+  certificatesOf(holder: string): Promise<readonly IssuedCertificate[]> {
+    return this.#database.read((connection) =>
+      connection.prepare(selectOfHolder).all(holder, holder).map(issuedOf),
+    );
+  }
+
+  revoke(revocations: readonly Revocation[]): Promise<number> {
+    return this.#database.transact((connection) => {
+      let changed = 0;
+      for (const revocation of revocations) if (revokeOne(connection, revocation)) changed += 1;
+      return changed;
+    });
+  }
+
+  countCertificates(): Promise<{ readonly issued: number; readonly revoked: number }> {
+    return this.#database.read((connection) => {
+      const row = connection
+        .prepare(
+          `SELECT (SELECT count(*) FROM signatures) AS issued,
+                  (SELECT count(*) FROM revocations) AS revoked`,
+        )
+        .get();
+      return { issued: integer(row ?? {}, 'issued'), revoked: integer(row ?? {}, 'revoked') };
+    });
+  }
+}
+
+export const appendLeaf = 'INSERT INTO audit_leaves (entry) VALUES (?)';
+
+/** Whether it was not revoked before. Throws when nothing of that serial number was signed. */
+export function revokeOne(connection: Connection, revocation: Revocation): boolean {
+  const { serialNumber, reason, atMs, entry } = revocation;
+  const signed = connection
+    .prepare('SELECT id FROM issuances JOIN signatures USING (id) WHERE serial = ?')
+    .get(serialNumber);
+  if (signed === undefined) throw new InvariantError('revoking what was never issued');
+  const { changes } = connection
+    .prepare('INSERT OR IGNORE INTO revocations VALUES (?, ?, ?)')
+    .run(integer(signed, 'id'), reason, atMs);
+  if (changes === 0) return false;
+  connection.prepare(appendLeaf).run(entry);
+  return true;
+}
+
+function beginOne(connection: Connection, quotas: Quotas, intent: Intent): IntentOutcome {
+  const { unit } = intent;
+  if (unit === undefined) {
+    return reserve(connection, () => ({
+      taken: insertIssuance(connection, intent, intent.holder),
+      eui64: undefined,
+    }));
+  }
+  const offer = quotas.next(unit.ticketId);
+  if ('refused' in offer) return offer;
+  return reserve(connection, () => {
+    const id = insertIssuance(connection, intent, null);
+    insertUnit(connection, id, offer.ticket, intent, unit, offer.eui64);
+    quotas.take(unit.ticketId);
+    return { taken: id, eui64: offer.eui64 };
+  });
+}
+
+/** Runs the inserts of one intent; when a value is there already, undoes them and says which. */
+function reserve(connection: Connection, insert: () => IntentOutcome): IntentOutcome {
+  connection.prepare('SAVEPOINT intent').run();
+  let outcome: IntentOutcome;
+  try {
+    outcome = insert();
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    connection.prepare('ROLLBACK TO intent').run();
+    outcome = { conflict: conflictOf(error) };
+  }
+  connection.prepare('RELEASE intent').run();
+  return outcome;
+}
+
+function insertIssuance(connection: Connection, intent: Intent, holder: string | null): number {
+  const { lastInsertRowid } = connection
+    .prepare(
+      `INSERT INTO issuances (serial, issuer, profile, holder, key_id, prepared_ms, not_after_ms, tbs)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    .run(
+      intent.serialNumber,
+      intent.issuer,
+      intent.profile,
+      holder,
+      intent.keyIdentifier,
+      intent.preparedMs,
+      intent.notAfterMs,
+      intent.tbs,
+    );
+  return Number(lastInsertRowid);
+}
+
+function insertUnit(
+  connection: Connection,
+  id: number,
+  ticket: number,
+  { holder, keyIdentifier }: Intent,
+  unit: UnitIntent,
+  eui64: Uint8Array,
+): void {
+  connection
+    .prepare(
+      `INSERT INTO units
+         (id, ticket, family, uid, model, firmware, proof, device_id, eui64, agree_key)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    .run(
+      id,
+      ticket,
+      unit.family,
+      unit.uid,
+      unit.model,
+      unit.firmware,
+      proofLevels.indexOf(unit.proofLevel),
+      holder,
+      eui64,
+      unit.agreeKey?.point ?? null,
+    );
+  const insertKey = connection.prepare('INSERT INTO unit_keys VALUES (?, ?)');
+  insertKey.run(keyIdentifier, id);
+  if (unit.agreeKey !== undefined) insertKey.run(unit.agreeKey.keyIdentifier, id);
+}
+
+/** SQLite names the columns of the index that was hit. */
+function conflictOf(error: unknown): IntentConflict {
+  const message = error instanceof Error ? error.message : '';
+  if (message.includes('units.uid')) return 'uid';
+  if (message.includes('unit_keys.key_id')) return 'key';
+  if (message.includes('units.device_id')) return 'device-id';
+  if (message.includes('issuances.serial')) return 'serial';
+  throw new InvariantError(`an address was given out twice: ${message}`);
+}
+
+const selectUnfinished = `
+  SELECT issuances.id, issuer, profile, serial, coalesce(holder, device_id) AS holder,
+         prepared_ms, tbs, ticket_id
+  FROM issuances
+  LEFT JOIN signatures USING (id)
+  LEFT JOIN units USING (id)
+  LEFT JOIN tickets ON tickets.id = units.ticket
+  WHERE signatures.id IS NULL AND issuances.id > ?
+  ORDER BY issuances.id LIMIT ?`;
+
+const selectOfHolder = `
+  SELECT issuer, profile, serial, coalesce(holder, device_id) AS holder, not_after_ms, tbs, signature,
+         revocations.at_ms AS revoked_ms
+  FROM issuances
+  JOIN signatures USING (id)
+  LEFT JOIN units USING (id)
+  LEFT JOIN revocations USING (id)
+  WHERE issuances.id IN (
+    SELECT id FROM issuances WHERE holder = ? UNION ALL SELECT id FROM units WHERE device_id = ?
+  )
+  ORDER BY issuances.id`;
+
+function unfinishedOf(row: Row): UnfinishedIntent {
+  return {
+    id: integer(row, 'id'),
+    issuer: text(row, 'issuer'),
+    profile: text(row, 'profile'),
+    serialNumber: blob(row, 'serial'),
+    holder: text(row, 'holder'),
+    preparedMs: integer(row, 'prepared_ms'),
+    tbs: blob(row, 'tbs'),
+    ticketId: optionalBlob(row, 'ticket_id'),
+  };
+}
+
+function issuedOf(row: Row): IssuedCertificate {
+  return {
+    issuer: text(row, 'issuer'),
+    profile: text(row, 'profile'),
+    serialNumber: blob(row, 'serial'),
+    holder: text(row, 'holder'),
+    notAfterMs: integer(row, 'not_after_ms'),
+    tbs: blob(row, 'tbs'),
+    signature: blob(row, 'signature'),
+    revokedMs: optionalInteger(row, 'revoked_ms'),
+  };
+}

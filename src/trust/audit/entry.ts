@@ -1,0 +1,172 @@
+/**
+ * Entries of the audit log: what the authority did, never what it refused. Each is a CBOR array that
+ * begins with version and kind, so that a log is readable without the program that wrote it.
+ */
+import { CborReader } from '../../wire/cbor/reader.ts';
+import * as cbor from '../../wire/cbor/writer.ts';
+
+export type AuditEntry =
+  | IssuedEntry
+  | RevokedEntry
+  | OrderedEntry
+  | TicketIssuedEntry
+  | TicketClosedEntry
+  | BatchClosedEntry;
+
+interface Dated {
+  readonly atMs: number;
+}
+
+/** A certificate was signed. Written in the transaction that stores the signature. */
+export interface IssuedEntry extends Dated {
+  readonly kind: 'issued';
+  /** Key identifier of the issuer. */
+  readonly issuerKeyId: Uint8Array;
+  readonly serialNumber: Uint8Array;
+  /** Over the whole certificate. */
+  readonly certificateSha256: Uint8Array;
+  readonly profile: string;
+  /** deviceId, or the name of a server, station, application or authority. */
+  readonly holder: string;
+  /** Absent for what no ticket allowed. */
+  readonly ticketId: Uint8Array | undefined;
+}
+
+export interface RevokedEntry extends Dated {
+  readonly kind: 'revoked';
+  readonly serialNumber: Uint8Array;
+  readonly reason: string;
+}
+
+export interface OrderedEntry extends Dated {
+  readonly kind: 'ordered';
+  readonly order: string;
+  /** SHA-256 over what was ordered, as the order's record encodes it. */
+  readonly recordSha256: Uint8Array;
+}
+
+export interface TicketIssuedEntry extends Dated {
+  readonly kind: 'ticket-issued';
+  readonly ticketId: Uint8Array;
+  /** SHA-256 over the signed ticket. */
+  readonly ticketSha256: Uint8Array;
+}
+
+export interface TicketClosedEntry extends Dated {
+  readonly kind: 'ticket-closed';
+  readonly ticketId: Uint8Array;
+  readonly counts: readonly [issued: number, released: number, scrapped: number, returned: number];
+}
+
+export interface BatchClosedEntry extends Dated {
+  readonly kind: 'batch-closed';
+  readonly batch: string;
+  readonly manifestSha256: Uint8Array;
+  readonly yieldReportSha256: Uint8Array;
+}
+
+export function encodeAuditEntry(entry: AuditEntry): Uint8Array {
+  return cbor.array(
+    cbor.integer(version),
+    cbor.integer(kinds.indexOf(entry.kind)),
+    cbor.integer(entry.atMs),
+    ...members(entry),
+  );
+}
+
+/** Throws a `MalformedError` for bytes that no version of ours wrote. */
+export function readAuditEntry(bytes: Uint8Array): AuditEntry {
+  const reader = new CborReader(bytes);
+  const count = reader.array();
+  if (reader.unsigned() !== version) reader.fail('unknown version of an audit entry');
+  const kind = kinds[reader.unsigned()] ?? reader.fail('unknown kind of audit entry');
+  if (count !== 3 + memberCounts[kind]) reader.fail(`${kind} has ${memberCounts[kind]} members`, 0);
+  const entry = readMembers(reader, kind, reader.unsigned());
+  reader.end();
+  return entry;
+}
+
+const version = 1;
+
+/** The order is the encoding: append only. */
+const kinds = [
+  'issued',
+  'revoked',
+  'ordered',
+  'ticket-issued',
+  'ticket-closed',
+  'batch-closed',
+] as const;
+
+const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
+  issued: 6,
+  revoked: 2,
+  ordered: 2,
+  'ticket-issued': 2,
+  'ticket-closed': 5,
+  'batch-closed': 3,
+};
+
+function members(entry: AuditEntry): readonly Uint8Array[] {
+  switch (entry.kind) {
+    case 'issued':
+      return [
+        cbor.bytes(entry.issuerKeyId),
+        cbor.bytes(entry.serialNumber),
+        cbor.bytes(entry.certificateSha256),
+        cbor.text(entry.profile),
+        cbor.text(entry.holder),
+        entry.ticketId === undefined ? cbor.nullItem : cbor.bytes(entry.ticketId),
+      ];
+    case 'revoked':
+      return [cbor.bytes(entry.serialNumber), cbor.text(entry.reason)];
+    case 'ordered':
+      return [cbor.text(entry.order), cbor.bytes(entry.recordSha256)];
+    case 'ticket-issued':
+      return [cbor.bytes(entry.ticketId), cbor.bytes(entry.ticketSha256)];
+    case 'ticket-closed':
+      return [cbor.bytes(entry.ticketId), ...entry.counts.map(cbor.integer)];
+    case 'batch-closed':
+      return [
+        cbor.text(entry.batch),
+        cbor.bytes(entry.manifestSha256),
+        cbor.bytes(entry.yieldReportSha256),
+      ];
+  }
+}
+
+function readMembers(reader: CborReader, kind: AuditEntry['kind'], atMs: number): AuditEntry {
+  const bytes = (): Uint8Array => reader.bytes().slice();
+  switch (kind) {
+    case 'issued':
+      return {
+        kind,
+        atMs,
+        issuerKeyId: bytes(),
+        serialNumber: bytes(),
+        certificateSha256: bytes(),
+        profile: reader.text(),
+        holder: reader.text(),
+        ticketId: reader.takeNull() ? undefined : bytes(),
+      };
+    case 'revoked':
+      return { kind, atMs, serialNumber: bytes(), reason: reader.text() };
+    case 'ordered':
+      return { kind, atMs, order: reader.text(), recordSha256: bytes() };
+    case 'ticket-issued':
+      return { kind, atMs, ticketId: bytes(), ticketSha256: bytes() };
+    case 'ticket-closed': {
+      const ticketId = bytes();
+      const count = (): number => reader.unsigned();
+      return { kind, atMs, ticketId, counts: [count(), count(), count(), count()] };
+    }
+    case 'batch-closed':
+      return {
+        kind,
+        atMs,
+        batch: reader.text(),
+        manifestSha256: bytes(),
+        yieldReportSha256: bytes(),
+      };
+  }
+}

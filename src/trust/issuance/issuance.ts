@@ -1,0 +1,246 @@
+/**
+ * Issuing: prepare → lint → T1 → sign → T2. Nothing is signed that was not stored first, and nothing
+ * leaves before its signature and its audit leaf are stored too.
+ */
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
+import { encodeAuditEntry } from '../audit/entry.ts';
+import type { Clock } from '../ports/clock.ts';
+import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
+import type {
+  Completion,
+  Intent,
+  IntentConflict,
+  IssuanceStore,
+  UnfinishedIntent,
+  UnitIntent,
+} from '../ports/issuanceStore.ts';
+import type { Issuer } from './issuer.ts';
+import { lint, type LintedTbs } from './lint.ts';
+import { type CertificateContent, compileProfile, type Prepared } from './prepare.ts';
+import { type Profile, profileLabel } from './profile.ts';
+
+export interface IssuanceOptions {
+  readonly store: IssuanceStore;
+  readonly crypto: Crypto;
+  readonly clock: Clock;
+  readonly profiles: ReadonlyMap<string, Profile>;
+  readonly issuers: readonly Issuer[];
+}
+
+export interface IssueRequest {
+  readonly profile: string;
+  readonly content: CertificateContent;
+  /** For birth certificates. */
+  readonly unit?: UnitIntent;
+}
+
+export interface Issued {
+  /** DER. */
+  readonly certificate: Uint8Array;
+  readonly serialNumber: Uint8Array;
+  readonly holder: string;
+  readonly notAfterMs: number;
+  readonly eui64: Uint8Array | undefined;
+}
+
+export type IssueRefusalCode =
+  | 'unknown-profile'
+  | 'lint'
+  | 'ticket-closed'
+  | 'quota-exhausted'
+  | 'no-eui64-left'
+  | 'uid-taken'
+  | 'key-taken'
+  | 'device-id-taken';
+
+export type IssueRefusal = Refusal<IssueRefusalCode>;
+
+type Encoder = ReturnType<typeof compileProfile>;
+
+/** Between T1 and T2. */
+interface Signable {
+  readonly id: number;
+  readonly linted: LintedTbs;
+  readonly profile: string;
+  readonly serialNumber: Uint8Array;
+  readonly holder: string;
+  readonly ticketId: Uint8Array | undefined;
+}
+
+/** Unfinished intents that are signed again at once. */
+const recoveryBatch = 500;
+
+export class Issuance {
+  readonly #options: IssuanceOptions;
+  readonly #encoders = new Map<string, { readonly profile: Profile; readonly encode: Encoder }>();
+
+  constructor(options: IssuanceOptions) {
+    this.#options = options;
+    for (const profile of options.profiles.values()) {
+      const issuer = options.issuers.find(({ role }) => profile.issuedBy.includes(role));
+      if (issuer === undefined) continue;
+      this.#encoders.set(profile.name, {
+        profile,
+        encode: compileProfile(options.crypto, profile, issuer),
+      });
+    }
+  }
+
+  /** Outcomes in the order of the requests. Rejects with an `EnvironmentError` when store or key fail. */
+  async issue(requests: readonly IssueRequest[]): Promise<ReadonlyArray<Issued | IssueRefusal>> {
+    const { clock, store } = this.#options;
+    const nowMs = clock.nowMs();
+    const planned = requests.map((request) => this.#plan(request, nowMs));
+    const intents = planned.flatMap((plan) => (isRefusal(plan) ? [] : [plan.intent]));
+    // A crash before this line leaves nothing; behind it, the quota taken and the intent to be signed again.
+    const outcomes = await store.begin(intents);
+    const reserved = outcomes.values();
+    const results = planned.map((plan) => {
+      if (isRefusal(plan)) return plan;
+      const outcome = reserved.next().value;
+      if (outcome === undefined) throw new InvariantError('the store lost an intent');
+      if ('conflict' in outcome) return conflictRefusal(outcome.conflict);
+      if ('refused' in outcome) return refuse(outcome.refused, quotaReasons[outcome.refused]);
+      return { ...plan, id: outcome.taken, eui64: outcome.eui64 };
+    });
+    const signed = await this.#signAndComplete(
+      results.flatMap((result) => (isRefusal(result) ? [] : [signableOf(result)])),
+      nowMs,
+    );
+    return results.map((result) => {
+      if (isRefusal(result)) return result;
+      const certificate = signed.get(result.id);
+      if (certificate === undefined) throw new InvariantError('a signature got lost');
+      const { serialNumber, holder, notAfterMs } = result.intent;
+      return { certificate, serialNumber, holder, notAfterMs, eui64: result.eui64 };
+    });
+  }
+
+  /**
+   * Finishes what a crash left between T1 and T2. Exactly the stored bytes are signed: whether the first
+   * signature was made is unknown, so a second certificate of other content must never come to be.
+   * Call it before anything is issued. Returns how many there were.
+   */
+  async recover(): Promise<number> {
+    let recovered = 0;
+    let afterId = 0;
+    for (;;) {
+      const unfinished = await this.#options.store.unfinished(afterId, recoveryBatch);
+      const last = unfinished.at(-1);
+      if (last === undefined) return recovered;
+      await this.#signAndComplete(
+        unfinished.map((intent) => this.#relint(intent)),
+        this.#options.clock.nowMs(),
+      );
+      recovered += unfinished.length;
+      afterId = last.id;
+    }
+  }
+
+  #plan(request: IssueRequest, nowMs: number): Plan | IssueRefusal {
+    const encoder = this.#encoders.get(request.profile);
+    if (encoder === undefined) {
+      return refuse('unknown-profile', `No authority here issues profile ${request.profile}.`);
+    }
+    const prepared = encoder.encode(request.content, nowMs);
+    const { profile, issuer, tbs } = prepared;
+    const linted = lint(this.#options.crypto, { tbs, profile, issuer, nowMs });
+    if (isRefusal(linted)) return linted;
+    return { linted, intent: intentOf(request, prepared, nowMs) };
+  }
+
+  #relint(intent: UnfinishedIntent): Signable {
+    const { issuers, profiles, crypto } = this.#options;
+    const issuer = issuers.find(({ role }) => role === intent.issuer);
+    const profile = [...profiles.values()].find((one) => profileLabel(one) === intent.profile);
+    if (issuer === undefined || profile === undefined) {
+      throw new InvariantError(`no authority for the unfinished intent ${intent.id}`);
+    }
+    const { tbs, preparedMs } = intent;
+    const linted = lint(crypto, { tbs, profile, issuer, nowMs: preparedMs });
+    if (isRefusal(linted)) {
+      throw new InvariantError(`the stored intent ${intent.id} fails a lint: ${linted.reason}`);
+    }
+    return { ...intent, linted };
+  }
+
+  /** The certificates by id. */
+  async #signAndComplete(
+    signables: readonly Signable[],
+    atMs: number,
+  ): Promise<ReadonlyMap<number, Uint8Array>> {
+    const { crypto, store } = this.#options;
+    // A crash from here to the end of `complete` leaves signatures that nobody has seen.
+    const signatures = await Promise.all(signables.map(({ linted }) => sign(linted)));
+    const certificates = new Map<number, Uint8Array>();
+    const completions = signables.map((signable, index): Completion => {
+      const { linted, id, profile, serialNumber, holder, ticketId } = signable;
+      const { issuer, tbs } = linted;
+      const signature = signatures[index] ?? new Uint8Array(0);
+      const certificate = encodeCertificate(tbs, issuer.signatureAlgorithm, signature);
+      certificates.set(id, certificate);
+      const entry = encodeAuditEntry({
+        kind: 'issued',
+        atMs,
+        issuerKeyId: issuer.keyIdentifier,
+        serialNumber,
+        certificateSha256: crypto.hash('SHA-256', certificate),
+        profile,
+        holder,
+        ticketId,
+      });
+      return { id, signature, entry };
+    });
+    await store.complete(completions);
+    return certificates;
+  }
+}
+
+/** The only place that signs certificates; what was not linted has no type that fits. */
+function sign({ issuer, tbs }: LintedTbs): Promise<Uint8Array> {
+  return issuer.signer.sign(tbs);
+}
+
+interface Plan {
+  readonly linted: LintedTbs;
+  readonly intent: Intent;
+}
+
+function intentOf(request: IssueRequest, prepared: Prepared, nowMs: number): Intent {
+  return {
+    issuer: prepared.issuer.role,
+    profile: profileLabel(prepared.profile),
+    serialNumber: prepared.serialNumber,
+    holder: request.content.name,
+    keyIdentifier: prepared.keyIdentifier,
+    preparedMs: nowMs,
+    notAfterMs: prepared.notAfterMs,
+    tbs: prepared.tbs,
+    unit: request.unit,
+  };
+}
+
+function signableOf({ id, linted, intent }: Plan & { readonly id: number }): Signable {
+  const { profile, serialNumber, holder, unit } = intent;
+  return { id, linted, profile, serialNumber, holder, ticketId: unit?.ticketId };
+}
+
+const quotaReasons = {
+  'ticket-closed': 'The ticket is closed.',
+  'quota-exhausted': 'Every identity of this ticket is taken.',
+  'no-eui64-left': 'The order has no EUI-64 left.',
+} as const;
+
+function conflictRefusal(conflict: IntentConflict): IssueRefusal {
+  switch (conflict) {
+    case 'uid':
+      return refuse('uid-taken', 'This element has an identity already.');
+    case 'key':
+      return refuse('key-taken', 'This key belongs to another element already.');
+    case 'device-id':
+      return refuse('device-id-taken', 'This device id is taken; a new one will do.');
+    case 'serial':
+      throw new InvariantError('128 random bits came twice: the random source is broken');
+  }
+}

@@ -1,0 +1,81 @@
+/** An authority that issues: its certificate's facts and the key behind them. */
+import { equal } from '../../wire/bytes/bytes.ts';
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { encodeSignatureAlgorithm } from '../../wire/x509/algorithms.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import {
+  decodeBasicConstraints,
+  decodeSubjectKeyIdentifier,
+  extensionOids,
+  findExtension,
+} from '../../wire/x509/extensions.ts';
+import type { Name } from '../../wire/x509/model.ts';
+import { attributeText, parseName } from '../../wire/x509/names.ts';
+import { keyIdentifier, parseSpki } from '../../wire/x509/spki.ts';
+import type { Signer } from '../ports/keys.ts';
+import type { IssuerRole } from './profile.ts';
+
+export interface Issuer {
+  readonly role: IssuerRole;
+  readonly subject: Name;
+  readonly keyIdentifier: Uint8Array;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  readonly pathLength: number | undefined;
+  /** DER of the AlgorithmIdentifier of its signatures. */
+  readonly signatureAlgorithm: Uint8Array;
+  readonly signer: Signer;
+}
+
+/** Throws a `TypeError` when the certificate is no authority's or the key is not its key. */
+export function issuerFrom(role: IssuerRole, certificate: Uint8Array, signer: Signer): Issuer {
+  const { publicKey, subject, extensions, notBeforeMs, notAfterMs } = parseCertificate(certificate);
+  if (!equal(publicKey.spki, signer.publicKeySpki)) {
+    throw new TypeError(`the key of the ${role} authority does not belong to its certificate`);
+  }
+  const constraints = findExtension(extensions, extensionOids.basicConstraints);
+  const identifier = findExtension(extensions, extensionOids.subjectKeyIdentifier);
+  if (constraints === undefined || identifier === undefined) {
+    throw new TypeError(`the certificate of the ${role} authority is no authority's`);
+  }
+  const { ca, pathLength } = decodeBasicConstraints(constraints.value);
+  if (!ca) throw new TypeError(`the certificate of the ${role} authority is no authority's`);
+  return {
+    role,
+    subject,
+    keyIdentifier: decodeSubjectKeyIdentifier(identifier.value),
+    notBeforeMs,
+    notAfterMs,
+    pathLength,
+    signatureAlgorithm: encodeSignatureAlgorithm(signer.algorithm),
+    signer,
+  };
+}
+
+/** A root before its certificate: it issues that one itself. `subject` is DER of its name. */
+export function rootToBe(
+  crypto: Crypto,
+  subject: Uint8Array,
+  signer: Signer,
+  period: { readonly notBeforeMs: number; readonly notAfterMs: number },
+): Issuer {
+  return {
+    role: 'self',
+    subject: parseName(subject),
+    keyIdentifier: identifierOfKey(crypto, signer.publicKeySpki),
+    ...period,
+    pathLength: undefined,
+    signatureAlgorithm: encodeSignatureAlgorithm(signer.algorithm),
+    signer,
+  };
+}
+
+/** RFC 7093 §2, method 1: the first 160 bits of SHA-256 over the key's bits. */
+export function identifierOfKey(crypto: Crypto, spki: Uint8Array): Uint8Array {
+  return keyIdentifier(parseSpki(spki), (data) => crypto.hash('SHA-256', data));
+}
+
+/** O of everything it issues: an authority speaks for one organization. */
+export function organizationOf(issuer: Issuer): string {
+  return attributeText(issuer.subject, 'organizationName') ?? '';
+}

@@ -1,0 +1,137 @@
+/**
+ * The gate before every signature. A prepared certificate is read back from its own bytes and held
+ * against the rules of RFC 5280 and of its profile; only what passes becomes a `LintedTbs`, and nothing
+ * else can be signed.
+ */
+import { MalformedError } from '../../wire/bytes/malformed.ts';
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { type DerReader, readDer } from '../../wire/der/reader.ts';
+import { contextConstructed } from '../../wire/der/tags.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
+import * as extensions from '../../wire/x509/extensions.ts';
+import { findHardwareModuleName } from '../../wire/x509/generalNames.ts';
+import { keyIdentifier } from '../../wire/x509/spki.ts';
+import { type Refusal, refuse } from '../ports/faults.ts';
+import type { Issuer } from './issuer.ts';
+import { authorityRules } from './lints/authorities.ts';
+import { frameRules } from './lints/frame.ts';
+import { keyRules } from './lints/keys.ts';
+import { nameRules } from './lints/names.ts';
+import { extension, type LintSubject, type Rule } from './lints/rule.ts';
+import type { Profile } from './profile.ts';
+
+export const rules: readonly Rule[] = [...frameRules, ...nameRules, ...keyRules, ...authorityRules];
+
+export interface LintInput {
+  readonly tbs: Uint8Array;
+  readonly profile: Profile;
+  readonly issuer: Issuer;
+  /** When the certificate was prepared: dates are judged as of then. */
+  readonly nowMs: number;
+}
+
+export interface Finding {
+  readonly rule: string;
+  readonly clause: string;
+  readonly fault: string;
+}
+
+/** Proof that these bytes passed every rule. Made by `lint` alone. */
+export class LintedTbs {
+  readonly #tbs: Uint8Array;
+  readonly #issuer: Issuer;
+
+  constructor(token: typeof passed, tbs: Uint8Array, issuer: Issuer) {
+    if (token !== passed) throw new TypeError('only the lints make a LintedTbs');
+    this.#tbs = tbs;
+    this.#issuer = issuer;
+  }
+
+  get tbs(): Uint8Array {
+    return this.#tbs;
+  }
+
+  get issuer(): Issuer {
+    return this.#issuer;
+  }
+}
+
+const passed: unique symbol = Symbol('passed every lint');
+
+export type LintRefusal = Refusal<'lint'>;
+
+export function lint(crypto: Crypto, input: LintInput): LintedTbs | LintRefusal {
+  const [first] = findings(crypto, input);
+  if (first === undefined) return new LintedTbs(passed, input.tbs, input.issuer);
+  return refuse('lint', `${first.fault} (${first.rule}: ${first.clause})`);
+}
+
+/** Everything that is wrong; bytes that cannot be read are one finding. */
+export function findings(crypto: Crypto, input: LintInput): Finding[] {
+  let subject: LintSubject;
+  try {
+    subject = readSubject(crypto, input);
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error;
+    return [{ rule: 'encoding', clause: 'X.690 §10, RFC 5280 §4.1', fault: error.message }];
+  }
+  const found: Finding[] = [];
+  for (const rule of rules) {
+    const fault = rule.fault(subject);
+    if (fault !== undefined) found.push({ rule: rule.id, clause: rule.clause, fault });
+  }
+  return found;
+}
+
+function readSubject(crypto: Crypto, { tbs, profile, issuer, nowMs }: LintInput): LintSubject {
+  // The reader wants a whole certificate; an empty signature stands where the real one will.
+  const unsigned = encodeCertificate(tbs, issuer.signatureAlgorithm, noSignature);
+  const certificate = parseCertificate(unsigned);
+  const decoded = <Value>(oid: string, decode: (value: Uint8Array) => Value): Value | undefined => {
+    const found = extension({ certificate }, oid);
+    return found === undefined ? undefined : decode(found.value);
+  };
+  const oids = extensions.extensionOids;
+  const alternativeNames = decoded(oids.subjectAltName, extensions.decodeSubjectAltName);
+  return {
+    certificate,
+    profile,
+    issuer,
+    nowMs,
+    dateTags: readDer(tbs, readDateTags),
+    basicConstraints: decoded(oids.basicConstraints, extensions.decodeBasicConstraints),
+    keyUsage: decoded(oids.keyUsage, extensions.decodeKeyUsage),
+    keyPurposes: decoded(oids.extKeyUsage, extensions.decodeExtKeyUsage),
+    alternativeNames,
+    hardwareModule:
+      alternativeNames === undefined ? undefined : findHardwareModuleName(alternativeNames),
+    nameConstraints: decoded(oids.nameConstraints, extensions.decodeNameConstraints),
+    subjectKeyIdentifier: decoded(oids.subjectKeyIdentifier, extensions.decodeSubjectKeyIdentifier),
+    authorityKeyIdentifier: decoded(
+      oids.authorityKeyIdentifier,
+      extensions.decodeAuthorityKeyIdentifier,
+    ),
+    keyIdentifier: keyIdentifier(certificate.publicKey, (data) => crypto.hash('SHA-256', data)),
+  };
+}
+
+const noSignature = new Uint8Array(0);
+
+function readDateTags(reader: DerReader): readonly [number, number] {
+  return reader.sequence((tbs) => {
+    tbs.optional(contextConstructed(0), (version) => version.element());
+    for (let count = 0; count < serialAlgorithmAndIssuer; count++) tbs.element();
+    const dateTags = tbs.sequence((dates) => {
+      const notBefore = dates.peek() ?? 0;
+      dates.element();
+      const notAfter = dates.peek() ?? 0;
+      dates.element();
+      return [notBefore, notAfter] as const;
+    });
+    while (!tbs.atEnd) tbs.element();
+    return dateTags;
+  });
+}
+
+const serialAlgorithmAndIssuer = 3;

@@ -1,0 +1,108 @@
+/** The profiles that come with Birthmark. */
+import { keyPurposes } from '../../wire/x509/extensions.ts';
+import { checkedProfiles, type Profile } from './profile.ts';
+
+const root: Profile = {
+  name: 'root',
+  version: 1,
+  issuedBy: ['self'],
+  subject: 'authority',
+  alternativeName: 'none',
+  // Retired by removing the anchor: no device has to trust its clock to trust its root.
+  lifetime: { kind: 'unlimited' },
+  keyUsage: ['keyCertSign', 'cRLSign'],
+  keyPurposes: [],
+  authority: { excludesHosts: false },
+};
+
+/** Issues what devices are: no certificate below it may name a host, so none passes as a server. */
+const issuing: Profile = {
+  name: 'issuing',
+  version: 1,
+  issuedBy: ['root'],
+  subject: 'authority',
+  alternativeName: 'none',
+  lifetime: { kind: 'days', days: 3653 },
+  keyUsage: ['keyCertSign', 'cRLSign'],
+  keyPurposes: [],
+  authority: { pathLength: 0, excludesHosts: true },
+};
+
+const factory: Profile = {
+  ...issuing,
+  name: 'issuing-factory',
+  // IDevIDs have no end, and a leaf ends no later than its issuer.
+  lifetime: { kind: 'unlimited' },
+};
+
+const serverAuthority: Profile = {
+  ...issuing,
+  name: 'issuing-server',
+  authority: { pathLength: 0, excludesHosts: false },
+};
+
+/** The identity from birth (IEEE 802.1AR). */
+const idevid: Profile = {
+  name: 'idevid',
+  version: 1,
+  issuedBy: ['factory'],
+  subject: 'device',
+  alternativeName: 'hardware-module',
+  lifetime: { kind: 'unlimited' },
+  keyUsage: ['digitalSignature'],
+  // IEEE 802.1AR §8.10 leaves it open; a birth identity outlives every purpose we could name now.
+  keyPurposes: [],
+};
+
+/** The operational identity that the present owner gives. */
+const ldevid: Profile = {
+  name: 'ldevid',
+  version: 1,
+  issuedBy: ['operational'],
+  subject: 'device',
+  alternativeName: 'none',
+  lifetime: { kind: 'days', days: 365 },
+  keyUsage: ['digitalSignature'],
+  keyPurposes: [keyPurposes.clientAuth],
+};
+
+/** The only profile with serverAuth and host names. */
+const server: Profile = {
+  name: 'server',
+  version: 1,
+  issuedBy: ['server'],
+  subject: 'named',
+  alternativeName: 'hosts',
+  lifetime: { kind: 'days', days: 90 },
+  keyUsage: ['digitalSignature'],
+  keyPurposes: [keyPurposes.serverAuth],
+};
+
+const station: Profile = {
+  name: 'station',
+  version: 1,
+  issuedBy: ['server'],
+  subject: 'named',
+  alternativeName: 'none',
+  lifetime: { kind: 'days', days: 365 },
+  keyUsage: ['digitalSignature'],
+  keyPurposes: [keyPurposes.clientAuth],
+};
+
+const application: Profile = { ...station, name: 'application' };
+
+const operator: Profile = { ...station, name: 'operator' };
+
+/** Checked when this module loads: a contradiction stops the program before it issues anything. */
+export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
+  root,
+  issuing,
+  factory,
+  serverAuthority,
+  idevid,
+  ldevid,
+  server,
+  station,
+  application,
+  operator,
+]);

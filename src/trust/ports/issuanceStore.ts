@@ -1,0 +1,110 @@
+/**
+ * The issuing database, as a store: what is about to be signed (T1) and what was (T2). Both are durable
+ * when their promise resolves, and several callers may share one commit.
+ */
+import type { ProofLevel } from '../../wire/line/ticket.ts';
+
+/** A certificate that passed every lint and is about to be signed. */
+export interface Intent {
+  /** Role of the issuing authority. */
+  readonly issuer: string;
+  /** `name@version`. */
+  readonly profile: string;
+  /** Magnitude, 16 bytes. Unique over everything the installation issues. */
+  readonly serialNumber: Uint8Array;
+  /** deviceId, or the name of a server, station, application or authority. */
+  readonly holder: string;
+  /** First 160 bits of SHA-256 over the key's bits. */
+  readonly keyIdentifier: Uint8Array;
+  readonly preparedMs: number;
+  readonly notAfterMs: number;
+  readonly tbs: Uint8Array;
+  /** For birth certificates: what T1 takes and reserves besides. */
+  readonly unit: UnitIntent | undefined;
+}
+
+export interface UnitIntent {
+  readonly ticketId: Uint8Array;
+  readonly family: string;
+  readonly uid: Uint8Array;
+  readonly model: string;
+  readonly firmware: string;
+  readonly proofLevel: ProofLevel;
+  readonly agreeKey:
+    | {
+        /** Uncompressed point, 65 bytes. */
+        readonly point: Uint8Array;
+        /** Made like `keyIdentifier`: keys are unique whatever their slot. */
+        readonly keyIdentifier: Uint8Array;
+      }
+    | undefined;
+}
+
+export type IntentOutcome =
+  | { readonly taken: number; readonly eui64: Uint8Array | undefined }
+  | { readonly refused: 'ticket-closed' | 'quota-exhausted' | 'no-eui64-left' }
+  /** Something that has to be unique is there already. */
+  | { readonly conflict: IntentConflict };
+
+export type IntentConflict = 'uid' | 'key' | 'device-id' | 'serial';
+
+export interface Completion {
+  /** What `begin` called `taken`. */
+  readonly id: number;
+  readonly signature: Uint8Array;
+  /** Leaf of the audit log. */
+  readonly entry: Uint8Array;
+}
+
+/** An intent of T1 whose T2 never happened. */
+export interface UnfinishedIntent {
+  readonly id: number;
+  readonly issuer: string;
+  readonly profile: string;
+  readonly serialNumber: Uint8Array;
+  readonly holder: string;
+  readonly preparedMs: number;
+  readonly tbs: Uint8Array;
+  readonly ticketId: Uint8Array | undefined;
+}
+
+export interface IssuedCertificate {
+  readonly issuer: string;
+  readonly profile: string;
+  readonly serialNumber: Uint8Array;
+  readonly holder: string;
+  readonly notAfterMs: number;
+  readonly tbs: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly revokedMs: number | undefined;
+}
+
+export interface Revocation {
+  readonly serialNumber: Uint8Array;
+  readonly reason: string;
+  readonly atMs: number;
+  /** Leaf of the audit log. */
+  readonly entry: Uint8Array;
+}
+
+export interface IssuanceStore {
+  /**
+   * T1: for each intent, quota and EUI-64 taken, and everything unique reserved, or nothing. Intents of
+   * one call do not depend on each other; the outcomes come in their order.
+   */
+  begin(intents: readonly Intent[]): Promise<readonly IntentOutcome[]>;
+
+  /** T2: signatures and their audit leaves. A second completion of an id changes nothing. */
+  complete(completions: readonly Completion[]): Promise<void>;
+
+  /** In order of id, behind `afterId`. */
+  unfinished(afterId: number, limit: number): Promise<readonly UnfinishedIntent[]>;
+
+  /** Signed certificates of one holder, oldest first. */
+  certificatesOf(holder: string): Promise<readonly IssuedCertificate[]>;
+
+  /** Those already revoked are left as they are. Returns how many changed. */
+  revoke(revocations: readonly Revocation[]): Promise<number>;
+
+  countCertificates(): Promise<{ readonly issued: number; readonly revoked: number }>;
+}
