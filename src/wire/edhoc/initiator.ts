@@ -4,9 +4,8 @@
  *     startInitiator -> AwaitMessage2 -> ResponderCredentialNeeded -> ResponderVerified
  *       -> AgreementNeeded | SignatureNeeded -> AwaitMessage4 | AwaitApplication -> EdhocSession
  */
-import { equal } from '../bytes/bytes.ts';
 import * as cbor from '../cbor/writer.ts';
-import type { Crypto, EphemeralKey, PublicKey, Secret } from '../crypto/crypto.ts';
+import type { Crypto, PublicKey, Secret } from '../crypto/crypto.ts';
 import { type AwaitApplication, type AwaitMessage4, awaitLast } from './completion.ts';
 import {
   type Credential,
@@ -17,26 +16,24 @@ import {
   refuseCandidate,
   refuseOwnIdentity,
 } from './credential.ts';
-import { encodeEad, type EadItem, unknownCritical } from './ead.ts';
+import { encodeEad, type EadItem } from './ead.ts';
 import { type CredentialReference, parseIdCred } from './idCred.ts';
 import {
+  composeMessage1,
+  type Message1Fields,
+  restoreSentMessage1,
+  type SentMessage1,
+  sentMessage1Fields,
+  storeSentMessage1,
+} from './message1.ts';
+import { decryptMessage2, type KeyedMessage2, refuseMessage2 } from './message2.ts';
+import {
   encodeCiphertext,
-  encodeMessage1,
   encodePlaintext3,
-  parseMessage2,
   parsePlaintext2,
   type Plaintext2,
 } from './messages.ts';
-import {
-  checkOwnConnectionId,
-  type InitiatorProfile,
-  maximumOscoreIdBytes,
-  restoreTerms,
-  storeTerms,
-  supportedSuites,
-  type Terms,
-  termsOf,
-} from './profile.ts';
+import type { InitiatorProfile, Terms } from './profile.ts';
 import {
   type AgreementNeeded,
   initiatorProof,
@@ -51,42 +48,17 @@ import { BoundedState, HandshakeState } from './state.ts';
 import { openStored, stateKinds, storeState } from './stored.ts';
 import { authenticationOf } from './suites.ts';
 
-/** message_1 has to leave no earlier than the state is kept, where states are kept at all. */
+/** Where states are kept, `next` is kept before message_1 leaves. */
 export function startInitiator(
   crypto: Crypto,
   profile: InitiatorProfile,
-  fields: { readonly connectionId: Uint8Array; readonly ead1?: readonly EadItem[] },
+  fields: Message1Fields,
 ): { readonly next: AwaitMessage2; readonly message1: Uint8Array } {
-  const suites = supportedSuites(profile);
-  const selected = profile.selectedSuite ?? profile.suites[0];
-  const position = suites.findIndex(({ number }) => number === selected);
-  const suite = suites[position];
-  if (suite === undefined) throw new TypeError('the selected suite is not a supported one');
-  const terms = termsOf(profile, profile.method, suite);
-  checkOwnConnectionId(fields.connectionId, terms);
-  const ephemeral = crypto.generateKeyPair(suite.curve);
-  const message1 = encodeMessage1({
-    method: profile.method,
-    // RFC 9528 §5.2.2: every suite preferred to the selected one stays in, whatever errors said.
-    suites: profile.suites.slice(0, position + 1),
-    gX: ephemeral.publicKey,
-    cI: fields.connectionId,
-    ead1: encodeEad(fields.ead1 ?? []),
-  });
-  const hashOfMessage1 = schedule.hashOfMessage1({ crypto, suite }, message1);
-  const values = { crypto, terms, cI: fields.connectionId, ephemeral, hashOfMessage1 };
-  return { next: new AwaitMessage2(values), message1 };
+  const { sent, message1 } = composeMessage1(crypto, profile, profile.method, fields);
+  return { next: new AwaitMessage2(sent), message1 };
 }
 
-interface AwaitMessage2Values {
-  readonly crypto: Crypto;
-  readonly terms: Terms;
-  readonly cI: Uint8Array;
-  readonly ephemeral: EphemeralKey;
-  readonly hashOfMessage1: Uint8Array;
-}
-
-export class AwaitMessage2 extends BoundedState<AwaitMessage2Values> {
+export class AwaitMessage2 extends BoundedState<SentMessage1> {
   readonly kind = 'await-message-2';
 
   get connectionId(): Uint8Array {
@@ -95,24 +67,24 @@ export class AwaitMessage2 extends BoundedState<AwaitMessage2Values> {
 
   /** Decrypts. Nothing of what comes out is authentic before a credential was accepted. */
   readMessage2(bytes: Uint8Array): ResponderCredentialNeeded | EdhocRefusal {
-    return this.attemptMessage(bytes, (values) => {
-      const received = openMessage2(values, bytes);
+    return this.attemptMessage(bytes, (sent) => {
+      const received = decryptMessage2(sent, bytes);
       if ('refused' in received) return received;
-      return new ResponderCredentialNeeded({ ...received, waiting: values }, this.refusalsLeft);
+      const fields = parsePlaintext2(received.plaintext2);
+      const refused = refuseMessage2(sent, fields.cR, fields.ead2);
+      if (refused !== undefined) return refused;
+      const references = parseIdCred(fields.idCredR);
+      return new ResponderCredentialNeeded(
+        { ...received, sent, fields, references },
+        this.refusalsLeft,
+      );
     });
   }
 
   /** Holds the ephemeral private key in clear: whoever keeps it seals it. */
   store(): Uint8Array {
-    const { crypto, terms, cI, ephemeral, hashOfMessage1 } = this.look();
-    return storeState(
-      stateKinds.awaitMessage2,
-      storeTerms(terms),
-      cbor.bytes(cI),
-      cbor.bytes(crypto.exportEphemeral(ephemeral)),
-      cbor.bytes(hashOfMessage1),
-      cbor.integer(this.refusalsLeft),
-    );
+    const refusalsLeft = cbor.integer(this.refusalsLeft);
+    return storeState(stateKinds.awaitMessage2, ...storeSentMessage1(this.look()), refusalsLeft);
   }
 
   /**
@@ -120,29 +92,20 @@ export class AwaitMessage2 extends BoundedState<AwaitMessage2Values> {
    * no message_3 was made from it: a second message_3 could use the same key and nonce (RFC 9528 §7).
    */
   static restore(crypto: Crypto, bytes: Uint8Array): AwaitMessage2 {
-    const reader = openStored(bytes, stateKinds.awaitMessage2, 5);
-    const terms = restoreTerms(reader);
-    const cI = reader.bytes().slice();
-    const ephemeral = crypto.importEphemeral(terms.suite.curve, reader.bytes());
-    if (ephemeral === undefined) return reader.fail('no private key of the suite');
-    const hashOfMessage1 = reader.bytes().slice();
+    const reader = openStored(bytes, stateKinds.awaitMessage2, sentMessage1Fields + 1);
+    const sent = restoreSentMessage1(crypto, reader);
     const refusalsLeft = reader.unsigned();
     reader.end();
-    return new AwaitMessage2({ crypto, terms, cI, ephemeral, hashOfMessage1 }, refusalsLeft);
+    return new AwaitMessage2(sent, refusalsLeft);
   }
 }
 
-interface ReceivedMessage2 {
+interface CredentialNeededValues extends KeyedMessage2 {
+  readonly sent: SentMessage1;
   readonly gY: PublicKey;
-  readonly th2: Uint8Array;
-  readonly prk2e: Secret;
   readonly plaintext2: Uint8Array;
   readonly fields: Plaintext2;
   readonly references: readonly CredentialReference[];
-}
-
-interface CredentialNeededValues extends ReceivedMessage2 {
-  readonly waiting: AwaitMessage2Values;
 }
 
 /** Which credential message_2 names is known; whose it is, is not. */
@@ -164,7 +127,7 @@ export class ResponderCredentialNeeded extends BoundedState<CredentialNeededValu
   }
 
   get connectionId(): Uint8Array {
-    return this.look().waiting.cI;
+    return this.look().sent.cI;
   }
 
   get peerConnectionId(): Uint8Array {
@@ -178,7 +141,7 @@ export class ResponderCredentialNeeded extends BoundedState<CredentialNeededValu
 
   /** H(message_1), to which a fresh status in EAD_2 may be bound. */
   get hashOfMessage1(): Uint8Array {
-    return this.look().waiting.hashOfMessage1;
+    return this.look().sent.hashOfMessage1;
   }
 
   /**
@@ -187,13 +150,11 @@ export class ResponderCredentialNeeded extends BoundedState<CredentialNeededValu
    */
   accept(credential: Credential): ResponderVerified | EdhocRefusal {
     return this.attempt((values) => {
-      const { waiting, fields, gY, th2, prk2e, plaintext2 } = values;
-      const { crypto, terms, ephemeral } = waiting;
-      const { suite } = terms;
+      const { algorithms, sent, fields, gY, th2, prk2e, plaintext2 } = values;
+      const { terms, cI, ephemeral } = sent;
       const authentication = authenticationOf(terms.method).responder;
-      const unsuitable = refuseCandidate(credential, gY.bytes, suite, authentication);
+      const unsuitable = refuseCandidate(credential, gY.bytes, terms.suite, authentication);
       if (unsuitable !== undefined) return unsuitable;
-      const algorithms = { crypto, suite };
       const peer = identityOf(fields.idCredR, credential);
       const proof = responderProof(algorithms, {
         authentication,
@@ -203,19 +164,14 @@ export class ResponderCredentialNeeded extends BoundedState<CredentialNeededValu
         ead: fields.ead2.bytes,
         prk: prk2e,
       });
-      const prk3e2m = verify(
-        algorithms,
-        proof,
-        ephemeral,
-        credential.publicKey,
-        fields.signatureOrMac2,
-      );
+      const { publicKey } = credential;
+      const prk3e2m = verify(algorithms, proof, ephemeral, publicKey, fields.signatureOrMac2);
       if (prk3e2m === undefined) return refuse('not-authentic', 'Signature_or_MAC_2 is wrong');
       const th3 = schedule.th3(algorithms, th2, plaintext2, credential.cred);
       return new ResponderVerified({
         algorithms,
         terms,
-        cI: waiting.cI,
+        cI,
         cR: fields.cR,
         gY,
         th3,
@@ -232,9 +188,9 @@ export class ResponderCredentialNeeded extends BoundedState<CredentialNeededValu
    */
   keepWaiting(): AwaitMessage2 | EdhocRefusal {
     const refusalsLeft = this.refusalsLeft - 1;
-    const { waiting } = this.spend();
+    const { sent } = this.spend();
     if (refusalsLeft <= 0) return refuse('exhausted', 'too many forged messages');
-    return new AwaitMessage2(waiting, refusalsLeft);
+    return new AwaitMessage2(sent, refusalsLeft);
   }
 }
 
@@ -298,32 +254,6 @@ export class ResponderVerified extends HandshakeState<ResponderVerifiedValues> {
       return sealMessage3(values, own, plaintext3, prk4e3m);
     });
   }
-}
-
-function openMessage2(
-  { crypto, terms, cI, ephemeral, hashOfMessage1 }: AwaitMessage2Values,
-  bytes: Uint8Array,
-): ReceivedMessage2 | EdhocRefusal {
-  const { suite, oscore, knownEad } = terms;
-  const algorithms = { crypto, suite };
-  const { gY: gYBytes, ciphertext2 } = parseMessage2(bytes, suite.publicKeyBytes);
-  if (equal(gYBytes, ephemeral.publicKey)) return refuse('invalid-key', 'G_Y is our own G_X');
-  const gY = crypto.importPublicKey(suite.curve, gYBytes);
-  const gXY = gY === undefined ? undefined : crypto.agree(ephemeral, gY);
-  if (gY === undefined || gXY === undefined) return refuse('invalid-key', 'G_Y is no valid point');
-  const th2 = schedule.th2(algorithms, gYBytes, hashOfMessage1);
-  const prk2e = schedule.prk2e(algorithms, th2, gXY);
-  const keystream = schedule.keystream2(algorithms, prk2e, th2, ciphertext2.length);
-  const plaintext2 = schedule.xor(ciphertext2, keystream);
-  const fields = parsePlaintext2(plaintext2);
-  const references = parseIdCred(fields.idCredR);
-  const critical = unknownCritical(fields.ead2.items, knownEad);
-  if (critical !== undefined) return refuse('critical-ead', `EAD item ${critical.label} in EAD_2`);
-  if (oscore && equal(fields.cR, cI)) return refuse('same-identifiers', 'C_R equals C_I');
-  if (oscore && fields.cR.length > maximumOscoreIdBytes(suite)) {
-    return refuse('unsupported', 'C_R is too long for OSCORE');
-  }
-  return { gY, th2, prk2e, plaintext2, fields, references };
 }
 
 function sealMessage3(

@@ -1,10 +1,15 @@
-/** What every responder does with message_1, whatever the method (RFC 9528 §5.2.3, §6.3). */
-import type { Crypto, PublicKey } from '../crypto/crypto.ts';
-import { type EadItem, unknownCritical } from './ead.ts';
-import { type Message1, parseMessage1 } from './messages.ts';
+/** message_1 on both sides, whatever the method (RFC 9528 §5.2, §6.3). */
+import type { CborReader } from '../cbor/reader.ts';
+import * as cbor from '../cbor/writer.ts';
+import type { Crypto, EphemeralKey, PublicKey } from '../crypto/crypto.ts';
+import { encodeEad, type EadItem, unknownCritical } from './ead.ts';
+import { encodeMessage1, type Message1, parseMessage1 } from './messages.ts';
 import {
+  checkOwnConnectionId,
   type EdhocProfile,
   maximumOscoreIdBytes,
+  restoreTerms,
+  storeTerms,
   supportedSuites,
   type Terms,
   termsOf,
@@ -13,6 +18,73 @@ import { type EdhocRefusal, refusalOf, refuse } from './refusal.ts';
 import * as schedule from './schedule.ts';
 import type { Suite } from './suites.ts';
 
+/** What the initiator keeps of message_1. */
+export interface SentMessage1 {
+  readonly crypto: Crypto;
+  readonly terms: Terms;
+  readonly cI: Uint8Array;
+  readonly ephemeral: EphemeralKey;
+  readonly hashOfMessage1: Uint8Array;
+}
+
+export interface Message1Fields {
+  readonly connectionId: Uint8Array;
+  readonly ead1?: readonly EadItem[];
+}
+
+export function composeMessage1(
+  crypto: Crypto,
+  profile: EdhocProfile & { readonly selectedSuite?: number },
+  method: number,
+  fields: Message1Fields,
+): { readonly sent: SentMessage1; readonly message1: Uint8Array } {
+  const suites = supportedSuites(profile);
+  const selected = profile.selectedSuite ?? profile.suites[0];
+  const position = suites.findIndex(({ number }) => number === selected);
+  const suite = suites[position];
+  if (suite === undefined) throw new TypeError('the selected suite is not a supported one');
+  const terms = termsOf(profile, method, suite);
+  const { connectionId: cI } = fields;
+  checkOwnConnectionId(cI, terms);
+  const ephemeral = crypto.generateKeyPair(suite.curve);
+  const message1 = encodeMessage1({
+    method,
+    // RFC 9528 §5.2.2: every suite preferred to the selected one stays in, whatever errors said.
+    suites: profile.suites.slice(0, position + 1),
+    gX: ephemeral.publicKey,
+    cI,
+    ead1: encodeEad(fields.ead1 ?? []),
+  });
+  const hashOfMessage1 = schedule.hashOfMessage1({ crypto, suite }, message1);
+  return { sent: { crypto, terms, cI, ephemeral, hashOfMessage1 }, message1 };
+}
+
+/** Number of items that `storeSentMessage1` gives. */
+export const sentMessage1Fields = 4;
+
+export function storeSentMessage1(sent: SentMessage1): readonly Uint8Array[] {
+  return [
+    storeTerms(sent.terms),
+    cbor.bytes(sent.cI),
+    cbor.bytes(sent.crypto.exportEphemeral(sent.ephemeral)),
+    cbor.bytes(sent.hashOfMessage1),
+  ];
+}
+
+export function restoreSentMessage1(crypto: Crypto, reader: CborReader): SentMessage1 {
+  const terms = restoreTerms(reader);
+  const cI = reader.bytes().slice();
+  const ephemeral = restoreEphemeral(crypto, terms, reader);
+  return { crypto, terms, cI, ephemeral, hashOfMessage1: reader.bytes().slice() };
+}
+
+export function restoreEphemeral(crypto: Crypto, terms: Terms, reader: CborReader): EphemeralKey {
+  const start = reader.offset;
+  const ephemeral = crypto.importEphemeral(terms.suite.curve, reader.bytes());
+  return ephemeral ?? reader.fail('no private key of the suite', start);
+}
+
+/** What the responder keeps of message_1. */
 export interface AcceptedMessage1 {
   readonly crypto: Crypto;
   readonly terms: Terms;

@@ -21,21 +21,10 @@ import {
 } from './credential.ts';
 import { encodeEad, type EadItem, unknownCritical } from './ead.ts';
 import { type CredentialReference, parseIdCred } from './idCred.ts';
-import {
-  encodeMessage2,
-  encodePlaintext2,
-  parseCiphertext,
-  parsePlaintext3,
-  type Plaintext3,
-} from './messages.ts';
-import { type AcceptedMessage1, acceptMessage1 } from './message1.ts';
-import {
-  checkOwnConnectionId,
-  type ResponderProfile,
-  restoreTerms,
-  storeTerms,
-  type Terms,
-} from './profile.ts';
+import { type AcceptedMessage1, acceptMessage1, restoreEphemeral } from './message1.ts';
+import { checkResponderId, encryptMessage2, keyMessage2 } from './message2.ts';
+import { encodePlaintext2, parseCiphertext, parsePlaintext3, type Plaintext3 } from './messages.ts';
+import { type ResponderProfile, restoreTerms, storeTerms, type Terms } from './profile.ts';
 import {
   type AgreementNeeded,
   initiatorProof,
@@ -102,24 +91,19 @@ export class Message1Accepted extends HandshakeState<AcceptedMessage1> {
     readonly own: OwnCredential;
     readonly ead2?: readonly EadItem[];
   }): AgreementNeeded<Message2Step> | SignatureNeeded<Message2Step> | EdhocRefusal {
-    const { crypto, terms, cI, gX, hashOfMessage1 } = this.look();
+    const { terms, cI, gX } = this.look();
     const { connectionId: cR } = fields;
-    const { suite } = terms;
     const authentication = authenticationOf(terms.method).responder;
-    if (!fits(fields.own.publicKey, suite, authentication)) {
+    if (!fits(fields.own.publicKey, terms.suite, authentication)) {
       throw new TypeError(`our own key does not fit method ${terms.method}`);
     }
-    checkOwnConnectionId(cR, terms);
-    if (terms.oscore && equal(cI, cR)) throw new TypeError('C_R equals C_I');
+    checkResponderId(terms, cI, cR);
     const own = identityOf(fields.own.idCred, fields.own);
     if (equal(gX.bytes, own.publicKey)) return refuse('invalid-key', 'G_X is our long-term key');
-    const algorithms = { crypto, suite };
-    const ephemeral = crypto.generateKeyPair(suite.curve);
-    const gXY = crypto.agree(ephemeral, gX);
-    if (gXY === undefined) return refuse('invalid-key', 'G_X is a point of low order');
-    const th2 = schedule.th2(algorithms, ephemeral.publicKey, hashOfMessage1);
-    const prk2e = schedule.prk2e(algorithms, th2, gXY);
+    const keyed = keyMessage2(this.look());
+    if (keyed === undefined) return refuse('invalid-key', 'G_X is a point of low order');
     this.spend();
+    const { algorithms, th2, prk2e, ephemeral } = keyed;
     const ead = encodeEad(fields.ead2 ?? []);
     const proof = responderProof(algorithms, {
       authentication,
@@ -131,8 +115,6 @@ export class Message1Accepted extends HandshakeState<AcceptedMessage1> {
     });
     return prove(algorithms, proof, gX, (prk3e2m, signatureOrMac2) => {
       const plaintext2 = encodePlaintext2({ cR, idCredR: own.idCred, signatureOrMac2, ead2: ead });
-      const keystream = schedule.keystream2(algorithms, prk2e, th2, plaintext2.length);
-      const ciphertext2 = schedule.xor(plaintext2, keystream);
       const th3 = schedule.th3(algorithms, th2, plaintext2, own.cred);
       const next = new AwaitMessage3({
         algorithms,
@@ -145,7 +127,7 @@ export class Message1Accepted extends HandshakeState<AcceptedMessage1> {
         th3,
         prk3e2m,
       });
-      return { next, message2: encodeMessage2(ephemeral.publicKey, ciphertext2) };
+      return { next, message2: encryptMessage2(keyed, ephemeral.publicKey, plaintext2) };
     });
   }
 }
@@ -171,6 +153,11 @@ export class AwaitMessage3 extends BoundedState<AwaitMessage3Values> {
 
   get peerConnectionId(): Uint8Array {
     return this.look().cI;
+  }
+
+  /** RFC 9668 §3.3.1: a combined request must not come where the profile has a message_4. */
+  get hasMessage4(): boolean {
+    return this.look().terms.message4;
   }
 
   /** Opens the AEAD: what comes out is from whoever sent message_1. Who that is, is not known yet. */
@@ -219,8 +206,7 @@ export class AwaitMessage3 extends BoundedState<AwaitMessage3Values> {
     const cR = reader.bytes().slice();
     const own = restoreIdentity(reader);
     const gX = reader.bytes().slice();
-    const ephemeral = crypto.importEphemeral(terms.suite.curve, reader.bytes());
-    if (ephemeral === undefined) return reader.fail('no private key of the suite');
+    const ephemeral = restoreEphemeral(crypto, terms, reader);
     const th3 = reader.bytes().slice();
     const prk3e2m = crypto.secret(reader.bytes());
     const refusalsLeft = reader.unsigned();

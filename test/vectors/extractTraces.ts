@@ -1,9 +1,8 @@
 /**
- * Extracts the vectors from the text of RFC 9529: `node extract.ts TEXT FOLDER` writes trace1.json,
- * trace2.json and invalid.json. Blocks of hexadecimal digits are taken with the lines that name them.
+ * Extracts vectors from the text of an RFC or draft on EDHOC: `node extractTraces.ts TEXT CHAPTER OUT`.
+ * Every block of hexadecimal digits below the chapter is taken, with the lines that name it.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 
 interface Value {
   section: string;
@@ -12,24 +11,28 @@ interface Value {
   hex: string;
 }
 
-const [textFile, folder] = process.argv.slice(2);
-if (textFile === undefined || folder === undefined) throw new TypeError('extract.ts TEXT FOLDER');
+const [textFile, wantedChapter, output] = process.argv.slice(2);
+if (textFile === undefined || wantedChapter === undefined || output === undefined) {
+  throw new TypeError('extractTraces.ts TEXT CHAPTER OUT');
+}
 
 const values: Value[] = [];
-const chapters: string[] = [];
+let chapter = '';
 let section = '';
 let block: string[] | undefined;
 for (const line of readFileSync(textFile, 'utf8').split('\n')) {
   if (/^~{4,}/.test(line)) {
-    if (block !== undefined) take(block);
+    if (block !== undefined && chapter.includes(wantedChapter)) take(block);
     block = block === undefined ? [] : undefined;
   } else if (block !== undefined) {
     block.push(line.trim());
   } else if (/^#+ /.test(line)) {
     section = line.replace(/^#+ /, '').replace(/ *#? *\{.*$/, '').replace(/ #$/, '');
-    if (line.startsWith('# ')) chapters.push(section);
+    if (line.startsWith('# ')) chapter = section;
   }
 }
+writeFileSync(output, `${JSON.stringify(values, undefined, 1)}\n`);
+process.stdout.write(`${output}: ${values.length}\n`);
 
 /** The last line before the digits names the value, its form and its length: `TH_2 (Raw Value) (32 bytes)`. */
 function take(lines: string[]): void {
@@ -40,24 +43,11 @@ function take(lines: string[]): void {
   const last = title.at(-1) ?? '';
   const length = /\((\d+) bytes?\)/.exec(last)?.[1];
   if (length === undefined && hex === '') return;
-  if (length !== undefined && hex.length !== 2 * Number(length)) throw new Error(`${last}: length`);
+  if (length !== undefined && hex.length !== 2 * Number(length)) {
+    process.stderr.write(`${section}, ${last}: there are ${hex.length / 2} bytes\n`);
+  }
   const form = /\((Raw Value|CBOR[^)]*)\)/i.exec(last)?.[1]?.replace('raw value', 'Raw Value') ?? '';
   const bare = (text: string): string => text.replace(/ *\((Raw Value|CBOR|ECDH|\d+ byte|int).*$/i, '');
   const name = bare(last) || bare(title.join(' '));
-  values.push({ section: `${chapters.at(-1)} / ${section}`, name, form, hex });
-}
-
-const chapterOf = (word: string): Value[] =>
-  values.filter((value) => value.section.split(' / ')[0]?.includes(word));
-for (const [name, chapter] of [
-  ['trace1', 'Signatures, X.509'],
-  ['trace2', 'Static DH'],
-  ['invalid', 'Invalid Traces'],
-] as const) {
-  const rows = chapterOf(chapter).map((value) => ({
-    ...value,
-    section: value.section.split(' / ')[1],
-  }));
-  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(rows, undefined, 1)}\n`);
-  process.stdout.write(`${name}: ${rows.length}\n`);
+  values.push({ section, name, form, hex });
 }
