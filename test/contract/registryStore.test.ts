@@ -159,7 +159,7 @@ for (const { name, open } of backends) {
       const entry = ldevid(deviceId, 'first');
       assert.equal(await store.enrolDevice(entry, 200), 'not-released');
       assert.equal(await store.certificate(entry.sha256), undefined);
-      assert.equal(await store.releaseDevices([deviceId, 'nobody'], 250), 1);
+      assert.equal(await store.releaseDevices([deviceId, 'nobody']), 1);
       assert.equal(await store.enrolDevice(entry, 300), 'enrolled');
       assert.equal(await store.enrolDevice(entry, 400), 'enrolled');
       const record = await store.device(deviceId);
@@ -184,12 +184,16 @@ for (const { name, open } of backends) {
     check('a renewed LDevID supersedes its predecessors and nothing else', async (store) => {
       await store.importDevices([importedDevice(1)], 100);
       const { deviceId } = importedDevice(1).identity;
-      for (const word of ['old', 'new']) await store.enrolDevice(ldevid(deviceId, word), 200);
-      assert.equal(await store.supersedeOthers(deviceId, sha256Of('new'), 300), 1);
+      for (const word of ['old', 'new', 'newer']) {
+        await store.enrolDevice(ldevid(deviceId, word), 200);
+      }
+      assert.equal(await store.supersedeOlder(deviceId, sha256Of('new')), 1);
+      assert.equal(await store.supersedeOlder(deviceId, sha256Of('unknown')), 0);
       const states = (await store.certificatesOf(deviceId)).map(({ kind, state }) => [kind, state]);
       assert.deepEqual(states, [
         ['idevid', 'active'],
         ['ldevid', 'superseded'],
+        ['ldevid', 'active'],
         ['ldevid', 'active'],
       ]);
     });

@@ -91,7 +91,7 @@ export class MemoryRegistryStore implements RegistryStore {
     return { imported: fresh.length, unchanged };
   }
 
-  async releaseDevices(deviceIds: readonly string[], _nowMs: number): Promise<number> {
+  async releaseDevices(deviceIds: readonly string[]): Promise<number> {
     const changed = deviceIds.flatMap((deviceId) => this.#devices.get(deviceId) ?? []);
     const expected = changed.filter(({ state }) => state === 'expected');
     for (const device of expected)
@@ -139,14 +139,15 @@ export class MemoryRegistryStore implements RegistryStore {
     return 'enrolled';
   }
 
-  async supersedeOthers(holder: string, sha256: Uint8Array, _nowMs: number): Promise<number> {
-    const others = [...this.#certificates.values()].filter(
-      (record) =>
-        record.holder === holder &&
-        record.kind === 'ldevid' &&
-        record.state === 'active' &&
-        !equal(record.sha256, sha256),
-    );
+  async supersedeOlder(holder: string, sha256: Uint8Array): Promise<number> {
+    const all = [...this.#certificates.values()];
+    const mine = all.findIndex((record) => equal(record.sha256, sha256));
+    const others = all
+      .slice(0, Math.max(0, mine))
+      .filter(
+        (record) =>
+          record.holder === holder && record.kind === 'ldevid' && record.state === 'active',
+      );
     for (const record of others) {
       this.#certificates.set(toHex(record.sha256), { ...record, state: 'superseded' });
     }

@@ -1,17 +1,13 @@
-/** A broker behind a TLS door on port 0, with the peers that a test says: the certificate's hash decides. */
+/** A broker behind a TLS door on port 0, with a registry that knows the certificates a test enters. */
 import type { TestContext } from 'node:test';
 import { connect as dialMqtt, type IClientOptions, type MqttClient } from 'mqtt';
 import type { DeviceRole } from '../../src/trust/ports/registryStore.ts';
 import { MqttBroker, type BrokerLimits } from '../../src/servers/mqtt/broker.ts';
 import { type DoorLimits, TlsDoor, type VerifyPeer } from '../../src/servers/tls/door.ts';
 import { LiveIndex } from '../../src/servers/tls/liveIndex.ts';
-import type { DoorPeer } from '../../src/servers/tls/connection.ts';
-import { refuse } from '../../src/trust/ports/faults.ts';
-import { sha256Of } from './registrySamples.ts';
-import { type TestIdentity, testPki } from './pki.ts';
-import { toHex } from '../../src/wire/bytes/hex.ts';
-
-export const pki: ReturnType<typeof testPki> = testPki();
+import { MemoryRegistryStore } from './memoryRegistryStore.ts';
+import { pki, verifierOf } from './peers.ts';
+import type { TestIdentity } from './pki.ts';
 
 export interface Message {
   readonly from: string;
@@ -27,8 +23,7 @@ export interface MqttDoor {
   readonly refusals: string[];
   readonly telemetry: Message[];
   readonly frames: Message[];
-  admit(identity: TestIdentity, peer: Pick<DoorPeer, 'kind' | 'holder'>): void;
-  forget(identity: TestIdentity): void;
+  readonly store: MemoryRegistryStore;
   roles: Map<string, DeviceRole>;
   /** Before the CONNACK, so that no message can be missed. */
   dial(identity: TestIdentity, options?: IClientOptions): MqttClient;
@@ -52,7 +47,7 @@ export async function mqttDoor(
   const frames: Message[] = [];
   const failing = { telemetry: false };
   const roles = new Map<string, DeviceRole>();
-  const peers = new Map<string, DoorPeer>();
+  const store = new MemoryRegistryStore();
   const broker = new MqttBroker({
     onTelemetry: async (deviceId, payload) => {
       if (failing.telemetry) throw new Error('the disk is full');
@@ -73,8 +68,10 @@ export async function mqttDoor(
     anchorsPem: [pki.operational.pem, pki.server.pem],
     verify:
       options.verify ??
-      (async ([leaf]) =>
-        peers.get(toHex(sha256Of(leaf ?? ''))) ?? refuse('unknown-certificate', 'not known')),
+      verifierOf(store, [
+        { authority: pki.operational, kinds: ['ldevid'] },
+        { authority: pki.server, kinds: ['application'] },
+      ]),
     live,
     accept: (connection) => void broker.accept(connection),
     onRefusal: (code) => refusals.push(code),
@@ -119,11 +116,7 @@ export async function mqttDoor(
     failing,
     dial,
     connect,
-    admit: (who, { kind, holder }) => {
-      const certificateSha256 = toHex(who.sha256);
-      peers.set(certificateSha256, { kind, holder, certificateSha256, notAfterMs: undefined });
-    },
-    forget: (who) => void peers.delete(toHex(who.sha256)),
+    store,
   };
 }
 

@@ -1,25 +1,14 @@
 /** One TLS connection whose peer was verified. Doors act for `peer`, and for nothing the peer says of itself. */
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import type { CertificateKind } from '../../trust/ports/registryStore.ts';
-
-/** What a door knows of a peer; `trust/peers` alone decides it. */
-export interface DoorPeer {
-  readonly kind: CertificateKind;
-  /** A deviceId for devices, else the name that the kind makes unique. */
-  readonly holder: string;
-  /** Of the certificate that was shown, in lower-case hexadecimal. */
-  readonly certificateSha256: string;
-  /** `undefined` when the certificate has no well-defined expiration. */
-  readonly notAfterMs: number | undefined;
-}
+import type { VerifiedPeer } from '../../trust/peers/verifiedPeer.ts';
 
 export class Connection {
-  readonly peer: DoorPeer;
+  readonly peer: VerifiedPeer;
   readonly socket: TLSSocket;
   #ended = false;
 
-  constructor(peer: DoorPeer, socket: TLSSocket) {
+  constructor(peer: VerifiedPeer, socket: TLSSocket) {
     this.peer = peer;
     this.socket = socket;
   }

@@ -15,7 +15,8 @@ import {
   type TlsOptions,
 } from 'node:tls';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
-import { Connection, type DoorPeer, rememberConnection } from './connection.ts';
+import type { VerifiedPeer } from '../../trust/peers/verifiedPeer.ts';
+import { Connection, rememberConnection } from './connection.ts';
 import type { LiveIndex } from './liveIndex.ts';
 import { peerChain } from './peerChain.ts';
 
@@ -26,7 +27,7 @@ export interface ServerIdentity {
 }
 
 /** Rejects only for reasons that are not the peer's, who is refused then as well. */
-export type VerifyPeer = (chain: readonly Uint8Array[]) => Promise<DoorPeer | Refusal<string>>;
+export type VerifyPeer = (chain: readonly Uint8Array[]) => Promise<VerifiedPeer | Refusal<string>>;
 
 export interface DoorLimits {
   /** Open connections, verified or not. */
@@ -176,7 +177,7 @@ export class TlsDoor {
     }
   }
 
-  async #judge(socket: TLSSocket): Promise<DoorPeer | string> {
+  async #judge(socket: TLSSocket): Promise<VerifiedPeer | string> {
     const chain = peerChain(socket);
     if (chain.length === 0) return 'no-certificate' satisfies DoorRefusal;
     try {

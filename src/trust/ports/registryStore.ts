@@ -140,7 +140,7 @@ export interface RegistryStore {
   /** An entry equal to a known device in every attribute is `unchanged`. */
   importDevices(devices: readonly ImportedDevice[], nowMs: number): Promise<ImportOutcome>;
   /** `expected` becomes `released`. Returns how many changed. */
-  releaseDevices(deviceIds: readonly string[], nowMs: number): Promise<number>;
+  releaseDevices(deviceIds: readonly string[]): Promise<number>;
   /** Of all devices of a product, present and future. Returns how many present ones changed. */
   setProductRole(product: string, role: DeviceRole): Promise<number>;
 
@@ -150,8 +150,8 @@ export interface RegistryStore {
   enrolDevice(entry: CertificateEntry, nowMs: number): Promise<EnrolmentOutcome>;
   /** A device without certificate operations is `enrolled` by its first session. */
   markEnrolled(deviceId: string, nowMs: number): Promise<EnrolmentOutcome>;
-  /** Active LDevIDs of the holder but this one become `superseded`. Returns how many changed. */
-  supersedeOthers(holder: string, sha256: Uint8Array, nowMs: number): Promise<number>;
+  /** Active LDevIDs of the holder that were added before this one become `superseded`. Returns how many. */
+  supersedeOlder(holder: string, sha256: Uint8Array): Promise<number>;
   /** `forbidden`: nothing leaves `revoked`, and `superseded` only becomes `revoked`. */
   setCertificateState(
     sha256: Uint8Array,

@@ -12,11 +12,16 @@ export function isDeviceId(text: string): boolean {
   return deviceIdPattern.test(text);
 }
 
+/** Of a product, owner, station, application, ... */
+export function isName(text: string): boolean {
+  return namePattern.test(text);
+}
+
 /** The first rule that the entry breaks, in words; `undefined` when it keeps all. */
 export function faultOfImport({ identity, certificates }: ImportedDevice): string | undefined {
   if (!isDeviceId(identity.deviceId)) return 'deviceId is not 16 characters of base32';
   for (const name of ['family', 'product', 'owner'] as const) {
-    if (!namePattern.test(identity[name])) return `${name} is not 1 to 64 printable characters`;
+    if (!isName(identity[name])) return `${name} is not 1 to 64 printable characters`;
   }
   if (!within(identity.uid, 1, 64)) return 'uid is not 1 to 64 bytes';
   if (identity.eui64 !== undefined && identity.eui64.length !== 8) return 'eui64 is not 8 bytes';

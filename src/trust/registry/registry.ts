@@ -16,11 +16,11 @@ import type {
   ImportedDevice,
   RegistryStore,
 } from '../ports/registryStore.ts';
-import { faultOfImport, maximumImport } from './importRules.ts';
+import { faultOfImport, isDeviceId, isName, maximumImport } from './importRules.ts';
 
 export type ImportRefusal = 'too-many' | 'malformed' | 'duplicate';
 export type EnrolmentRefusal = 'unknown-device' | 'not-released' | 'revoked' | 'taken';
-export type CertificateRefusal = 'unknown-certificate' | 'forbidden' | 'taken';
+export type CertificateRefusal = 'unknown-certificate' | 'forbidden' | 'taken' | 'bad-name';
 
 /** Devices that one link address or kid may stand for; beyond it a handshake is not worth its price. */
 export const maximumCandidates = 16;
@@ -111,7 +111,7 @@ export class Registry {
   }
 
   releaseDevices(deviceIds: readonly string[]): Promise<number> {
-    return this.#store.releaseDevices(deviceIds, this.#clock.nowMs());
+    return this.#store.releaseDevices(deviceIds);
   }
 
   setProductRole(product: string, role: DeviceRole): Promise<number> {
@@ -145,14 +145,18 @@ export class Registry {
   }
 
   /** The device has shown its new LDevID, so the ones before it are no longer needed. */
-  supersedeOthers(deviceId: string, sha256: Uint8Array): Promise<number> {
-    return this.#store.supersedeOthers(deviceId, sha256, this.#clock.nowMs());
+  supersedeOlder(deviceId: string, sha256: Uint8Array): Promise<number> {
+    return this.#store.supersedeOlder(deviceId, sha256);
   }
 
   /** For stations, applications, operators and servers. */
   async addCertificate(entry: CertificateEntry): Promise<undefined | Refusal<CertificateRefusal>> {
     if (entry.kind === 'idevid' || entry.kind === 'ldevid') {
       throw new TypeError('certificates of devices come by import or enrolment');
+    }
+    // Holders of all kinds are looked up, revoked and cut off by one name: none may look like a device.
+    if (isDeviceId(entry.holder) || !isName(entry.holder)) {
+      return refuse('bad-name', 'a name has 1 to 64 printable characters and is no device id');
     }
     const outcome = await this.#store.addCertificate(entry, this.#clock.nowMs());
     return outcome === 'taken'

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { MqttClient } from 'mqtt';
-import { closed, mqttDoor, nextMessage, pki } from '../../support/mqttDoor.ts';
-import { deviceIdOf } from '../../support/registrySamples.ts';
+import { closed, mqttDoor, nextMessage } from '../../support/mqttDoor.ts';
+import { enter, pki } from '../../support/peers.ts';
+import { deviceIdOf, importedDevice } from '../../support/registrySamples.ts';
 
 const [one, two, gateway] = [1, 2, 3].map(deviceIdOf);
 assert.ok(one !== undefined && two !== undefined && gateway !== undefined);
@@ -17,11 +18,19 @@ const identities = {
 
 async function setUp(context: TestContext, options: Parameters<typeof mqttDoor>[1] = {}) {
   const it = await mqttDoor(context, options);
-  it.admit(identities.one, { kind: 'ldevid', holder: one ?? '' });
-  it.admit(identities.two, { kind: 'ldevid', holder: two ?? '' });
-  it.admit(identities.gateway, { kind: 'ldevid', holder: gateway ?? '' });
-  it.admit(identities.app, { kind: 'application', holder: 'dashboard' });
-  it.admit(identities.other, { kind: 'application', holder: 'billing' });
+  await it.store.importDevices(
+    [1, 2, 3].map((n) => importedDevice(n)),
+    1,
+  );
+  for (const [identity, holder] of [
+    [identities.one, one],
+    [identities.two, two],
+    [identities.gateway, gateway],
+  ] as const) {
+    await enter(it.store, identity, 'ldevid', holder ?? '');
+  }
+  await enter(it.store, identities.app, 'application', 'dashboard');
+  await enter(it.store, identities.other, 'application', 'billing');
   it.roles.set(gateway ?? '', 'gateway');
   return it;
 }
@@ -232,8 +241,8 @@ test('an IDevID and a station have no business here', async (context) => {
   const it = await setUp(context);
   const idevid = pki.idevid(one ?? '');
   const station = pki.station('line 1');
-  it.admit(idevid, { kind: 'idevid', holder: one ?? '' });
-  it.admit(station, { kind: 'station', holder: 'line 1' });
+  await enter(it.store, idevid, 'idevid', one ?? '');
+  await enter(it.store, station, 'station', 'line 1');
   await assert.rejects(it.connect(idevid));
   await assert.rejects(it.connect(station));
 });

@@ -102,6 +102,13 @@ test('certificates of devices never come by the side door', async () => {
   await assert.rejects(registry().addCertificate(entry), TypeError);
 });
 
+test('nobody is named like a device', async () => {
+  const entry = { sha256: sha256Of('x'), kind: 'application', notAfterMs: 1 } as const;
+  for (const holder of [deviceIdOf(1), '', 'a\u0000b']) {
+    assert.equal(refusalOf(await registry().addCertificate({ ...entry, holder })).code, 'bad-name');
+  }
+});
+
 test('hold and reinstate; revoked stays revoked', async () => {
   const store = new MemoryRegistryStore();
   const it = new Registry(store, { nowMs: () => 1000 });

@@ -97,7 +97,7 @@ export class SqliteRegistryStore implements RegistryStore {
     return importAll(this.#database, devices, nowMs);
   }
 
-  releaseDevices(deviceIds: readonly string[], _nowMs: number): Promise<number> {
+  releaseDevices(deviceIds: readonly string[]): Promise<number> {
     const sql = `UPDATE device SET state = 'released' WHERE device_id = ? AND state = 'expected'`;
     return this.#database.transact((connection) =>
       sum(deviceIds.map((deviceId) => connection.prepare(sql).run(deviceId).changes)),
@@ -134,9 +134,10 @@ export class SqliteRegistryStore implements RegistryStore {
     return this.#database.transact((connection) => enrol(connection, deviceId, nowMs));
   }
 
-  supersedeOthers(holder: string, sha256: Uint8Array, _nowMs: number): Promise<number> {
+  supersedeOlder(holder: string, sha256: Uint8Array): Promise<number> {
     const sql = `UPDATE certificate SET state = 'superseded'
-      WHERE holder = ? AND kind = 'ldevid' AND state = 'active' AND sha256 <> ?`;
+      WHERE holder = ? AND kind = 'ldevid' AND state = 'active'
+        AND sequence < (SELECT sequence FROM certificate WHERE sha256 = ?)`;
     return this.#database.transact((connection) =>
       Number(connection.prepare(sql).run(holder, sha256).changes),
     );

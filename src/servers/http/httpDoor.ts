@@ -1,0 +1,87 @@
+/** An HTTP server that listens on nothing: it is fed the connections that a TLS door has admitted. */
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { createServer } from 'node:http';
+import { InvariantError } from '../../trust/ports/faults.ts';
+import type { VerifiedPeer } from '../../trust/peers/verifiedPeer.ts';
+import { type Connection, connectionOf } from '../tls/connection.ts';
+import { installProblems } from './problem.ts';
+
+export interface HttpLimits {
+  readonly bodyBytes: number;
+  readonly headerBytes: number;
+  /** Headers must be there, and the whole request. */
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly requestsPerConnection: number;
+}
+
+export const httpLimits: HttpLimits = {
+  bodyBytes: 64 * 1024,
+  headerBytes: 8 * 1024,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  keepAliveMs: 60_000,
+  requestsPerConnection: 10_000,
+};
+
+export interface HttpDoorOptions {
+  readonly onRefusal: (code: string) => void;
+  readonly limits?: Partial<HttpLimits>;
+  /** Adds the routes of the door. */
+  readonly routes: (app: FastifyInstance) => void;
+}
+
+export interface HttpDoor {
+  accept(connection: Connection): void;
+  close(): Promise<void>;
+}
+
+export async function openHttpDoor(options: HttpDoorOptions): Promise<HttpDoor> {
+  const limits = { ...httpLimits, ...options.limits };
+  const app = fastify({
+    logger: false,
+    bodyLimit: limits.bodyBytes,
+    clientErrorHandler: (_error, socket) => {
+      options.onRefusal('http-malformed');
+      socket.destroy();
+    },
+    serverFactory: (handler) =>
+      createServer(
+        {
+          maxHeaderSize: limits.headerBytes,
+          headersTimeout: limits.headersTimeoutMs,
+          requestTimeout: limits.requestTimeoutMs,
+          keepAliveTimeout: limits.keepAliveMs,
+        },
+        handler,
+      ),
+  });
+  app.server.maxRequestsPerSocket = limits.requestsPerConnection;
+  installProblems(app, options.onRefusal);
+  app.addHook('onRequest', async (request) => {
+    // Revoked between two requests of one connection: the socket is gone, and so is the request.
+    if (connectionIn(request).ended) throw new InvariantError('request of an ended connection');
+  });
+  options.routes(app);
+  await app.ready();
+  // Starts the watch over the timeouts above, which Node begins when a server listens.
+  app.server.emit('listening');
+  return {
+    accept: ({ socket }) => {
+      app.server.emit('connection', socket);
+    },
+    close: () => app.close(),
+  };
+}
+
+/** Who sent the request, by its certificate. */
+export function peerOf(request: FastifyRequest): VerifiedPeer {
+  return connectionIn(request).peer;
+}
+
+function connectionIn(request: FastifyRequest): Connection {
+  const connection = connectionOf(request.raw.socket);
+  if (connection === undefined) throw new InvariantError('a request came past the door');
+  return connection;
+}

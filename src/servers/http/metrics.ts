@@ -1,0 +1,66 @@
+/** Counters of the provisioner in the Prometheus format. No label ever holds a peer's text. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { TelemetryPath } from '../../trust/ports/telemetryStore.ts';
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #refusals = new Counter({
+    name: 'birthmark_refusals_total',
+    help: 'What was refused, by door and stable code',
+    labelNames: ['door', 'code'],
+    registers: [this.#registry],
+  });
+  readonly #telemetry = new Counter({
+    name: 'birthmark_telemetry_messages_total',
+    help: 'Telemetry taken, by path',
+    labelNames: ['path'],
+    registers: [this.#registry],
+  });
+  readonly #enrolments = new Counter({
+    name: 'birthmark_enrolments_total',
+    help: 'Operational certificates given out',
+    registers: [this.#registry],
+  });
+  readonly #revocations = new Histogram({
+    name: 'birthmark_revocation_seconds',
+    help: 'From the request until everything live of the devices had ended',
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+    registers: [this.#registry],
+  });
+
+  refused(door: string, code: string): void {
+    this.#refusals.inc({ door, code });
+  }
+
+  telemetryTaken(path: TelemetryPath): void {
+    this.#telemetry.inc({ path });
+  }
+
+  enrolled(): void {
+    this.#enrolments.inc();
+  }
+
+  revoked(killMs: number): void {
+    this.#revocations.observe(killMs / 1000);
+  }
+
+  /** A number that is read when somebody asks. */
+  watch(name: string, help: string, read: () => number): void {
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      collect: () => {
+        gauge.set(read());
+      },
+    });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}

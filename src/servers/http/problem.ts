@@ -1,0 +1,97 @@
+/**
+ * Errors become HTTP here and only here: problem documents (RFC 9457) with a stable `code`. A peer learns
+ * what it did wrong; of our own troubles it learns that they are ours.
+ */
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { STATUS_CODES } from 'node:http';
+import { EnvironmentError, type Refusal } from '../../trust/ports/faults.ts';
+import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
+
+export interface Problem {
+  readonly status: number;
+  /** Stable: programs may switch on it. */
+  readonly code: string;
+  readonly detail?: string;
+  readonly retryAfterS?: number;
+}
+
+/** Statuses of the refusals of `trust`; what is not listed is 403. */
+const refusalStatus: Readonly<Record<string, number>> = {
+  'unknown-device': 404,
+  'unknown-certificate': 404,
+  'unknown-route': 404,
+  malformed: 400,
+  'too-many': 413,
+  duplicate: 409,
+  taken: 409,
+  unreachable: 503,
+};
+
+/** Media type of RFC 9457 §3. */
+export const problemType = 'application/problem+json';
+
+export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  const { status, code, detail, retryAfterS } = problem;
+  if (retryAfterS !== undefined) void reply.header('retry-after', String(retryAfterS));
+  return reply
+    .code(status)
+    .type(problemType)
+    .send(
+      JSON.stringify({
+        type: 'about:blank',
+        title: STATUS_CODES[status] ?? 'Error',
+        status,
+        code,
+        ...(detail === undefined ? {} : { detail }),
+      }),
+    );
+}
+
+export function sendRefusal(
+  reply: FastifyReply,
+  { refused, reason }: Refusal<string>,
+): FastifyReply {
+  return sendProblem(reply, {
+    status: refusalStatus[refused] ?? 403,
+    code: refused,
+    detail: reason,
+  });
+}
+
+/** Whatever a handler throws, and every path that is not there. `onProblem` counts. */
+export function installProblems(app: FastifyInstance, onProblem: (code: string) => void): void {
+  app.setErrorHandler((error: unknown, _request: FastifyRequest, reply: FastifyReply) => {
+    const problem = problemOf(error);
+    onProblem(problem.code);
+    return sendProblem(reply, problem);
+  });
+  app.setNotFoundHandler((_request, reply) => {
+    onProblem('unknown-route');
+    return sendProblem(reply, { status: 404, code: 'unknown-route' });
+  });
+}
+
+export function problemOf(error: unknown): Problem {
+  if (error instanceof MalformedError) {
+    return { status: 400, code: 'malformed', detail: error.message };
+  }
+  if (error instanceof UnsupportedError) {
+    return { status: 400, code: 'unsupported', detail: error.message };
+  }
+  if (error instanceof EnvironmentError) {
+    return error.retryable
+      ? { status: 503, code: 'unavailable', retryAfterS: 5 }
+      : { status: 500, code: 'unavailable' };
+  }
+  // What Fastify itself found in the request: too large, no such media type, not JSON.
+  if (isRequestError(error)) {
+    return { status: error.statusCode, code: 'bad-request', detail: error.message };
+  }
+  return { status: 500, code: 'internal' };
+}
+
+function isRequestError(error: unknown): error is FastifyError & { statusCode: number } {
+  if (!(error instanceof Error) || !('statusCode' in error)) return false;
+  const { statusCode } = error;
+  return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500;
+}
