@@ -139,7 +139,10 @@ export function recognize(
 }
 
 export function findOption(options: readonly CoapOption[], number: number): Uint8Array | undefined {
-  return options.find((option) => option.number === number)?.value;
+  for (const option of options) {
+    if (option.number === number) return option.value;
+  }
+  return undefined;
 }
 
 export function hasOption(options: readonly CoapOption[], number: number): boolean {

@@ -47,9 +47,8 @@ export function protectRequest<Message extends CoapContent>(
   const plaintext = encodePlaintext(request.code, inner, request.payload);
   if (!context.fits(plaintext)) return refuse('message-too-long');
   const partialIv = encodePartialIv(sequence.spend());
-  const nonce = context.nonce('own', partialIv);
-  const aad = context.additionalData('own', partialIv);
-  const payload = context.seal(nonce, aad, plaintext);
+  const nonce = context.own.nonce(partialIv);
+  const payload = context.seal(nonce, context.own.additionalData(partialIv), plaintext);
   if (payload === undefined) return refuse('key-worn-out');
   const { senderId: kid, idContext } = context;
   const value = encodeOscoreOption(
@@ -60,7 +59,7 @@ export function protectRequest<Message extends CoapContent>(
   const options = mergeOptions(outer, [opaque(optionNumbers.oscore, value)]);
   const observe = findUint(request.options, optionNumbers.observe);
   const code = outerCode('request', observe !== undefined);
-  const exchange = new ClientExchange({ context, partialIv, nonce, observes: observe === 0 });
+  const exchange = new ClientExchange(context, partialIv, observe === 0);
   return { message: { ...request, code, options, payload }, exchange };
 }
 
@@ -69,23 +68,16 @@ export class ClientExchange {
   readonly context: SecurityContext;
   /** request_piv. */
   readonly partialIv: Uint8Array;
-  readonly nonce: Uint8Array;
   /** Whether the request registered an observation, so that more than one response may come. */
   readonly observes: boolean;
   #state: 'waiting' | 'observing' | 'over' = 'waiting';
   /** RFC 8613 §7.4.1: the highest Partial IV of a notification; -1 after one that had none. */
   #notificationNumber = -1;
 
-  constructor(fields: {
-    readonly context: SecurityContext;
-    readonly partialIv: Uint8Array;
-    readonly nonce: Uint8Array;
-    readonly observes: boolean;
-  }) {
-    this.context = fields.context;
-    this.partialIv = fields.partialIv;
-    this.nonce = fields.nonce;
-    this.observes = fields.observes;
+  constructor(context: SecurityContext, partialIv: Uint8Array, observes: boolean) {
+    this.context = context;
+    this.partialIv = partialIv;
+    this.observes = observes;
   }
 
   /** Whether no further response can be accepted. */
@@ -161,8 +153,9 @@ export function openResponse<Message extends CoapContent>(
   const verdict = exchange.judge(sequenceNumber);
   if (verdict !== undefined) return refuse(verdict);
   if (context.isRecipientKeyWornOut) return refuse('key-worn-out');
-  const nonce = partialIv === undefined ? exchange.nonce : context.nonce('peer', partialIv);
-  const aad = context.additionalData('own', exchange.partialIv);
+  const nonce =
+    partialIv === undefined ? context.own.nonce(exchange.partialIv) : context.peer.nonce(partialIv);
+  const aad = context.own.additionalData(exchange.partialIv);
   const plaintext = context.open(nonce, aad, response.payload);
   if (plaintext === undefined) return refuse('decryption-failed');
   const content = parsePlaintext('response', plaintext);

@@ -1,12 +1,10 @@
 /**
- * The Security Context (RFC 8613 §3): keys derived from a Master Secret, nonces (§5.2) and additional
- * data (§5.4). What changes while it is used is kept elsewhere: sequence numbers in `SenderSequence`,
+ * The Security Context (RFC 8613 §3): keys derived from a Master Secret, and their use. What changes while it is used is kept elsewhere: sequence numbers in `SenderSequence`,
  * the window in `ReplayWindow`; only the counts of key usage belong to the keys and so to this object.
  */
 import { empty, equal } from '../bytes/bytes.ts';
 import * as cbor from '../cbor/writer.ts';
 import { aeadAlgorithmNumbers } from '../cose/algorithms.ts';
-import { encStructure } from '../cose/encrypt0.ts';
 import {
   type AeadAlgorithm,
   type AeadKey,
@@ -15,6 +13,7 @@ import {
   type Secret,
 } from '../crypto/crypto.ts';
 import { type KeyLimits, keyLimits, type KeyUsage, unused } from './limits.ts';
+import { Party } from './party.ts';
 
 /** RFC 8613 §3.2.1: the HMAC-based HKDFs that COSE defines. */
 export type OscoreHkdf = 'SHA-256' | 'SHA-512';
@@ -68,15 +67,12 @@ export class SecurityContext {
   readonly recipientId: Uint8Array;
   readonly idContext: Uint8Array | undefined;
   readonly limits: KeyLimits;
+  /** Nonces and additional data of what this side, and the peer, numbered and requested. */
+  readonly own: Party;
+  readonly peer: Party;
   readonly #crypto: Crypto;
   readonly #senderKey: AeadKey;
   readonly #recipientKey: AeadKey;
-  /** Nonces of both directions for the sequence number 0. */
-  readonly #senderNonce: Uint8Array;
-  readonly #recipientNonce: Uint8Array;
-  /** AADs of requests made by either side, up to the length of the Partial IV. */
-  readonly #ownRequestAad: AadPrefix;
-  readonly #peerRequestAad: AadPrefix;
   #encryptions: number;
   #failedVerifications: number;
 
@@ -108,32 +104,14 @@ export class SecurityContext {
     this.#crypto = crypto;
     this.#senderKey = keyOf(senderId);
     this.#recipientKey = keyOf(recipientId);
-    this.#senderNonce = zeroNonce(commonIv, senderId);
-    this.#recipientNonce = zeroNonce(commonIv, recipientId);
-    this.#ownRequestAad = aadPrefix(aead, senderId);
-    this.#peerRequestAad = aadPrefix(aead, recipientId);
+    this.own = new Party(aead, commonIv, senderId);
+    this.peer = new Party(aead, commonIv, recipientId);
     this.#encryptions = parameters.usage?.encryptions ?? unused.encryptions;
     this.#failedVerifications = parameters.usage?.failedVerifications ?? unused.failedVerifications;
   }
 
   get usage(): KeyUsage {
     return { encryptions: this.#encryptions, failedVerifications: this.#failedVerifications };
-  }
-
-  /** Nonce of a Partial IV that this side (`own`) or the peer generated (RFC 8613 §5.2). */
-  nonce(generator: 'own' | 'peer', partialIv: Uint8Array): Uint8Array {
-    const nonce = (generator === 'own' ? this.#senderNonce : this.#recipientNonce).slice();
-    const start = nonce.length - partialIv.length;
-    for (let index = 0; index < partialIv.length; index++) {
-      nonce[start + index] = (nonce[start + index] ?? 0) ^ (partialIv[index] ?? 0);
-    }
-    return nonce;
-  }
-
-  /** AAD of an exchange whose request was made by this side (`own`) or by the peer (RFC 8613 §5.4). */
-  additionalData(requester: 'own' | 'peer', requestPartialIv: Uint8Array): Uint8Array {
-    const prefix = requester === 'own' ? this.#ownRequestAad : this.#peerRequestAad;
-    return completeAad(prefix, requestPartialIv);
   }
 
   /** `undefined` when the Sender Key is worn out (key-limits §2.3.1: counted before it is used). */
@@ -162,61 +140,4 @@ export class SecurityContext {
   fits(plaintext: Uint8Array): boolean {
     return plaintext.length + aeadParameters[this.aead].tagBytes <= this.limits.messageBytes;
   }
-}
-
-/** RFC 8613 §5.2 with a Partial IV of zero: length and value of the id, XOR the Common IV. */
-function zeroNonce(commonIv: Uint8Array, id: Uint8Array): Uint8Array {
-  const nonce = commonIv.slice();
-  nonce[0] = (nonce[0] ?? 0) ^ id.length;
-  const start = nonce.length - partialIvBytes - id.length;
-  for (let index = 0; index < id.length; index++) {
-    nonce[start + index] = (nonce[start + index] ?? 0) ^ (id[index] ?? 0);
-  }
-  return nonce;
-}
-
-/** RFC 8613 §5.2: Partial IVs are padded to five bytes. */
-const partialIvBytes = 5;
-
-/** An AAD for Partial IVs of one byte, and where in it that Partial IV stands. */
-interface AadPrefix {
-  readonly template: Uint8Array;
-  readonly partialIvOffset: number;
-  readonly externalLengthOffset: number;
-}
-
-function aadPrefix(aead: AeadAlgorithm, requestKid: Uint8Array): AadPrefix {
-  const algorithms = cbor.array(cbor.integer(aeadAlgorithmNumbers[aead]));
-  const version = cbor.integer(1);
-  const kid = cbor.bytes(requestKid);
-  // No option is of Class I, so the last member is the empty byte string (RFC 8613 §4.1).
-  const external = cbor.array(
-    version,
-    algorithms,
-    kid,
-    cbor.bytes(Uint8Array.of(0)),
-    cbor.bytes(empty),
-  );
-  const template = encStructure(empty, external);
-  return {
-    template,
-    partialIvOffset: template.length - 3,
-    externalLengthOffset: template.length - external.length - 1,
-  };
-}
-
-/**
- * Writes the Partial IV into the template. All lengths stay below 24 (7 bytes of kid, 5 of Partial IV), so
- * that the heads of both byte strings are one byte whatever the Partial IV.
- */
-function completeAad(prefix: AadPrefix, partialIv: Uint8Array): Uint8Array {
-  const { template, partialIvOffset, externalLengthOffset } = prefix;
-  const growth = partialIv.length - 1;
-  const aad = new Uint8Array(template.length + growth);
-  aad.set(template);
-  aad[externalLengthOffset] = (aad[externalLengthOffset] ?? 0) + growth;
-  aad[partialIvOffset] = (aad[partialIvOffset] ?? 0) + growth;
-  aad.set(partialIv, partialIvOffset + 1);
-  aad[aad.length - 1] = 0x40;
-  return aad;
 }

@@ -33,22 +33,25 @@ const outerOnly: ReadonlySet<number> = new Set([
   optionNumbers.proxyScheme,
 ]);
 
+const none: readonly CoapOption[] = [];
+
 /** RFC 8613 §4.1: options that are unknown are Class E. */
 export function splitRequest(options: readonly CoapOption[]): SplitOptions {
-  refuseNesting(options);
   const proxyUri = findOption(options, optionNumbers.proxyUri);
-  const decomposed = proxyUri === undefined ? options : decomposeProxyUri(options, proxyUri);
-  return split(decomposed, (observe) => observe);
+  return split(proxyUri === undefined ? options : decomposeProxyUri(options, proxyUri));
 }
 
 /** RFC 8613 §4.1.3.5.2: inside a notification the Observe option is empty. */
 export function splitResponse(options: readonly CoapOption[]): SplitOptions {
-  refuseNesting(options);
-  return split(options, () => opaque(optionNumbers.observe));
+  return split(options, emptyObserve);
 }
+
+const emptyObserve = opaque(optionNumbers.observe);
 
 /** RFC 8613 §8.2 step 1, §8.4 step 1: what is of Class E has no meaning outside. */
 export function meaningfulOuter(options: readonly CoapOption[]): readonly CoapOption[] {
+  // Mostly the OSCORE option is all there is.
+  if (options.length === 1) return none;
   return options.filter(({ number }) => outerOnly.has(number) && number !== optionNumbers.oscore);
 }
 
@@ -96,27 +99,21 @@ export function mergeOptions(
   return [...left, ...right].sort((one, other) => one.number - other.number);
 }
 
-function split(
-  options: readonly CoapOption[],
-  innerObserve: (observe: CoapOption) => CoapOption,
-): SplitOptions {
+function split(options: readonly CoapOption[], innerObserve?: CoapOption): SplitOptions {
   const inner: CoapOption[] = [];
   const outer: CoapOption[] = [];
   for (const option of options) {
-    if (option.number === optionNumbers.observe) {
+    const { number } = option;
+    if (number === optionNumbers.observe) {
       // RFC 8613 §4.1.3.5: outside for those who forward, inside for the other end.
       outer.push(option);
-      inner.push(innerObserve(option));
-    } else if (outerOnly.has(option.number)) outer.push(option);
+      inner.push(innerObserve ?? option);
+    } else if (number === optionNumbers.oscore) {
+      throw new TypeError('the message is protected already (RFC 8613 §4.1.3.7)');
+    } else if (outerOnly.has(number)) outer.push(option);
     else inner.push(option);
   }
   return { inner, outer };
-}
-
-function refuseNesting(options: readonly CoapOption[]): void {
-  if (hasOption(options, optionNumbers.oscore)) {
-    throw new TypeError('the message is protected already (RFC 8613 §4.1.3.7)');
-  }
 }
 
 /** RFC 8613 §4.1.3.3: path and query go inside; scheme, host and port stay in the Proxy-Uri. */

@@ -101,13 +101,15 @@ export function encodeX(field: KeyUpdateField): number {
 
 /** Partial IV of a sequence number: the shortest form, zero as one byte (RFC 8613 §5). */
 export function encodePartialIv(sequenceNumber: number): Uint8Array {
-  const bytes: number[] = [];
+  let length = 1;
+  for (let rest = sequenceNumber; rest >= 256; rest = Math.floor(rest / 256)) length += 1;
+  const bytes = new Uint8Array(length);
   let rest = sequenceNumber;
-  do {
-    bytes.unshift(rest % 256);
+  for (let index = length - 1; index >= 0; index--) {
+    bytes[index] = rest % 256;
     rest = Math.floor(rest / 256);
-  } while (rest > 0);
-  return Uint8Array.from(bytes);
+  }
+  return bytes;
 }
 
 export function decodePartialIv(partialIv: Uint8Array): number {

@@ -92,8 +92,8 @@ export function openRequest<Message extends CoapContent>(
     return { ...refuse('replay'), sequenceNumber };
   }
   if (context.isRecipientKeyWornOut) return refuse('key-worn-out');
-  const nonce = context.nonce('peer', partialIv);
-  const aad = context.additionalData('peer', partialIv);
+  const nonce = context.peer.nonce(partialIv);
+  const aad = context.peer.additionalData(partialIv);
   const plaintext = context.open(nonce, aad, request.payload);
   if (plaintext === undefined) return refuse('decryption-failed');
   const synchronized = verdict === 'fresh';
@@ -206,10 +206,8 @@ export function protectResponse<Message extends CoapContent>(
   exchange.beginResponse(sequence === undefined, isNotification);
   const partialIv = sequence === undefined ? undefined : encodePartialIv(sequence.spend());
   const nonce =
-    partialIv === undefined
-      ? exchange.context.nonce('peer', exchange.partialIv)
-      : context.nonce('own', partialIv);
-  const aad = context.additionalData('peer', exchange.partialIv);
+    partialIv === undefined ? context.peer.nonce(exchange.partialIv) : context.own.nonce(partialIv);
+  const aad = context.peer.additionalData(exchange.partialIv);
   const payload = context.seal(nonce, aad, plaintext);
   if (payload === undefined) return refuse('key-worn-out');
   const value = encodeOscoreOption(partialIv === undefined ? {} : { partialIv });

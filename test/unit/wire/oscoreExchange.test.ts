@@ -316,9 +316,9 @@ test('a verified plaintext that is no request uses up its number', () => {
   const { client, server } = contextPair();
   const number = numberOf(client, 0);
   // Sealed by the peer's own key: nothing but a defect of the peer makes this.
-  const aad = client.additionalData('own', Uint8Array.of(0));
+  const aad = client.own.additionalData(Uint8Array.of(0));
   for (const plaintext of ['', '45', '00', '01ff', '0190', '01f0']) {
-    const payload = client.seal(client.nonce('own', Uint8Array.of(0)), aad, fromHex(plaintext));
+    const payload = client.seal(client.own.nonce(Uint8Array.of(0)), aad, fromHex(plaintext));
     assert.ok(payload);
     const option = opaque(optionNumbers.oscore, fromHex('09000c'));
     const outcome = unprotectRequest(server, ReplayWindow.empty(), {

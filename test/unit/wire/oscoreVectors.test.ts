@@ -119,8 +119,8 @@ for (const vector of vectors.derivations) {
       [client, vector.clientNonce, vector.serverNonce],
       [server, vector.serverNonce, vector.clientNonce],
     ] as const) {
-      assert.equal(toHex(context.nonce('own', zero)), own);
-      assert.equal(toHex(context.nonce('peer', zero)), peer);
+      assert.equal(toHex(context.own.nonce(zero)), own);
+      assert.equal(toHex(context.peer.nonce(zero)), peer);
     }
   });
 }
