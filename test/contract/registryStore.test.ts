@@ -69,6 +69,8 @@ for (const { name, open } of backends) {
       assert.deepEqual(await store.deviceByUid(family, uid), record);
       assert.deepEqual(await store.deviceByLinkAddress(eui64 ?? uid), record);
       assert.deepEqual(await store.devicesByKid(kid ?? uid, 5), [record]);
+      assert.deepEqual(await store.deviceBySignKey(record.signKeySpki), record);
+      assert.equal(await store.deviceBySignKey(uid), undefined);
       assert.equal(await store.deviceByUid('other', uid), undefined);
       const [certificate] = device.certificates;
       assert.ok(certificate);

@@ -37,6 +37,10 @@ export class MemoryRegistryStore implements RegistryStore {
     return this.#sorted().find((device) => same(device.eui64, eui64));
   }
 
+  async deviceBySignKey(spki: Uint8Array): Promise<DeviceRecord | undefined> {
+    return this.#sorted().find((device) => equal(device.signKeySpki, spki));
+  }
+
   async devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]> {
     return this.#sorted()
       .filter((device) => same(device.kid, kid))

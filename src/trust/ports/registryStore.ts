@@ -127,6 +127,7 @@ export interface RegistryStore {
   device(deviceId: string): Promise<DeviceRecord | undefined>;
   deviceByUid(family: string, uid: Uint8Array): Promise<DeviceRecord | undefined>;
   deviceByLinkAddress(eui64: Uint8Array): Promise<DeviceRecord | undefined>;
+  deviceBySignKey(spki: Uint8Array): Promise<DeviceRecord | undefined>;
   /** In order of deviceId, revoked ones included. */
   devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]>;
   /** In order of deviceId. */

@@ -56,6 +56,11 @@ export class Registry {
     return this.#store.deviceByUid(family, uid);
   }
 
+  /** The device that was born with this key. */
+  deviceBySignKey(spki: Uint8Array): Promise<DeviceRecord | undefined> {
+    return this.#store.deviceBySignKey(spki);
+  }
+
   /** At most `maximumPage` devices, in order of deviceId. */
   devices(page: DevicePage): Promise<readonly DeviceRecord[]> {
     return this.#store.devices({ ...page, limit: Math.min(page.limit, maximumPage) });

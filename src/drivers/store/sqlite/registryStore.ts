@@ -48,6 +48,13 @@ export class SqliteRegistryStore implements RegistryStore {
     });
   }
 
+  deviceBySignKey(spki: Uint8Array): Promise<DeviceRecord | undefined> {
+    return this.#database.read((connection) => {
+      const row = connection.prepare('SELECT * FROM device WHERE sign_key = ?').get(spki);
+      return row === undefined ? undefined : deviceOf(row);
+    });
+  }
+
   devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]> {
     const sql = 'SELECT * FROM device WHERE kid = ? ORDER BY device_id LIMIT ?';
     return this.#database.read((connection) =>
