@@ -28,6 +28,14 @@ export async function tlsOptions(
     material.identity(credential),
     material.anchors(),
   ]);
+  return pinnedOptions({ certificates, privateKeyPem }, anchors);
+}
+
+/** The same rules for whoever is certified otherwise, such as a station. `anchors` are DER. */
+export function pinnedOptions(
+  { certificates, privateKeyPem }: TlsIdentity,
+  anchors: readonly Uint8Array[],
+): ConnectionOptions {
   return {
     minVersion: 'TLSv1.3',
     maxVersion: 'TLSv1.3',
