@@ -6,6 +6,7 @@ import { empty } from '../../../../src/wire/bytes/bytes.ts';
 import { fromHex, toHex } from '../../../../src/wire/bytes/hex.ts';
 import * as cbor from '../../../../src/wire/cbor/writer.ts';
 import type { Crypto } from '../../../../src/wire/crypto/crypto.ts';
+import { AwaitMessage4 } from '../../../../src/wire/edhoc/completion.ts';
 import type { EadItem } from '../../../../src/wire/edhoc/ead.ts';
 import { encodeIdentifier } from '../../../../src/wire/edhoc/identifiers.ts';
 import { kidIdCred } from '../../../../src/wire/edhoc/idCred.ts';
@@ -21,8 +22,8 @@ import {
   pskTh4,
   resumptionCredential,
 } from '../../../../src/wire/edhoc/psk.ts';
-import { startPskInitiator } from '../../../../src/wire/edhoc/pskInitiator.ts';
-import { readPskMessage1 } from '../../../../src/wire/edhoc/pskResponder.ts';
+import { PskAwaitMessage2, startPskInitiator } from '../../../../src/wire/edhoc/pskInitiator.ts';
+import { PskAwaitMessage3, readPskMessage1 } from '../../../../src/wire/edhoc/pskResponder.ts';
 import { isEdhocRefusal } from '../../../../src/wire/edhoc/refusal.ts';
 import * as schedule from '../../../../src/wire/edhoc/schedule.ts';
 import type { EdhocSession } from '../../../../src/wire/edhoc/session.ts';
@@ -285,4 +286,18 @@ test('a forged message_2 or message_3 does not end the handshake', () => {
   const after = isEdhocRefusal(outcome) ? second.next : granted(outcome.keepWaiting());
   const verified = granted(granted(after.readMessage3(third.message3)).accept(vectorPsk));
   assert.equal(verified.finish().session.role, 'responder');
+});
+
+test('a restart between any two messages', () => {
+  const started = startPskInitiator(nodeCrypto, profile, { connectionId: cI });
+  const accepted = granted(readPskMessage1(nodeCrypto, profile, started.message1));
+  const second = granted(accepted.compose({ connectionId: cR }));
+  const waiting = PskAwaitMessage2.restore(nodeCrypto, started.next.store());
+  const third = granted(waiting.readMessage2(second.message2)).compose({ psk: vectorPsk });
+  const answering = PskAwaitMessage3.restore(nodeCrypto, second.next.store());
+  assert.equal(answering.connectionId[0], cR[0]);
+  const last = granted(granted(answering.readMessage3(third.message3)).accept(vectorPsk)).finish();
+  const final = AwaitMessage4.restore(nodeCrypto, third.next.store());
+  const { session } = granted(final.readMessage4(last.message4 ?? empty));
+  assert.deepEqual(session.exporter(0, empty, 16), last.session.exporter(0, empty, 16));
 });
