@@ -1,8 +1,12 @@
 /** What an imported device must look like before the store is asked about it. */
+import type { Crypto } from '../../wire/crypto/crypto.ts';
 import type { ImportedDevice } from '../ports/registryStore.ts';
 
-/** Devices in one import; a manifest of a larger batch is imported in parts. */
-export const maximumImport = 100_000;
+/**
+ * Devices in one import, which is one transaction that nothing else gets in between. A larger batch is
+ * imported in parts.
+ */
+export const maximumImport = 20_000;
 
 /** Crockford base32 in lower case: no i, l, o, u. 16 characters are 80 bits. */
 const deviceIdPattern = /^[0-9a-hjkmnp-tv-z]{16}$/;
@@ -10,6 +14,13 @@ const namePattern = /^[\x20-\x7e]{1,64}$/;
 
 export function isDeviceId(text: string): boolean {
   return deviceIdPattern.test(text);
+}
+
+/** 80 random bits, in the alphabet above. */
+export function newDeviceId(crypto: Crypto): string {
+  const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
+  // 256 is a multiple of 32, so that five bits of a random byte are as good as any other five.
+  return Array.from(crypto.random(16), (byte) => alphabet.charAt(byte & 31)).join('');
 }
 
 /** Of a product, owner, station, application, ... */
