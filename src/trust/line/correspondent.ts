@@ -40,6 +40,7 @@ export class Correspondent {
   readonly #tell: (trouble: NetworkTrouble | undefined) => void;
   readonly #waitings = new Set<Waiting>();
   #halted: LineHalted | undefined;
+  #impatient = false;
 
   constructor(ports: CorrespondentPorts, tell: (trouble: NetworkTrouble | undefined) => void) {
     this.#ports = ports;
@@ -53,6 +54,12 @@ export class Correspondent {
   /** Every exchange, under way or to come, rejects with the first reason that was given. */
   halt(reason: LineHalted): void {
     this.#halted ??= reason;
+    for (const waiting of this.#waitings) waiting.cancel();
+  }
+
+  /** From now on a lost network ends the run instead of being waited out. */
+  stopWaiting(): void {
+    this.#impatient = true;
     for (const waiting of this.#waitings) waiting.cancel();
   }
 
@@ -89,12 +96,13 @@ export class Correspondent {
       } catch (error) {
         if (!(error instanceof EnvironmentError) || !error.retryable) throw error;
         await this.#wait(step, error.message, attempt);
+        if (this.#impatient) this.halt(new LineHalted('stopped', `stopped while ${error.message}`));
       }
     }
   }
 
   async #wait(step: LineStep, reason: string, attempt: number): Promise<void> {
-    if (this.#halted !== undefined) return;
+    if (this.#halted !== undefined || this.#impatient) return;
     const fullMs = Math.min(longestWaitMs, firstWaitMs * 2 ** Math.min(attempt, 16));
     // Stations that lost the same network together do not come back in the same instant.
     const [jitter = 0] = this.#ports.crypto.random(1);

@@ -106,15 +106,13 @@ export class Station {
     });
   }
 
-  /** Takes no further elements; those under way are finished unless the network is away. */
+  /**
+   * Takes no further elements. Those under way are finished as long as the network is there; without it
+   * they stay where the journal says.
+   */
   stop(): void {
     this.#stopping = true;
-  }
-
-  /** As `stop`, and gives up waiting for the network: units under way stay where the journal says. */
-  abandon(): void {
-    this.#stopping = true;
-    this.#correspondent.halt(new LineHalted('stopped', 'the station was stopped'));
+    this.#correspondent.stopWaiting();
   }
 
   /** Rejects with an `EnvironmentError` when the journal or a port of the machine fails for good. */

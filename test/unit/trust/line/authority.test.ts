@@ -227,7 +227,7 @@ test('a station that waits for the network can be stopped, and loses nothing', a
     },
     prepare: (station) => {
       const poll = (): void => {
-        if (waiting.length > 0) station.abandon();
+        if (waiting.length > 0) station.stop();
         else setImmediate(poll);
       };
       setImmediate(poll);
