@@ -1,6 +1,6 @@
 /** What the EDHOC tests share: keys, credentials, fixed ephemeral keys, and a handshake step by step. */
 import assert from 'node:assert/strict';
-import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
+import { createPrivateKey, hash, type KeyObject, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { nodeCrypto } from '../../../../src/drivers/keys/software/nodeCrypto.ts';
 import { concat } from '../../../../src/wire/bytes/bytes.ts';
@@ -61,6 +61,33 @@ export function withEphemerals(...privateKeys: readonly Uint8Array[]): Crypto {
   };
 }
 
+/** Keys and random bytes of a seed: the same in every run. */
+export function seededCrypto(seed: string): Crypto {
+  let counter = 0;
+  const draw = (lengthBytes: number): Uint8Array => {
+    const output = new Uint8Array(lengthBytes);
+    for (let offset = 0; offset < lengthBytes; offset += 32) {
+      const block = hash('sha256', `${seed} ${counter++}`, 'buffer');
+      output.set(block.subarray(0, Math.min(32, lengthBytes - offset)), offset);
+    }
+    return output;
+  };
+  const privateBytes: Readonly<Record<Curve, number>> = {
+    'P-256': 32,
+    'P-384': 48,
+    'P-521': 66,
+    X25519: 32,
+    X448: 56,
+    Ed25519: 32,
+    Ed448: 57,
+  };
+  return {
+    ...nodeCrypto,
+    random: draw,
+    generateKeyPair: (curve) => importPrivate(curve, draw(privateBytes[curve])),
+  };
+}
+
 export function importPrivate(curve: Curve, bytes: Uint8Array): EphemeralKey {
   const key = nodeCrypto.importEphemeral(curve, bytes);
   assert.ok(key);
@@ -74,8 +101,13 @@ export interface Party {
 }
 
 /** A party with a fresh key, its CCS and a kid. */
-export function makeParty(curve: Curve, kid: Uint8Array, subject: string): Party {
-  const privateKey = nodeCrypto.generateKeyPair(curve);
+export function makeParty(
+  curve: Curve,
+  kid: Uint8Array,
+  subject: string,
+  crypto: Crypto = nodeCrypto,
+): Party {
+  const privateKey = crypto.generateKeyPair(curve);
   const point = publicPoint(privateKey);
   const isEc = curve === 'P-256' || curve === 'P-384' || curve === 'P-521';
   const key: CoseKey = isEc
@@ -93,11 +125,12 @@ export function partyFor(
   suite: number,
   side: 'initiator' | 'responder',
   kid: Uint8Array,
-  subject: string = side,
+  crypto: Crypto = nodeCrypto,
 ): Party {
   const { curve, signatureCurve } = suiteOf(suite);
   const authentication = authenticationOf(method)[side];
-  return makeParty(authentication === 'static-dh' ? curve : signatureCurve, kid, subject);
+  const keyCurve = authentication === 'static-dh' ? curve : signatureCurve;
+  return makeParty(keyCurve, kid, side, crypto);
 }
 
 /** Signatures need the whole point: x alone leaves two keys. */
