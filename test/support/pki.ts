@@ -75,6 +75,8 @@ export interface AuthorityFields {
 /** What one certificate has otherwise than the rule. */
 export interface Changes {
   readonly key?: TestKey;
+  /** A public key whose private half is somebody else's, as in a request; `key` means nothing then. */
+  readonly spki?: Uint8Array;
   readonly subject?: Uint8Array;
   readonly issuer?: Uint8Array;
   readonly notBeforeMs?: number;
@@ -263,9 +265,10 @@ function certify(
   changes: Changes,
 ): Uint8Array {
   const signatureAlgorithm = encodeSignatureAlgorithm(issuer.key.algorithm);
+  const spki = changes.spki ?? subjectKey.spki;
   const list = changes.extensions ?? [
     extensions.authorityKeyIdentifier(issuer.identifier),
-    extensions.subjectKeyIdentifier(identifierOf(subjectKey.spki)),
+    extensions.subjectKeyIdentifier(identifierOf(spki)),
     ...fields.extensions,
     ...(changes.moreExtensions ?? []),
   ];
@@ -276,7 +279,7 @@ function certify(
     notBeforeMs: changes.notBeforeMs ?? validFromMs,
     notAfterMs: changes.notAfterMs ?? validUntilMs,
     subject: changes.subject ?? fields.subject,
-    spki: subjectKey.spki,
+    spki,
     extensions: list.map(extensions.encodeExtension),
   });
   return encodeCertificate(tbs, signatureAlgorithm, issuer.key.sign(tbs));

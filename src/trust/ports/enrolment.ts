@@ -1,0 +1,27 @@
+/** The authority as enrolment sees it: in a process of its own, reached over the local socket. */
+import type { Refusal } from './faults.ts';
+
+export interface LdevidRequest {
+  readonly deviceId: string;
+  /** DER of the certificate by which the device was authenticated: the authority judges it anew. */
+  readonly authenticatedBy: Uint8Array;
+  /** DER of PKCS#10. The authority verifies its signature again and takes its key, nothing else. */
+  readonly request: Uint8Array;
+  /** Name of the profile. */
+  readonly profile: string;
+}
+
+/** `key-taken`: the key is certified for somebody else. `rejected`: profile, lint or quota say no. */
+export type AuthorityRefusalCode = 'key-taken' | 'rejected';
+
+export type LdevidOutcome =
+  /** DER. Signed, stored and logged. */
+  | { readonly certificate: Uint8Array }
+  /** Not decided yet, as where a person has to approve: the same request later. */
+  | { readonly retryAfterS: number }
+  | Refusal<AuthorityRefusalCode>;
+
+export interface EnrolmentAuthority {
+  /** Rejects with an `EnvironmentError` when the authority cannot be reached. */
+  issueLdevid(request: LdevidRequest): Promise<LdevidOutcome>;
+}
