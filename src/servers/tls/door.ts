@@ -96,7 +96,11 @@ export class TlsDoor {
     this.#limits = { ...doorLimits, ...options.limits };
     this.#tls = createTlsServer(tlsOptions(options, this.#limits));
     this.#tls.on('secureConnection', (socket) => void this.#admit(socket));
-    this.#tls.on('tlsClientError', () => options.onRefusal('handshake-failed'));
+    this.#tls.on('tlsClientError', (_error, socket) => {
+      options.onRefusal('handshake-failed');
+      // Node leaves the socket open when the time for the handshake is over.
+      socket.destroy();
+    });
     // The TLS server gets its sockets from here, so that the limits hold before any cryptography.
     this.#tcp = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#take(socket));
   }
