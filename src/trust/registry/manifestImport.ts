@@ -19,7 +19,9 @@ import { EntrySplitter } from '../../wire/manifest/splitter.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { attributeText } from '../../wire/x509/names.ts';
 import { p256Spki } from '../../wire/x509/spki.ts';
+import { type PathRules, verifyPath } from '../peers/paths.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
+import type { SignatureVerifier } from '../ports/keys.ts';
 import { maximumImport } from './importRules.ts';
 import { ManifestSigners, type SignerRefusal } from './manifestSigners.ts';
 
@@ -37,18 +39,8 @@ export interface ManifestTrust {
 
 export interface ManifestPorts {
   readonly crypto: Crypto;
-  readonly pathFault: PathFault;
+  readonly verifier: SignatureVerifier;
 }
-
-/**
- * What is wrong with the path from a leaf over the certificates behind it to an anchor, at a moment;
- * `undefined` when nothing is.
- */
-export type PathFault = (
-  certificates: readonly Uint8Array[],
-  anchors: readonly Uint8Array[],
-  atMs: number,
-) => string | undefined;
 
 export type ManifestRefusal =
   | SignerRefusal
@@ -111,17 +103,23 @@ export class ManifestVerifier {
   readonly #trust: ManifestTrust;
   readonly #ports: ManifestPorts;
   readonly #signers: ManifestSigners;
+  readonly #rules: PathRules;
   readonly #splitter = new EntrySplitter();
   readonly #taken = new Map<string, number>();
   #elements: ImportedElement[] = [];
   #index = 0;
   #spent = false;
 
-  /** Throws where a pinned signer is of no use; see `ManifestSigners`. */
+  /** Throws where a pinned signer is of no use, see `ManifestSigners`, or an anchor is no certificate. */
   constructor(trust: ManifestTrust, ports: ManifestPorts) {
     this.#trust = trust;
     this.#ports = ports;
     this.#signers = new ManifestSigners(trust.signers, ports.crypto);
+    const anchors = trust.anchors.map((der) => ({
+      certificate: parseCertificate(der),
+      kinds: ['idevid'] as const,
+    }));
+    this.#rules = { anchors, intermediates: [] };
   }
 
   /** Elements verified so far. */
@@ -168,7 +166,7 @@ export class ManifestVerifier {
   }
 
   #element(record: ElementRecord): ImportedElement | Refusal<ManifestRefusal> {
-    const { crypto, pathFault } = this.#ports;
+    const { crypto, verifier } = this.#ports;
     for (const { slot, point } of record.keys) {
       if (crypto.importPublicKey('P-256', point) === undefined) {
         return refuse('wrong-key', `the key of slot ${slot} is not a point of P-256`);
@@ -176,9 +174,10 @@ export class ManifestVerifier {
     }
     const kind = kindOf(this.#trust.format, record);
     if (isRefusal(kind)) return kind;
-    const [leaf] = kind.signKey.certificates;
-    if (leaf === undefined) return refuse('wrong-key', 'the sign key has no certificate');
-    const certificate = parseCertificate(leaf);
+    const { certificates } = kind.signKey;
+    const chain = certificates.map(parseCertificate);
+    const [certificate] = chain;
+    if (certificate === undefined) return refuse('wrong-key', 'the sign key has no certificate');
     const signKeySpki = p256Spki(kind.signKey.point);
     if (!equal(certificate.publicKey.spki, signKeySpki)) {
       return refuse('wrong-key', 'the certificate is for another key than its slot holds');
@@ -190,9 +189,10 @@ export class ManifestVerifier {
     ) {
       return refuse('wrong-identity', 'the certificate names another device');
     }
-    const { certificates } = kind.signKey;
-    const fault = pathFault(certificates, this.#trust.anchors, record.provisionedMs);
-    if (fault !== undefined) return refuse('untrusted-certificate', fault);
+    // Judged when the element was made: these certificates outlive their log signer by decades, and an
+    // authority that has ended since was right to certify then.
+    const path = verifyPath(chain, this.#rules, verifier, record.provisionedMs);
+    if (isRefusal(path)) return refuse('untrusted-certificate', path.reason);
     return {
       family: kind.family,
       uid: record.uniqueId,
@@ -204,7 +204,7 @@ export class ManifestVerifier {
       signKeySpki,
       agreeKey: kind.agreeKey?.point,
       certificates,
-      certificateSha256: crypto.hash('SHA-256', leaf),
+      certificateSha256: crypto.hash('SHA-256', certificate.der),
       certificateNotAfterMs: certificate.notAfterMs,
       birth,
     };

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
+import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts';
 import { isRefusal } from '../../../src/trust/ports/faults.ts';
 import { importElements } from '../../../src/trust/registry/elementImport.ts';
 import {
@@ -16,7 +17,10 @@ import { MemoryRegistryStore } from '../../support/memoryRegistryStore.ts';
 const terms = { owner: 'owner', product: undefined, state: 'released' } as const;
 
 function verified(trust: ManifestTrust, bytes: Uint8Array): VerifiedManifest {
-  const verifier = new ManifestVerifier(trust, { crypto: nodeCrypto, pathFault: () => undefined });
+  const verifier = new ManifestVerifier(trust, {
+    crypto: nodeCrypto,
+    verifier: new SoftwareVerifier(),
+  });
   assert.equal(verifier.push(bytes), undefined);
   const outcome = verifier.finish();
   assert.ok(!isRefusal(outcome));

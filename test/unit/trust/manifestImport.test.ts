@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
+import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts';
 import { isRefusal } from '../../../src/trust/ports/faults.ts';
 import {
   type ManifestRefused,
@@ -25,20 +26,10 @@ const published: ManifestTrust = {
   anchors: [publishedRoot],
 };
 
-/** Signatures and names by OpenSSL. */
-function pathFault(certificates: readonly Uint8Array[], anchors: readonly Uint8Array[]) {
-  const path = [...certificates, ...anchors].map((der) => new X509Certificate(der));
-  for (const [index, certificate] of path.entries()) {
-    const issuer = path[index + 1] ?? certificate;
-    if (!certificate.checkIssued(issuer) || !certificate.verify(issuer.publicKey)) {
-      return `certificate ${index} is not issued by the next`;
-    }
-  }
-  return undefined;
-}
+const ports = { crypto: nodeCrypto, verifier: new SoftwareVerifier() };
 
 function verify(file: Uint8Array, trust = published): VerifiedManifest | ManifestRefused {
-  const verifier = new ManifestVerifier(trust, { crypto: nodeCrypto, pathFault });
+  const verifier = new ManifestVerifier(trust, ports);
   for (let offset = 0; offset < file.length; offset += 1000) {
     const refused = verifier.push(file.subarray(offset, offset + 1000));
     if (refused !== undefined) {
@@ -178,7 +169,6 @@ test('a file that ends early, or holds more than an array, imports nothing', () 
 
 test('a pinned signer must be able to sign manifests', () => {
   const maker = makeMaker();
-  const ports = { crypto: nodeCrypto, pathFault };
   assert.throws(
     () => new ManifestVerifier({ ...published, signers: [maker.rootCertificate] }, ports),
     /not for signatures/,
