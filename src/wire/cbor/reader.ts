@@ -73,6 +73,19 @@ export class CborReader {
     return this.#headOf('unsigned');
   }
 
+  /** An integer of up to 64 bits and a sign, where a number is too small. */
+  bigInteger(): bigint {
+    const start = this.#offset;
+    const major = this.peek();
+    const wide = ((this.#input[start] ?? 0) & 31) === 27;
+    if (!wide || (major !== 'unsigned' && major !== 'negative')) return BigInt(this.integer());
+    this.#byte();
+    let value = 0n;
+    for (let count = 0; count < 8; count++) value = value * 256n + BigInt(this.#byte());
+    if (value < 0x1_0000_0000n) this.fail('head not in its shortest form', start);
+    return major === 'negative' ? -1n - value : value;
+  }
+
   /** A view of the input, not a copy. */
   bytes(): Uint8Array {
     return this.#take(this.#headOf('bytes'));

@@ -14,6 +14,17 @@ export function integer(value: number): Uint8Array {
   return value < 0 ? head(1, -1 - value) : head(0, value);
 }
 
+/** Of up to 64 bits and a sign. */
+export function bigInteger(value: bigint): Uint8Array {
+  const magnitude = value < 0n ? -1n - value : value;
+  if (magnitude <= BigInt(Number.MAX_SAFE_INTEGER)) return integer(Number(value));
+  if (magnitude >= 1n << 64n) throw new TypeError(`${value} is no integer of CBOR`);
+  const octets = Array.from({ length: 8 }, (_, at) =>
+    Number((magnitude >> BigInt(56 - 8 * at)) & 255n),
+  );
+  return Uint8Array.of((value < 0n ? 0x20 : 0) | 27, ...octets);
+}
+
 export function bytes(value: Uint8Array): Uint8Array {
   return concat(head(2, value.length), value);
 }
