@@ -1,6 +1,8 @@
 #!/usr/bin/env -S node --disable-warning=ExperimentalWarning
 /** The `birthmark` command: NOUN VERB, one file of commands a noun. */
 import { Command } from 'commander';
+import { registerElement } from './commands/element.ts';
+import { registerLine } from './commands/line.ts';
 import { exitCodes, explain } from './terminal.ts';
 
 const program = new Command('birthmark')
@@ -8,6 +10,9 @@ const program = new Command('birthmark')
   .version('0.1.0')
   .showHelpAfterError('(add --help for examples)')
   .exitOverride();
+
+registerElement(program);
+registerLine(program);
 
 try {
   await program.parseAsync();

@@ -129,6 +129,11 @@ export class TestAuthority implements LineTransport {
     return this.spoilMessage(unsigned.finish(this.#signature(unsigned.toBeSigned)), step);
   }
 
+  /** DER of SubjectPublicKeyInfo, as a station pins it. */
+  get orderKeySpki(): Uint8Array {
+    return this.#orderKey.spki;
+  }
+
   get counts(): TicketCounts {
     const entries = [...this.ledger.values()];
     const count = (...outcomes: ReadonlyArray<LedgerEntry['outcome']>): number =>

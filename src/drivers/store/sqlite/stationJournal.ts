@@ -1,5 +1,5 @@
 /** The journal of a station in SQLite: one row a unit, replaced whole, group-committed. */
-import type { SQLInputValue } from 'node:sqlite';
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import type {
   JournalCounts,
   LockedUnit,
@@ -15,6 +15,7 @@ import type {
   UnitStage,
 } from '../../../trust/ports/stationJournal.ts';
 import { type Connection, SqliteDatabase } from './database.ts';
+import { environmentFault } from './faults.ts';
 import type { Migration } from './migrations.ts';
 import { blob, integer, optionalBlob, optionalText, type Row, text, word } from './rows.ts';
 
@@ -38,6 +39,39 @@ export function openStationJournal(path: string): OpenedJournal {
     },
     close: () => database.close(),
   };
+}
+
+/** A ticket that the journal has units of. */
+export interface JournalTicket {
+  readonly ticketId: Uint8Array;
+  readonly counts: JournalCounts;
+}
+
+/**
+ * What a journal says at the moment, also while its station is running. Throws an `EnvironmentError` when
+ * there is none or it cannot be read.
+ */
+export function readStationJournal(path: string): readonly JournalTicket[] {
+  const connection = openReadOnly(path);
+  try {
+    return connection
+      .prepare('SELECT DISTINCT ticket_id FROM unit ORDER BY ticket_id')
+      .all()
+      .map((row) => {
+        const ticketId = blob(row, 'ticket_id');
+        return { ticketId, counts: counts(connection, ticketId) };
+      });
+  } finally {
+    connection.close();
+  }
+}
+
+function openReadOnly(path: string): DatabaseSync {
+  try {
+    return new DatabaseSync(path, { readOnly: true, timeout: 5_000 });
+  } catch (error) {
+    throw environmentFault(error, `cannot open ${path}`);
+  }
 }
 
 const migrations: readonly Migration[] = [
