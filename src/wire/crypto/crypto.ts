@@ -100,6 +100,8 @@ export interface Crypto {
   exportEphemeral(key: EphemeralKey): Uint8Array;
   /** What `exportEphemeral` gave; `undefined` when it is no private key of that curve. */
   importEphemeral(curve: Curve, bytes: Uint8Array): EphemeralKey | undefined;
+  /** The uncompressed point, for peers that take no x alone. A `TypeError` for curves without y. */
+  publicPoint(key: EphemeralKey): Uint8Array;
   /**
    * Checks that the point is on the curve. NIST curves: x alone (either y serves, agreements use x only),
    * compressed or uncompressed points. `undefined` when it is not a public key of that curve.

@@ -49,6 +49,7 @@ export const nodeCrypto: Crypto = {
   generateKeyPair,
   exportEphemeral,
   importEphemeral,
+  publicPoint,
   importPublicKey,
   agree,
   verify: (publicKey, algorithm, data, signature) => {
@@ -333,6 +334,14 @@ function importEphemeral(curve: Curve, bytes: Uint8Array): EphemeralKey | undefi
     // OpenSSL throws on bytes that it cannot make a key of.
     return undefined;
   }
+}
+
+function publicPoint(key: EphemeralKey): Uint8Array {
+  const { curve, keyObject } = ephemeralKeyOf(key);
+  const { ecdhName, publicKeyBytes, spkiPrefix } = curves[curve];
+  if (ecdhName === undefined) throw new TypeError(`${curve} has no y-coordinate`);
+  const spki = createPublicKey(keyObject).export({ format: 'der', type: 'spki' });
+  return bytesOf(spki.subarray(spkiPrefix.length, spkiPrefix.length + 1 + 2 * publicKeyBytes));
 }
 
 /** The x-coordinate, or the key itself where there is only one coordinate. */
