@@ -1,0 +1,85 @@
+/** Reads the JSON bodies of local commands: every member by name, with a message for the person who sent it. */
+import { parseBase64 } from '../../wire/bytes/base64.ts';
+import { parseHex } from '../../wire/bytes/hex.ts';
+
+/** The body is not what the route takes; becomes status 400 with this message. */
+export class FieldError extends Error {
+  readonly statusCode = 400;
+}
+
+export class Fields {
+  readonly #members: object;
+
+  constructor(body: unknown) {
+    if (typeof body !== 'object' || body === null)
+      throw new FieldError('a JSON object is expected');
+    this.#members = body;
+  }
+
+  text(name: string, most = 200): string {
+    const value = this.#member(name);
+    if (typeof value !== 'string' || value.length === 0 || value.length > most) {
+      throw new FieldError(`${name} is a text of 1 to ${most} characters`);
+    }
+    if (/\p{Cc}/u.test(value)) throw new FieldError(`${name} has control characters`);
+    return value;
+  }
+
+  optionalText(name: string, most = 200): string | undefined {
+    return this.#member(name) === undefined ? undefined : this.text(name, most);
+  }
+
+  oneOf<Word extends string>(name: string, words: readonly Word[]): Word {
+    const value = this.#member(name);
+    const found = words.find((word) => word === value);
+    if (found === undefined) throw new FieldError(`${name} is one of ${words.join(', ')}`);
+    return found;
+  }
+
+  flag(name: string): boolean {
+    const value = this.#member(name);
+    if (value === undefined) return false;
+    if (typeof value !== 'boolean') throw new FieldError(`${name} is true or false`);
+    return value;
+  }
+
+  texts(name: string, most: number): readonly string[] {
+    const value = this.#member(name);
+    if (!Array.isArray(value) || value.length > most) {
+      throw new FieldError(`${name} is a list of at most ${most} texts`);
+    }
+    return value.map((entry: unknown) => {
+      if (typeof entry === 'string' && entry.length <= 200) return entry;
+      throw new FieldError(`${name} is a list of texts`);
+    });
+  }
+
+  base64(name: string): Uint8Array {
+    return decodeBase64(this.#member(name), name);
+  }
+
+  base64List(name: string, most: number): readonly Uint8Array[] {
+    const value = this.#member(name);
+    if (!Array.isArray(value) || value.length > most) {
+      throw new FieldError(`${name} is a list of at most ${most} base64 texts`);
+    }
+    return value.map((entry: unknown) => decodeBase64(entry, name));
+  }
+
+  hex(name: string): Uint8Array {
+    const value = this.#member(name);
+    const bytes = typeof value === 'string' ? parseHex(value) : undefined;
+    if (bytes === undefined) throw new FieldError(`${name} is hexadecimal`);
+    return bytes;
+  }
+
+  #member(name: string): unknown {
+    return Object.hasOwn(this.#members, name) ? Reflect.get(this.#members, name) : undefined;
+  }
+}
+
+function decodeBase64(value: unknown, name: string): Uint8Array {
+  const bytes = typeof value === 'string' ? parseBase64(value) : undefined;
+  if (bytes === undefined) throw new FieldError(`${name} is base64`);
+  return bytes;
+}
