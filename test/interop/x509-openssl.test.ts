@@ -98,6 +98,8 @@ test('openssl req verifies requests and prints their attributes', { skip }, () =
     challengePassword: 'pass phrase',
     extensions: [ext.keyUsage('digitalSignature'), ext.extKeyUsage(ext.keyPurposes.clientAuth)],
   });
+  const altered = request.slice();
+  altered[altered.length - 5] = (altered.at(-5) ?? 0) ^ 1;
   withFiles({ 'request.der': request, 'altered.der': altered }, (path) => {
     const { status, output } = openssl(
       'req -inform DER -verify -noout -text -in',
