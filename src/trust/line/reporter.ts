@@ -48,7 +48,11 @@ export class Reporter {
 
   /** Rejects with `LineHalted` or an `EnvironmentError`; the report then stays due. */
   async report(unit: FinishedUnit): Promise<void> {
-    const verdict = await this.#batcher.submit(unit);
+    let verdict = await this.#batcher.submit(unit);
+    // The authority is finishing what a crash of its own left.
+    if (verdict !== 'accepted' && verdict.code === 'in-progress') {
+      verdict = await this.#batcher.submit(unit);
+    }
     // A crash before this is durable leaves a report that is sent twice, which changes nothing.
     if (verdict === 'accepted') {
       await this.#journal.put({ ...unit, report: 'accepted' });

@@ -128,12 +128,13 @@ export class Station {
 
   async #personalizeAll(): Promise<void> {
     const { journal } = this.#ports;
-    const opening = await this.#open();
     const reporter = new Reporter(journal, this.#correspondent, this.#run.ticketBytes, {
       reported: () => (this.counts.reported += 1),
       disputed: (uid, reason) => this.#tell({ event: 'disputed', uid, reason }),
     });
-    await reporter.reportEarlier(opening.ticketId);
+    // First, and not bound to the period of the ticket: what was made has to be accounted for.
+    await reporter.reportEarlier(this.#run.ticket.ticketId);
+    const opening = await this.#open();
     const counts = await journal.counts(opening.ticketId);
     const line = this.#lineFor(opening, counts);
     const lanes = Array.from({ length: this.#run.inFlight }, () => this.#lane(line, reporter));

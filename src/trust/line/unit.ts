@@ -123,7 +123,7 @@ async function finish(
   request: UnitRequest,
   keys: UnitKeys,
 ): Promise<UnitResult> {
-  const answer = await line.endorse(request);
+  const answer = await endorse(line, request);
   if ('code' in answer) return takeRefusal(element, line, keys, answer);
   const { unit, chain } = answer;
   const identity = CheckedIdentity.check(unit, chain, keys, line.opening, line.verifier);
@@ -139,6 +139,14 @@ async function finish(
   return lock(element, line, identity);
 }
 
+/** Asks again where the authority says so: it is finishing what a crash of its own left. */
+async function endorse(line: Line, request: UnitRequest): Promise<Endorsement | RefusedUnit> {
+  for (let asked = 1; ; asked++) {
+    const answer = await line.endorse(request);
+    if (!('code' in answer) || !passing.has(answer.code) || asked === mostAsked) return answer;
+  }
+}
+
 /** The element is good and its keys stay: another run may ask again, or a person give it up. */
 async function takeRefusal(
   element: Element,
@@ -146,7 +154,7 @@ async function takeRefusal(
   keys: UnitKeys,
   { code, reason }: RefusedUnit,
 ): Promise<UnitResult> {
-  if (code === quotaExhausted) line.quota.close();
+  if (exhausted.has(code)) line.quota.close();
   const refusal = `${reason} [${code}]`;
   const { family, uid } = element.identity;
   const record = await line.journal.find(family, uid);
@@ -222,8 +230,16 @@ function unitOf(element: Element, line: Line): Pick<UnitRecord, 'family' | 'uid'
   return { family, uid, ticketId: line.opening.ticketId };
 }
 
-/** The authority's word for a ticket that is used up. */
-const quotaExhausted = 'quota-exhausted';
+/** The authority's words for a ticket that gives no further identity. */
+const exhausted: ReadonlySet<string> = new Set([
+  'quota-exhausted',
+  'no-eui64-left',
+  'ticket-closed',
+]);
+
+/** Its words for a refusal that the next request may not meet. */
+const passing: ReadonlySet<string> = new Set(['in-progress', 'try-again']);
+const mostAsked = 3;
 
 function repeated(value: TakenValue): string {
   return `its ${value} is that of another unit: two elements of one identity`;

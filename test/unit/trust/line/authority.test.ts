@@ -137,6 +137,35 @@ test('a unit that is refused is held with the reason, and asks again in the next
   await checkFinished(bench.world);
 });
 
+test('a unit whose identity is being made asks again at once', async () => {
+  const bench = await LineBench.create(2);
+  const asked = new Map<string, number>();
+  bench.authority.spoilUnit = (unit) => {
+    const times = (asked.get(toHex(unit.uid)) ?? 0) + 1;
+    asked.set(toHex(unit.uid), times);
+    return times === 3 ? unit : { uid: unit.uid, code: 'in-progress', reason: 'Soon.' };
+  };
+  const { counts } = await runOf(bench);
+  assert.deepEqual([counts.verified, counts.held], [2, 0]);
+  bench.authority.spoilUnit = (unit) => ({ uid: unit.uid, code: 'try-again', reason: 'Soon.' });
+  const other = await LineBench.create(1);
+  other.authority.spoilUnit = bench.authority.spoilUnit;
+  assert.equal((await runOf(other)).counts.held, 1);
+});
+
+test('what is due is reported even when the ticket is over', async () => {
+  const bench = await LineBench.create(1, 2);
+  await bench.run();
+  const [entry] = bench.authority.ledger.values();
+  assert.ok(entry !== undefined);
+  const record = await bench.journal.find('software', entry.uid);
+  assert.ok(record?.stage === 'locked');
+  await bench.journal.put({ ...record, report: 'due' });
+  bench.authority.steps.length = 0;
+  await runOf(bench);
+  assert.deepEqual(bench.authority.steps.slice(0, 2), ['report', 'open']);
+});
+
 test('an authority that counts more than the station stops it at the first refusal', async () => {
   const bench = await LineBench.create(12, 12);
   bench.authority.spoilUnit = (unit) => ({
