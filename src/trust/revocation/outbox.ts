@@ -4,13 +4,8 @@
  * notice that it has seen before for what it is.
  */
 import { EnvironmentError } from '../ports/faults.ts';
-import type { AuthorityNotice, RegistryStore } from '../ports/registryStore.ts';
-
-/** The authority as revocation sees it. */
-export interface AuthorityOfRecord {
-  /** Durable and idempotent. Rejects with a retryable `EnvironmentError` when it cannot be reached. */
-  recordRevocations(notices: readonly AuthorityNotice[]): Promise<void>;
-}
+import type { ProvisioningAuthority } from '../ports/authority.ts';
+import type { RegistryStore } from '../ports/registryStore.ts';
 
 /** Notices in one message. */
 const batchSize = 500;
@@ -24,7 +19,7 @@ export interface OutboxResult {
 /** Tells everything that is pending, in order. */
 export async function tellAuthority(
   store: RegistryStore,
-  authority: AuthorityOfRecord,
+  authority: Pick<ProvisioningAuthority, 'recordRevocations'>,
 ): Promise<OutboxResult> {
   let told = 0;
   for (;;) {

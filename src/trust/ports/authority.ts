@@ -1,0 +1,56 @@
+/** The authority as the provisioner sees it: a process of its own on the same machine, reached over its socket. */
+import type { EnrolmentAuthority } from './enrolment.ts';
+import type { Refusal } from './faults.ts';
+import type { LineTransport } from './lineTransport.ts';
+import type { AuthorityNotice } from './registryStore.ts';
+
+/** DER certificates of the hierarchy. Several of a kind while one takes over from another. */
+export interface Hierarchy {
+  readonly roots: readonly Uint8Array[];
+  /** Issue IDevIDs. */
+  readonly factory: readonly Uint8Array[];
+  /** Issue LDevIDs. */
+  readonly operational: readonly Uint8Array[];
+  /** Issue certificates of servers, stations, applications and operators. */
+  readonly server: readonly Uint8Array[];
+  /** Certificates of the keys that sign manifests. */
+  readonly manifestSigners: readonly Uint8Array[];
+}
+
+export interface IssuedChain {
+  /** DER, leaf first, without the root. */
+  readonly chain: readonly Uint8Array[];
+}
+
+/** A manifest that the authority signed at the close of a batch. */
+export interface PublishedManifest {
+  /** Counts the manifests of this authority from 1. */
+  readonly sequence: number;
+  readonly batch: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Every call rejects with an `EnvironmentError`, retryable, when the authority cannot be reached. */
+export interface ProvisioningAuthority extends LineTransport, EnrolmentAuthority {
+  hierarchy(): Promise<Hierarchy>;
+  /**
+   * For the doors of this server. `request` is DER of PKCS#10; its key is certified for `names`, DNS names
+   * and IP addresses in text form.
+   */
+  issueServer(
+    request: Uint8Array,
+    names: readonly string[],
+  ): Promise<IssuedChain | Refusal<string>>;
+  /** For an application or an operator called `name`. */
+  issueClient(
+    kind: 'application' | 'operator',
+    name: string,
+    request: Uint8Array,
+  ): Promise<IssuedChain | Refusal<string>>;
+  /** The credential of this server that elements get at birth, for orders that name none. */
+  publishServerIdentity(identity: Uint8Array): Promise<void>;
+  /** In order, those after `sequence`; at most a page. */
+  manifestsAfter(sequence: number): Promise<readonly PublishedManifest[]>;
+  /** Durable and idempotent. */
+  recordRevocations(notices: readonly AuthorityNotice[]): Promise<void>;
+}
