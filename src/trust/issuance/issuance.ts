@@ -2,6 +2,7 @@
  * Issuing: prepare → lint → T1 → sign → T2. Nothing is signed that was not stored first, and nothing
  * leaves before its signature and its audit leaf are stored too.
  */
+import { toHex } from '../../wire/bytes/hex.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
@@ -56,6 +57,12 @@ export type IssueRefusalCode =
 
 export type IssueRefusal = Refusal<IssueRefusalCode>;
 
+export interface Recovery {
+  readonly finished: number;
+  /** Intents that are not signed because no present profile and lint lets them pass; for a person. */
+  readonly withheld: readonly number[];
+}
+
 type Encoder = ReturnType<typeof compileProfile>;
 
 /** Between T1 and T2. */
@@ -73,6 +80,8 @@ const recoveryBatch = 500;
 
 export class Issuance {
   readonly #options: IssuanceOptions;
+  /** Serial numbers of intents that a call of this process is going to finish. */
+  readonly #underWay = new Set<string>();
   readonly #encoders = new Map<string, { readonly profile: Profile; readonly encode: Encoder }>();
 
   constructor(options: IssuanceOptions) {
@@ -89,14 +98,66 @@ export class Issuance {
 
   /** Outcomes in the order of the requests. Rejects with an `EnvironmentError` when store or key fail. */
   async issue(requests: readonly IssueRequest[]): Promise<ReadonlyArray<Issued | IssueRefusal>> {
-    const { clock, store } = this.#options;
-    const nowMs = clock.nowMs();
-    const planned = requests.map((request) => this.#plan(request, nowMs));
-    const intents = planned.flatMap((plan) => (isRefusal(plan) ? [] : [plan.intent]));
+    const nowMs = this.#options.clock.nowMs();
+    const plans = requests.map((request) => this.#plan(request, nowMs));
+    return this.#guarded(
+      plans.flatMap((plan) => (isRefusal(plan) ? [] : [plan.intent.serialNumber])),
+      () => this.#carryOut(plans, nowMs),
+    );
+  }
+
+  /**
+   * Finishes what a crash or a lost key left between T1 and T2. Exactly the stored bytes are signed:
+   * whether the first signature was made is unknown, so a second certificate of other content must
+   * never come to be. Call it before anything is issued; what is under way is left alone.
+   */
+  async recover(): Promise<Recovery> {
+    const withheld: number[] = [];
+    let finished = 0;
+    let afterId = 0;
+    for (;;) {
+      const unfinished = await this.#options.store.unfinished(afterId, recoveryBatch);
+      const last = unfinished.at(-1);
+      if (last === undefined) return { finished, withheld };
+      const signables: Signable[] = [];
+      for (const intent of unfinished) {
+        if (this.#underWay.has(toHex(intent.serialNumber))) continue;
+        const signable = this.#relint(intent);
+        if (signable === undefined) withheld.push(intent.id);
+        else signables.push(signable);
+      }
+      await this.#guarded(
+        signables.map(({ serialNumber }) => serialNumber),
+        () => this.#signAndComplete(signables, this.#options.clock.nowMs()),
+      );
+      finished += signables.length;
+      afterId = last.id;
+    }
+  }
+
+  /** Keeps `recover` away from these for as long as the work takes. */
+  async #guarded<Result>(
+    serialNumbers: readonly Uint8Array[],
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    const names = serialNumbers.map(toHex);
+    for (const name of names) this.#underWay.add(name);
+    try {
+      return await work();
+    } finally {
+      for (const name of names) this.#underWay.delete(name);
+    }
+  }
+
+  async #carryOut(
+    plans: ReadonlyArray<Plan | IssueRefusal>,
+    nowMs: number,
+  ): Promise<ReadonlyArray<Issued | IssueRefusal>> {
+    const intents = plans.flatMap((plan) => (isRefusal(plan) ? [] : [plan.intent]));
     // A crash before this line leaves nothing; behind it, the quota taken and the intent to be signed again.
-    const outcomes = await store.begin(intents);
+    const outcomes = await this.#options.store.begin(intents);
     const reserved = outcomes.values();
-    const results = planned.map((plan) => {
+    const results = plans.map((plan) => {
       if (isRefusal(plan)) return plan;
       const outcome = reserved.next().value;
       if (outcome === undefined) throw new InvariantError('the store lost an intent');
@@ -104,38 +165,17 @@ export class Issuance {
       if ('refused' in outcome) return refuse(outcome.refused, quotaReasons[outcome.refused]);
       return { ...plan, id: outcome.taken, eui64: outcome.eui64 };
     });
-    const signed = await this.#signAndComplete(
+    const certificates = await this.#signAndComplete(
       results.flatMap((result) => (isRefusal(result) ? [] : [signableOf(result)])),
       nowMs,
     );
     return results.map((result) => {
       if (isRefusal(result)) return result;
-      const certificate = signed.get(result.id);
+      const certificate = certificates.get(result.id);
       if (certificate === undefined) throw new InvariantError('a signature got lost');
       const { serialNumber, holder, notAfterMs } = result.intent;
       return { certificate, serialNumber, holder, notAfterMs, eui64: result.eui64 };
     });
-  }
-
-  /**
-   * Finishes what a crash left between T1 and T2. Exactly the stored bytes are signed: whether the first
-   * signature was made is unknown, so a second certificate of other content must never come to be.
-   * Call it before anything is issued. Returns how many there were.
-   */
-  async recover(): Promise<number> {
-    let recovered = 0;
-    let afterId = 0;
-    for (;;) {
-      const unfinished = await this.#options.store.unfinished(afterId, recoveryBatch);
-      const last = unfinished.at(-1);
-      if (last === undefined) return recovered;
-      await this.#signAndComplete(
-        unfinished.map((intent) => this.#relint(intent)),
-        this.#options.clock.nowMs(),
-      );
-      recovered += unfinished.length;
-      afterId = last.id;
-    }
   }
 
   #plan(request: IssueRequest, nowMs: number): Plan | IssueRefusal {
@@ -150,19 +190,15 @@ export class Issuance {
     return { linted, intent: intentOf(request, prepared, nowMs) };
   }
 
-  #relint(intent: UnfinishedIntent): Signable {
+  /** `undefined` when today's profiles and lints would not let it pass. */
+  #relint(intent: UnfinishedIntent): Signable | undefined {
     const { issuers, profiles, crypto } = this.#options;
     const issuer = issuers.find(({ role }) => role === intent.issuer);
     const profile = [...profiles.values()].find((one) => profileLabel(one) === intent.profile);
-    if (issuer === undefined || profile === undefined) {
-      throw new InvariantError(`no authority for the unfinished intent ${intent.id}`);
-    }
+    if (issuer === undefined || profile === undefined) return undefined;
     const { tbs, preparedMs } = intent;
     const linted = lint(crypto, { tbs, profile, issuer, nowMs: preparedMs });
-    if (isRefusal(linted)) {
-      throw new InvariantError(`the stored intent ${intent.id} fails a lint: ${linted.reason}`);
-    }
-    return { ...intent, linted };
+    return isRefusal(linted) ? undefined : { ...intent, linted };
   }
 
   /** The certificates by id. */
@@ -170,30 +206,33 @@ export class Issuance {
     signables: readonly Signable[],
     atMs: number,
   ): Promise<ReadonlyMap<number, Uint8Array>> {
-    const { crypto, store } = this.#options;
     // A crash from here to the end of `complete` leaves signatures that nobody has seen.
     const signatures = await Promise.all(signables.map(({ linted }) => sign(linted)));
-    const certificates = new Map<number, Uint8Array>();
-    const completions = signables.map((signable, index): Completion => {
-      const { linted, id, profile, serialNumber, holder, ticketId } = signable;
-      const { issuer, tbs } = linted;
-      const signature = signatures[index] ?? new Uint8Array(0);
-      const certificate = encodeCertificate(tbs, issuer.signatureAlgorithm, signature);
-      certificates.set(id, certificate);
-      const entry = encodeAuditEntry({
-        kind: 'issued',
-        atMs,
-        issuerKeyId: issuer.keyIdentifier,
-        serialNumber,
-        certificateSha256: crypto.hash('SHA-256', certificate),
-        profile,
-        holder,
-        ticketId,
-      });
-      return { id, signature, entry };
+    const finished = signables.map((signable, index) =>
+      this.#finish(signable, signatures[index] ?? new Uint8Array(0), atMs),
+    );
+    await this.#options.store.complete(finished.map(({ completion }) => completion));
+    return new Map(finished.map(({ completion, certificate }) => [completion.id, certificate]));
+  }
+
+  #finish(
+    { id, linted, profile, serialNumber, holder, ticketId }: Signable,
+    signature: Uint8Array,
+    atMs: number,
+  ): { readonly completion: Completion; readonly certificate: Uint8Array } {
+    const { issuer, tbs } = linted;
+    const certificate = encodeCertificate(tbs, issuer.signatureAlgorithm, signature);
+    const entry = encodeAuditEntry({
+      kind: 'issued',
+      atMs,
+      issuerKeyId: issuer.keyIdentifier,
+      serialNumber,
+      certificateSha256: this.#options.crypto.hash('SHA-256', certificate),
+      profile,
+      holder,
+      ticketId,
     });
-    await store.complete(completions);
-    return certificates;
+    return { completion: { id, signature, entry }, certificate };
   }
 }
 

@@ -11,7 +11,7 @@ import {
 } from '../../wire/x509/extensions.ts';
 import type { Name } from '../../wire/x509/model.ts';
 import { attributeText, parseName } from '../../wire/x509/names.ts';
-import { keyIdentifier, parseSpki } from '../../wire/x509/spki.ts';
+import { parseSpki } from '../../wire/x509/spki.ts';
 import type { Signer } from '../ports/keys.ts';
 import type { IssuerRole } from './profile.ts';
 
@@ -72,7 +72,12 @@ export function rootToBe(
 
 /** RFC 7093 §2, method 1: the first 160 bits of SHA-256 over the key's bits. */
 export function identifierOfKey(crypto: Crypto, spki: Uint8Array): Uint8Array {
-  return keyIdentifier(parseSpki(spki), (data) => crypto.hash('SHA-256', data));
+  return identifierOfBits(crypto, parseSpki(spki).key);
+}
+
+/** `keyBits`: content of the BIT STRING, for elliptic curves the point. */
+export function identifierOfBits(crypto: Crypto, keyBits: Uint8Array): Uint8Array {
+  return crypto.hash('SHA-256', keyBits).slice(0, 20);
 }
 
 /** O of everything it issues: an authority speaks for one organization. */

@@ -11,9 +11,8 @@ import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
 import * as extensions from '../../wire/x509/extensions.ts';
 import { findHardwareModuleName } from '../../wire/x509/generalNames.ts';
-import { keyIdentifier } from '../../wire/x509/spki.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
-import type { Issuer } from './issuer.ts';
+import { identifierOfBits, type Issuer } from './issuer.ts';
 import { authorityRules } from './lints/authorities.ts';
 import { frameRules } from './lints/frame.ts';
 import { keyRules } from './lints/keys.ts';
@@ -112,7 +111,7 @@ function readSubject(crypto: Crypto, { tbs, profile, issuer, nowMs }: LintInput)
       oids.authorityKeyIdentifier,
       extensions.decodeAuthorityKeyIdentifier,
     ),
-    keyIdentifier: keyIdentifier(certificate.publicKey, (data) => crypto.hash('SHA-256', data)),
+    keyIdentifier: identifierOfBits(crypto, certificate.publicKey.key),
   };
 }
 

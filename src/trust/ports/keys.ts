@@ -48,3 +48,14 @@ export interface SealingKey {
   /** `undefined` when the bytes were altered or belong to another context or key. */
   open(sealed: Uint8Array, context: string): Uint8Array | undefined;
 }
+
+/** Checks proofs of possession: keys that are met once, many at a time. */
+export interface ProofVerifier {
+  /** As `SignatureVerifier.verify`, beside whatever else the process does. */
+  verifyInPool(
+    spki: Uint8Array,
+    algorithmOid: string,
+    data: Uint8Array,
+    signature: Uint8Array,
+  ): Promise<boolean>;
+}
