@@ -246,6 +246,21 @@ for (const { name, open } of backends) {
       },
     );
 
+    check('authorities of others are kept once, in order', async (store) => {
+      const anchor = { role: 'anchor', certificate: Uint8Array.of(1) } as const;
+      const intermediate = { role: 'intermediate', certificate: Uint8Array.of(2) } as const;
+      assert.equal(await store.addForeignAuthorities([anchor, intermediate, anchor], 100), 2);
+      assert.equal(await store.addForeignAuthorities([intermediate], 200), 0);
+      assert.deepEqual(await store.foreignAuthorities(), [anchor, intermediate]);
+    });
+
+    check('the last manifest only goes forward', async (store) => {
+      assert.equal(await store.lastManifest(), 0);
+      await store.noteManifest(7);
+      await store.noteManifest(3);
+      assert.equal(await store.lastManifest(), 7);
+    });
+
     check('notices wait in order until they are settled', async (store) => {
       const devices = [1, 2, 3].map((n) => importedDevice(n));
       await store.importDevices(devices, 100);

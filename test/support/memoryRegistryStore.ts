@@ -11,6 +11,7 @@ import type {
   DeviceRole,
   DeviceState,
   EnrolmentOutcome,
+  ForeignAuthority,
   ImportedDevice,
   ImportOutcome,
   RegistryStore,
@@ -24,6 +25,8 @@ export class MemoryRegistryStore implements RegistryStore {
   readonly #gatewayProducts = new Set<string>();
   #notices: AuthorityNotice[] = [];
   #sequence = 0;
+  readonly #foreignAuthorities: ForeignAuthority[] = [];
+  #lastManifest = 0;
 
   async device(deviceId: string): Promise<DeviceRecord | undefined> {
     return this.#devices.get(deviceId);
@@ -194,6 +197,32 @@ export class MemoryRegistryStore implements RegistryStore {
       }
       return { deviceId, changed, certificates: certificates.map(({ sha256 }) => sha256) };
     });
+  }
+
+  async foreignAuthorities(): Promise<readonly ForeignAuthority[]> {
+    return this.#foreignAuthorities;
+  }
+
+  async addForeignAuthorities(
+    authorities: readonly ForeignAuthority[],
+    _nowMs: number,
+  ): Promise<number> {
+    const known = new Set(this.#foreignAuthorities.map((entry) => toHex(entry.certificate)));
+    const fresh = new Map(
+      authorities
+        .filter((entry) => !known.has(toHex(entry.certificate)))
+        .map((entry) => [toHex(entry.certificate), entry]),
+    );
+    this.#foreignAuthorities.push(...fresh.values());
+    return fresh.size;
+  }
+
+  async lastManifest(): Promise<number> {
+    return this.#lastManifest;
+  }
+
+  async noteManifest(sequence: number): Promise<void> {
+    this.#lastManifest = Math.max(this.#lastManifest, sequence);
   }
 
   async pendingNotices(limit: number): Promise<readonly AuthorityNotice[]> {

@@ -116,6 +116,13 @@ export interface AuthorityNotice {
   readonly atMs: number;
 }
 
+/** An authority of another maker, whose birth certificates open the door for enrolment. */
+export interface ForeignAuthority {
+  /** An intermediate is known because a resumed connection shows the device's own certificate alone. */
+  readonly role: 'anchor' | 'intermediate';
+  readonly certificate: Uint8Array;
+}
+
 export interface DevicePage {
   readonly limit: number;
   /** Devices whose id sorts after this one. */
@@ -166,6 +173,15 @@ export interface RegistryStore {
     reason: string,
     nowMs: number,
   ): Promise<readonly RevokedDevice[]>;
+
+  /** In the order they were added. */
+  foreignAuthorities(): Promise<readonly ForeignAuthority[]>;
+  /** What is there already stays as it is. Returns how many are new. */
+  addForeignAuthorities(authorities: readonly ForeignAuthority[], nowMs: number): Promise<number>;
+
+  /** Sequence of the last manifest of the authority that was imported; 0 before the first. */
+  lastManifest(): Promise<number>;
+  noteManifest(sequence: number): Promise<void>;
 
   /** Oldest first. */
   pendingNotices(limit: number): Promise<readonly AuthorityNotice[]>;

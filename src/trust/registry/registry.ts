@@ -13,6 +13,7 @@ import type {
   DeviceRecord,
   DeviceRole,
   DeviceState,
+  ForeignAuthority,
   ImportedDevice,
   RegistryStore,
 } from '../ports/registryStore.ts';
@@ -24,6 +25,8 @@ export type CertificateRefusal = 'unknown-certificate' | 'forbidden' | 'taken' |
 
 /** Devices that one link address or kid may stand for; beyond it a handshake is not worth its price. */
 export const maximumCandidates = 16;
+/** Authorities of other makers whose devices may enrol here. */
+export const maximumForeignAuthorities = 256;
 /** Longest page of a listing. */
 export const maximumPage = 1000;
 
@@ -113,6 +116,29 @@ export class Registry {
     if ('imported' in outcome) return outcome;
     const name = entryName(devices, outcome.conflictAt);
     return refuse('duplicate', `${name}: its ${outcome.attribute} belongs to another device`);
+  }
+
+  foreignAuthorities(): Promise<readonly ForeignAuthority[]> {
+    return this.#store.foreignAuthorities();
+  }
+
+  /** Refused beyond a handful: every one is looked at for every birth certificate that comes. */
+  async trustForeign(
+    authorities: readonly ForeignAuthority[],
+  ): Promise<number | Refusal<'too-many'>> {
+    const known = await this.#store.foreignAuthorities();
+    if (known.length + authorities.length > maximumForeignAuthorities) {
+      return refuse('too-many', `at most ${maximumForeignAuthorities} authorities of other makers`);
+    }
+    return this.#store.addForeignAuthorities(authorities, this.#clock.nowMs());
+  }
+
+  lastManifest(): Promise<number> {
+    return this.#store.lastManifest();
+  }
+
+  noteManifest(sequence: number): Promise<void> {
+    return this.#store.noteManifest(sequence);
   }
 
   releaseDevices(deviceIds: readonly string[]): Promise<number> {

@@ -10,6 +10,7 @@ import {
   type DeviceState,
   deviceStates,
   type EnrolmentOutcome,
+  type ForeignAuthority,
   type ImportedDevice,
   type ImportOutcome,
   type RegistryStore,
@@ -18,7 +19,7 @@ import {
 import { toHex } from '../../../wire/bytes/hex.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { importAll } from './registryImport.ts';
-import { certificateOf, deviceOf, noticeOf } from './registryTables.ts';
+import { certificateOf, deviceOf, foreignAuthorityOf, noticeOf } from './registryTables.ts';
 import { blob, integer, word } from './rows.ts';
 
 export class SqliteRegistryStore implements RegistryStore {
@@ -188,6 +189,37 @@ export class SqliteRegistryStore implements RegistryStore {
     return this.#database.transact((connection) =>
       deviceIds.flatMap((deviceId) => revoke(connection, deviceId, reason, nowMs) ?? []),
     );
+  }
+
+  foreignAuthorities(): Promise<readonly ForeignAuthority[]> {
+    const sql = 'SELECT * FROM foreign_authority ORDER BY sequence';
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all().map(foreignAuthorityOf),
+    );
+  }
+
+  addForeignAuthorities(authorities: readonly ForeignAuthority[], nowMs: number): Promise<number> {
+    const sql = `INSERT INTO foreign_authority (role, certificate, added_ms) VALUES (?, ?, ?)
+      ON CONFLICT (certificate) DO NOTHING`;
+    return this.#database.transact((connection) =>
+      sum(
+        authorities.map(
+          ({ role, certificate }) => connection.prepare(sql).run(role, certificate, nowMs).changes,
+        ),
+      ),
+    );
+  }
+
+  lastManifest(): Promise<number> {
+    return this.#database.read((connection) => {
+      const row = connection.prepare('SELECT sequence FROM manifest_import').get();
+      return row === undefined ? 0 : integer(row, 'sequence');
+    });
+  }
+
+  async noteManifest(sequence: number): Promise<void> {
+    const sql = 'UPDATE manifest_import SET sequence = max(sequence, ?)';
+    await this.#database.transact((connection) => connection.prepare(sql).run(sequence));
   }
 
   pendingNotices(limit: number): Promise<readonly AuthorityNotice[]> {

@@ -6,6 +6,7 @@ import {
   type CertificateState,
   type DeviceRecord,
   deviceStates,
+  type ForeignAuthority,
 } from '../../../trust/ports/registryStore.ts';
 import { proofLevels } from '../../../wire/line/ticket.ts';
 import type { Migration } from './migrations.ts';
@@ -64,6 +65,19 @@ export const registryMigration: Migration = {
       revocation_reason TEXT
     ) STRICT;
     CREATE INDEX certificate_by_holder ON certificate (holder, sequence);
+
+    CREATE TABLE foreign_authority (
+      sequence INTEGER PRIMARY KEY,
+      role TEXT NOT NULL CHECK (role IN ('anchor', 'intermediate')),
+      certificate BLOB NOT NULL UNIQUE,
+      added_ms INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE manifest_import (
+      only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+      sequence INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO manifest_import VALUES (1, 0);
 
     CREATE TABLE notice (
       sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -125,6 +139,13 @@ export function certificateOf(row: Row): CertificateRecord {
     addedMs: integer(row, 'added_ms'),
     revokedMs: optionalInteger(row, 'revoked_ms'),
     revocationReason: optionalText(row, 'revocation_reason'),
+  };
+}
+
+export function foreignAuthorityOf(row: Row): ForeignAuthority {
+  return {
+    role: word(row, 'role', ['anchor', 'intermediate']),
+    certificate: blob(row, 'certificate'),
   };
 }
 
