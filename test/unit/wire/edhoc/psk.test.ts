@@ -36,7 +36,7 @@ import {
   partyFor,
   vector,
   withEphemerals,
-} from './support.ts';
+} from '../../../support/edhoc.ts';
 
 const rows = loadVectors('edhoc-psk-08', 'trace');
 const profile: PskProfile = { suites: [2], message4: true, knownEad: [1] };

@@ -40,7 +40,7 @@ import {
   type Party,
   partyFor,
   withEphemerals,
-} from './support.ts';
+} from '../../../support/edhoc.ts';
 
 const initiator = partyFor(3, 2, 'initiator', fromHex('2b'));
 const responder = partyFor(3, 2, 'responder', fromHex('32'));

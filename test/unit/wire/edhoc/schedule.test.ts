@@ -11,7 +11,13 @@ import * as messages from '../../../../src/wire/edhoc/messages.ts';
 import { encodeError } from '../../../../src/wire/edhoc/refusal.ts';
 import * as schedule from '../../../../src/wire/edhoc/schedule.ts';
 import { suiteOf } from '../../../../src/wire/edhoc/suites.ts';
-import { importPrivate, loadVectors, signWith, vector, type VectorRow } from './support.ts';
+import {
+  importPrivate,
+  loadVectors,
+  signWith,
+  vector,
+  type VectorRow,
+} from '../../../support/edhoc.ts';
 
 interface Trace {
   readonly rows: readonly VectorRow[];

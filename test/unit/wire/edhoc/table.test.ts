@@ -10,7 +10,7 @@ import { PskAwaitMessage2, startPskInitiator } from '../../../../src/wire/edhoc/
 import { PskAwaitMessage3, readPskMessage1 } from '../../../../src/wire/edhoc/pskResponder.ts';
 import { encodeError, isEdhocRefusal } from '../../../../src/wire/edhoc/refusal.ts';
 import { AwaitMessage3, readMessage1 } from '../../../../src/wire/edhoc/responder.ts';
-import { act, granted, partyFor, seededCrypto } from './support.ts';
+import { act, granted, partyFor, seededCrypto } from '../../../support/edhoc.ts';
 
 const page = readFileSync(new URL('../../../../docs/edhoc.md', import.meta.url), 'utf8');
 const table = page

@@ -27,7 +27,7 @@ import {
   vector,
   type VectorRow,
   withEphemerals,
-} from './support.ts';
+} from '../../../support/edhoc.ts';
 
 const trace1 = loadVectors('rfc9529', 'trace1');
 const trace2 = loadVectors('rfc9529', 'trace2');

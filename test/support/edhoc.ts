@@ -2,22 +2,22 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, hash, type KeyObject, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { nodeCrypto } from '../../../../src/drivers/keys/software/nodeCrypto.ts';
-import { concat } from '../../../../src/wire/bytes/bytes.ts';
-import { fromHex, toHex } from '../../../../src/wire/bytes/hex.ts';
-import { buildCcs } from '../../../../src/wire/cose/ccs.ts';
-import { type CoseKey, ec2KeyOfPoint } from '../../../../src/wire/cose/key.ts';
-import type { Crypto, Curve, EphemeralKey } from '../../../../src/wire/crypto/crypto.ts';
-import type { AwaitApplication, AwaitMessage4 } from '../../../../src/wire/edhoc/completion.ts';
-import type { OwnCredential } from '../../../../src/wire/edhoc/credential.ts';
-import type { EadItem } from '../../../../src/wire/edhoc/ead.ts';
-import { kidIdCred } from '../../../../src/wire/edhoc/idCred.ts';
-import { startInitiator } from '../../../../src/wire/edhoc/initiator.ts';
-import type { AgreementNeeded, SignatureNeeded } from '../../../../src/wire/edhoc/proof.ts';
-import type { EdhocRefusal } from '../../../../src/wire/edhoc/refusal.ts';
-import { readMessage1 } from '../../../../src/wire/edhoc/responder.ts';
-import type { EdhocSession } from '../../../../src/wire/edhoc/session.ts';
-import { authenticationOf, type Method, suiteOf } from '../../../../src/wire/edhoc/suites.ts';
+import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
+import { concat } from '../../src/wire/bytes/bytes.ts';
+import { fromHex, toHex } from '../../src/wire/bytes/hex.ts';
+import { buildCcs } from '../../src/wire/cose/ccs.ts';
+import { type CoseKey, ec2KeyOfPoint } from '../../src/wire/cose/key.ts';
+import type { Crypto, Curve, EphemeralKey } from '../../src/wire/crypto/crypto.ts';
+import type { AwaitApplication, AwaitMessage4 } from '../../src/wire/edhoc/completion.ts';
+import type { OwnCredential } from '../../src/wire/edhoc/credential.ts';
+import type { EadItem } from '../../src/wire/edhoc/ead.ts';
+import { kidIdCred } from '../../src/wire/edhoc/idCred.ts';
+import { startInitiator } from '../../src/wire/edhoc/initiator.ts';
+import type { AgreementNeeded, SignatureNeeded } from '../../src/wire/edhoc/proof.ts';
+import type { EdhocRefusal } from '../../src/wire/edhoc/refusal.ts';
+import { readMessage1 } from '../../src/wire/edhoc/responder.ts';
+import type { EdhocSession } from '../../src/wire/edhoc/session.ts';
+import { authenticationOf, type Method, suiteOf } from '../../src/wire/edhoc/suites.ts';
 
 export interface VectorRow {
   readonly section: string;
@@ -27,7 +27,7 @@ export interface VectorRow {
 }
 
 export function loadVectors(folder: string, name: string): readonly VectorRow[] {
-  const file = new URL(`../../../vectors/${folder}/${name}.json`, import.meta.url);
+  const file = new URL(`../vectors/${folder}/${name}.json`, import.meta.url);
   return JSON.parse(readFileSync(file, 'utf8')) as VectorRow[];
 }
 

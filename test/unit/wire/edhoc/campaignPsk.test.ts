@@ -1,0 +1,4 @@
+/** Changed messages of EDHOC-PSK. */
+import { campaign, pskSubject } from './campaign.ts';
+
+campaign([pskSubject]);

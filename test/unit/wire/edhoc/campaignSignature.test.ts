@@ -1,0 +1,4 @@
+/** Changed messages of the methods in which the initiator signs. */
+import { campaign, subject } from './campaign.ts';
+
+campaign([(seed) => subject(0, seed), (seed) => subject(1, seed)]);
