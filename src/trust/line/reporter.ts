@@ -7,7 +7,7 @@ import {
   readReportAnswer,
   type ReportedUnit,
 } from '../../wire/line/reporting.ts';
-import { Batcher } from './batcher.ts';
+import { Batcher, Crowd } from './batcher.ts';
 import type { Correspondent } from './correspondent.ts';
 import { LineHalted } from './halt.ts';
 
@@ -32,11 +32,13 @@ export class Reporter {
     correspondent: Correspondent,
     ticket: Uint8Array,
     events: ReporterEvents,
+    gathering: { readonly crowd: Crowd; readonly enough: number } = alone(),
   ) {
     this.#journal = journal;
     this.#events = events;
-    const limits = { items: lineLimits.unitsPerRequest, concurrency: 1 };
-    this.#batcher = new Batcher(limits, async (units) => {
+    const { crowd, enough } = gathering;
+    const limits = { most: lineLimits.unitsPerRequest, enough, concurrency: 1 };
+    this.#batcher = new Batcher(limits, crowd, async (units) => {
       const report = encodeReport({ ticket, units: units.map(reportOf) });
       const { refusals } = await correspondent.ask('report', report, readReportAnswer);
       if (refusals.length !== units.length) {
@@ -75,6 +77,11 @@ export class Reporter {
       if (after === undefined) return;
     }
   }
+}
+
+/** Reports that belong to no unit under way wait for nobody. */
+function alone(): { readonly crowd: Crowd; readonly enough: number } {
+  return { crowd: new Crowd(), enough: 1 };
 }
 
 const unknownUnit = 'unknown-unit';

@@ -19,7 +19,7 @@ import { type Element, ElementError, type ElementSocket } from '../ports/element
 import type { Refusal } from '../ports/faults.ts';
 import type { SignatureVerifier } from '../ports/keys.ts';
 import type { JournalCounts, StationJournal } from '../ports/stationJournal.ts';
-import { Batcher } from './batcher.ts';
+import { Batcher, Crowd } from './batcher.ts';
 import { Correspondent, type CorrespondentPorts, type NetworkTrouble } from './correspondent.ts';
 import { LineHalted } from './halt.ts';
 import { Quota } from './quota.ts';
@@ -94,6 +94,7 @@ export class Station {
   readonly #tell: (event: LineEvent) => void;
   readonly #correspondent: Correspondent;
   readonly #underWay = new Set<string>();
+  readonly #crowd = new Crowd();
   #feeding: Promise<void> = Promise.resolve();
   #stopping = false;
 
@@ -128,12 +129,16 @@ export class Station {
 
   async #personalizeAll(): Promise<void> {
     const { journal } = this.#ports;
-    const reporter = new Reporter(journal, this.#correspondent, this.#run.ticketBytes, {
+    const events = {
       reported: () => (this.counts.reported += 1),
-      disputed: (uid, reason) => this.#tell({ event: 'disputed', uid, reason }),
-    });
+      disputed: (uid: Uint8Array, reason: string) => this.#tell({ event: 'disputed', uid, reason }),
+    };
+    const { ticket, ticketBytes } = this.#run;
     // First, and not bound to the period of the ticket: what was made has to be accounted for.
-    await reporter.reportEarlier(this.#run.ticket.ticketId);
+    const earlier = new Reporter(journal, this.#correspondent, ticketBytes, events);
+    await earlier.reportEarlier(ticket.ticketId);
+    const gathering = { crowd: this.#crowd, enough: this.#enough };
+    const reporter = new Reporter(journal, this.#correspondent, ticketBytes, events, gathering);
     const opening = await this.#open();
     const counts = await journal.counts(opening.ticketId);
     const line = this.#lineFor(opening, counts);
@@ -145,6 +150,11 @@ export class Station {
     // A failing disk is told before the halt that it caused in the other lanes.
     const [failure] = failures.sort((left, right) => haltsLast(left) - haltsLast(right));
     if (failure !== undefined) throw failure.reason;
+  }
+
+  /** A quarter of the places: while these are answered, the others get on. */
+  get #enough(): number {
+    return Math.min(lineLimits.unitsPerRequest, Math.ceil(this.#run.inFlight / 4));
   }
 
   async #open(): Promise<OpenAnswer> {
@@ -170,9 +180,15 @@ export class Station {
     const used = Math.max(begun + stages.scrapped - scrappedBlank, opening.endorsed);
     const quota = new Quota(Math.min(this.#run.count, this.#run.ticket.count - used));
     const awaited = { count: stages.requested + stages.locking };
-    const limits = { items: lineLimits.unitsPerRequest, concurrency: concurrentRequests };
-    const batcher = new Batcher<UnitRequest, Endorsement | RefusedUnit>(limits, (units) =>
-      this.#endorse(units),
+    const limits = {
+      most: lineLimits.unitsPerRequest,
+      enough: this.#enough,
+      concurrency: concurrentRequests,
+    };
+    const batcher = new Batcher<UnitRequest, Endorsement | RefusedUnit>(
+      limits,
+      this.#crowd,
+      (units) => this.#endorse(units),
     );
     const memory = new SanityMemory();
     const endorse: Line['endorse'] = (request) => batcher.submit(request);
@@ -198,6 +214,7 @@ export class Station {
       if (element === undefined) return;
       this.counts.presented += 1;
       this.counts.inFlight += 1;
+      this.#crowd.enter();
       try {
         await this.#work(element, line, reporter);
       } catch (error) {
@@ -206,6 +223,7 @@ export class Station {
         throw error;
       } finally {
         this.counts.inFlight -= 1;
+        this.#crowd.leave();
       }
     }
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Batcher } from '../../../../src/trust/line/batcher.ts';
+import { Batcher, Crowd } from '../../../../src/trust/line/batcher.ts';
 import { Quota } from '../../../../src/trust/line/quota.ts';
 
 test('the last places are waited for, not denied', async () => {
@@ -30,9 +30,11 @@ test('a closed quota gives nothing back', async () => {
   assert.equal(new Quota(-3).exhausted, true);
 });
 
+const limits = { most: 2, enough: 1, concurrency: 1 };
+
 test('a failed request rejects those whom it carried and no others', async () => {
   const sent: number[][] = [];
-  const batcher = new Batcher<number, number>({ items: 2, concurrency: 1 }, async (items) => {
+  const batcher = new Batcher<number, number>(limits, new Crowd(), async (items) => {
     sent.push([...items]);
     if (items.includes(1)) throw new Error('lost');
     return items.map((item) => item * 10);
@@ -45,7 +47,30 @@ test('a failed request rejects those whom it carried and no others', async () =>
   );
 });
 
+test('a request waits for those who could still join, and for nobody else', async () => {
+  const sent: number[][] = [];
+  const crowd = new Crowd();
+  const gathering = { most: 9, enough: 4, concurrency: 2 };
+  const batcher = new Batcher<number, number>(gathering, crowd, async (items) => {
+    sent.push([...items]);
+    return items;
+  });
+  for (let member = 0; member < 6; member++) crowd.enter();
+  const first = [1, 2, 3].map((item) => batcher.submit(item));
+  await new Promise(setImmediate);
+  assert.deepEqual(sent, [], 'three more are at work, and three are not enough');
+  first.push(batcher.submit(4));
+  await Promise.all(first);
+  assert.deepEqual(sent, [[1, 2, 3, 4]], 'four are enough');
+  for (let member = 0; member < 4; member++) crowd.leave();
+  const fifth = batcher.submit(5);
+  await new Promise(setImmediate);
+  assert.equal(sent.length, 1, 'one more is at work');
+  crowd.leave();
+  assert.equal(await fifth, 5, 'nobody is left who could join');
+});
+
 test('an answer too few is a defect of the sender, not a wait without end', async () => {
-  const batcher = new Batcher<number, number>({ items: 9, concurrency: 1 }, async () => []);
+  const batcher = new Batcher<number, number>(limits, new Crowd(), async () => []);
   await assert.rejects(batcher.submit(1), TypeError);
 });
