@@ -1,4 +1,4 @@
-/** CSR attributes (RFC 7030 §4.5.2, corrected by RFC 8951 §3.5): what a server wants of a request. */
+/** CSR attributes (RFC 7030 §4.5.2 as RFC 8951 §4 has it): what a server wants of a request. */
 import * as der from '../der/writer.ts';
 
 export type CsrAttribute =

@@ -29,8 +29,9 @@ export type AttributeTypeName = keyof typeof attributeTypes;
 /** One part of a name to write: `['commonName', 'Root']`, or a dotted type for any other. */
 export type NamePart = readonly [type: AttributeTypeName | `${number}.${string}`, text: string];
 
-/** RDNs of one name, and attributes of one RDN, that are read. */
-const maximumAttributes = 64;
+/** Real names have a dozen parts of one attribute each; more would only cost time to compare. */
+const maximumRdns = 32;
+const maximumAttributes = 8;
 
 export function readName(reader: DerReader): Name {
   const { value: rdns, der: encoding } = reader.recorded((content) =>
@@ -42,7 +43,7 @@ export function readName(reader: DerReader): Name {
       return attributes;
     }),
   );
-  if (rdns.length > maximumAttributes) reader.fail('too many RelativeDistinguishedNames');
+  if (rdns.length > maximumRdns) reader.fail('too many RelativeDistinguishedNames');
   return { der: encoding, rdns };
 }
 

@@ -8,14 +8,16 @@ import type {
   CertificateRecord,
   CertificateState,
 } from '../../../src/trust/ports/registryStore.ts';
-import type { PathRules, TrustAnchor } from '../../../src/trust/peers/paths.ts';
+import { type PathRules, type TrustAnchor, verifyPath } from '../../../src/trust/peers/paths.ts';
 import { PeerVerifier, VerifiedPeer } from '../../../src/trust/peers/verifiedPeer.ts';
 import { concat } from '../../../src/wire/bytes/bytes.ts';
 import { fromHex, toHex } from '../../../src/wire/bytes/hex.ts';
 import { nullElement, sequence } from '../../../src/wire/der/writer.ts';
+import { parseCertificate } from '../../../src/wire/x509/certificate.ts';
 import * as ext from '../../../src/wire/x509/extensions.ts';
 import type { GeneralName } from '../../../src/wire/x509/generalNames.ts';
 import { attributeText, encodeName } from '../../../src/wire/x509/names.ts';
+import { publishedPayload, publishedRoot } from '../../support/manifestVector.ts';
 import {
   type Changes,
   everyInternetName,
@@ -402,6 +404,35 @@ test('authorities that certify each other are no endless walk, and work is bound
   const result = await new PeerVerifier(ports, () => crowd).verifyPeer(lost.chain);
   assert.ok(isRefusal(result) && result.refused === 'too-much-work');
   assert.equal(calls, 16);
+});
+
+test('an element of another maker: the chain of the published Microchip manifest', () => {
+  const payload = JSON.parse(Buffer.from(publishedPayload).toString()) as {
+    publicKeySet: { keys: ReadonlyArray<{ x5c?: readonly string[] }> };
+  };
+  const x5c = payload.publicKeySet.keys.flatMap((key) => key.x5c ?? []);
+  const chain = x5c.map((text) => parseCertificate(new Uint8Array(Buffer.from(text, 'base64'))));
+  const root = parseCertificate(publishedRoot);
+  const rules: PathRules = {
+    anchors: [{ certificate: root, kinds: ['idevid'] }],
+    intermediates: [],
+  };
+  const path = verifyPath(chain, rules, new SoftwareVerifier(), testNowMs);
+  assert.ok(!isRefusal(path));
+  assert.deepEqual(
+    path.certificates.map(({ subject }) => attributeText(subject, 'commonName')),
+    [
+      '0123F1822C38DD7A01 ATECC',
+      'Crypto Authentication Signer F600',
+      'Crypto Authentication Root CA 002',
+    ],
+  );
+  const servers: PathRules = {
+    anchors: [{ certificate: root, kinds: ['server'] }],
+    intermediates: [],
+  };
+  const asServer = verifyPath(chain, servers, new SoftwareVerifier(), testNowMs);
+  assert.ok(isRefusal(asServer) && asServer.refused === 'wrong-purpose');
 });
 
 test('bytes that are no certificate, and no bytes at all', async () => {
