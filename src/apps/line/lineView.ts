@@ -14,7 +14,7 @@ const logMs = 3_000;
 
 export class LineView {
   readonly #json: boolean;
-  readonly #startedMs = performance.now();
+  #startedMs = performance.now();
   #line: RunningLine | undefined;
   #progress: Progress | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -26,6 +26,7 @@ export class LineView {
 
   begin(line: RunningLine): void {
     this.#line = line;
+    this.#startedMs = performance.now();
     const { order, batch, count } = line.ticket;
     this.#note(`Order ${order}, batch ${batch}: ${line.elements} elements, ticket for ${count}.`);
     this.#progress = new Progress('personalized', Math.min(line.elements, count));
