@@ -2,6 +2,9 @@
 import { keyPurposes } from '../../wire/x509/extensions.ts';
 import { checkedProfiles, type Profile } from './profile.ts';
 
+/** RFC 9336 §3.1. */
+const documentSigning = '1.3.6.1.5.5.7.3.36';
+
 const root: Profile = {
   name: 'root',
   version: 1,
@@ -93,6 +96,14 @@ const application: Profile = { ...station, name: 'application' };
 
 const operator: Profile = { ...station, name: 'operator' };
 
+/** Signs manifests and yield reports (RFC 9336): good at no door. */
+const documents: Profile = {
+  ...station,
+  name: 'documents',
+  lifetime: { kind: 'days', days: 3652 },
+  keyPurposes: [documentSigning],
+};
+
 /** Checked when this module loads: a contradiction stops the program before it issues anything. */
 export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   root,
@@ -105,4 +116,5 @@ export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   station,
   application,
   operator,
+  documents,
 ]);

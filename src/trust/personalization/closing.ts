@@ -23,6 +23,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { DocumentStore } from '../ports/documentStore.ts';
 import { InvariantError, type Refusal, refuse } from '../ports/faults.ts';
 import type { Signer } from '../ports/keys.ts';
+import type { ClosedBatch } from '../ports/operatorAuthority.ts';
 import type { OrderRecord, OrderStore, UnitRecord, UnitState } from '../ports/orderStore.ts';
 import { certificateOf } from './endorse.ts';
 
@@ -38,16 +39,6 @@ export interface ClosingOptions {
   readonly chain: readonly Uint8Array[];
   /** Organization of the factory authority. */
   readonly maker: string;
-}
-
-export interface ClosedBatch {
-  readonly batch: string;
-  readonly counts: TicketCounts;
-  /** Ordered and never made. */
-  readonly void: number;
-  /** Names of the documents. */
-  readonly manifest: string;
-  readonly yieldReport: string;
 }
 
 export type ClosingRefusal = Refusal<'unknown-batch' | 'open-tickets' | 'not-accounted-for'>;

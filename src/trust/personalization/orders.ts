@@ -5,17 +5,13 @@ import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { fixedSignature } from '../../wire/der/ecdsa.ts';
 import { isName, lineLimits } from '../../wire/line/fields.ts';
 import { prepareSigned } from '../../wire/line/signed.ts';
-import {
-  encodeTicket,
-  maximumTicketCount,
-  type ProofLevel,
-  proofLevels,
-} from '../../wire/line/ticket.ts';
+import { encodeTicket, maximumTicketCount, proofLevels } from '../../wire/line/ticket.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
 import type { Signer } from '../ports/keys.ts';
+import type { OrderRequest, TicketRequest } from '../ports/operatorAuthority.ts';
 import type { BatchRecord, OrderRecord, OrderStore, TicketRecord } from '../ports/orderStore.ts';
 
 export interface OrdersOptions {
@@ -25,31 +21,6 @@ export interface OrdersOptions {
   readonly orderKey: Signer;
   /** Where the first range of EUI-64s begins when an order names none. */
   readonly eui64Base: Uint8Array;
-}
-
-export interface OrderRequest {
-  readonly order: string;
-  readonly product: string;
-  readonly family: string;
-  readonly hwType: string;
-  readonly partNumber: string;
-  readonly quantity: number;
-  readonly leastProof: ProofLevel;
-  /** The next free range when absent. */
-  readonly eui64First?: Uint8Array;
-  /** That of the installation when absent. */
-  readonly serverIdentity?: Uint8Array;
-  /** One batch of the order's name and quantity when absent. */
-  readonly batches?: ReadonlyArray<{ readonly batch: string; readonly quantity: number }>;
-}
-
-export interface TicketRequest {
-  readonly batch: string;
-  readonly count: number;
-  /** DER of SubjectPublicKeyInfo, P-256. */
-  readonly stationKeySpki: Uint8Array;
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number;
 }
 
 export type OrderRefusal = Refusal<

@@ -103,6 +103,11 @@ export interface IssuanceStore {
   /** Signed certificates of one holder, oldest first. */
   certificatesOf(holder: string): Promise<readonly IssuedCertificate[]>;
 
+  certificateBySerial(serialNumber: Uint8Array): Promise<IssuedCertificate | undefined>;
+
+  /** Whom the key is certified for already; the first one when there are several. */
+  holderOfKey(keyIdentifier: Uint8Array): Promise<string | undefined>;
+
   /** Those already revoked are left as they are. Returns how many changed. */
   revoke(revocations: readonly Revocation[]): Promise<number>;
 

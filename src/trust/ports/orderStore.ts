@@ -145,6 +145,7 @@ export interface OrderStore {
 
   /** Those that are known, in no order. */
   units(family: string, uids: readonly Uint8Array[]): Promise<readonly UnitRecord[]>;
+  unitByDevice(deviceId: string): Promise<UnitRecord | undefined>;
   changeUnits(
     ticketId: Uint8Array,
     changes: readonly UnitChange[],
@@ -156,13 +157,18 @@ export interface OrderStore {
     readonly counts: TicketCounts;
   }>;
 
-  /** Units of a batch in that state, in the order of their making, behind `afterDeviceIndex`. */
+  /** Units of a batch in that state, in the order of their making, behind the page that ended at `after`. */
   unitsOfBatch(
     batch: string,
     page: { readonly state: UnitState; readonly after: number; readonly limit: number },
   ): Promise<{ readonly units: readonly UnitRecord[]; readonly next: number | undefined }>;
   countBatch(batch: string): Promise<TicketCounts & { readonly openTickets: number }>;
   closeBatch(closing: BatchClosing): Promise<'closed' | 'unknown-batch'>;
+  /** Closed batches in the order of their closing, behind the given one. */
+  closedBatches(
+    afterSequence: number,
+    limit: number,
+  ): Promise<ReadonlyArray<{ readonly sequence: number; readonly batch: string }>>;
 
   /** Small values that belong to the installation, such as the server identity. */
   setting(name: string): Promise<Uint8Array | undefined>;

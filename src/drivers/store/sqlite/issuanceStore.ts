@@ -56,6 +56,31 @@ export class SqliteIssuanceStore implements IssuanceStore {
     );
   }
 
+  certificateBySerial(serialNumber: Uint8Array): Promise<IssuedCertificate | undefined> {
+    return this.#database.read((connection) => {
+      const row = connection.prepare(`${selectIssued} WHERE serial = ?`).get(serialNumber);
+      return row === undefined ? undefined : issuedOf(row);
+    });
+  }
+
+  holderOfKey(keyIdentifier: Uint8Array): Promise<string | undefined> {
+    return this.#database.read((connection) => {
+      const row =
+        connection
+          .prepare(
+            'SELECT device_id AS holder FROM unit_keys JOIN units ON units.id = unit WHERE key_id = ?',
+          )
+          .get(keyIdentifier) ??
+        connection
+          .prepare(
+            `SELECT holder FROM issuances WHERE key_id = ? AND holder IS NOT NULL
+             ORDER BY id LIMIT 1`,
+          )
+          .get(keyIdentifier);
+      return row === undefined ? undefined : text(row, 'holder');
+    });
+  }
+
   revoke(revocations: readonly Revocation[]): Promise<number> {
     return this.#database.transact((connection) => {
       let changed = 0;
@@ -197,13 +222,15 @@ const selectUnfinished = `
   WHERE signatures.id IS NULL AND issuances.id > ?
   ORDER BY issuances.id LIMIT ?`;
 
-const selectOfHolder = `
+const selectIssued = `
   SELECT issuer, profile, serial, coalesce(holder, device_id) AS holder, not_after_ms, tbs, signature,
          revocations.at_ms AS revoked_ms
   FROM issuances
   JOIN signatures USING (id)
   LEFT JOIN units USING (id)
-  LEFT JOIN revocations USING (id)
+  LEFT JOIN revocations USING (id)`;
+
+const selectOfHolder = `${selectIssued}
   WHERE issuances.id IN (
     SELECT id FROM issuances WHERE holder = ? UNION ALL SELECT id FROM units WHERE device_id = ?
   )

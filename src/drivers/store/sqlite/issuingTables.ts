@@ -30,7 +30,9 @@ export const issuingMigrations: readonly Migration[] = [
         order_id INTEGER NOT NULL REFERENCES orders,
         name TEXT NOT NULL UNIQUE,
         quantity INTEGER NOT NULL CHECK (quantity > 0),
-        closed_ms INTEGER
+        closed_ms INTEGER,
+        -- Counts closed batches from 1, so that whoever imports manifests knows which ones are new.
+        closed_sequence INTEGER UNIQUE
       ) STRICT;
       CREATE INDEX batches_of_order ON batches (order_id);
 
@@ -66,6 +68,7 @@ export const issuingMigrations: readonly Migration[] = [
         tbs BLOB NOT NULL
       ) STRICT;
       CREATE INDEX issuances_of_holder ON issuances (holder) WHERE holder IS NOT NULL;
+      CREATE INDEX issuances_of_key ON issuances (key_id) WHERE holder IS NOT NULL;
 
       -- T2.
       CREATE TABLE signatures (

@@ -31,7 +31,7 @@ import {
   ticketOf,
   unitOf,
 } from './orderRows.ts';
-import { blob, integer } from './rows.ts';
+import { blob, integer, text } from './rows.ts';
 
 export class SqliteOrderStore implements OrderStore {
   readonly #database: SqliteDatabase;
@@ -137,6 +137,13 @@ export class SqliteOrderStore implements OrderStore {
     );
   }
 
+  unitByDevice(deviceId: string): Promise<UnitRecord | undefined> {
+    return this.#database.read((connection) => {
+      const row = connection.prepare(`${selectUnit} WHERE units.device_id = ?`).get(deviceId);
+      return row === undefined ? undefined : unitOf(row);
+    });
+  }
+
   changeUnits(
     ticketId: Uint8Array,
     changes: readonly UnitChange[],
@@ -215,11 +222,25 @@ export class SqliteOrderStore implements OrderStore {
       const row = connection.prepare('SELECT closed_ms FROM batches WHERE name = ?').get(batch);
       if (row === undefined) return 'unknown-batch';
       if (row['closed_ms'] === null) {
-        connection.prepare('UPDATE batches SET closed_ms = ? WHERE name = ?').run(atMs, batch);
+        connection.prepare(updateClosed).run(atMs, batch);
         connection.prepare(appendLeaf).run(entry);
       }
       return 'closed';
     });
+  }
+
+  closedBatches(
+    afterSequence: number,
+    limit: number,
+  ): Promise<ReadonlyArray<{ readonly sequence: number; readonly batch: string }>> {
+    const sql = `SELECT closed_sequence, name FROM batches WHERE closed_sequence > ?
+      ORDER BY closed_sequence LIMIT ?`;
+    return this.#database.read((connection) =>
+      connection
+        .prepare(sql)
+        .all(afterSequence, limit)
+        .map((row) => ({ sequence: integer(row, 'closed_sequence'), batch: text(row, 'name') })),
+    );
   }
 
   setting(name: string): Promise<Uint8Array | undefined> {
@@ -235,6 +256,11 @@ export class SqliteOrderStore implements OrderStore {
     });
   }
 }
+
+const updateClosed = `
+  UPDATE batches SET closed_ms = ?,
+    closed_sequence = (SELECT coalesce(max(closed_sequence), 0) + 1 FROM batches)
+  WHERE name = ?`;
 
 /** What a batch has promised already: open tickets in full, closed ones as far as they were used. */
 const selectRoom = `

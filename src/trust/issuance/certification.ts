@@ -1,0 +1,231 @@
+/**
+ * Certificates for what exists already: servers, stations, applications, operators, and the operational
+ * certificates of devices; and their revocation. A request contributes its key and the proof of its
+ * possession; names come from who asks, everything else from the profile.
+ */
+import { equal } from '../../wire/bytes/bytes.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
+import { MalformedError } from '../../wire/bytes/malformed.ts';
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import {
+  type CertificationRequest,
+  parseCertificationRequest,
+} from '../../wire/x509/certificationRequest.ts';
+import { p256Point } from '../../wire/x509/spki.ts';
+import { encodeAuditEntry, readAuditEntry } from '../audit/entry.ts';
+import type { AuditStore } from '../ports/auditStore.ts';
+import type { LdevidOutcome, LdevidRequest } from '../ports/enrolment.ts';
+import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
+import type { IssuanceStore, IssuedCertificate, Revocation } from '../ports/issuanceStore.ts';
+import type { ProofVerifier } from '../ports/keys.ts';
+import type { OrderStore } from '../ports/orderStore.ts';
+import type { AuthorityNotice } from '../ports/registryStore.ts';
+import type { Issuance } from './issuance.ts';
+import { identifierOfKey } from './issuer.ts';
+
+export interface CertificationOptions {
+  readonly crypto: Crypto;
+  readonly issuance: Issuance;
+  readonly certificates: IssuanceStore;
+  readonly units: Pick<OrderStore, 'unitByDevice'>;
+  readonly audit: AuditStore;
+  readonly verifier: ProofVerifier;
+}
+
+/** Profiles whose holders have a name of their own. */
+export const namedProfiles = ['server', 'station', 'application', 'operator'] as const;
+
+export type NamedProfile = (typeof namedProfiles)[number];
+
+export interface NamedRequest {
+  readonly profile: NamedProfile;
+  readonly name: string;
+  /** DER of PKCS#10. */
+  readonly request: Uint8Array;
+  /** For servers: DNS names and IP addresses. */
+  readonly hosts: readonly string[];
+}
+
+export type CertificationRefusal = Refusal<
+  'malformed-request' | 'bad-proof' | 'lint' | 'key-taken' | 'rejected'
+>;
+
+/** Leaves that are read at once when a certificate is looked for by its hash. */
+const auditPage = 1_000;
+
+export class Certification {
+  readonly #options: CertificationOptions;
+
+  constructor(options: CertificationOptions) {
+    this.#options = options;
+  }
+
+  /** DER of the certificate. */
+  async certify(named: NamedRequest): Promise<Uint8Array | CertificationRefusal> {
+    // Devices are found by their holder too: nobody else may be called like one.
+    if (/^[0-9a-hjkmnp-tv-z]{16}$/.test(named.name)) {
+      return refuse('rejected', 'The name has the form of a device id.');
+    }
+    const request = await this.#proven(named.request);
+    if (isRefusal(request)) return request;
+    const { spki } = request.publicKey;
+    const taken = await this.#refusalOfKey(spki, named.name);
+    if (taken !== undefined) return taken;
+    const { profile, name, hosts } = named;
+    return this.#issue(profile, { spki, name, ...(hosts.length > 0 ? { hosts } : {}) });
+  }
+
+  /** RFC 7030 §4.2: for a device that showed a certificate of ours, which is judged anew here. */
+  async certifyDevice(ldevid: LdevidRequest): Promise<LdevidOutcome> {
+    const { deviceId, profile } = ldevid;
+    if (profile !== 'ldevid') return refuse('rejected', `Profile ${profile} is not for devices.`);
+    const refused = await this.#refusalOfDevice(deviceId, ldevid.authenticatedBy);
+    if (refused !== undefined) return refused;
+    const request = await this.#proven(ldevid.request);
+    if (isRefusal(request)) return refuse('rejected', request.reason);
+    const { spki } = request.publicKey;
+    const taken = await this.#refusalOfKey(spki, deviceId);
+    if (taken !== undefined) return taken;
+    const certificate = await this.#issue(profile, { spki, name: deviceId });
+    return isRefusal(certificate) ? refuse('rejected', certificate.reason) : { certificate };
+  }
+
+  /** Durable and idempotent; what this authority never issued is not its matter. */
+  async recordRevocations(notices: readonly AuthorityNotice[]): Promise<number> {
+    const revocations: Revocation[] = [];
+    const byHash = new Map<string, AuthorityNotice>();
+    for (const notice of notices) {
+      if (notice.act === 'revoke-certificate') byHash.set(notice.subject, notice);
+      else revocations.push(...(await this.#revocationsOf(notice)));
+    }
+    if (byHash.size > 0) revocations.push(...(await this.#revocationsByHash(byHash)));
+    return this.#options.certificates.revoke(revocations);
+  }
+
+  async #proven(der: Uint8Array): Promise<CertificationRequest | CertificationRefusal> {
+    let request: CertificationRequest;
+    try {
+      request = parseCertificationRequest(der);
+      p256Point(request.publicKey.spki);
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error;
+      return refuse('malformed-request', error.message);
+    }
+    const { publicKey, signatureAlgorithm, info, signature } = request;
+    const proven =
+      signatureAlgorithm.oid === signatureAlgorithmOids['ecdsa-with-SHA256'] &&
+      (await this.#options.verifier.verifyInPool(
+        publicKey.spki,
+        signatureAlgorithm.oid,
+        info,
+        signature,
+      ));
+    return proven
+      ? request
+      : refuse('bad-proof', 'The signature of the request is not made by its key.');
+  }
+
+  async #refusalOfDevice(
+    deviceId: string,
+    authenticatedBy: Uint8Array,
+  ): Promise<Refusal<'rejected'> | undefined> {
+    const { certificates, units } = this.#options;
+    const shown = await this.#issuedBefore(authenticatedBy);
+    if (shown === undefined || shown.holder !== deviceId) {
+      return refuse('rejected', 'The certificate shown was not issued here for that device.');
+    }
+    const others = await certificates.certificatesOf(deviceId);
+    if (others.some((other) => other.revokedMs !== undefined && isBirth(other))) {
+      return refuse('rejected', 'The identity from birth is revoked.');
+    }
+    if (shown.revokedMs !== undefined) return refuse('rejected', 'The certificate is revoked.');
+    const unit = await units.unitByDevice(deviceId);
+    return unit !== undefined && unit.state !== 'locked'
+      ? refuse('rejected', `The element was never finished: it is ${unit.state}.`)
+      : undefined;
+  }
+
+  /** The certificate, octet for octet, as it was issued here. */
+  async #issuedBefore(der: Uint8Array): Promise<IssuedCertificate | undefined> {
+    let serialNumber: Uint8Array;
+    let tbs: Uint8Array;
+    let signature: Uint8Array;
+    try {
+      ({ serialNumber, tbs, signature } = parseCertificate(der));
+    } catch (error) {
+      if (error instanceof MalformedError) return undefined;
+      throw error;
+    }
+    const magnitude = serialMagnitude(serialNumber);
+    if (magnitude === undefined) return undefined;
+    const issued = await this.#options.certificates.certificateBySerial(magnitude);
+    const same =
+      issued !== undefined && equal(issued.tbs, tbs) && equal(issued.signature, signature);
+    return same ? issued : undefined;
+  }
+
+  async #refusalOfKey(spki: Uint8Array, holder: string): Promise<Refusal<'key-taken'> | undefined> {
+    const { crypto, certificates } = this.#options;
+    const known = await certificates.holderOfKey(identifierOfKey(crypto, spki));
+    return known === undefined || known === holder
+      ? undefined
+      : refuse('key-taken', 'The key is certified for somebody else.');
+  }
+
+  async #issue(
+    profile: string,
+    content: { spki: Uint8Array; name: string; hosts?: readonly string[] },
+  ): Promise<Uint8Array | Refusal<'lint' | 'rejected'>> {
+    const [outcome] = await this.#options.issuance.issue([{ profile, content }]);
+    if (outcome === undefined) return refuse('rejected', 'Nothing was issued.');
+    if (!isRefusal(outcome)) return outcome.certificate;
+    return refuse(outcome.refused === 'lint' ? 'lint' : 'rejected', outcome.reason);
+  }
+
+  async #revocationsOf({ subject, reason, atMs }: AuthorityNotice): Promise<readonly Revocation[]> {
+    const certificates = await this.#options.certificates.certificatesOf(subject);
+    return certificates.map(({ serialNumber }) => revocationOf(serialNumber, reason, atMs));
+  }
+
+  /** The audit log knows the hash of everything that was issued; one walk finds all that are wanted. */
+  async #revocationsByHash(
+    wanted: ReadonlyMap<string, AuthorityNotice>,
+  ): Promise<readonly Revocation[]> {
+    const found: Revocation[] = [];
+    let from = 0;
+    for (;;) {
+      const leaves = await this.#options.audit.leaves(from, auditPage);
+      for (const leaf of leaves) {
+        const entry = readAuditEntry(leaf);
+        if (entry.kind !== 'issued') continue;
+        const notice = wanted.get(toHex(entry.certificateSha256));
+        if (notice === undefined) continue;
+        found.push(revocationOf(entry.serialNumber, notice.reason, notice.atMs));
+      }
+      from += leaves.length;
+      if (leaves.length < auditPage || found.length === wanted.size) return found;
+    }
+  }
+}
+
+/** The 16 bytes that were drawn, from the content octets of the INTEGER; `undefined` for a foreign one. */
+export function serialMagnitude(content: Uint8Array): Uint8Array | undefined {
+  const digits = content[0] === 0 ? content.subarray(1) : content;
+  if (digits.length > serialBytes || (content[0] ?? 0x80) >= 0x80) return undefined;
+  const magnitude = new Uint8Array(serialBytes);
+  magnitude.set(digits, serialBytes - digits.length);
+  return magnitude;
+}
+
+const serialBytes = 16;
+
+function isBirth({ profile }: IssuedCertificate): boolean {
+  return profile.startsWith('idevid@');
+}
+
+function revocationOf(serialNumber: Uint8Array, reason: string, atMs: number): Revocation {
+  const entry = encodeAuditEntry({ kind: 'revoked', atMs, serialNumber, reason });
+  return { serialNumber, reason, atMs, entry };
+}
