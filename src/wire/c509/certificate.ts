@@ -123,13 +123,13 @@ export function asArray(input: Uint8Array, items: number): Uint8Array {
   if (input.length > maximumCertificateBytes) {
     throw new MalformedError('cbor', 0, `longer than ${maximumCertificateBytes} bytes`);
   }
+  const reader = new CborReader(input);
   const [first = 0xff] = input;
   if (first <= 0x17) {
-    const encoded = cbor.sequence(cbor.head(4, items), input);
-    // Not counted yet: reading the items does that.
-    return encoded;
+    for (let count = 0; count < items; count++) reader.skip();
+    reader.end();
+    return cbor.sequence(cbor.head(4, items), input);
   }
-  const reader = new CborReader(input);
   if (reader.array() !== items) reader.fail(`an array of ${items} items expected`, 0);
   return input;
 }

@@ -4,21 +4,21 @@
  * verifier's key is known beforehand, from a certificate.
  */
 import { concat } from '../bytes/bytes.ts';
-import type { Crypto, HashAlgorithm, Secret } from '../crypto/crypto.ts';
+import type { Crypto, Secret } from '../crypto/crypto.ts';
 import { readDer } from '../der/reader.ts';
 import { tags } from '../der/tags.ts';
 import * as der from '../der/writer.ts';
 import type { AlgorithmIdentifier, Name } from '../x509/model.ts';
 import { readName } from '../x509/names.ts';
 
+export type PossessionHash = 'SHA-256' | 'SHA-384' | 'SHA-512';
+
 /** Values 14 to 16 of the registry of signature algorithms. */
-export const possessionAlgorithms = {
+export const possessionAlgorithms: Readonly<Record<PossessionHash, AlgorithmIdentifier>> = {
   'SHA-256': { oid: '1.3.6.1.5.5.7.6.26' },
   'SHA-384': { oid: '1.3.6.1.5.5.7.6.27' },
   'SHA-512': { oid: '1.3.6.1.5.5.7.6.28' },
-} as const satisfies Partial<Record<HashAlgorithm, AlgorithmIdentifier>>;
-
-export type PossessionHash = keyof typeof possessionAlgorithms;
+};
 
 /**
  * The hash of leading info, shared secret and trailing info: the key of the MAC. The shared secret stays

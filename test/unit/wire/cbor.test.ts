@@ -83,3 +83,14 @@ test('nesting beyond the limit is refused, not followed', () => {
   const reader = new CborReader(new Uint8Array(1000).fill(0x81));
   assert.throws(() => reader.skip(), { name: 'MalformedError' });
 });
+
+test('integers of 64 bits, where they are asked for', () => {
+  for (const value of [0n, -1n, 2n ** 53n, -(2n ** 53n) - 1n, 2n ** 64n - 1n, -(2n ** 64n)]) {
+    const reader = new CborReader(cbor.bigInteger(value));
+    assert.equal(reader.bigInteger(), value);
+    reader.end();
+  }
+  assert.throws(() => cbor.bigInteger(2n ** 64n), TypeError);
+  const overlong = new CborReader(fromHex('1b00000000ffffffff'));
+  assert.throws(() => overlong.bigInteger(), /shortest form/);
+});
