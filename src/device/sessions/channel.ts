@@ -1,0 +1,116 @@
+/**
+ * An OSCORE context as a sensor uses it: telemetry out as POST, answers in. One request is open at a time,
+ * so that the token can be empty.
+ */
+import { empty } from '../../wire/bytes/bytes.ts';
+import { methods, responses } from '../../wire/coap/codes.ts';
+import { type CoapMessage, encodeMessage } from '../../wire/coap/message.ts';
+import { noResponse, noResponseAtAll } from '../../wire/coap/noResponse.ts';
+import { type CoapOption, optionNumbers, text } from '../../wire/coap/options.ts';
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import type { OscoreParameters } from '../../wire/edhoc/session.ts';
+import {
+  type ClientExchange,
+  protectRequest,
+  unprotectResponse,
+} from '../../wire/oscore/client.ts';
+import { deriveContext, type SecurityContext } from '../../wire/oscore/context.ts';
+import { keyState } from '../../wire/oscore/limits.ts';
+import { isRefused } from '../../wire/oscore/refusal.ts';
+import { SenderSequence } from '../../wire/oscore/sequence.ts';
+import { writeFrame } from '../../wire/relay/frame.ts';
+import { telemetryPath } from '../../wire/relay/rawLink.ts';
+
+export interface OpenRequest {
+  /** Retransmissions are these bytes: with a new sequence number it would be another message. */
+  readonly frame: Uint8Array;
+  readonly messageId: number;
+  readonly exchange: ClientExchange;
+}
+
+export interface ChannelUse {
+  readonly reservedEnd: number;
+  readonly failedVerifications: number;
+}
+
+export const freshChannel: ChannelUse = { reservedEnd: 0, failedVerifications: 0 };
+
+export class Channel {
+  readonly #context: SecurityContext;
+  readonly #sequence: SenderSequence;
+  #messageId: number;
+
+  constructor(crypto: Crypto, parameters: OscoreParameters, use: ChannelUse) {
+    const { reservedEnd, failedVerifications } = use;
+    this.#context = deriveContext({
+      ...parameters,
+      crypto,
+      hkdf: parameters.hash === 'SHA-512' ? 'SHA-512' : 'SHA-256',
+      // Every number below the reserved end counts as an encryption: some were skipped, none is missed.
+      usage: { encryptions: reservedEnd, failedVerifications },
+    });
+    this.#sequence = new SenderSequence(this.#context, reservedEnd);
+    // Responses are told apart by the message ID; a new boot must not take an old one's (RFC 7252 §4.4).
+    const [high = 0, low = 0] = crypto.random(2);
+    this.#messageId = (high << 8) | low;
+  }
+
+  /** What has to be stored before `confirm`; `undefined` when the numbers are used up. */
+  reservation(count: number): ChannelUse | undefined {
+    const reservedEnd = this.#sequence.reservation(count);
+    if (typeof reservedEnd !== 'number') return undefined;
+    return { reservedEnd, failedVerifications: this.#context.usage.failedVerifications };
+  }
+
+  confirm({ reservedEnd }: ChannelUse): void {
+    this.#sequence.confirm(reservedEnd);
+  }
+
+  get left(): number {
+    return this.#sequence.left;
+  }
+
+  get use(): ChannelUse {
+    const { failedVerifications } = this.#context.usage;
+    return { reservedEnd: this.#sequence.durableEnd, failedVerifications };
+  }
+
+  /** Three quarters of a limit are used (key-limits §2.1): time for another handshake. */
+  get isWearingOut(): boolean {
+    return keyState(this.#context.usage, this.#context.limits) !== 'fine';
+  }
+
+  /**
+   * A request with the next reserved number. A confirmable one is answered; of the other kind every
+   * response is waived (RFC 7967), since a downlink is dear. `undefined` when the key may not be used.
+   */
+  telemetry(payload: Uint8Array, confirmable: boolean): OpenRequest | undefined {
+    const number = this.#sequence.take();
+    if (isRefused(number)) return undefined;
+    const path = text(optionNumbers.uriPath, telemetryPath);
+    const options: CoapOption[] = confirmable ? [path] : [path, noResponse(noResponseAtAll)];
+    this.#messageId = (this.#messageId + 1) & 0xffff;
+    const request: CoapMessage = {
+      type: confirmable ? 'CON' : 'NON',
+      code: methods.post,
+      messageId: this.#messageId,
+      token: empty,
+      options,
+      payload,
+    };
+    const protectedRequest = protectRequest(request, number);
+    if (isRefused(protectedRequest)) return undefined;
+    const { message, exchange } = protectedRequest;
+    const frame = writeFrame({ kind: 'coap', message: encodeMessage(message) });
+    return { frame, messageId: request.messageId, exchange };
+  }
+
+  /** Whether this message is the server's answer to that request: `refused` is an authentic no. */
+  judge(request: OpenRequest, message: CoapMessage): 'accepted' | 'refused' | 'not-an-answer' {
+    // Without a token, an answer is known by the message ID of the acknowledgement (RFC 7252 §5.2.1).
+    if (message.type !== 'ACK' || message.messageId !== request.messageId) return 'not-an-answer';
+    const response = unprotectResponse(request.exchange, message);
+    if (isRefused(response)) return 'not-an-answer';
+    return response.message.code === responses.changed ? 'accepted' : 'refused';
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * The sensor's side of EDHOC on a raw link: initiator, static Diffie-Hellman, the server pinned by the
+ * credential that the element was born with. Each step gives what has to be stored before anything is sent.
+ */
+import { equal } from '../../wire/bytes/bytes.ts';
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import {
+  type AgreeCredential,
+  deviceCredential,
+  readServerIdentity,
+} from '../../wire/edhoc/agreeCredential.ts';
+import { AwaitApplication } from '../../wire/edhoc/completion.ts';
+import {
+  type AwaitMessage2,
+  type ResponderVerified,
+  startInitiator,
+} from '../../wire/edhoc/initiator.ts';
+import { type EdhocRefusal, isEdhocRefusal, refuse } from '../../wire/edhoc/refusal.ts';
+import type { Method } from '../../wire/edhoc/suites.ts';
+import { fromUtf8 } from '../../wire/bytes/utf8.ts';
+import { writeFrame } from '../../wire/relay/frame.ts';
+import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
+import type { DeviceElement } from '../ports/element.ts';
+import { DeviceFault } from '../ports/faults.ts';
+
+/** Who we are and whom we talk to; read from the element once. */
+export interface Parties {
+  readonly own: AgreeCredential;
+  readonly server: AgreeCredential;
+}
+
+/** Rejects with a `DeviceFault` when the element was never personalized for sessions. */
+export async function readParties(element: DeviceElement, crypto: Crypto): Promise<Parties> {
+  const deviceId = fromUtf8((await element.readData('device-id')) ?? new Uint8Array(0));
+  const point = await element.publicKey('agree');
+  const identity = await element.readData('server-identity');
+  if (deviceId === undefined || deviceId === '' || point === undefined || identity === undefined) {
+    throw new DeviceFault('the element has no agree key or no server identity', {
+      retryable: false,
+    });
+  }
+  const own = deviceCredential(crypto, deviceId, point);
+  if (own === undefined) throw new DeviceFault('the element is damaged', { retryable: false });
+  return { own, server: readServerIdentity(crypto, identity) };
+}
+
+const method: Method = rawLinkMethod;
+/** No message_4: the first answer under OSCORE shows that the server has the keys (RFC 9528 §5.4.2). */
+const profile = { method, suites: [rawLinkSuite], message4: false } as const;
+
+export interface Awaiting {
+  readonly kind: 'awaiting';
+  readonly edhoc: AwaitMessage2;
+  readonly frame: Uint8Array;
+  readonly handshakeBytes: readonly number[];
+}
+
+export interface Unconfirmed {
+  readonly kind: 'unconfirmed';
+  readonly edhoc: AwaitApplication;
+  readonly frame: Uint8Array;
+  readonly handshakeBytes: readonly number[];
+}
+
+/** A new ephemeral key and a new connection identifier, one byte that travels as one byte. */
+export function beginHandshake(crypto: Crypto): Awaiting {
+  const [chance = 0] = crypto.random(1);
+  const place = chance % 48;
+  const connectionId = Uint8Array.of(place < 24 ? place : 0x20 + place - 24);
+  const { next, message1 } = startInitiator(crypto, profile, { connectionId });
+  const frame = writeFrame({ kind: 'edhoc-start', message1 });
+  return { kind: 'awaiting', edhoc: next, frame, handshakeBytes: [message1.length] };
+}
+
+export type Message2Outcome =
+  | Unconfirmed
+  /** Forged, damaged or for an earlier handshake: the true one may still come. */
+  | { readonly kind: 'ignored'; readonly edhoc: AwaitMessage2; readonly refusal: EdhocRefusal }
+  /** This handshake cannot go on; another one may. */
+  | { readonly kind: 'over'; readonly refusal: EdhocRefusal };
+
+/**
+ * Takes message_2 for the message after `awaiting`, which is spent. Rejects with the element's errors; the
+ * state that was stored can then be restored, since no message_3 was made from it.
+ */
+export async function takeMessage2(
+  awaiting: Awaiting,
+  message2: Uint8Array,
+  parties: Parties,
+  element: DeviceElement,
+): Promise<Message2Outcome> {
+  const verified = verifyServer(awaiting.edhoc, message2, parties);
+  if (verified.kind !== 'responder-verified') return verified;
+  const needed = verified.compose({ own: parties.own });
+  if (isEdhocRefusal(needed)) return { kind: 'over', refusal: needed };
+  if (needed.kind !== 'agreement-needed') throw new TypeError('method 3 asks for agreements only');
+  const secret = await element.agree('agree', needed.peerPublicKey);
+  if (secret === undefined) {
+    return { kind: 'over', refusal: refuse('invalid-key', 'the element refused G_Y') };
+  }
+  const { next, message3 } = needed.finish(secret);
+  if (!(next instanceof AwaitApplication)) throw new TypeError('the profile has no message_4');
+  const connectionId = next.pendingKeys.peerConnectionId;
+  return {
+    kind: 'unconfirmed',
+    edhoc: next,
+    frame: writeFrame({ kind: 'edhoc', connectionId, message: message3 }),
+    handshakeBytes: [...awaiting.handshakeBytes, message2.length, message3.length],
+  };
+}
+
+/** Only the pinned server will do, whatever credential message_2 names. */
+function verifyServer(
+  edhoc: AwaitMessage2,
+  message2: Uint8Array,
+  { server }: Parties,
+): ResponderVerified | Exclude<Message2Outcome, Unconfirmed> {
+  const read = edhoc.readMessage2(message2);
+  if (isEdhocRefusal(read)) {
+    return edhoc.spent
+      ? { kind: 'over', refusal: read }
+      : { kind: 'ignored', edhoc, refusal: read };
+  }
+  const [reference, ...more] = read.references;
+  const isPinned =
+    reference?.kind === 'kid' && more.length === 0 && equal(reference.kid, server.kid);
+  const verified = isPinned ? read.accept(server) : refuse('unknown-credential', 'another server');
+  if (!isEdhocRefusal(verified)) return verified;
+  if (read.spent) return { kind: 'over', refusal: verified };
+  // RFC 9528 §9.7: what is likely a forgery need not end the handshake.
+  const waiting = read.keepWaiting();
+  return isEdhocRefusal(waiting)
+    ? { kind: 'over', refusal: waiting }
+    : { kind: 'ignored', edhoc: waiting, refusal: verified };
+}

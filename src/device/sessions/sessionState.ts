@@ -1,0 +1,70 @@
+/** The states of a sensor's session that outlive its power, and their stored form. */
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { AwaitApplication } from '../../wire/edhoc/completion.ts';
+import { AwaitMessage2 } from '../../wire/edhoc/initiator.ts';
+import { EdhocSession } from '../../wire/edhoc/session.ts';
+import { Channel, type ChannelUse } from './channel.ts';
+import type { Awaiting, Unconfirmed } from './handshake.ts';
+import { encodeRecord, parseRecord } from './record.ts';
+
+/** message_3 was made, and nothing has shown yet that the server has the keys too. */
+export interface UnconfirmedSession extends Unconfirmed {
+  readonly channel: Channel;
+}
+
+export interface LiveSession {
+  readonly kind: 'live';
+  readonly session: EdhocSession;
+  readonly handshakeBytes: readonly number[];
+  readonly channel: Channel;
+}
+
+export type SessionState = Awaiting | UnconfirmedSession | LiveSession;
+
+/** `use` is what will hold once the value is durable; of a channel that exists, by default, what holds now. */
+export function storedForm(state: SessionState, use?: ChannelUse): Uint8Array {
+  const { handshakeBytes } = state;
+  switch (state.kind) {
+    case 'awaiting': {
+      const { kind, edhoc, frame } = state;
+      return encodeRecord({ kind, state: edhoc.store(), frame, handshakeBytes });
+    }
+    case 'unconfirmed': {
+      const { kind, edhoc, frame, channel } = state;
+      const keys = use ?? channel.use;
+      return encodeRecord({ kind, state: edhoc.store(), frame, handshakeBytes, ...keys });
+    }
+    case 'live': {
+      const { kind, session, channel } = state;
+      return encodeRecord({
+        kind,
+        state: session.store(),
+        handshakeBytes,
+        ...(use ?? channel.use),
+      });
+    }
+  }
+}
+
+/** Throws a `MalformedError` on what `storedForm` did not give. */
+export function restoredState(crypto: Crypto, stored: Uint8Array): SessionState {
+  const record = parseRecord(stored);
+  const { handshakeBytes } = record;
+  switch (record.kind) {
+    case 'awaiting': {
+      const { kind, frame } = record;
+      return { kind, edhoc: AwaitMessage2.restore(crypto, record.state), frame, handshakeBytes };
+    }
+    case 'unconfirmed': {
+      const { kind, frame } = record;
+      const edhoc = AwaitApplication.restore(crypto, record.state);
+      const channel = new Channel(crypto, edhoc.pendingKeys.oscoreParameters(), record);
+      return { kind, edhoc, frame, handshakeBytes, channel };
+    }
+    case 'live': {
+      const session = EdhocSession.restore(crypto, record.state);
+      const channel = new Channel(crypto, session.oscoreParameters(), record);
+      return { kind: 'live', session, handshakeBytes, channel };
+    }
+  }
+}
