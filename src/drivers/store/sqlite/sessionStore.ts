@@ -1,0 +1,208 @@
+/** Sessions of devices without IP on SQLite. */
+import type {
+  Endpoint,
+  HandshakeLimits,
+  SessionStore,
+  StoredHandshake,
+  StoredSession,
+  UndeliveredTelemetry,
+} from '../../../trust/ports/sessionStore.ts';
+import type { Connection, SqliteDatabase } from './database.ts';
+import { blob, type Row } from './rows.ts';
+import { handshakeOf, sessionOf, undeliveredOf } from './sessionTables.ts';
+
+export class SqliteSessionStore implements SessionStore {
+  readonly #database: SqliteDatabase;
+
+  /** The database has `sessionMigration`. */
+  constructor(database: SqliteDatabase) {
+    this.#database = database;
+  }
+
+  handshakes({ ingress, linkAddress }: Endpoint): Promise<readonly StoredHandshake[]> {
+    const sql = `SELECT * FROM handshake WHERE ingress = ? AND link_address = ? ORDER BY sequence`;
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all(ingress, linkAddress).map(handshakeOf),
+    );
+  }
+
+  addHandshake(
+    handshake: StoredHandshake,
+    limits: HandshakeLimits,
+  ): Promise<{ readonly evicted: number } | 'taken'> {
+    return this.#database.transact((connection) => {
+      const { ingress, linkAddress, connectionId } = handshake;
+      if (idsAt(connection, handshake).some((id) => sameBytes(id, connectionId))) return 'taken';
+      const evicted =
+        evictNewest(
+          connection,
+          'ingress = ? AND link_address = ?',
+          [ingress, linkAddress],
+          limits.perEndpoint,
+        ) + evictNewest(connection, 'ingress = ?', [ingress], limits.perIngress);
+      const { id, beganMs, version, keys, state } = handshake;
+      connection
+        .prepare('INSERT INTO handshake VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)')
+        .run(id, ingress, linkAddress, connectionId, beganMs, version, keys, state);
+      return { evicted };
+    });
+  }
+
+  updateHandshake(id: string, version: number, keys: Uint8Array): Promise<boolean> {
+    const sql = 'UPDATE handshake SET keys = ?, version = version + 1 WHERE id = ? AND version = ?';
+    return this.#database.transact(
+      (connection) => connection.prepare(sql).run(keys, id, version).changes === 1,
+    );
+  }
+
+  async removeHandshake(id: string): Promise<void> {
+    await this.#change('DELETE FROM handshake WHERE id = ?', id);
+  }
+
+  removeHandshakesBefore(beganMs: number): Promise<number> {
+    return this.#change('DELETE FROM handshake WHERE began_ms < ?', beganMs);
+  }
+
+  promote(
+    handshake: { readonly id: string; readonly version: number },
+    session: StoredSession,
+    maximumPerEndpoint: number,
+  ): Promise<'promoted' | 'gone' | 'endpoint-full'> {
+    return this.#database.transact((connection) => {
+      const { ingress, linkAddress, deviceId } = session;
+      const others = connection
+        .prepare(
+          `SELECT count(*) AS count FROM session
+            WHERE ingress = ? AND link_address = ? AND device_id <> ?`,
+        )
+        .get(ingress, linkAddress, deviceId);
+      if (Number(others?.['count']) >= maximumPerEndpoint) return 'endpoint-full';
+      const consumed = connection
+        .prepare('DELETE FROM handshake WHERE id = ? AND version = ?')
+        .run(handshake.id, handshake.version);
+      if (consumed.changes !== 1) return 'gone';
+      connection.prepare('DELETE FROM session WHERE device_id = ?').run(deviceId);
+      const { id, connectionId, beganMs, version, keys, state } = session;
+      connection
+        .prepare('INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+        .run(id, ingress, linkAddress, connectionId, deviceId, beganMs, version, keys, state);
+      return 'promoted';
+    });
+  }
+
+  session(
+    { ingress, linkAddress }: Endpoint,
+    connectionId: Uint8Array,
+  ): Promise<StoredSession | undefined> {
+    const sql =
+      'SELECT * FROM session WHERE ingress = ? AND link_address = ? AND connection_id = ?';
+    return this.#database.read((connection) => {
+      const row = connection.prepare(sql).get(ingress, linkAddress, connectionId);
+      return row === undefined ? undefined : sessionOf(row);
+    });
+  }
+
+  connectionIds(endpoint: Endpoint): Promise<readonly Uint8Array[]> {
+    return this.#database.read((connection) => idsAt(connection, endpoint));
+  }
+
+  updateSession(
+    id: string,
+    version: number,
+    state: Uint8Array,
+    accepted?: UndeliveredTelemetry,
+  ): Promise<boolean> {
+    return this.#database.transact((connection) => {
+      const updated = connection
+        .prepare('UPDATE session SET state = ?, version = version + 1 WHERE id = ? AND version = ?')
+        .run(state, id, version);
+      if (updated.changes !== 1) return false;
+      if (accepted !== undefined) insertUndelivered(connection, accepted);
+      return true;
+    });
+  }
+
+  async removeSession(id: string): Promise<void> {
+    await this.#change('DELETE FROM session WHERE id = ?', id);
+  }
+
+  removeSessionsOf(deviceIds: readonly string[]): Promise<number> {
+    return this.#database.transact((connection) => {
+      let count = 0;
+      for (const deviceId of deviceIds) {
+        const removed = connection.prepare('DELETE FROM session WHERE device_id = ?').run(deviceId);
+        count += Number(removed.changes);
+        connection.prepare('DELETE FROM undelivered WHERE device_id = ?').run(deviceId);
+      }
+      return count;
+    });
+  }
+
+  countSessions(): Promise<number> {
+    return this.#database.read((connection) =>
+      Number(connection.prepare('SELECT count(*) AS count FROM session').get()?.['count']),
+    );
+  }
+
+  undelivered(limit: number): Promise<readonly UndeliveredTelemetry[]> {
+    const sql = 'SELECT * FROM undelivered ORDER BY sequence LIMIT ?';
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all(limit).map(undeliveredOf),
+    );
+  }
+
+  async settle(sessionId: string, sequenceNumber: number): Promise<void> {
+    const sql = 'DELETE FROM undelivered WHERE session_id = ? AND sequence_number = ?';
+    await this.#change(sql, sessionId, sequenceNumber);
+  }
+
+  #change(sql: string, ...values: ReadonlyArray<string | number>): Promise<number> {
+    return this.#database.transact((connection) =>
+      Number(connection.prepare(sql).run(...values).changes),
+    );
+  }
+}
+
+/** Of handshakes and sessions alike: a frame names its state by endpoint and this identifier alone. */
+function idsAt(connection: Connection, { ingress, linkAddress }: Endpoint): Uint8Array[] {
+  const rows = connection
+    .prepare(
+      `SELECT connection_id FROM handshake WHERE ingress = ? AND link_address = ?
+        UNION ALL SELECT connection_id FROM session WHERE ingress = ? AND link_address = ?`,
+    )
+    .all(ingress, linkAddress, ingress, linkAddress);
+  return rows.map((row: Row) => blob(row, 'connection_id'));
+}
+
+/** Leaves room for one more below the limit. */
+function evictNewest(
+  connection: Connection,
+  where: string,
+  values: ReadonlyArray<string | Uint8Array>,
+  limit: number,
+): number {
+  const counted = connection
+    .prepare(`SELECT count(*) AS count FROM handshake WHERE ${where}`)
+    .get(...values);
+  const excess = Number(counted?.['count']) - limit + 1;
+  if (excess <= 0) return 0;
+  const removed = connection
+    .prepare(
+      `DELETE FROM handshake WHERE sequence IN
+        (SELECT sequence FROM handshake WHERE ${where} ORDER BY sequence DESC LIMIT ?)`,
+    )
+    .run(...values, excess);
+  return Number(removed.changes);
+}
+
+function insertUndelivered(connection: Connection, telemetry: UndeliveredTelemetry): void {
+  const { sessionId, sequenceNumber, deviceId, ingress, linkAddress, receivedMs, payload } =
+    telemetry;
+  connection
+    .prepare('INSERT INTO undelivered VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)')
+    .run(sessionId, sequenceNumber, deviceId, ingress, linkAddress, receivedMs, payload);
+}
+
+function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return Buffer.compare(left, right) === 0;
+}

@@ -1,0 +1,234 @@
+/**
+ * The server's side of EDHOC on raw links: responder, method 3, by kid. The state of a handshake is stored
+ * with the answer before the answer leaves, so that a restart, and a duplicate, finds the same bytes.
+ */
+import { equal } from '../../wire/bytes/bytes.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
+import { CborReader } from '../../wire/cbor/reader.ts';
+import * as cbor from '../../wire/cbor/writer.ts';
+import { deviceCredential } from '../../wire/edhoc/agreeCredential.ts';
+import type { InitiatorVerified } from '../../wire/edhoc/completion.ts';
+import { parseMessage1 } from '../../wire/edhoc/messages.ts';
+import { type EdhocRefusal, errorMessageFor, isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
+import {
+  AwaitMessage3,
+  type InitiatorCredentialNeeded,
+  type Message1Accepted,
+  type Message2Step,
+  readMessage1,
+} from '../../wire/edhoc/responder.ts';
+import type { EdhocSession } from '../../wire/edhoc/session.ts';
+import type { Method } from '../../wire/edhoc/suites.ts';
+import { maximumConnectionIdBytes, writeFrame } from '../../wire/relay/frame.ts';
+import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
+import { InvariantError } from '../ports/faults.ts';
+import type { Endpoint, StoredHandshake } from '../ports/sessionStore.ts';
+import type { FrameRefusal, SessionLimits, SessionPorts } from './ports.ts';
+
+export interface CompletedHandshake {
+  readonly stored: StoredHandshake;
+  readonly deviceId: string;
+  readonly session: EdhocSession;
+}
+
+const methods: readonly Method[] = [rawLinkMethod];
+const profile = { methods, suites: [rawLinkSuite], message4: false } as const;
+
+export class Handshakes {
+  readonly #ports: SessionPorts;
+  readonly #limits: SessionLimits;
+
+  constructor(ports: SessionPorts, limits: SessionLimits) {
+    this.#ports = ports;
+    this.#limits = limits;
+  }
+
+  /** The frame to answer with: message_2, or the error that names our suites. */
+  async begin(endpoint: Endpoint, message1: Uint8Array): Promise<Uint8Array | FrameRefusal> {
+    const { crypto, store, observe } = this.#ports;
+    const hash = crypto.hash('SHA-256', message1);
+    for (const known of await store.handshakes(endpoint)) {
+      const { message1Hash, answer } = this.#stateOf(known);
+      // RFC 9528 §7: a duplicate leads to the stored message, never to another one.
+      if (!equal(message1Hash, hash)) continue;
+      observe({ kind: 'duplicate', endpoint });
+      return answer;
+    }
+    const accepted = readMessage1(crypto, profile, message1);
+    if (isEdhocRefusal(accepted)) return this.#refuseMessage1(endpoint, accepted, message1);
+    const connectionId = await this.#freeConnectionId(endpoint, accepted.peerConnectionId);
+    if (connectionId === undefined) return 'endpoint-full';
+    const composed = await this.#compose(accepted, connectionId);
+    if (typeof composed === 'string') return composed;
+    const { next, message2 } = composed;
+    const { peerConnectionId } = next;
+    const answer = writeFrame({ kind: 'edhoc', connectionId: peerConnectionId, message: message2 });
+    const added = await this.#add(endpoint, next, hash, answer);
+    if (added === 'taken') return 'lost-race';
+    observe({ kind: 'handshake-began', endpoint, evicted: added.evicted });
+    return answer;
+  }
+
+  /** Verifies message_3. The handshake is still stored: the caller promotes it. */
+  async complete(
+    endpoint: Endpoint,
+    connectionId: Uint8Array,
+    message3: Uint8Array,
+  ): Promise<CompletedHandshake | FrameRefusal> {
+    const { crypto, store } = this.#ports;
+    const handshakes = await store.handshakes(endpoint);
+    const stored = handshakes.find((known) => equal(known.connectionId, connectionId));
+    if (stored === undefined) return 'unknown-connection';
+    const edhoc = AwaitMessage3.restore(crypto, this.#open(stored.keys, keysContext(stored.id)));
+    const read = edhoc.readMessage3(message3);
+    if (isEdhocRefusal(read)) return this.#keepWaiting(stored, edhoc, read);
+    const found = await this.#authenticate(read, endpoint.linkAddress);
+    if (typeof found !== 'string') {
+      return { stored, deviceId: found.deviceId, session: found.verified.finish().session };
+    }
+    // It came from whoever sent message_1, so that nobody else could have spoiled it: this one is over.
+    await store.removeHandshake(stored.id);
+    return found;
+  }
+
+  /** Returns how many were given up. */
+  removeExpired(): Promise<number> {
+    const { clock, store } = this.#ports;
+    return store.removeHandshakesBefore(clock.nowMs() - this.#limits.handshakeLifetimeMs);
+  }
+
+  async #compose(
+    accepted: Message1Accepted,
+    connectionId: Uint8Array,
+  ): Promise<Message2Step | FrameRefusal> {
+    const { agreement, identity } = this.#ports;
+    const needed = accepted.compose({ connectionId, own: identity });
+    if (isEdhocRefusal(needed)) return 'handshake-refused';
+    if (needed.kind !== 'agreement-needed') throw new InvariantError('method 3 only agrees');
+    const secret = await agreement.agree(needed.peerPublicKey);
+    return secret === undefined ? 'handshake-refused' : needed.finish(secret);
+  }
+
+  async #add(
+    { ingress, linkAddress }: Endpoint,
+    next: AwaitMessage3,
+    message1Hash: Uint8Array,
+    answer: Uint8Array,
+  ): Promise<{ readonly evicted: number } | 'taken'> {
+    const { crypto, clock, store, sealing } = this.#ports;
+    const id = toHex(crypto.random(16));
+    const state = cbor.array(cbor.bytes(message1Hash), cbor.bytes(answer));
+    // A crash before this write: the sensor sends message_1 again and gets another answer. After it: the
+    // same bytes, whether or not they were sent before.
+    return store.addHandshake(
+      {
+        id,
+        ingress,
+        linkAddress,
+        connectionId: next.connectionId,
+        beganMs: clock.nowMs(),
+        version: 1,
+        keys: sealing.seal(next.store(), keysContext(id)),
+        state: sealing.seal(state, stateContext(id)),
+      },
+      {
+        perEndpoint: this.#limits.handshakesPerEndpoint,
+        perIngress: this.#limits.handshakesPerIngress,
+      },
+    );
+  }
+
+  /** Tries the devices that the kid may stand for: it is a byte, so there are several. */
+  async #authenticate(
+    read: InitiatorCredentialNeeded,
+    linkAddress: Uint8Array,
+  ): Promise<{ readonly deviceId: string; readonly verified: InitiatorVerified } | FrameRefusal> {
+    const { crypto, registry } = this.#ports;
+    const [reference, ...more] = read.references;
+    if (reference?.kind !== 'kid' || more.length > 0) return 'unknown-credential';
+    let tried = false;
+    for (const { deviceId, agreeKey } of await registry.candidates(reference.kid, linkAddress)) {
+      const credential =
+        agreeKey === undefined ? undefined : deviceCredential(crypto, deviceId, agreeKey);
+      if (credential === undefined) continue;
+      const verified = read.accept(credential);
+      if (!isEdhocRefusal(verified)) return { deviceId, verified };
+      if (read.spent) return 'exhausted';
+      tried = true;
+    }
+    return tried ? 'not-authentic' : 'unknown-credential';
+  }
+
+  /**
+   * RFC 9528 §9.7: what did not decrypt may be anybody's, and does not end the handshake before there were
+   * many of it; the count is stored, so that a restart does not begin it anew.
+   */
+  async #keepWaiting(
+    stored: StoredHandshake,
+    edhoc: AwaitMessage3,
+    refusal: EdhocRefusal,
+  ): Promise<FrameRefusal> {
+    const { store, sealing } = this.#ports;
+    if (refusal.refused === 'peer-error') return 'peer-error';
+    if (edhoc.spent) {
+      await store.removeHandshake(stored.id);
+      return 'exhausted';
+    }
+    const keys = sealing.seal(edhoc.store(), keysContext(stored.id));
+    await store.updateHandshake(stored.id, stored.version, keys);
+    return refusal.refused === 'malformed' ? 'malformed' : 'not-authentic';
+  }
+
+  #refuseMessage1(
+    endpoint: Endpoint,
+    refusal: EdhocRefusal,
+    message1: Uint8Array,
+  ): Uint8Array | FrameRefusal {
+    if (refusal.refused === 'malformed' || refusal.refused === 'unsupported') {
+      return refusal.refused;
+    }
+    const message = refusal.refused === 'wrong-suite' ? errorMessageFor(refusal) : undefined;
+    if (message === undefined) return 'handshake-refused';
+    const { cI: connectionId } = parseMessage1(message1);
+    if (connectionId.length > maximumConnectionIdBytes) return 'unsupported';
+    this.#ports.observe({ kind: 'refused', code: 'wrong-suite', endpoint });
+    return writeFrame({ kind: 'edhoc', connectionId, message });
+  }
+
+  /** One byte that travels as one byte; random, so that it says nothing, and free at this endpoint. */
+  async #freeConnectionId(
+    endpoint: Endpoint,
+    peerConnectionId: Uint8Array,
+  ): Promise<Uint8Array | undefined> {
+    const { crypto, store } = this.#ports;
+    const taken = [peerConnectionId, ...(await store.connectionIds(endpoint))];
+    const free = oneByteIdentifiers.filter((id) => !taken.some((other) => equal(other, id)));
+    const [chance = 0, more = 0] = crypto.random(2);
+    return free[(chance * 256 + more) % Math.max(1, free.length)];
+  }
+
+  #stateOf(stored: StoredHandshake): { message1Hash: Uint8Array; answer: Uint8Array } {
+    const reader = new CborReader(this.#open(stored.state, stateContext(stored.id)));
+    reader.array();
+    return { message1Hash: reader.bytes(), answer: reader.bytes() };
+  }
+
+  #open(sealed: Uint8Array, context: string): Uint8Array {
+    const opened = this.#ports.sealing.open(sealed, context);
+    if (opened === undefined) throw new InvariantError('a stored handshake cannot be opened');
+    return opened;
+  }
+}
+
+/** RFC 9528 §3.3.2: the byte strings that travel as the integers -24..23. */
+const oneByteIdentifiers: readonly Uint8Array[] = Array.from({ length: 48 }, (_, place) =>
+  Uint8Array.of(place < 24 ? place : 0x20 + place - 24),
+);
+
+function keysContext(id: string): string {
+  return `handshake-keys/${id}`;
+}
+
+function stateContext(id: string): string {
+  return `handshake-state/${id}`;
+}

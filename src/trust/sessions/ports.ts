@@ -1,0 +1,104 @@
+/** What the session service needs of the world, and what it tells it. */
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import type { AgreeCredential } from '../../wire/edhoc/agreeCredential.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Refusal } from '../ports/faults.ts';
+import type { KeyAgreement, SealingKey } from '../ports/keys.ts';
+import type { Endpoint, SessionStore } from '../ports/sessionStore.ts';
+
+/** A device that a kid may stand for; `Registry` gives more than this. */
+export interface SessionCandidate {
+  readonly deviceId: string;
+  /** Uncompressed P-256 point of 65 bytes. */
+  readonly agreeKey: Uint8Array | undefined;
+}
+
+export interface SessionRegistry {
+  /** A bounded number of devices that may have sessions; the one at the link address first. */
+  candidates(
+    kid: Uint8Array,
+    linkAddress: Uint8Array | undefined,
+  ): Promise<readonly SessionCandidate[]>;
+  /** Refused for a device that was revoked meanwhile. */
+  markEnrolled(deviceId: string): Promise<undefined | Refusal<string>>;
+}
+
+export interface AcceptedTelemetry extends Endpoint {
+  readonly deviceId: string;
+  readonly payload: Uint8Array;
+  /** With the sequence number it names a message for good: after a crash one may be delivered twice. */
+  readonly sessionId: string;
+  readonly sequenceNumber: number;
+  readonly receivedMs: number;
+}
+
+export interface SessionPorts {
+  readonly crypto: Crypto;
+  readonly clock: Clock;
+  readonly registry: SessionRegistry;
+  readonly store: SessionStore;
+  readonly sealing: SealingKey;
+  /** The server's static key, and the credential with its public half that elements have pinned. */
+  readonly agreement: KeyAgreement;
+  readonly identity: AgreeCredential;
+  /** Resolves when the telemetry is safe elsewhere. */
+  readonly deliver: (telemetry: AcceptedTelemetry) => Promise<void>;
+  readonly observe: (observation: SessionObservation) => void;
+}
+
+/**
+ * Why a frame led to nothing. No peer is told: on a raw link every refusal looks like a frame that got
+ * lost, but for `wrong-suite`, which RFC 9528 §6.3 answers with the suites that we have.
+ */
+export type FrameRefusal =
+  | 'malformed'
+  | 'unsupported'
+  | 'busy'
+  | 'wrong-suite'
+  | 'handshake-refused'
+  | 'unknown-connection'
+  | 'unknown-credential'
+  | 'not-authentic'
+  | 'peer-error'
+  | 'exhausted'
+  | 'endpoint-full'
+  | 'device-refused'
+  | 'lost-race'
+  | 'not-a-request'
+  | 'replay'
+  | 'decryption-failed'
+  | 'key-worn-out'
+  | 'delivery-failed'
+  /** A store or key port failed; the frame may be sent again. */
+  | 'environment';
+
+export type SessionObservation =
+  | { readonly kind: 'refused'; readonly code: FrameRefusal; readonly endpoint: Endpoint }
+  /** A frame that came before: its stored answer went out again. */
+  | { readonly kind: 'duplicate'; readonly endpoint: Endpoint }
+  | { readonly kind: 'handshake-began'; readonly endpoint: Endpoint; readonly evicted: number }
+  | {
+      readonly kind: 'session-began';
+      readonly endpoint: Endpoint;
+      readonly deviceId: string;
+      readonly sessionId: string;
+    }
+  | { readonly kind: 'session-ended'; readonly deviceId: string; readonly reason: 'worn-out' };
+
+export interface SessionLimits {
+  readonly handshakesPerEndpoint: number;
+  readonly handshakesPerIngress: number;
+  readonly sessionsPerEndpoint: number;
+  /** How long a handshake may take: radios with a few messages a day are honest too. */
+  readonly handshakeLifetimeMs: number;
+  /** Sessions whose keys are in memory; the others are read from the store when a frame comes. */
+  readonly cachedSessions: number;
+}
+
+export const sessionLimits: SessionLimits = {
+  handshakesPerEndpoint: 3,
+  handshakesPerIngress: 1024,
+  sessionsPerEndpoint: 8,
+  handshakeLifetimeMs: 7 * 86_400_000,
+  cachedSessions: 20_000,
+};

@@ -1,0 +1,331 @@
+/**
+ * The server end of sessions with devices that have no IP: handshakes, contexts, replay windows and
+ * revocation. Frames of one endpoint come here one after the other (`trust/relay`); whatever a frame
+ * changes is durable before its answer leaves.
+ */
+import { equal } from '../../wire/bytes/bytes.ts';
+import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
+import { isRequest } from '../../wire/coap/codes.ts';
+import { type CoapMessage, encodeMessage, parseMessage } from '../../wire/coap/message.ts';
+import { readProtected } from '../../wire/oscore/incoming.ts';
+import { isRefused } from '../../wire/oscore/refusal.ts';
+import {
+  type AcceptedRequest,
+  protectResponse,
+  type RequestRefusal,
+  unprotectRequest,
+} from '../../wire/oscore/server.ts';
+import { readFrame, writeFrame } from '../../wire/relay/frame.ts';
+import { EnvironmentError, InvariantError, isRefusal } from '../ports/faults.ts';
+import type { LiveConnections } from '../ports/liveConnections.ts';
+import type { Endpoint, UndeliveredTelemetry } from '../ports/sessionStore.ts';
+import { type CompletedHandshake, Handshakes } from './handshakes.ts';
+import { firstForm, LiveSession, payloadContext, type SessionProgress } from './liveSession.ts';
+import {
+  type AcceptedTelemetry,
+  type FrameRefusal,
+  type SessionLimits,
+  sessionLimits,
+  type SessionPorts,
+} from './ports.ts';
+import { acknowledgementOf, answerTo, responseTo } from './resource.ts';
+import { SessionCache } from './sessionCache.ts';
+
+/** A frame to send back, nothing, or why not. */
+type FrameOutcome = Uint8Array | undefined | FrameRefusal;
+
+/** Messages of one session that the application did not take; beyond it no further ones are accepted. */
+const maximumUndelivered = 16;
+/** Failed verifications between two writes of their count. */
+const failuresPerWrite = 64;
+const redeliveryPage = 500;
+
+export class SessionService implements LiveConnections {
+  readonly name = 'session';
+  readonly #ports: SessionPorts;
+  readonly #limits: SessionLimits;
+  readonly #handshakes: Handshakes;
+  readonly #cache: SessionCache;
+
+  constructor(ports: SessionPorts, limits: Partial<SessionLimits> = {}) {
+    this.#ports = ports;
+    this.#limits = { ...sessionLimits, ...limits };
+    this.#handshakes = new Handshakes(ports, this.#limits);
+    this.#cache = new SessionCache(this.#limits.cachedSessions);
+  }
+
+  /**
+   * Takes a frame and gives the one to answer with, if any. The caller lets one frame of an endpoint end
+   * before the next. What a peer does wrong is observed and not answered.
+   */
+  async handle(endpoint: Endpoint, bytes: Uint8Array): Promise<Uint8Array | undefined> {
+    let outcome: FrameOutcome;
+    try {
+      outcome = await this.#take(endpoint, bytes);
+    } catch (error) {
+      outcome = refusalOf(error);
+    }
+    if (typeof outcome !== 'string') return outcome;
+    this.#ports.observe({ kind: 'refused', code: outcome, endpoint });
+    return undefined;
+  }
+
+  /** Revocation: the sessions are gone when it returns, and what is under way on them is dropped. */
+  drop(holders: ReadonlySet<string>): Promise<number> {
+    for (const deviceId of holders) this.#cache.end(deviceId);
+    return this.#ports.store.removeSessionsOf([...holders]);
+  }
+
+  /** Sessions without IP are opened by keys, not by certificates. */
+  async dropCertificate(): Promise<number> {
+    return 0;
+  }
+
+  /** After a start: delivers what was accepted before a crash. Returns how much that was. */
+  async redeliver(): Promise<number> {
+    const { store, deliver } = this.#ports;
+    let count = 0;
+    for (;;) {
+      const page = await store.undelivered(redeliveryPage);
+      for (const row of page) {
+        const payload = this.#openPayload(row);
+        await deliver({ ...row, payload });
+        await store.settle(row.sessionId, row.sequenceNumber);
+      }
+      count += page.length;
+      if (page.length < redeliveryPage) return count;
+    }
+  }
+
+  /** Gives up handshakes that took too long. Returns how many; to be called now and then. */
+  removeExpired(): Promise<number> {
+    return this.#handshakes.removeExpired();
+  }
+
+  #take(endpoint: Endpoint, bytes: Uint8Array): Promise<FrameOutcome> {
+    const frame = readFrame(bytes);
+    if (frame.kind === 'edhoc-start') return this.#handshakes.begin(endpoint, frame.message1);
+    return frame.kind === 'edhoc'
+      ? this.#onMessage3(endpoint, frame.connectionId, frame.message)
+      : this.#onCoap(endpoint, frame.message);
+  }
+
+  async #onMessage3(
+    endpoint: Endpoint,
+    connectionId: Uint8Array,
+    message3: Uint8Array,
+  ): Promise<FrameOutcome> {
+    const message3Hash = this.#ports.crypto.hash('SHA-256', message3);
+    const session = await this.#session(endpoint, connectionId);
+    if (session !== undefined) {
+      if (!equal(session.message3Hash, message3Hash)) return 'unknown-connection';
+      // Its answer is the first response under OSCORE, which only a request can bring about.
+      this.#ports.observe({ kind: 'duplicate', endpoint });
+      return undefined;
+    }
+    const completed = await this.#handshakes.complete(endpoint, connectionId, message3);
+    return typeof completed === 'string' ? completed : this.#promote(completed, message3Hash);
+  }
+
+  async #promote(
+    { stored, deviceId, session }: CompletedHandshake,
+    message3Hash: Uint8Array,
+  ): Promise<FrameOutcome> {
+    const { clock, store, sealing, registry, observe } = this.#ports;
+    const beganMs = clock.nowMs();
+    const row = firstForm(sealing, stored, { deviceId, session, message3Hash, beganMs });
+    const outcome = await store.promote(stored, row, this.#limits.sessionsPerEndpoint);
+    if (outcome === 'gone') return 'lost-race';
+    if (outcome === 'endpoint-full') {
+      await store.removeHandshake(stored.id);
+      return 'endpoint-full';
+    }
+    this.#cache.end(deviceId);
+    // A revocation first marks the device and then removes its sessions. Whichever of the two this
+    // session escaped by being written in between, it meets the other here.
+    if (isRefusal(await registry.markEnrolled(deviceId))) {
+      await store.removeSession(row.id);
+      return 'device-refused';
+    }
+    observe({ kind: 'session-began', endpoint: stored, deviceId, sessionId: row.id });
+    return undefined;
+  }
+
+  async #onCoap(endpoint: Endpoint, bytes: Uint8Array): Promise<FrameOutcome> {
+    const message = parseMessage(bytes);
+    if (!isRequest(message.code)) return 'not-a-request';
+    const option = readProtected(message);
+    if (isRefused(option) || option.kid === undefined) return 'malformed';
+    const session = await this.#session(endpoint, option.kid);
+    if (session === undefined) return 'unknown-connection';
+    const requestHash = this.#ports.crypto.hash('SHA-256', bytes);
+    const result = unprotectRequest(session.context, session.progress.window, message);
+    if ('refused' in result) return this.#onRefusedRequest(session, requestHash, result);
+    if (result.outcome === 'unsynchronized') throw new InvariantError('a stored window was lost');
+    if (session.undelivered.length >= maximumUndelivered) return 'delivery-failed';
+    return this.#accept(session, requestHash, result);
+  }
+
+  async #accept(
+    session: LiveSession,
+    requestHash: Uint8Array,
+    { message: request, sequenceNumber, window, exchange }: AcceptedRequest<CoapMessage>,
+  ): Promise<FrameOutcome> {
+    const answer = answerTo(request);
+    const response = responseTo(request, answer.code, () => this.#newMessageId());
+    const protectedResponse =
+      response === undefined ? acknowledgementOf(request) : protectResponse(exchange, response);
+    const frame =
+      protectedResponse === undefined || 'refused' in protectedResponse
+        ? undefined
+        : writeFrame({ kind: 'coap', message: encodeMessage(protectedResponse) });
+    const telemetry: AcceptedTelemetry | undefined =
+      answer.telemetry === undefined
+        ? undefined
+        : {
+            ...session.endpoint,
+            deviceId: session.deviceId,
+            payload: answer.telemetry.slice(),
+            sessionId: session.id,
+            sequenceNumber,
+            receivedMs: this.#ports.clock.nowMs(),
+          };
+    // A crash before this write: the request comes again and is new. After it: what it brought is
+    // delivered at the next start, and a repetition gets the stored answer.
+    const lastAnswer = { sequenceNumber, requestHash, frame };
+    if (!(await this.#advance(session, { window, lastAnswer }, telemetry))) return 'lost-race';
+    if (telemetry !== undefined) session.undelivered.push(telemetry);
+    return (await this.#deliver(session)) ? frame : 'delivery-failed';
+  }
+
+  async #onRefusedRequest(
+    session: LiveSession,
+    requestHash: Uint8Array,
+    refusal: RequestRefusal,
+  ): Promise<FrameOutcome> {
+    const { progress, endpoint } = session;
+    switch (refusal.refused) {
+      case 'replay': {
+        const { lastAnswer } = progress;
+        if (lastAnswer === undefined || !equal(lastAnswer.requestHash, requestHash))
+          return 'replay';
+        this.#ports.observe({ kind: 'duplicate', endpoint });
+        return (await this.#deliver(session)) ? lastAnswer.frame : 'delivery-failed';
+      }
+      case 'plaintext-malformed':
+        // It verified, so its number is used up.
+        await this.#advance(session, { ...progress, window: refusal.window ?? progress.window });
+        return 'malformed';
+      case 'decryption-failed':
+        session.unstoredFailures += 1;
+        if (session.unstoredFailures >= failuresPerWrite) await this.#advance(session, progress);
+        if (session.context.isRecipientKeyWornOut) await this.#wearOut(session);
+        return 'decryption-failed';
+      case 'key-worn-out':
+        await this.#wearOut(session);
+        return 'key-worn-out';
+      case 'unknown-context':
+        return 'unknown-connection';
+      case 'not-oscore':
+      case 'malformed':
+      case 'unexpected-key-update':
+        return 'malformed';
+    }
+  }
+
+  /** Stores the next version. False: the session was ended, or another process has gone on with it. */
+  async #advance(
+    session: LiveSession,
+    progress: SessionProgress,
+    telemetry?: AcceptedTelemetry,
+  ): Promise<boolean> {
+    const { store, sealing } = this.#ports;
+    const state = session.sealedState(sealing, progress);
+    const accepted = telemetry === undefined ? undefined : this.#sealPayload(telemetry);
+    const written = await this.#write(session, () =>
+      store.updateSession(session.id, session.version, state, accepted),
+    );
+    if (!written || session.ended) {
+      this.#cache.remove(session);
+      return false;
+    }
+    session.version += 1;
+    session.progress = progress;
+    session.unstoredFailures = 0;
+    return true;
+  }
+
+  /** After a failed write nobody knows what is stored: the next frame reads it again. */
+  async #write<Result>(session: LiveSession, write: () => Promise<Result>): Promise<Result> {
+    try {
+      return await write();
+    } catch (error) {
+      this.#cache.remove(session);
+      throw error;
+    }
+  }
+
+  /** False when the application does not take it now; it is tried again with the next frame. */
+  async #deliver(session: LiveSession): Promise<boolean> {
+    const { deliver, store } = this.#ports;
+    for (;;) {
+      const [telemetry] = session.undelivered;
+      if (telemetry === undefined) return true;
+      if (session.ended) return false;
+      try {
+        await deliver(telemetry);
+      } catch (error) {
+        if (!(error instanceof EnvironmentError)) throw error;
+        return false;
+      }
+      session.undelivered.shift();
+      await store.settle(telemetry.sessionId, telemetry.sequenceNumber);
+    }
+  }
+
+  async #session(endpoint: Endpoint, connectionId: Uint8Array): Promise<LiveSession | undefined> {
+    const cached = this.#cache.find(endpoint, connectionId);
+    if (cached !== undefined) return cached;
+    const { crypto, store, sealing, registry } = this.#ports;
+    const stored = await store.session(endpoint, connectionId);
+    if (stored === undefined) return undefined;
+    // A crash may have come between a revocation and the end of its sessions.
+    if (isRefusal(await registry.markEnrolled(stored.deviceId))) {
+      await store.removeSession(stored.id);
+      return undefined;
+    }
+    const session = new LiveSession(crypto, stored, sealing);
+    this.#cache.add(session);
+    return session;
+  }
+
+  async #wearOut(session: LiveSession): Promise<void> {
+    session.ended = true;
+    this.#cache.remove(session);
+    await this.#ports.store.removeSession(session.id);
+    this.#ports.observe({ kind: 'session-ended', deviceId: session.deviceId, reason: 'worn-out' });
+  }
+
+  #sealPayload({ payload, ...telemetry }: AcceptedTelemetry): UndeliveredTelemetry {
+    const context = payloadContext(telemetry.sessionId, telemetry.sequenceNumber);
+    return { ...telemetry, payload: this.#ports.sealing.seal(payload, context) };
+  }
+
+  #openPayload({ sessionId, sequenceNumber, payload }: UndeliveredTelemetry): Uint8Array {
+    const opened = this.#ports.sealing.open(payload, payloadContext(sessionId, sequenceNumber));
+    if (opened === undefined) throw new InvariantError('stored telemetry cannot be opened');
+    return opened;
+  }
+
+  #newMessageId(): number {
+    const [high = 0, low = 0] = this.#ports.crypto.random(2);
+    return (high << 8) | low;
+  }
+}
+
+function refusalOf(error: unknown): FrameRefusal {
+  if (error instanceof MalformedError) return 'malformed';
+  if (error instanceof UnsupportedError) return 'unsupported';
+  if (error instanceof EnvironmentError) return 'environment';
+  throw error;
+}
