@@ -14,6 +14,7 @@ export class VirtualTime implements Timer {
   #nowMs = 0;
   #order = 0;
   readonly #planned = new Set<Planned>();
+  readonly #held = new Set<Promise<unknown>>();
   /** Events that have run. */
   steps = 0;
 
@@ -31,8 +32,17 @@ export class VirtualTime implements Timer {
     return this.wakeAt(this.#nowMs + delayMs, run);
   }
 
+  /** Work that an event began and did not wait for: time stands still until it is done. */
+  hold<Result>(work: Promise<Result>): Promise<Result> {
+    this.#held.add(work);
+    const release = (): boolean => this.#held.delete(work);
+    work.then(release, release);
+    return work;
+  }
+
   /** Runs the earliest event; false when there is none. */
   async step(): Promise<boolean> {
+    await this.#settle();
     let next: Planned | undefined;
     for (const planned of this.#planned) {
       if (next === undefined || comesBefore(planned, next)) next = planned;
@@ -42,6 +52,7 @@ export class VirtualTime implements Timer {
     this.#nowMs = next.atMs;
     this.steps += 1;
     await next.run();
+    await this.#settle();
     return true;
   }
 
@@ -58,9 +69,14 @@ export class VirtualTime implements Timer {
 
   /** Lets this much time pass, with everything that falls into it. */
   async pass(durationMs: number): Promise<void> {
+    await this.#settle();
     const endMs = this.#nowMs + durationMs;
     while ([...this.#planned].some(({ atMs }) => atMs <= endMs)) await this.step();
     this.#nowMs = endMs;
+  }
+
+  async #settle(): Promise<void> {
+    while (this.#held.size > 0) await Promise.allSettled(this.#held);
   }
 }
 

@@ -1,0 +1,233 @@
+/** The contract of the session store, on memory and on SQLite alike. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { SqliteDatabase } from '../../../src/drivers/store/sqlite/database.ts';
+import { registryMigration } from '../../../src/drivers/store/sqlite/registryTables.ts';
+import { SqliteSessionStore } from '../../../src/drivers/store/sqlite/sessionStore.ts';
+import { sessionMigration } from '../../../src/drivers/store/sqlite/sessionTables.ts';
+import type {
+  SessionStore,
+  StoredHandshake,
+  StoredSession,
+} from '../../../src/trust/ports/sessionStore.ts';
+import { fromHex } from '../../../src/wire/bytes/hex.ts';
+import { Field, roughAir } from '../../support/field.ts';
+import { MemorySessionStore } from '../../support/memorySessionStore.ts';
+
+let folder = '';
+const open = new Set<SqliteDatabase>();
+
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'birthmark-sessions-'));
+});
+
+after(() => {
+  for (const database of open) database.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function openDatabase(name: string): SqliteDatabase {
+  const path = join(folder, name);
+  const database = new SqliteDatabase({ path, migrations: [registryMigration, sessionMigration] });
+  open.add(database);
+  return database;
+}
+
+let number = 0;
+const stores: ReadonlyArray<readonly [string, () => SessionStore]> = [
+  ['memory', () => new MemorySessionStore()],
+  ['sqlite', () => new SqliteSessionStore(openDatabase(`contract-${++number}.sqlite`))],
+];
+
+const endpoint = { ingress: 'gateway', linkAddress: fromHex('0102') };
+const elsewhere = { ingress: 'gateway', linkAddress: fromHex('0103') };
+const limits = { perEndpoint: 3, perIngress: 5 };
+
+function handshake(id: string, changes: Partial<StoredHandshake> = {}): StoredHandshake {
+  return {
+    id,
+    ...endpoint,
+    connectionId: Uint8Array.of(Number.parseInt(id, 16)),
+    beganMs: 1000,
+    version: 1,
+    keys: fromHex('aa'),
+    state: fromHex('bb'),
+    ...changes,
+  };
+}
+
+function session(
+  id: string,
+  deviceId: string,
+  changes: Partial<StoredSession> = {},
+): StoredSession {
+  return { ...handshake(id), deviceId, ...changes };
+}
+
+const telemetry = {
+  sessionId: '1',
+  sequenceNumber: 7,
+  deviceId: 'device',
+  ...endpoint,
+  receivedMs: 5,
+  payload: fromHex('cc'),
+};
+
+for (const [name, create] of stores) {
+  test(`${name}: handshakes are kept, changed by version, and given up by age`, async () => {
+    const store = create();
+    assert.deepEqual(await store.addHandshake(handshake('1'), limits), { evicted: 0 });
+    assert.deepEqual(await store.handshakes(endpoint), [handshake('1')]);
+    assert.deepEqual(await store.handshakes(elsewhere), []);
+    assert.deepEqual(await store.handshakes({ ...endpoint, ingress: 'other' }), []);
+    assert.equal(await store.updateHandshake('1', 2, fromHex('dd')), false);
+    assert.equal(await store.updateHandshake('1', 1, fromHex('dd')), true);
+    const [changed] = await store.handshakes(endpoint);
+    assert.deepEqual(changed, handshake('1', { version: 2, keys: fromHex('dd') }));
+    await store.addHandshake(handshake('2', { beganMs: 2000 }), limits);
+    assert.equal(await store.removeHandshakesBefore(2000), 1);
+    await store.removeHandshake('2');
+    assert.deepEqual(await store.handshakes(endpoint), []);
+  });
+
+  test(`${name}: where a limit is reached the newest makes room`, async () => {
+    const store = create();
+    for (const id of ['1', '2', '3']) await store.addHandshake(handshake(id), limits);
+    assert.deepEqual(await store.addHandshake(handshake('4'), limits), { evicted: 1 });
+    const ids = (await store.handshakes(endpoint)).map(({ id }) => id);
+    assert.deepEqual(ids, ['1', '2', '4']);
+    for (const id of ['5', '6']) await store.addHandshake(handshake(id, elsewhere), limits);
+    assert.deepEqual(await store.addHandshake(handshake('7', elsewhere), limits), { evicted: 1 });
+    assert.deepEqual(
+      (await store.handshakes(elsewhere)).map(({ id }) => id),
+      ['5', '7'],
+    );
+  });
+
+  test(`${name}: a connection identifier is used once at an endpoint`, async () => {
+    const store = create();
+    await store.addHandshake(handshake('1'), limits);
+    assert.equal(
+      await store.addHandshake(handshake('a', { connectionId: fromHex('01') }), limits),
+      'taken',
+    );
+    await store.promote({ id: '1', version: 1 }, session('1', 'device'), 8);
+    assert.equal(
+      await store.addHandshake(handshake('a', { connectionId: fromHex('01') }), limits),
+      'taken',
+    );
+    assert.deepEqual(await store.connectionIds(endpoint), [fromHex('01')]);
+    const other = handshake('a', { connectionId: fromHex('01'), ...elsewhere });
+    assert.deepEqual(await store.addHandshake(other, limits), { evicted: 0 });
+  });
+
+  test(`${name}: promotion consumes the handshake and ends the device's other session`, async () => {
+    const store = create();
+    await store.addHandshake(handshake('1'), limits);
+    assert.equal(await store.promote({ id: '1', version: 2 }, session('1', 'device'), 8), 'gone');
+    assert.equal(await store.promote({ id: '9', version: 1 }, session('9', 'device'), 8), 'gone');
+    assert.equal(
+      await store.promote({ id: '1', version: 1 }, session('1', 'device'), 8),
+      'promoted',
+    );
+    assert.deepEqual(await store.session(endpoint, fromHex('01')), session('1', 'device'));
+    assert.deepEqual(await store.handshakes(endpoint), []);
+    assert.equal(await store.promote({ id: '1', version: 1 }, session('1', 'device'), 8), 'gone');
+
+    await store.addHandshake(handshake('2', elsewhere), limits);
+    const moved = session('2', 'device', elsewhere);
+    assert.equal(await store.promote({ id: '2', version: 1 }, moved, 8), 'promoted');
+    assert.equal(await store.session(endpoint, fromHex('01')), undefined);
+    assert.deepEqual(await store.session(elsewhere, fromHex('02')), moved);
+    assert.equal(await store.countSessions(), 1);
+  });
+
+  test(`${name}: an endpoint holds so many devices, and always the one that renews`, async () => {
+    const store = create();
+    for (const [id, limit, outcome] of [
+      ['1', 2, 'promoted'],
+      ['2', 2, 'promoted'],
+      ['3', 2, 'endpoint-full'],
+    ] as const) {
+      await store.addHandshake(handshake(id), limits);
+      assert.equal(
+        await store.promote({ id, version: 1 }, session(id, `device ${id}`), limit),
+        outcome,
+      );
+    }
+    await store.addHandshake(handshake('4'), limits);
+    assert.equal(
+      await store.promote({ id: '4', version: 1 }, session('4', 'device 2'), 2),
+      'promoted',
+    );
+    assert.equal(await store.countSessions(), 2);
+  });
+
+  test(`${name}: a session goes on from the version that it was read at, with what it accepted`, async () => {
+    const store = create();
+    await store.addHandshake(handshake('1'), limits);
+    await store.promote({ id: '1', version: 1 }, session('1', 'device'), 8);
+    assert.equal(await store.updateSession('1', 1, fromHex('01'), telemetry), true);
+    assert.equal(
+      await store.updateSession('1', 1, fromHex('02'), { ...telemetry, sequenceNumber: 8 }),
+      false,
+    );
+    assert.equal(await store.updateSession('9', 1, fromHex('02')), false);
+    const stored = await store.session(endpoint, fromHex('01'));
+    assert.deepEqual(stored, session('1', 'device', { version: 2, state: fromHex('01') }));
+    assert.deepEqual(await store.undelivered(10), [telemetry]);
+    await store.settle('1', 8);
+    assert.equal((await store.undelivered(10)).length, 1);
+    await store.settle('1', 7);
+    assert.deepEqual(await store.undelivered(10), []);
+    await store.removeSession('1');
+    assert.equal(await store.updateSession('1', 2, fromHex('02')), false);
+  });
+
+  test(`${name}: the end of a device takes its session and what was not delivered`, async () => {
+    const store = create();
+    for (const id of ['1', '2', '3']) {
+      await store.addHandshake(handshake(id), limits);
+      await store.promote({ id, version: 1 }, session(id, `device ${id}`), 8);
+    }
+    await store.updateSession('1', 1, fromHex('01'), { ...telemetry, deviceId: 'device 1' });
+    assert.equal(await store.removeSessionsOf(['device 1', 'device 3', 'unknown']), 2);
+    assert.equal(await store.countSessions(), 1);
+    assert.deepEqual(await store.undelivered(10), []);
+  });
+}
+
+test('sqlite: sessions outlive the process', async () => {
+  const first = openDatabase('restart.sqlite');
+  const store = new SqliteSessionStore(first);
+  await store.addHandshake(handshake('1'), limits);
+  await store.addHandshake(handshake('2'), limits);
+  await store.promote({ id: '1', version: 1 }, session('1', 'device'), 8);
+  first.close();
+  const again = new SqliteSessionStore(openDatabase('restart.sqlite'));
+  assert.deepEqual(await again.session(endpoint, fromHex('01')), session('1', 'device'));
+  assert.deepEqual(await again.handshakes(endpoint), [handshake('2')]);
+});
+
+test('sqlite: sensors in rough air, and a server that restarts all the time', async () => {
+  const path = 'field.sqlite';
+  let database = openDatabase(path);
+  const field = new Field({ air: roughAir, seed: 21, store: new SqliteSessionStore(database) });
+  const devices = [1, 2, 3].map((index) => field.addDevice(index));
+  for (const device of devices) {
+    await device.switchOn();
+    for (let count = 0; count < 5; count++) await device.submit(`${device.deviceId} ${count}`);
+  }
+  for (let round = 0; devices.some((device) => device.count('telemetry') < 5); round++) {
+    assert.ok(round < 1000);
+    await field.time.pass(700);
+    if (round % 5 > 0) continue;
+    database.close();
+    database = openDatabase(path);
+    field.replaceStore(new SqliteSessionStore(database));
+  }
+  for (const { deviceId } of devices) assert.equal(new Set(field.textsOf(deviceId)).size, 5);
+});
