@@ -24,7 +24,7 @@ import {
   readMagnitude,
   readPublicKey,
 } from './publicKey.ts';
-import { encodeSignature, readSignature } from './signature.ts';
+import { encodeSignature, readSignature, signatureForm } from './signature.ts';
 
 export interface C509Certificate {
   /** 2: signed as CBOR. 3: signed as DER. */
@@ -70,7 +70,7 @@ export function encodeReencoded(certificate: Certificate, compress: boolean): Ui
   const { signatureAlgorithm, signature } = certificate;
   return cbor.array(
     ...tbsItems(certificate, 3, compress),
-    encodeSignature(signatureAlgorithm, signature, 3),
+    encodeSignature(signatureForm(signatureAlgorithm), signature, 3),
   );
 }
 

@@ -19,27 +19,27 @@ import { type CertificateFields, encodeNotAfter, tbsItems } from './certificate.
 import { encodeExtension } from './extensions.ts';
 import { encodeName, specialText } from './names.ts';
 import { short } from './publicKey.ts';
-import { encodeSignature } from './signature.ts';
+import { encodeSignature, type SignatureForm, signatureForm } from './signature.ts';
 
 /** Waits for its signature; spent by `finish`. */
 export class UnsignedC509 {
   /** The signature's input: CBOR items with nothing around them. */
   readonly toBeSigned: Uint8Array;
   readonly #arrayHead: Uint8Array;
-  readonly #algorithm: AlgorithmIdentifier;
+  readonly #form: SignatureForm;
   #finished = false;
 
   /** `items` counts the signature. */
-  constructor(toBeSigned: Uint8Array, items: number, algorithm: AlgorithmIdentifier) {
+  constructor(toBeSigned: Uint8Array, items: number, form: SignatureForm) {
     this.toBeSigned = toBeSigned;
     this.#arrayHead = cbor.head(4, items);
-    this.#algorithm = algorithm;
+    this.#form = form;
   }
 
   /** The array. `signature` as X.509 has it: ECDSA-Sig-Value for ECDSA. */
   finish(signature: Uint8Array): Uint8Array {
     if (this.#finished) throw new TypeError('already signed');
-    const item = encodeSignature(this.#algorithm, signature, 2);
+    const item = encodeSignature(this.#form, signature, 2);
     this.#finished = true;
     return concat(this.#arrayHead, this.toBeSigned, item);
   }
@@ -50,7 +50,8 @@ const certificateItems = 11;
 /** From the same values as an X.509 certificate. Throws an `UnsupportedError` for what C509 cannot say. */
 export function prepareNativeCertificate(fields: CertificateFields): UnsignedC509 {
   const items = tbsItems(fields, 2, true);
-  return new UnsignedC509(cbor.sequence(...items), certificateItems, fields.signatureAlgorithm);
+  const form = signatureForm(fields.signatureAlgorithm);
+  return new UnsignedC509(cbor.sequence(...items), certificateItems, form);
 }
 
 /** What all certificates of one profile and issuer have in common. */
@@ -94,6 +95,7 @@ export function compileNativeTemplate(
     cbor.head(4, 2 * (extensions.length + furtherExtensions)),
     ...extensions.flatMap((extension) => encodeExtension(extension, 2)),
   );
+  const form = signatureForm(signatureAlgorithm);
   const validity = latestValidity();
   return (fields) => {
     if (fields.extensions.length !== furtherExtensions) {
@@ -111,7 +113,7 @@ export function compileNativeTemplate(
       fixedExtensions,
       ...fields.extensions,
     );
-    return new UnsignedC509(toBeSigned, certificateItems, signatureAlgorithm);
+    return new UnsignedC509(toBeSigned, certificateItems, form);
   };
 }
 

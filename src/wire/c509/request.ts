@@ -24,7 +24,7 @@ import {
   extensionRequestAttribute,
   readAttributes,
 } from './requestAttributes.ts';
-import { encodeSignature, readSignature } from './signature.ts';
+import { encodeSignature, readSignature, signatureForm } from './signature.ts';
 
 export interface C509Request {
   /** 2: signed as CBOR, and the certificate is expected to be. 3: signed as DER. */
@@ -82,7 +82,7 @@ export function c509FromPkcs10(input: Uint8Array, decompress: PointDecompressor)
       encodeName(request.subject, 3),
       ...encodePublicKey(request.publicKey, 3, compress),
       encodeAttributes(request.attributes, 3, decompress),
-      encodeSignature(request.signatureAlgorithm, request.signature, 3),
+      encodeSignature(signatureForm(request.signatureAlgorithm), request.signature, 3),
     );
     if (comesBack(encoded, input, decompress)) return encoded;
   }
@@ -110,7 +110,7 @@ export function prepareNativeRequest(fields: NativeRequestFields): UnsignedC509 
     ...encodePublicKey(fields.publicKey, 2, true),
     cbor.array(...attributes),
   );
-  return new UnsignedC509(toBeSigned, requestItems, signatureAlgorithm);
+  return new UnsignedC509(toBeSigned, requestItems, signatureForm(signatureAlgorithm));
 }
 
 function encodeAttributes(

@@ -2,12 +2,12 @@
 import { MalformedError, UnsupportedError } from '../bytes/malformed.ts';
 import type { CborReader } from '../cbor/reader.ts';
 import * as cbor from '../cbor/writer.ts';
-import { derSignature, fixedSignature } from '../der/ecdsa.ts';
+import { derSignature } from '../der/ecdsa.ts';
 import { readDer } from '../der/reader.ts';
 import * as der from '../der/writer.ts';
 import type { AlgorithmIdentifier } from '../x509/model.ts';
 import { readName as readX509Name } from '../x509/names.ts';
-import { findAlgorithm, signatureAlgorithms } from './algorithms.ts';
+import { findAlgorithm, type SignatureAlgorithm, signatureAlgorithms } from './algorithms.ts';
 import { type C509Type, encodeName, readName } from './names.ts';
 import { magnitude, readMagnitude } from './publicKey.ts';
 
@@ -17,21 +17,26 @@ import { magnitude, readMagnitude } from './publicKey.ts';
  */
 const scalarBytes = [32, 48, 64, 66] as const;
 
+export type SignatureForm = SignatureAlgorithm['form'];
+
+/** How the signatures of an algorithm are written; as they are when it is not registered. */
+export function signatureForm(algorithm: AlgorithmIdentifier): SignatureForm {
+  return findAlgorithm(signatureAlgorithms, algorithm)?.form ?? 'bytes';
+}
+
 /** CBOR item of the content of the BIT STRING. Throws an `UnsupportedError` for what would not come back. */
 export function encodeSignature(
-  algorithm: AlgorithmIdentifier,
+  form: SignatureForm,
   signature: Uint8Array,
   type: C509Type,
 ): Uint8Array {
-  const form = findAlgorithm(signatureAlgorithms, algorithm)?.form;
   try {
-    if (form === 'ecdsa') return cbor.bytes(fixedSignature(signature, scalarWidth(signature)));
-    if (form === 'possession') return encodePossession(signature, type);
+    if (form === 'ecdsa') return cbor.bytes(fixedWidth(signature));
+    return form === 'possession' ? encodePossession(signature, type) : cbor.bytes(signature);
   } catch (error) {
     if (!(error instanceof MalformedError)) throw error;
     throw new UnsupportedError('c509', 'a signature that is not of the form of its algorithm');
   }
-  return cbor.bytes(signature);
 }
 
 /** Content of the BIT STRING. */
@@ -40,7 +45,7 @@ export function readSignature(
   algorithm: AlgorithmIdentifier,
   type: C509Type,
 ): Uint8Array {
-  const form = findAlgorithm(signatureAlgorithms, algorithm)?.form;
+  const form = signatureForm(algorithm);
   if (form === 'possession') return readPossession(reader, type);
   const start = reader.offset;
   const value = reader.bytes();
@@ -49,13 +54,17 @@ export function readSignature(
   return derSignature(value);
 }
 
-function scalarWidth(signature: Uint8Array): number {
-  const longest = readDer(signature, (reader) =>
-    reader.sequence((values) => Math.max(magnitude(values).length, magnitude(values).length)),
+/** r‖s of ECDSA-Sig-Value. */
+function fixedWidth(signature: Uint8Array): Uint8Array {
+  const [r, s] = readDer(signature, (reader) =>
+    reader.sequence((values) => [magnitude(values), magnitude(values)] as const),
   );
-  const width = scalarBytes.find((bytes) => bytes >= longest);
+  const width = scalarBytes.find((bytes) => bytes >= r.length && bytes >= s.length);
   if (width === undefined) throw new UnsupportedError('c509', 'an ECDSA signature of that length');
-  return width;
+  const fixed = new Uint8Array(2 * width);
+  fixed.set(r, width - r.length);
+  fixed.set(s, 2 * width - s.length);
+  return fixed;
 }
 
 /** DhSigStatic (RFC 6955 §4): the MAC, and optionally whose key the verifier used. */
