@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { checkAlways, checkFinished } from '../support/line/checker.ts';
 import { CrashSwitch, type Flavour } from '../support/line/crash.ts';
 import { LineBench } from '../support/line/lineBench.ts';
+import { generator } from '../support/line/generator.ts';
 
 const points = [
   'next',
@@ -98,13 +99,4 @@ for (let seed = 1; seed <= 20; seed++) {
     assert.equal(findings.issued, quota);
     assert.equal(findings.released, quota);
   });
-}
-
-/** A linear congruential generator (Numerical Recipes): the same kills at every run of a seed. */
-function generator(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
 }

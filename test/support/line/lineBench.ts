@@ -8,6 +8,7 @@ import {
   type LineSummary,
   Station,
   type StationPorts,
+  type StationRun,
 } from '../../../src/trust/line/station.ts';
 import type { Pause } from '../../../src/trust/ports/pause.ts';
 import type { StationJournal } from '../../../src/trust/ports/stationJournal.ts';
@@ -31,23 +32,41 @@ export interface FinishedRun {
   readonly events: readonly LineEvent[];
 }
 
+/** Where tickets and answers come from. */
+export type LineSource = Pick<StationPorts, 'orderKey' | 'transport'> &
+  Pick<StationRun, 'ticket' | 'ticketBytes'>;
+
 export class LineBench {
   readonly authority: TestAuthority;
+  readonly source: LineSource;
   readonly signer: Signer;
   readonly folder: ElementFolder;
   readonly journal: StationJournal = new MemoryJournal();
   readonly waitsMs: number[] = [];
 
-  private constructor(signer: Signer, authority: TestAuthority, folder: ElementFolder) {
+  private constructor(
+    signer: Signer,
+    authority: TestAuthority,
+    folder: ElementFolder,
+    source: LineSource,
+  ) {
     this.signer = signer;
     this.authority = authority;
     this.folder = folder;
+    this.source = source;
   }
 
   static async create(elements: number, quota: number = elements): Promise<LineBench> {
     const signer = testStationSigner();
     const authority = new TestAuthority(signer, { count: quota });
-    return new LineBench(signer, authority, await memoryElements(elements));
+    const { ticket, ticketBytes, orderKey } = authority;
+    const source = { ticket, ticketBytes, orderKey, transport: authority };
+    return new LineBench(signer, authority, await memoryElements(elements), source);
+  }
+
+  /** The same elements and station, with another authority. */
+  with(source: LineSource): LineBench {
+    return new LineBench(this.signer, this.authority, this.folder, source);
   }
 
   get world(): LineWorld {
@@ -68,8 +87,8 @@ export class LineBench {
       crypto: nodeCrypto,
       verifier: new SoftwareVerifier(),
       signer: this.signer,
-      orderKey: this.authority.orderKey,
-      transport: this.authority,
+      orderKey: this.source.orderKey,
+      transport: this.source.transport,
       pause: this.pause,
       journal: this.journal,
       socket: await softwareSocket(this.folder),
@@ -88,8 +107,8 @@ export class LineBench {
         socket: crashingSocket(ports.socket, crash),
       },
       {
-        ticket: this.authority.ticket,
-        ticketBytes: this.authority.ticketBytes,
+        ticket: this.source.ticket,
+        ticketBytes: this.source.ticketBytes,
         count: options.count ?? Number.MAX_SAFE_INTEGER,
         inFlight: options.inFlight ?? 4,
       },
