@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { registerElement } from './commands/element.ts';
 import { registerLine } from './commands/line.ts';
+import { registerStation } from './commands/station.ts';
 import { exitCodes, explain } from './terminal.ts';
 
 const program = new Command('birthmark')
@@ -13,6 +14,7 @@ const program = new Command('birthmark')
 
 registerElement(program);
 registerLine(program);
+registerStation(program);
 
 try {
   await program.parseAsync();

@@ -70,19 +70,15 @@ export async function saveStation(folder: string, credentials: StationCredential
 }
 
 export function isEnrolled(folder: string): boolean {
-  return existsSync(join(folder, files.certificates));
+  return existsSync(certificateFileOf(folder));
 }
 
 /** Rejects with an `EnvironmentError` when it is not enrolled, with a `MalformedError` for a broken file. */
 export async function openStation(folder: string, passphrase: string): Promise<OpenedStation> {
-  if (!isEnrolled(folder)) {
-    throw new EnvironmentError(`${folder} holds no enrolled station: see birthmark station enrol`, {
-      retryable: false,
-    });
-  }
+  if (!isEnrolled(folder)) throw notEnrolled(folder);
   const keys = await KeyFolder.open({ folder, passphrase });
   const signer = await keys.signer(keyName);
-  const certificates = await certificatesOf(join(folder, files.certificates));
+  const certificates = await certificatesOf(certificateFileOf(folder));
   const [leaf] = certificates;
   if (leaf === undefined || !equal(parseCertificate(leaf).publicKey.spki, signer.publicKeySpki)) {
     throw new EnvironmentError(`the certificate in ${folder} is not that of its key`, {
@@ -100,6 +96,16 @@ export async function openStation(folder: string, passphrase: string): Promise<O
   };
 }
 
+/** DER, leaf first. Rejects with an `EnvironmentError` when the station is not enrolled. */
+export async function readStationCertificates(folder: string): Promise<readonly Uint8Array[]> {
+  if (!isEnrolled(folder)) throw notEnrolled(folder);
+  return certificatesOf(certificateFileOf(folder));
+}
+
+export function certificateFileOf(folder: string): string {
+  return join(folder, files.certificates);
+}
+
 export function journalFileOf(folder: string): string {
   return join(folder, files.journal);
 }
@@ -112,6 +118,11 @@ const files = {
   orderKey: 'order-key.pem',
   journal: 'journal.sqlite',
 } as const;
+
+function notEnrolled(folder: string): EnvironmentError {
+  const problem = `${folder} holds no enrolled station: see birthmark station enrol`;
+  return new EnvironmentError(problem, { retryable: false });
+}
 
 async function certificatesOf(file: string): Promise<readonly Uint8Array[]> {
   const blocks = findPem(await readFile(file, 'utf8'));

@@ -1,0 +1,151 @@
+/** `birthmark station`: makes a machine of the line known to the authority and to the station door. */
+import type { Command } from 'commander';
+import { readAnswer } from '../../../drivers/links/local/answers.ts';
+import { AuthorityClient } from '../../../drivers/links/local/authorityClient.ts';
+import { LocalClient } from '../../../drivers/links/local/localClient.ts';
+import { toBase64 } from '../../../wire/bytes/base64.ts';
+import { isName } from '../../../wire/line/fields.ts';
+import { parseCertificate } from '../../../wire/x509/certificate.ts';
+import { printName } from '../../../wire/x509/names.ts';
+import {
+  certificateFileOf,
+  isEnrolled,
+  readStationCertificates,
+  requestStation,
+  saveStation,
+} from '../../line/stationFolder.ts';
+import { readPassphrase } from '../../passphrase.ts';
+import { socketPathFor } from '../../socketPath.ts';
+import {
+  allowed,
+  CommandFailure,
+  exitCodes,
+  type OutputOptions,
+  print,
+  table,
+} from '../terminal.ts';
+
+interface StationOptions extends OutputOptions {
+  readonly station: string;
+}
+
+interface EnrolOptions extends StationOptions {
+  readonly name: string;
+  readonly data: string;
+  readonly renew?: boolean;
+  readonly dryRun?: boolean;
+}
+
+const defaultStation = './birthmark-station';
+
+export function registerStation(program: Command): void {
+  const station = program.command('station').description('Machines of a personalization line');
+  station
+    .command('enrol')
+    .description("Make a station's key, have it certified, and let it in at the station door")
+    .requiredOption('--name <name>', 'name of the station')
+    .option('--station <folder>', 'folder of the station; made when missing', defaultStation)
+    .option(
+      '--data <folder>',
+      'data folder of the running server',
+      process.env['BIRTHMARK_DATA'] ?? './birthmark-data',
+    )
+    .option('--renew', 'a new certificate for the same key')
+    .option('--dry-run', 'say what would be done')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  birthmark station enrol --name station-1
+  birthmark station enrol --name station-1 --station /srv/station-1 --renew
+
+Runs on the machine of the server, as its user: the authority is reached over its local socket. The folder
+then moves to the station. Tickets are bound to the station's key, which is made once and stays.`,
+    )
+    .action(enrol);
+  station
+    .command('show')
+    .description('Certificate and key of a station')
+    .option('--station <folder>', 'folder of the station', defaultStation)
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  birthmark station show --station /srv/station-1 --json')
+    .action(show);
+}
+
+async function enrol(options: EnrolOptions): Promise<void> {
+  const { name, station, data } = options;
+  if (!isName(name)) {
+    throw new CommandFailure(
+      '--name takes 1 to 64 letters, digits, dots, dashes and underscores',
+      exitCodes.usage,
+    );
+  }
+  const certifies = options.renew === true || !isEnrolled(station);
+  if (options.dryRun === true) {
+    print(options, { dryRun: true, name, station, certifies }, [
+      certifies
+        ? `Would have the key in ${station} certified as ${name}, and let it in.`
+        : `${station} has its certificate: would let it in again.`,
+    ]);
+    return;
+  }
+  if (certifies) await certify(options);
+  const [leaf] = await readStationCertificates(station);
+  if (leaf === undefined) throw new CommandFailure(`no certificate in ${station}`);
+  // A crash before this leaves a station that is certified and not let in: the same command goes on here.
+  await admit(data, name, leaf);
+  await show(options);
+}
+
+async function certify({ name, station, data }: EnrolOptions): Promise<void> {
+  const passphrase = await readPassphrase({
+    prompt: 'Passphrase of the station',
+    confirm: !isEnrolled(station),
+  });
+  const request = await requestStation(station, passphrase, name);
+  const authority = new AuthorityClient(socketPathFor(data, 'authority'));
+  try {
+    const enrolment = allowed(await authority.enrolStation(name, request));
+    const { chain, serverAnchors, orderKeySpki } = enrolment;
+    await saveStation(station, { certificates: chain, serverAnchors, orderKeySpki });
+  } finally {
+    authority.close();
+  }
+}
+
+/** The provisioner lets nobody in whose very certificate it does not know. */
+async function admit(data: string, name: string, certificate: Uint8Array): Promise<void> {
+  const client = new LocalClient(socketPathFor(data, 'provisioner'), 'provisioner');
+  try {
+    const response = await client.send({
+      method: 'POST',
+      path: '/v1/stations',
+      contentType: 'application/json',
+      body: JSON.stringify({ name, certificate: toBase64(certificate) }),
+    });
+    allowed(readAnswer(response, () => undefined));
+  } finally {
+    client.close();
+  }
+}
+
+async function show(options: StationOptions): Promise<void> {
+  const certificates = await readStationCertificates(options.station);
+  const [leaf] = certificates.map(parseCertificate);
+  if (leaf === undefined) throw new CommandFailure(`no certificate in ${options.station}`);
+  const subject = printName(leaf.subject);
+  const notAfter = new Date(leaf.notAfterMs).toISOString();
+  const certificate = certificateFileOf(options.station);
+  const keySpki = toBase64(leaf.publicKey.spki);
+  print(
+    options,
+    { station: options.station, subject, notAfterMs: leaf.notAfterMs, certificate, keySpki },
+    table([
+      ['station', subject],
+      ['good until', notAfter],
+      ['certificate', certificate],
+      ['key', keySpki],
+    ]),
+  );
+}
