@@ -43,6 +43,25 @@ export class Fields {
     return value;
   }
 
+  integer(name: string, least: number, most: number): number {
+    const value = this.#member(name);
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most)
+      return value;
+    throw new FieldError(`${name} is a whole number from ${least} to ${most}`);
+  }
+
+  has(name: string): boolean {
+    return this.#member(name) !== undefined;
+  }
+
+  objects(name: string, most: number): readonly Fields[] {
+    const value = this.#member(name);
+    if (!Array.isArray(value) || value.length > most) {
+      throw new FieldError(`${name} is a list of at most ${most} objects`);
+    }
+    return value.map((entry: unknown) => new Fields(entry));
+  }
+
   texts(name: string, most: number): readonly string[] {
     const value = this.#member(name);
     if (!Array.isArray(value) || value.length > most) {

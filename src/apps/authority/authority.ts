@@ -1,0 +1,126 @@
+/** The authority's process: opens keys and database, finishes what a crash left, and listens on its socket. */
+import { existsSync } from 'node:fs';
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
+import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
+import { type AuthorityActs, authorityRoutes } from '../../servers/local/authority.ts';
+import { openLocalDoor } from '../../servers/local/localDoor.ts';
+import { AuditLog } from '../../trust/audit/log.ts';
+import type { Recovery } from '../../trust/issuance/issuance.ts';
+import { closeBatch } from '../../trust/personalization/closing.ts';
+import { serverIdentitySetting } from '../../trust/personalization/orders.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { isRefusal } from '../../trust/ports/faults.ts';
+import type { OrderView } from '../../trust/ports/operatorAuthority.ts';
+import type { OrderStore } from '../../trust/ports/orderStore.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
+import { socketPathFor } from '../socketPath.ts';
+import { assemble, type Parts } from './assemble.ts';
+import { authorityPaths, requireInstallation } from './authorityFolder.ts';
+
+export interface AuthorityConfig {
+  readonly dataFolder: string;
+  readonly passphrase: string;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  readonly onRefusal?: (code: string) => void;
+  /** The log could not be hashed on; it is tried again. */
+  readonly onTrouble?: (error: unknown) => void;
+}
+
+export interface RunningAuthority {
+  readonly socketPath: string;
+  readonly recovery: Recovery;
+  close(): Promise<void>;
+}
+
+/** How often the audit log's tree takes in what was committed. */
+const auditEveryMs = 500;
+const maximumOrders = 1_000;
+const manifestPage = 8;
+const maximumRequestBytes = 4_194_304;
+
+/** Rejects with an `EnvironmentError` when another process holds the folder or the passphrase is wrong. */
+export async function startAuthority(config: AuthorityConfig): Promise<RunningAuthority> {
+  const paths = authorityPaths(config.dataFolder);
+  const installation = await requireInstallation(paths);
+  const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
+  try {
+    const clock = config.clock ?? { nowMs: Date.now };
+    const { passphrase } = config;
+    const parts = await assemble(paths, installation, database, { passphrase, clock });
+    // Before anything new is issued: what T1 promised is signed first.
+    const recovery = await parts.issuance.recover();
+    const audit = await AuditLog.open(parts.stores.audit, clock, nodeCrypto);
+    await audit.advance();
+    const socketPath = socketPathFor(config.dataFolder, 'authority');
+    const door = await openLocalDoor({
+      path: socketPath,
+      bodyBytes: maximumRequestBytes,
+      onRefusal: config.onRefusal ?? (() => undefined),
+      routes: (app) => {
+        authorityRoutes(app, actsOf(parts, audit, recovery));
+      },
+    });
+    const timer = setInterval(() => {
+      audit.advance().catch((error: unknown) => config.onTrouble?.(error));
+    }, auditEveryMs);
+    return {
+      socketPath,
+      recovery,
+      close: async () => {
+        clearInterval(timer);
+        await door.close();
+        await audit.advance();
+        database.close();
+      },
+    };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function actsOf(parts: Parts, audit: AuditLog, recovery: Recovery): AuthorityActs {
+  const { certification, documents, hierarchy, line, orders } = parts;
+  const { orders: orderStore, issuance: issuanceStore } = parts.stores;
+  return {
+    line: (step, request) => line.answer(step, request),
+    hierarchy: () => hierarchy,
+    certify: async (request) => {
+      const certificate = await certification.certify(request);
+      return isRefusal(certificate) ? certificate : [certificate, ...hierarchy.server];
+    },
+    certifyDevice: (request) => certification.certifyDevice(request),
+    recordRevocations: (notices) => certification.recordRevocations(notices),
+    saveServerIdentity: (identity) => orderStore.saveSetting(serverIdentitySetting, identity),
+    createOrder: (request) => orders.create(request),
+    orders: () => orderStore.orders(maximumOrders),
+    order: (order) => viewOf(orderStore, order),
+    issueTicket: (request) => orders.issueTicket(request),
+    closeBatch: (batch) => closeBatch(parts.closing, batch),
+    closedBatches: (afterSequence) => orderStore.closedBatches(afterSequence, manifestPage),
+    manifestPath: async (batch) => {
+      if ((await orderStore.batch(batch))?.closedMs === undefined) return undefined;
+      const path = documents.pathOf(`${batch}.manifest.json`);
+      return existsSync(path) ? path : undefined;
+    },
+    status: async () => {
+      const head = await audit.advance();
+      return {
+        organization: parts.installation.organization,
+        ...(await issuanceStore.countCertificates()),
+        recovered: recovery.finished,
+        withheld: recovery.withheld.length,
+        auditSize: head.treeSize,
+        auditRoot: toHex(head.root),
+      };
+    },
+  };
+}
+
+async function viewOf(store: OrderStore, name: string): Promise<OrderView | undefined> {
+  const order = await store.order(name);
+  if (order === undefined) return undefined;
+  return { order, batches: await store.batches(name), tickets: await store.tickets(name) };
+}

@@ -1,0 +1,132 @@
+/**
+ * The authority's folder: which files there are and what they mean.
+ *
+ *     authority.json   organization and address block, written once
+ *     keys/NAME.key    encrypted keys
+ *     NAME.pem         certificates
+ *     issuing.sqlite   everything that was ordered, issued, revoked and logged
+ *     documents/       manifests and yield reports
+ */
+import { open, readFile, rename } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
+import { parseHex, toHex } from '../../wire/bytes/hex.ts';
+import { MalformedError } from '../../wire/bytes/malformed.ts';
+import { encodePem, parsePem } from '../../wire/x509/pem.ts';
+
+/** Authorities, each a key and a certificate of this name. */
+export const authorityNames = ['root', 'factory', 'operational', 'server'] as const;
+
+export type AuthorityName = (typeof authorityNames)[number];
+
+/** Keys that are no authority's. */
+export const otherKeys = { order: 'order', manifest: 'manifest', sealing: 'sealing' } as const;
+
+export interface Installation {
+  readonly organization: string;
+  /** Where the first order's range of EUI-64s begins, 8 bytes. */
+  readonly eui64Base: Uint8Array;
+}
+
+export interface AuthorityPaths {
+  readonly folder: string;
+  readonly keys: string;
+  readonly database: string;
+  readonly documents: string;
+}
+
+export function authorityPaths(dataFolder: string): AuthorityPaths {
+  const folder = resolve(dataFolder, 'authority');
+  return {
+    folder,
+    keys: join(folder, 'keys'),
+    database: join(folder, 'issuing.sqlite'),
+    documents: join(folder, 'documents'),
+  };
+}
+
+/** `undefined` where no authority was made yet. */
+export async function readInstallation(paths: AuthorityPaths): Promise<Installation | undefined> {
+  const text = await readIfThere(join(paths.folder, installationFile));
+  if (text === undefined) return undefined;
+  const parsed: unknown = JSON.parse(text);
+  const member = (name: string): string => {
+    const value: unknown =
+      typeof parsed === 'object' && parsed !== null ? Reflect.get(parsed, name) : undefined;
+    if (typeof value === 'string') return value;
+    throw new MalformedError(installationFile, 0, `${name} is no text`);
+  };
+  const eui64Base = parseHex(member('eui64Base'));
+  if (eui64Base?.length !== 8) throw new MalformedError(installationFile, 0, 'eui64Base');
+  return { organization: member('organization'), eui64Base };
+}
+
+/** Rejects with an `EnvironmentError` that tells how to make one. */
+export async function requireInstallation(paths: AuthorityPaths): Promise<Installation> {
+  const installation = await readInstallation(paths);
+  if (installation !== undefined) return installation;
+  throw new EnvironmentError(`${paths.folder} holds no authority: see birthmark ca init`, {
+    retryable: false,
+  });
+}
+
+export async function writeInstallation(
+  paths: AuthorityPaths,
+  { organization, eui64Base }: Installation,
+): Promise<void> {
+  const document = { organization, eui64Base: toHex(eui64Base) };
+  await writeWhole(
+    join(paths.folder, installationFile),
+    `${JSON.stringify(document, undefined, 2)}\n`,
+  );
+}
+
+/** DER. Rejects with an `EnvironmentError` when it is not there. */
+export async function readCertificateFile(
+  paths: AuthorityPaths,
+  name: string,
+): Promise<Uint8Array> {
+  const path = certificatePath(paths, name);
+  const text = await readIfThere(path);
+  if (text === undefined) {
+    throw new EnvironmentError(`${path} is missing: finish birthmark ca init`, {
+      retryable: false,
+    });
+  }
+  return parsePem(text, 'CERTIFICATE');
+}
+
+export async function writeCertificateFile(
+  paths: AuthorityPaths,
+  name: string,
+  certificate: Uint8Array,
+): Promise<void> {
+  await writeWhole(certificatePath(paths, name), encodePem('CERTIFICATE', certificate));
+}
+
+export function certificatePath({ folder }: AuthorityPaths, name: string): string {
+  return join(folder, `${name}.pem`);
+}
+
+const installationFile = 'authority.json';
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The file is there whole or not at all. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const file = await open(`${path}.tmp`, 'w', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(`${path}.tmp`, path);
+}

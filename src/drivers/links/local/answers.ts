@@ -1,0 +1,100 @@
+/**
+ * Reads JSON answers of a local process. It is the same user's program, perhaps of another version:
+ * what is not as expected is told, never cast.
+ */
+import { EnvironmentError, type Refusal, refuse } from '../../../trust/ports/faults.ts';
+import { parseBase64 } from '../../../wire/bytes/base64.ts';
+import { parseHex } from '../../../wire/bytes/hex.ts';
+import type { LocalResponse } from './localClient.ts';
+
+export class Answer {
+  readonly #members: object;
+
+  constructor(members: unknown) {
+    if (typeof members !== 'object' || members === null) unexpected('an object');
+    this.#members = members;
+  }
+
+  text(name: string): string {
+    const value = this.#member(name);
+    return typeof value === 'string' ? value : unexpected(name);
+  }
+
+  number(name: string): number {
+    const value = this.#member(name);
+    return typeof value === 'number' ? value : unexpected(name);
+  }
+
+  optionalNumber(name: string): number | undefined {
+    return this.#member(name) === null ? undefined : this.number(name);
+  }
+
+  base64(name: string): Uint8Array {
+    return parseBase64(this.text(name)) ?? unexpected(name);
+  }
+
+  hex(name: string): Uint8Array {
+    return parseHex(this.text(name)) ?? unexpected(name);
+  }
+
+  base64List(name: string): readonly Uint8Array[] {
+    return this.#list(name).map((entry) =>
+      typeof entry === 'string' ? (parseBase64(entry) ?? unexpected(name)) : unexpected(name),
+    );
+  }
+
+  answers(name: string): readonly Answer[] {
+    return this.#list(name).map((entry) => new Answer(entry));
+  }
+
+  answer(name: string): Answer {
+    return new Answer(this.#member(name));
+  }
+
+  has(name: string): boolean {
+    return this.#member(name) !== undefined;
+  }
+
+  oneOf<Word extends string>(name: string, words: readonly Word[]): Word {
+    const value = this.#member(name);
+    return words.find((word) => word === value) ?? unexpected(name);
+  }
+
+  #list(name: string): readonly unknown[] {
+    const value = this.#member(name);
+    return Array.isArray(value) ? value : unexpected(name);
+  }
+
+  #member(name: string): unknown {
+    return Object.hasOwn(this.#members, name) ? Reflect.get(this.#members, name) : undefined;
+  }
+}
+
+/** The answer, or the refusal that a problem document (RFC 9457) tells. */
+export function readAnswer<Value>(
+  { status, body }: LocalResponse,
+  read: (answer: Answer) => Value,
+): Value | Refusal<string> {
+  const answer = new Answer(parseJson(body));
+  if (status >= 200 && status < 300) return read(answer);
+  const code = answer.has('code') ? answer.text('code') : `http-${status}`;
+  const detail = answer.has('detail') ? answer.text('detail') : 'no reason given';
+  if (status < 500) return refuse(code, detail);
+  throw new EnvironmentError(`the other process failed: ${detail} [${code}]`, {
+    retryable: status === 503,
+  });
+}
+
+function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body).toString('utf8')) as unknown;
+  } catch {
+    return unexpected('JSON');
+  }
+}
+
+function unexpected(what: string): never {
+  throw new EnvironmentError(`the other process answered without ${what}: is it of this version?`, {
+    retryable: false,
+  });
+}

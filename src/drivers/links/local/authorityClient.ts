@@ -1,0 +1,228 @@
+/** The authority, reached over its local socket: the ports of the provisioner and of the operator. */
+import type {
+  Hierarchy,
+  IssuedChain,
+  ProvisioningAuthority,
+  PublishedManifest,
+} from '../../../trust/ports/authority.ts';
+import type { LdevidOutcome, LdevidRequest } from '../../../trust/ports/enrolment.ts';
+import { EnvironmentError, isRefusal, type Refusal, refuse } from '../../../trust/ports/faults.ts';
+import type { LineStep } from '../../../trust/ports/lineTransport.ts';
+import type {
+  AuthorityStatus,
+  ClosedBatch,
+  OperatorAuthority,
+  OrderRequest,
+  OrderView,
+  StationEnrolment,
+  TicketRequest,
+  TicketView,
+} from '../../../trust/ports/operatorAuthority.ts';
+import type { OrderRecord } from '../../../trust/ports/orderStore.ts';
+import type { AuthorityNotice } from '../../../trust/ports/registryStore.ts';
+import { toBase64 } from '../../../wire/bytes/base64.ts';
+import { toHex } from '../../../wire/bytes/hex.ts';
+import { type Answer, readAnswer } from './answers.ts';
+import { readClosedBatch, readOrder, readOrderView, readTicketView } from './authorityAnswers.ts';
+import { LocalClient, type LocalRequest } from './localClient.ts';
+
+export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority {
+  readonly #client: LocalClient;
+
+  constructor(socketPath: string) {
+    this.#client = new LocalClient(socketPath, 'authority');
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  async post(step: LineStep, message: Uint8Array): Promise<Uint8Array> {
+    const { status, body } = await this.#client.send({
+      method: 'POST',
+      path: `/line/v1/${step}`,
+      contentType: 'application/cbor',
+      body: message,
+    });
+    if (status === 200) return body;
+    throw new EnvironmentError(`the authority did not answer ${step}: status ${status}`, {
+      retryable: status >= 500,
+    });
+  }
+
+  hierarchy(): Promise<Hierarchy & { readonly orderKeySpki: Uint8Array }> {
+    return this.#get('/v1/anchors', (answer) => ({
+      roots: answer.base64List('roots'),
+      factory: answer.base64List('factory'),
+      operational: answer.base64List('operational'),
+      server: answer.base64List('server'),
+      manifestSigners: answer.base64List('manifestSigners'),
+      orderKeySpki: answer.base64('orderKeySpki'),
+    }));
+  }
+
+  issueServer(
+    request: Uint8Array,
+    names: readonly string[],
+  ): Promise<IssuedChain | Refusal<string>> {
+    return this.#certify({ profile: 'server', name: names[0] ?? '', hosts: names, request });
+  }
+
+  issueClient(
+    kind: 'application' | 'operator',
+    name: string,
+    request: Uint8Array,
+  ): Promise<IssuedChain | Refusal<string>> {
+    return this.#certify({ profile: kind, name, request });
+  }
+
+  async enrolStation(
+    name: string,
+    request: Uint8Array,
+  ): Promise<StationEnrolment | Refusal<string>> {
+    const issued = await this.#certify({ profile: 'station', name, request });
+    if (isRefusal(issued)) return issued;
+    const { server, orderKeySpki } = await this.hierarchy();
+    return { ...issued, serverAnchors: server, orderKeySpki };
+  }
+
+  async issueLdevid(request: LdevidRequest): Promise<LdevidOutcome> {
+    const outcome = await this.#post<LdevidOutcome>(
+      '/v1/ldevid',
+      {
+        deviceId: request.deviceId,
+        authenticatedBy: toBase64(request.authenticatedBy),
+        request: toBase64(request.request),
+        profile: request.profile,
+      },
+      (answer) =>
+        answer.has('certificate')
+          ? { certificate: answer.base64('certificate') }
+          : { retryAfterS: answer.number('retryAfterS') },
+    );
+    if (!isRefusal(outcome)) return outcome;
+    return refuse(outcome.refused === 'key-taken' ? 'key-taken' : 'rejected', outcome.reason);
+  }
+
+  async publishServerIdentity(identity: Uint8Array): Promise<void> {
+    allowed(
+      await this.#send(
+        {
+          method: 'PUT',
+          path: '/v1/server-identity',
+          ...json({ identity: toBase64(identity) }),
+        },
+        () => undefined,
+      ),
+    );
+  }
+
+  async manifestsAfter(sequence: number): Promise<readonly PublishedManifest[]> {
+    const closed = await this.#get(`/v1/manifests?after=${sequence}`, (answer) =>
+      answer.answers('batches').map((batch) => ({
+        sequence: batch.number('sequence'),
+        batch: batch.text('batch'),
+      })),
+    );
+    const manifests: PublishedManifest[] = [];
+    for (const { sequence, batch } of closed) {
+      manifests.push({ sequence, batch, bytes: await this.#manifest(batch) });
+    }
+    return manifests;
+  }
+
+  async recordRevocations(notices: readonly AuthorityNotice[]): Promise<void> {
+    allowed(await this.#post('/v1/revocations', { notices }, () => undefined));
+  }
+
+  status(): Promise<AuthorityStatus> {
+    return this.#get('/v1/status', (answer) => ({
+      organization: answer.text('organization'),
+      issued: answer.number('issued'),
+      revoked: answer.number('revoked'),
+      recovered: answer.number('recovered'),
+      withheld: answer.number('withheld'),
+      auditSize: answer.number('auditSize'),
+      auditRoot: answer.text('auditRoot'),
+    }));
+  }
+
+  createOrder(request: OrderRequest): Promise<OrderRecord | Refusal<string>> {
+    const { eui64First, serverIdentity, ...rest } = request;
+    const body = {
+      ...rest,
+      ...(eui64First === undefined ? {} : { eui64First: toHex(eui64First) }),
+      ...(serverIdentity === undefined ? {} : { serverIdentity: toBase64(serverIdentity) }),
+    };
+    return this.#post('/v1/orders', body, readOrder);
+  }
+
+  orders(): Promise<readonly OrderRecord[]> {
+    return this.#get('/v1/orders', (answer) => answer.answers('orders').map(readOrder));
+  }
+
+  async order(order: string): Promise<OrderView | undefined> {
+    const path = `/v1/orders/${encodeURIComponent(order)}`;
+    const view = await this.#send({ method: 'GET', path }, readOrderView);
+    if (!isRefusal(view)) return view;
+    return view.refused === 'unknown-order' ? undefined : allowed<OrderView>(view);
+  }
+
+  issueTicket(request: TicketRequest): Promise<TicketView | Refusal<string>> {
+    const body = { ...request, stationKeySpki: toBase64(request.stationKeySpki) };
+    return this.#post('/v1/tickets', body, readTicketView);
+  }
+
+  closeBatch(batch: string): Promise<ClosedBatch | Refusal<string>> {
+    return this.#post(`/v1/batches/${encodeURIComponent(batch)}/close`, {}, readClosedBatch);
+  }
+
+  #certify(body: {
+    readonly profile: string;
+    readonly name: string;
+    readonly request: Uint8Array;
+    readonly hosts?: readonly string[];
+  }): Promise<IssuedChain | Refusal<string>> {
+    const document = { ...body, request: toBase64(body.request) };
+    return this.#post('/v1/certificates', document, (answer) => ({
+      chain: answer.base64List('chain'),
+    }));
+  }
+
+  async #manifest(batch: string): Promise<Uint8Array> {
+    const path = `/v1/manifests/${encodeURIComponent(batch)}`;
+    const response = await this.#client.send({ method: 'GET', path });
+    if (response.status === 200) return response.body;
+    return allowed(readAnswer(response, () => new Uint8Array(0)));
+  }
+
+  /** For what is never refused. */
+  async #get<Value>(path: string, read: (answer: Answer) => Value): Promise<Value> {
+    return allowed(await this.#send({ method: 'GET', path }, read));
+  }
+
+  #post<Value>(
+    path: string,
+    body: object,
+    read: (answer: Answer) => Value,
+  ): Promise<Value | Refusal<string>> {
+    return this.#send({ method: 'POST', path, ...json(body) }, read);
+  }
+
+  async #send<Value>(
+    request: LocalRequest,
+    read: (answer: Answer) => Value,
+  ): Promise<Value | Refusal<string>> {
+    return readAnswer(await this.#client.send(request), read);
+  }
+}
+
+function json(body: object): { readonly contentType: string; readonly body: string } {
+  return { contentType: 'application/json', body: JSON.stringify(body) };
+}
+
+function allowed<Value>(outcome: Value | Refusal<string>): Value {
+  if (!isRefusal(outcome)) return outcome;
+  const { reason, refused } = outcome;
+  throw new EnvironmentError(`the authority refused: ${reason} [${refused}]`, { retryable: false });
+}

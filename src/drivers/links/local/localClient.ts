@@ -1,0 +1,70 @@
+/** HTTP over a socket of this machine: one request, one answer, and whose fault it was when there is none. */
+import { Agent, request } from 'node:http';
+import { EnvironmentError } from '../../../trust/ports/faults.ts';
+
+export interface LocalRequest {
+  readonly method: 'GET' | 'POST' | 'PUT';
+  readonly path: string;
+  readonly contentType?: string;
+  readonly body?: Uint8Array | string;
+}
+
+export interface LocalResponse {
+  readonly status: number;
+  readonly body: Uint8Array;
+}
+
+export class LocalClient {
+  readonly #socketPath: string;
+  readonly #name: string;
+  readonly #timeoutMs: number;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 32 });
+
+  /** `name` is who is to be reached, for messages. */
+  constructor(socketPath: string, name: string, timeoutMs = 60_000) {
+    this.#socketPath = socketPath;
+    this.#name = name;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Rejects with a retryable `EnvironmentError`; whether the request was carried out is then unknown. */
+  send({ method, path, contentType, body }: LocalRequest): Promise<LocalResponse> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error): void => {
+        reject(this.#unreachable(error));
+      };
+      const headers =
+        body === undefined
+          ? {}
+          : { 'content-type': contentType, 'content-length': Buffer.byteLength(body) };
+      const outgoing = request(
+        { socketPath: this.#socketPath, method, path, headers, agent: this.#agent },
+        (response) => {
+          const chunks: Buffer[] = [];
+          response.on('data', (chunk: Buffer) => chunks.push(chunk));
+          response.on('error', fail);
+          response.on('end', () => {
+            const joined = Buffer.concat(chunks);
+            resolve({ status: response.statusCode ?? 0, body: new Uint8Array(joined) });
+          });
+        },
+      );
+      outgoing.setTimeout(this.#timeoutMs, () => {
+        outgoing.destroy(new Error(`no answer within ${this.#timeoutMs} ms`));
+      });
+      outgoing.on('error', fail);
+      outgoing.end(body);
+    });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #unreachable(error: Error): EnvironmentError {
+    return new EnvironmentError(`the ${this.#name} cannot be reached: ${error.message}`, {
+      retryable: true,
+      cause: error,
+    });
+  }
+}

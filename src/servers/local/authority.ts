@@ -1,0 +1,164 @@
+/**
+ * The authority's local door. The line's messages pass as they are and count by their own signatures;
+ * everything else is what the provisioner, or the operator at this machine, may ask for. What may be
+ * issued to whom is decided behind this door, in `trust`.
+ */
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { createReadStream } from 'node:fs';
+import { namedProfiles, type NamedRequest } from '../../trust/issuance/certification.ts';
+import type { Hierarchy } from '../../trust/ports/authority.ts';
+import type { LdevidOutcome, LdevidRequest } from '../../trust/ports/enrolment.ts';
+import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+import type { LineStep } from '../../trust/ports/lineTransport.ts';
+import type {
+  AuthorityStatus,
+  ClosedBatch,
+  OrderRequest,
+  OrderView,
+  TicketRequest,
+  TicketView,
+} from '../../trust/ports/operatorAuthority.ts';
+import type { OrderRecord } from '../../trust/ports/orderStore.ts';
+import type { AuthorityNotice } from '../../trust/ports/registryStore.ts';
+import { toBase64 } from '../../wire/bytes/base64.ts';
+import { lineLimits } from '../../wire/line/fields.ts';
+import { sendProblem, sendRefusal } from '../http/problem.ts';
+import {
+  hierarchyDocument,
+  orderDocument,
+  orderViewDocument,
+  readNotices,
+  readOrderRequest,
+  readTicketRequest,
+  ticketDocument,
+} from './authorityFields.ts';
+import { Fields } from './fields.ts';
+
+type Outcome<Value> = Promise<Value | Refusal<string>>;
+
+export interface AuthorityActs {
+  readonly line: (step: LineStep, request: Uint8Array) => Promise<Uint8Array>;
+  readonly hierarchy: () => Hierarchy & { readonly orderKeySpki: Uint8Array };
+  /** Chain of the new certificate, DER, leaf first, without the root. */
+  readonly certify: (request: NamedRequest) => Outcome<readonly Uint8Array[]>;
+  readonly certifyDevice: (request: LdevidRequest) => Promise<LdevidOutcome>;
+  readonly recordRevocations: (notices: readonly AuthorityNotice[]) => Promise<number>;
+  readonly saveServerIdentity: (identity: Uint8Array) => Promise<void>;
+  readonly createOrder: (request: OrderRequest) => Outcome<OrderRecord>;
+  readonly orders: () => Promise<readonly OrderRecord[]>;
+  readonly order: (order: string) => Promise<OrderView | undefined>;
+  readonly issueTicket: (request: TicketRequest) => Outcome<TicketView>;
+  readonly closeBatch: (batch: string) => Outcome<ClosedBatch>;
+  /** At most a page. */
+  readonly closedBatches: (
+    afterSequence: number,
+  ) => Promise<ReadonlyArray<{ readonly sequence: number; readonly batch: string }>>;
+  /** Path of the manifest of a closed batch; `undefined` when there is none. */
+  readonly manifestPath: (batch: string) => Promise<string | undefined>;
+  readonly status: () => Promise<AuthorityStatus>;
+}
+
+const lineSteps: readonly LineStep[] = ['open', 'endorse', 'report', 'close'];
+const cborType = 'application/cbor';
+const maximumHosts = 16;
+
+export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void {
+  app.addContentTypeParser(cborType, { parseAs: 'buffer' }, (_request, body, done) =>
+    done(null, body),
+  );
+  for (const step of lineSteps) {
+    app.post(`/line/v1/${step}`, { bodyLimit: lineLimits.message }, async (request, reply) => {
+      if (!(request.body instanceof Uint8Array)) {
+        return sendProblem(reply, { status: 415, code: 'wrong-media-type' });
+      }
+      const answer = await acts.line(step, new Uint8Array(request.body));
+      return reply.type(cborType).send(Buffer.from(answer));
+    });
+  }
+  app.get('/v1/status', () => acts.status());
+  app.get('/v1/anchors', () => Promise.resolve(hierarchyDocument(acts.hierarchy())));
+  certificateRoutes(app, acts);
+  orderRoutes(app, acts);
+  manifestRoutes(app, acts);
+}
+
+function certificateRoutes(app: FastifyInstance, acts: AuthorityActs): void {
+  app.post('/v1/certificates', async (request, reply) => {
+    const fields = new Fields(request.body);
+    const outcome = await acts.certify({
+      profile: fields.oneOf('profile', namedProfiles),
+      name: fields.text('name', 64),
+      request: fields.base64('request'),
+      hosts: fields.has('hosts') ? fields.texts('hosts', maximumHosts) : [],
+    });
+    return answer(reply, outcome, (chain) => ({ chain: chain.map(toBase64) }));
+  });
+
+  app.post('/v1/ldevid', async (request, reply) => {
+    const fields = new Fields(request.body);
+    const outcome = await acts.certifyDevice({
+      deviceId: fields.text('deviceId', 16),
+      authenticatedBy: fields.base64('authenticatedBy'),
+      request: fields.base64('request'),
+      profile: fields.text('profile', 64),
+    });
+    return answer(reply, outcome, (issued) =>
+      'certificate' in issued ? { certificate: toBase64(issued.certificate) } : issued,
+    );
+  });
+
+  app.post('/v1/revocations', async (request, _reply) => ({
+    changed: await acts.recordRevocations(readNotices(request.body)),
+  }));
+
+  app.put('/v1/server-identity', async (request, _reply) => {
+    await acts.saveServerIdentity(new Fields(request.body).base64('identity'));
+    return {};
+  });
+}
+
+function orderRoutes(app: FastifyInstance, acts: AuthorityActs): void {
+  app.get('/v1/orders', async () => ({ orders: (await acts.orders()).map(orderDocument) }));
+
+  app.get<{ Params: { order: string } }>('/v1/orders/:order', async (request, reply) => {
+    const view = await acts.order(request.params.order);
+    return view === undefined
+      ? sendProblem(reply, { status: 404, code: 'unknown-order', detail: 'No order of this name.' })
+      : orderViewDocument(view);
+  });
+
+  app.post('/v1/orders', async (request, reply) =>
+    answer(reply, await acts.createOrder(readOrderRequest(request.body)), orderDocument),
+  );
+
+  app.post('/v1/tickets', async (request, reply) =>
+    answer(reply, await acts.issueTicket(readTicketRequest(request.body)), ticketDocument),
+  );
+
+  app.post<{ Params: { batch: string } }>('/v1/batches/:batch/close', async (request, reply) =>
+    answer(reply, await acts.closeBatch(request.params.batch), (closed) => closed),
+  );
+}
+
+function manifestRoutes(app: FastifyInstance, acts: AuthorityActs): void {
+  app.get<{ Querystring: { after?: string } }>('/v1/manifests', async (request, _reply) => {
+    const after = Number(request.query.after ?? 0);
+    return { batches: await acts.closedBatches(Number.isSafeInteger(after) ? after : 0) };
+  });
+
+  // As it was signed, from the file: a manifest may be larger than memory.
+  app.get<{ Params: { batch: string } }>('/v1/manifests/:batch', async (request, reply) => {
+    const path = await acts.manifestPath(request.params.batch);
+    return path === undefined
+      ? sendProblem(reply, { status: 404, code: 'unknown-batch', detail: 'No such manifest.' })
+      : reply.type('application/json').send(createReadStream(path));
+  });
+}
+
+function answer<Value>(
+  reply: FastifyReply,
+  outcome: Value | Refusal<string>,
+  document: (value: Value) => object,
+): object {
+  return isRefusal(outcome) ? sendRefusal(reply, outcome) : document(outcome);
+}
