@@ -147,7 +147,7 @@ export function testRoot(commonName: string, changes: Changes = {}): TestAuthori
   const subject = encodeName(['organizationName', 'Test'], ['commonName', commonName]);
   const own = { subject, identifier: identifierOf(key.spki), key };
   const fields = { subject, extensions: authorityExtensions({}) };
-  return authority(certify(own, key, fields, changes), key, []);
+  return authority(certify(own, key, fields, changes), key, 'root');
 }
 
 export function testKey(algorithm: SignatureAlgorithmName = 'ecdsa-with-SHA256'): TestKey {
@@ -233,12 +233,17 @@ interface Issuer {
   readonly key: TestKey;
 }
 
-function authority(der: Uint8Array, key: TestKey, issuers: readonly Uint8Array[]): TestAuthority {
-  const identity = testIdentity(der, key, issuers);
+/** `issuers`: what stands between it and the root, nearest first. */
+function authority(
+  der: Uint8Array,
+  key: TestKey,
+  issuers: readonly Uint8Array[] | 'root',
+): TestAuthority {
+  const identity = testIdentity(der, key, issuers === 'root' ? [] : issuers);
   const { certificate } = identity;
-  const issuer = { subject: certificate.subject.der, identifier: identifierOf(key.spki), key };
   // A root is an anchor, which nobody sends.
-  const above = isSelfIssued(certificate) ? [] : identity.chain;
+  const above = issuers === 'root' ? [] : identity.chain;
+  const issuer = { subject: certificate.subject.der, identifier: identifierOf(key.spki), key };
   return {
     ...identity,
     issue: (fields, changes = {}) => {
@@ -252,10 +257,6 @@ function authority(der: Uint8Array, key: TestKey, issuers: readonly Uint8Array[]
       return authority(certify(issuer, subjectKey, issued, changes), subjectKey, above);
     },
   };
-}
-
-function isSelfIssued(certificate: Certificate): boolean {
-  return Buffer.compare(certificate.subject.der, certificate.issuer.der) === 0;
 }
 
 function certify(

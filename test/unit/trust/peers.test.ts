@@ -222,6 +222,8 @@ for (const { name, kind, issuer, issue, rules } of doors) {
     );
     const authority = issue({ moreExtensions: [ext.basicConstraints({ ca: true })] });
     assert.equal(await outcome(authority, kind, rules), 'authority-as-peer');
+    const signer = issue({ extensions: [ext.keyUsage('digitalSignature', 'keyCertSign')] });
+    assert.equal(await outcome(signer, kind, rules), 'authority-as-peer');
     assert.equal(await outcome(issuer, kind, rules), 'unknown-issuer');
     const broken = { oid: ext.extensionOids.keyUsage, critical: true, value: nullElement };
     assert.equal(await outcome(issue({ extensions: [broken] }), kind, rules), 'malformed');
@@ -292,6 +294,10 @@ test('authorities: CA, keyCertSign, path length, purposes, critical extensions, 
     await under(root.issueAuthority('a', { pathLength: 1 }).issueAuthority('b')),
     'in as ldevid',
   );
+  const two = root.issueAuthority('a', { pathLength: 1 }).issueAuthority('b');
+  assert.equal(await under(two.issueAuthority('c')), 'path-too-long');
+  // RFC 5280 §6.1.4 (l): what an authority issues to itself is not counted.
+  assert.equal(await under(two.issueAuthority('b')), 'in as ldevid');
   let deep = root;
   const above: TestAuthority[] = [];
   for (let level = 0; level < 6; level++) {
