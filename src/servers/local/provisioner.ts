@@ -44,6 +44,8 @@ export interface ProvisionerActs {
   readonly hold: (sha256: Uint8Array, reason: string) => Outcome<undefined>;
   readonly reinstate: (sha256: Uint8Array, reason: string) => Outcome<undefined>;
   readonly importManifest: (order: ManifestOrder) => Outcome<ImportSummary>;
+  /** What the authority has signed since the last time. */
+  readonly pullManifests: () => Outcome<undefined>;
   /** Chain of the new certificate, DER, leaf first. */
   readonly enrolApplication: (
     name: string,
@@ -82,6 +84,10 @@ export function provisionerRoutes(app: FastifyInstance, acts: ProvisionerActs): 
     });
     return answer(reply, outcome, (summary) => summary);
   });
+
+  app.post('/v1/manifests/pull', async (_request, reply) =>
+    answer(reply, await acts.pullManifests(), () => ({})),
+  );
 
   app.post('/v1/applications', async (request, reply) => {
     const fields = new Fields(request.body);

@@ -101,6 +101,7 @@ export class TlsDoor {
       // Node leaves the socket open when the time for the handshake is over.
       socket.destroy();
     });
+    options.live.onDrop(() => this.rotateTickets());
     // The TLS server gets its sockets from here, so that the limits hold before any cryptography.
     this.#tcp = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#take(socket));
   }

@@ -7,6 +7,7 @@ export class LiveIndex implements LiveConnections {
   readonly name = 'tls';
   readonly #byHolder = new Map<string, Set<Connection>>();
   readonly #byCertificate = new Map<string, Set<Connection>>();
+  readonly #listeners: Array<() => void> = [];
   #size = 0;
   #drops = 0;
 
@@ -20,6 +21,11 @@ export class LiveIndex implements LiveConnections {
    */
   get drops(): number {
     return this.#drops;
+  }
+
+  /** Doors turn their ticket keys: who was dropped resumes nothing. */
+  onDrop(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   countOf(holder: string): number {
@@ -59,6 +65,7 @@ export class LiveIndex implements LiveConnections {
   /** Resolves when the last of them has closed. */
   async #end(connections: readonly Connection[]): Promise<number> {
     this.#drops += 1;
+    for (const listener of this.#listeners) listener();
     await Promise.all(
       connections.map((connection) => {
         const closed = closeOf(connection);

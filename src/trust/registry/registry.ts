@@ -8,6 +8,7 @@ import type { Clock } from '../ports/clock.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
 import type {
   CertificateEntry,
+  CertificateKind,
   CertificateRecord,
   DevicePage,
   DeviceRecord,
@@ -122,14 +123,16 @@ export class Registry {
     return this.#store.foreignAuthorities();
   }
 
-  /** Refused beyond a handful: every one is looked at for every birth certificate that comes. */
-  async trustForeign(
-    authorities: readonly ForeignAuthority[],
-  ): Promise<number | Refusal<'too-many'>> {
+  /** Whether as many may be added: every one is looked at for every birth certificate that comes. */
+  async roomForForeign(count: number): Promise<undefined | Refusal<'too-many'>> {
     const known = await this.#store.foreignAuthorities();
-    if (known.length + authorities.length > maximumForeignAuthorities) {
-      return refuse('too-many', `at most ${maximumForeignAuthorities} authorities of other makers`);
-    }
+    return known.length + count > maximumForeignAuthorities
+      ? refuse('too-many', `at most ${maximumForeignAuthorities} authorities of other makers`)
+      : undefined;
+  }
+
+  /** Their devices may come to the door of devices, and enrol when they are released. */
+  trustForeign(authorities: readonly ForeignAuthority[]): Promise<number> {
     return this.#store.addForeignAuthorities(authorities, this.#clock.nowMs());
   }
 
@@ -175,9 +178,19 @@ export class Registry {
     return outcome === 'enrolled' ? undefined : refuseEnrolment(outcome, deviceId);
   }
 
-  /** The device has shown its new LDevID, so the ones before it are no longer needed. */
-  supersedeOlder(deviceId: string, sha256: Uint8Array): Promise<number> {
-    return this.#store.supersedeOlder(deviceId, sha256);
+  /** A device that has shown its new LDevID no longer needs the ones before it. Returns how many those were. */
+  async noteUse(peer: {
+    readonly kind: CertificateKind;
+    readonly holder: string;
+    readonly sha256: Uint8Array;
+  }): Promise<number> {
+    if (peer.kind !== 'ldevid') return 0;
+    // Asked first: nearly always there is one, and a write costs a flush of the disk.
+    const certificates = await this.#store.certificatesOf(peer.holder);
+    const active = certificates.filter(
+      ({ kind, state }) => kind === 'ldevid' && state === 'active',
+    );
+    return active.length < 2 ? 0 : this.#store.supersedeOlder(peer.holder, peer.sha256);
   }
 
   /** For stations, applications, operators and servers. */

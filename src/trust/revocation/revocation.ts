@@ -121,6 +121,11 @@ export class Revocation {
     return { devices: [], ended, killMs: monotonicMs() - startedMs };
   }
 
+  /** A certificate that is held opens nothing new, and what it opened ends. */
+  disconnectCertificate(sha256: Uint8Array): Promise<Readonly<Record<string, number>>> {
+    return this.#end((live) => live.dropCertificate(sha256));
+  }
+
   async #end(
     drop: (live: LiveConnections) => Promise<number>,
   ): Promise<Readonly<Record<string, number>>> {

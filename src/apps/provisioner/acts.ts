@@ -1,0 +1,105 @@
+/** What the local door may do, and how: one place where an operator's acts meet registry and authority. */
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import type { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
+import type { ProvisionerActs } from '../../servers/local/provisioner.ts';
+import { verifyPath } from '../../trust/peers/paths.ts';
+import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+import type { CertificateKind } from '../../trust/ports/registryStore.ts';
+import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
+import type { CertificateRefusal, Registry } from '../../trust/registry/registry.ts';
+import type { Revocation, RevocationReport } from '../../trust/revocation/revocation.ts';
+import { noExpirationMs } from '../../wire/der/time.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import type { DoorTrust } from './doorTrust.ts';
+import type { Manifests } from './manifests.ts';
+
+export type Revoke = (
+  deviceIds: readonly string[],
+  reason: string,
+) => Promise<RevocationReport | Refusal<string>>;
+
+export interface ActOptions {
+  readonly registry: Registry;
+  readonly telemetry: TelemetryStore;
+  readonly revocation: Revocation;
+  readonly revoke: Revoke;
+  readonly manifests: Manifests;
+  readonly authority: ProvisioningAuthority;
+  readonly trust: DoorTrust;
+  readonly verifier: SoftwareVerifier;
+  readonly clock: Clock;
+  /** The outbox has something to tell. */
+  readonly onRevoked: () => void;
+  readonly status: () => Promise<object>;
+}
+
+export function localActs(options: ActOptions): ProvisionerActs {
+  const { registry, telemetry, revocation, manifests } = options;
+  return {
+    device: (deviceId) => registry.device(deviceId),
+    devices: (page) => registry.devices(page),
+    certificatesOf: (holder) => registry.certificatesOf(holder),
+    telemetry,
+    setProductRole: (product, role) => registry.setProductRole(product, role),
+    planRevocation: (deviceIds) => revocation.plan(deviceIds),
+    revokeDevices: options.revoke,
+    revokeCertificate: async (sha256, reason) => {
+      const report = await revocation.revokeCertificate(sha256, reason);
+      options.onRevoked();
+      return report;
+    },
+    hold: async (sha256, reason) => {
+      const refusal = await registry.hold(sha256, reason);
+      if (refusal === undefined) await revocation.disconnectCertificate(sha256);
+      return refusal;
+    },
+    reinstate: (sha256, reason) => registry.reinstate(sha256, reason),
+    importManifest: (order) => manifests.importFile(order),
+    pullManifests: () => manifests.pull(),
+    enrolApplication: (name, kind, request) => enrolClient(options, name, kind, request),
+    admitStation: (name, certificate) => admitStation(options, name, certificate),
+    status: options.status,
+  };
+}
+
+async function enrolClient(
+  { authority, registry }: ActOptions,
+  name: string,
+  kind: 'application' | 'operator',
+  request: Uint8Array,
+): Promise<readonly Uint8Array[] | Refusal<string>> {
+  const issued = await authority.issueClient(kind, name, request);
+  if (isRefusal(issued)) return issued;
+  const [leaf] = issued.chain;
+  // A crash here leaves a certificate that no door knows; enrolling again gives another one.
+  const refusal = leaf === undefined ? undefined : await enter(registry, kind, name, leaf);
+  return refusal ?? issued.chain;
+}
+
+/** The authority has certified the station; here it is checked once, and known from then on. */
+async function admitStation(
+  { registry, trust, verifier, clock }: ActOptions,
+  name: string,
+  certificate: Uint8Array,
+): Promise<undefined | Refusal<string>> {
+  const chain = [parseCertificate(certificate)];
+  const path = verifyPath(chain, trust.rules('station'), verifier, clock.nowMs());
+  return isRefusal(path) ? path : enter(registry, 'station', name, certificate);
+}
+
+function enter(
+  registry: Registry,
+  kind: CertificateKind,
+  holder: string,
+  certificate: Uint8Array,
+): Promise<undefined | Refusal<CertificateRefusal>> {
+  const { notAfterMs } = parseCertificate(certificate);
+  return registry.addCertificate({
+    sha256: nodeCrypto.hash('SHA-256', certificate),
+    kind,
+    holder,
+    notAfterMs: notAfterMs < noExpirationMs ? notAfterMs : undefined,
+  });
+}

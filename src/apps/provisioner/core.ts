@@ -1,0 +1,160 @@
+/** The parts of the provisioner that need no socket, made in the order in which they need each other. */
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
+import { Metrics } from '../../servers/http/metrics.ts';
+import type { VerifyPeer } from '../../servers/tls/door.ts';
+import { LiveIndex } from '../../servers/tls/liveIndex.ts';
+import { PeerVerifier } from '../../trust/peers/verifiedPeer.ts';
+import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authority.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
+import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
+import { Registry } from '../../trust/registry/registry.ts';
+import { tellAuthority } from '../../trust/revocation/outbox.ts';
+import { Revocation } from '../../trust/revocation/revocation.ts';
+import { toBase64 } from '../../wire/bytes/base64.ts';
+import type { Chore } from './chores.ts';
+import type { Doors } from './doors.ts';
+import { type DoorName, DoorTrust } from './doorTrust.ts';
+import { Manifests } from './manifests.ts';
+import type { ProvisionerConfig } from './provisioner.ts';
+import { ServerCertificate } from './serverCertificate.ts';
+import type { ServerKeys, Stores } from './state.ts';
+import { makeTraffic, type Traffic } from './traffic.ts';
+
+export interface Core {
+  readonly stores: Stores;
+  readonly keys: ServerKeys;
+  readonly clock: Clock;
+  readonly authority: ProvisioningAuthority;
+  readonly hierarchy: () => Hierarchy;
+  readonly registry: Registry;
+  readonly telemetry: TelemetryStore;
+  readonly verifier: SoftwareVerifier;
+  readonly metrics: Metrics;
+  readonly live: LiveIndex;
+  readonly trust: DoorTrust;
+  readonly verify: (door: DoorName) => VerifyPeer;
+  readonly certificate: ServerCertificate;
+  readonly manifests: Manifests;
+  readonly traffic: Traffic;
+  readonly revocation: Revocation;
+}
+
+const systemClock: Clock = { nowMs: () => Date.now() };
+
+export async function makeCore(
+  config: ProvisionerConfig,
+  stores: Stores,
+  keys: ServerKeys,
+): Promise<Core> {
+  const { authority, clock = systemClock, owner, folder, names } = config;
+  const registry = new Registry(stores.registry, clock);
+  const verifier = new SoftwareVerifier();
+  const metrics = new Metrics();
+  const live = new LiveIndex();
+  const known = await authority.hierarchy();
+  const hierarchy = (): Hierarchy => known;
+  await authority.publishServerIdentity(keys.identityBytes);
+  const trust = new DoorTrust(known, await registry.foreignAuthorities());
+  const traffic = makeTraffic({ stores, keys, registry, metrics, clock });
+  metrics.watch('birthmark_connections', 'Verified TLS connections', () => live.size);
+  return {
+    stores,
+    keys,
+    clock,
+    authority,
+    hierarchy,
+    registry,
+    telemetry: stores.telemetry,
+    verifier,
+    metrics,
+    live,
+    trust,
+    verify: (door) => {
+      const sha256 = (data: Uint8Array): Uint8Array => nodeCrypto.hash('SHA-256', data);
+      const peers = new PeerVerifier({ registry, verifier, clock, sha256 }, () =>
+        trust.rules(door),
+      );
+      return (chain) => peers.verifyPeer(chain);
+    },
+    certificate: new ServerCertificate({ folder, keys: keys.folder, authority, names, clock }),
+    manifests: new Manifests({
+      registry,
+      verifier,
+      authority,
+      hierarchy,
+      owner,
+      onForeignAuthorities: async () => trust.replace(known, await registry.foreignAuthorities()),
+    }),
+    traffic,
+    revocation: new Revocation({
+      store: stores.registry,
+      clock,
+      monotonicMs: () => performance.now(),
+      live: [live, traffic.broker, traffic.relay],
+    }),
+  };
+}
+
+export const choreNames = { tell: 'tell the authority', pull: 'manifests', tidy: 'tidy' } as const;
+
+const seconds = 1000;
+
+/** What comes round whether or not anybody asks. */
+export function standingChores(core: Core): readonly Chore[] {
+  const { stores, authority, live, clock, manifests, traffic } = core;
+  return [
+    {
+      name: choreNames.tell,
+      everyMs: 5 * seconds,
+      work: async () => {
+        const { stopped } = await tellAuthority(stores.registry, authority);
+        if (stopped !== undefined) throw new EnvironmentError(stopped, { retryable: true });
+      },
+    },
+    {
+      name: choreNames.pull,
+      everyMs: 60 * seconds,
+      work: async () => {
+        const refusal = await manifests.pull();
+        if (refusal !== undefined) {
+          throw new EnvironmentError(refusal.reason, { retryable: false });
+        }
+      },
+    },
+    {
+      name: choreNames.tidy,
+      everyMs: 60 * seconds,
+      work: async () => {
+        live.dropExpired(clock.nowMs());
+        await traffic.relay.tidy();
+      },
+    },
+  ];
+}
+
+/** The doors get their new certificate while they are open. */
+export function renewalChore({ certificate }: Core, doors: Doors): Chore {
+  return {
+    name: 'server certificate',
+    everyMs: 600 * seconds,
+    work: async () => {
+      const { identity, renewed } = await certificate.identity();
+      if (renewed) doors.renew(identity);
+    },
+  };
+}
+
+export async function statusOf(core: Core, doors: Doors): Promise<object> {
+  const { registry, live, keys, stores } = core;
+  return {
+    ports: doors.ports,
+    devices: await registry.countDevices(),
+    connections: live.size,
+    sessions: await stores.sessions.countSessions(),
+    lastManifest: await registry.lastManifest(),
+    untoldRevocations: (await stores.registry.pendingNotices(1000)).length,
+    serverIdentity: toBase64(keys.identityBytes),
+  };
+}

@@ -1,0 +1,129 @@
+/**
+ * The provisioner: everything on the network, with a database of its own and no CA key. Here it is wired;
+ * what is decided is decided in `trust`.
+ */
+import { openLocalDoor } from '../../servers/local/localDoor.ts';
+import { provisionerRoutes } from '../../servers/local/provisioner.ts';
+import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { isRefusal } from '../../trust/ports/faults.ts';
+import { localActs, type Revoke } from './acts.ts';
+import { startChores, troubleText } from './chores.ts';
+import { choreNames, type Core, makeCore, renewalChore, standingChores, statusOf } from './core.ts';
+import { type DoorPorts, type Doors, openDoors } from './doors.ts';
+import { doorRoutes } from './routes.ts';
+import { openKeys, openStores } from './state.ts';
+
+export interface ProvisionerConfig {
+  /** Keys, certificate and database; made when it is missing. */
+  readonly folder: string;
+  readonly socketPath: string;
+  readonly passphrase: string;
+  /** For tests: a cost that protects nothing. */
+  readonly keyCostLog2?: number;
+  readonly authority: ProvisioningAuthority;
+  /** Whose server this is: in the credential that elements pin, and in the registry. */
+  readonly owner: string;
+  /** DNS names and addresses by which others reach this server; the first is told to devices. */
+  readonly names: readonly string[];
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly ports: DoorPorts;
+  /** Messages kept of each device. */
+  readonly telemetryWindow?: number;
+  readonly clock?: Clock;
+  /** Hears what went wrong in the background, a line each. */
+  readonly onTrouble?: (line: string) => void;
+}
+
+export interface Provisioner {
+  readonly ports: DoorPorts;
+  /** What elements get at birth as `server-identity`. */
+  readonly serverIdentity: Uint8Array;
+  close(): Promise<void>;
+}
+
+const defaultTelemetryWindow = 1000;
+/** A list of ten thousand devices to revoke. */
+const localBodyBytes = 1024 * 1024;
+
+/** Rejects with an `EnvironmentError` when the folder is in use, a port is taken or the authority is away. */
+export async function startProvisioner(config: ProvisionerConfig): Promise<Provisioner> {
+  const undo: Array<() => Promise<void> | void> = [];
+  const close = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const window = config.telemetryWindow ?? defaultTelemetryWindow;
+    const stores = await openStores(config.folder, window);
+    undo.push(() => stores.close());
+    const { folder, passphrase, keyCostLog2 } = config;
+    const cost = keyCostLog2 === undefined ? {} : { costLog2: keyCostLog2 };
+    const keys = await openKeys({ folder, passphrase, ...cost }, config.owner);
+    const core = await makeCore(config, stores, keys);
+    const doors = await open(config, core, undo);
+    return { ports: doors.ports, serverIdentity: keys.identityBytes, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Puts into `undo` how to close what it opens, in the order it was opened. */
+async function open(
+  config: ProvisionerConfig,
+  core: Core,
+  undo: Array<() => Promise<void> | void>,
+): Promise<Doors> {
+  const { traffic, certificate, trust, live, metrics } = core;
+  const { onTrouble = () => undefined } = config;
+  const trouble = (name: string, error: unknown): void => onTrouble(troubleText(name, error));
+  await traffic.broker.open();
+  undo.push(() => traffic.broker.close());
+  const chores = startChores(standingChores(core), trouble);
+  undo.push(() => chores.stop());
+  const revoke: Revoke = async (deviceIds, reason) => {
+    const report = await core.revocation.revokeDevices(deviceIds, reason);
+    if (!isRefusal(report)) metrics.revoked(report.killMs);
+    chores.nudge(choreNames.tell);
+    return report;
+  };
+  const doors = await openDoors({
+    host: config.host,
+    ports: config.ports,
+    identity: (await certificate.identity()).identity,
+    trust,
+    verify: core.verify,
+    live,
+    broker: traffic.broker,
+    metrics,
+    routes: (ports) =>
+      doorRoutes({
+        ...core,
+        ...traffic,
+        revoke,
+        broker: () => ({ host: config.names[0] ?? config.host, port: ports().mqtt }),
+        onTicketClosed: () => chores.now(choreNames.pull),
+      }),
+    onAdmitted: ({ peer }) => void core.registry.noteUse(peer).catch(() => undefined),
+  });
+  undo.push(() => doors.close());
+  const acts = localActs({
+    ...core,
+    revoke,
+    onRevoked: () => chores.nudge(choreNames.tell),
+    status: () => statusOf(core, doors),
+  });
+  const local = await openLocalDoor({
+    path: config.socketPath,
+    bodyBytes: localBodyBytes,
+    onRefusal: (code) => metrics.refused('local', code),
+    routes: (app) => provisionerRoutes(app, acts),
+  });
+  undo.push(() => local.close());
+  const renewal = startChores([renewalChore(core, doors)], trouble);
+  undo.push(() => renewal.stop());
+  await traffic.relay.resume();
+  for (const name of Object.values(choreNames)) chores.nudge(name);
+  return doors;
+}

@@ -1,0 +1,110 @@
+/** What stands behind each HTTP door. */
+import type { FastifyInstance } from 'fastify';
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import type { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
+import { apiRoutes } from '../../servers/http/api.ts';
+import { channelBindingOf } from '../../servers/http/channelBinding.ts';
+import { deviceRoutes } from '../../servers/http/deviceDoor.ts';
+import { estRoutes } from '../../servers/http/est.ts';
+import { peerOf } from '../../servers/http/httpDoor.ts';
+import type { Metrics } from '../../servers/http/metrics.ts';
+import { stationRoutes } from '../../servers/http/stationDoor.ts';
+import { Enrolment } from '../../trust/enrolment/enrolment.ts';
+import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authority.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import type { LineTransport } from '../../trust/ports/lineTransport.ts';
+import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
+import type { Registry } from '../../trust/registry/registry.ts';
+import type { Revoke } from './acts.ts';
+import type { HttpDoorName } from './doors.ts';
+import type { TelemetryIntake } from './telemetryIntake.ts';
+
+export interface RouteOptions {
+  readonly registry: Registry;
+  readonly telemetry: TelemetryStore;
+  readonly intake: TelemetryIntake;
+  readonly authority: ProvisioningAuthority;
+  readonly verifier: SoftwareVerifier;
+  readonly hierarchy: () => Hierarchy;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  /** Where devices find the broker. */
+  readonly broker: () => { readonly host: string; readonly port: number };
+  readonly revoke: Revoke;
+  /** A station has closed a ticket: a manifest may be waiting. */
+  readonly onTicketClosed: () => Promise<void>;
+}
+
+/** Largest telemetry message over HTTPS, as the broker takes it. */
+const payloadBytes = 32 * 1024;
+
+export function doorRoutes(
+  options: RouteOptions,
+): Record<HttpDoorName, (app: FastifyInstance) => void> {
+  const { registry, telemetry, metrics, revoke } = options;
+  return {
+    device: (app) => deviceDoor(app, options),
+    station: (app) =>
+      stationRoutes(app, {
+        authority: closingTransport(options),
+        onRefusal: (code) => metrics.refused('station', code),
+      }),
+    api: (app) =>
+      apiRoutes(app, {
+        devices: registry,
+        telemetry,
+        revoke: (deviceId, reason) => revoke([deviceId], reason),
+        metrics,
+        onRefusal: (code) => metrics.refused('api', code),
+      }),
+  };
+}
+
+function deviceDoor(app: FastifyInstance, options: RouteOptions): void {
+  const { registry, authority, verifier, hierarchy, metrics, clock, broker, intake } = options;
+  const onRefusal = (code: string): void => metrics.refused('device', code);
+  const sha256 = (data: Uint8Array): Uint8Array => nodeCrypto.hash('SHA-256', data);
+  estRoutes(app, {
+    enrolment: new Enrolment({ registry, authority, verifier, sha256 }),
+    services: new Map([
+      [
+        '',
+        {
+          profile: 'ldevid',
+          // RFC 7030 §4.1.3: the root, and what stands between it and a device.
+          caCertificates: () => [...hierarchy().roots, ...hierarchy().operational],
+          popLinking: 'when-present',
+          again: 'allowed',
+          framing: 'wrap64',
+        },
+      ],
+    ]),
+    peerOf,
+    channelBindingOf,
+    onRefusal,
+    onEnrolled: () => metrics.enrolled(),
+  });
+  deviceRoutes(app, {
+    device: (deviceId) => registry.device(deviceId),
+    configurationOf: ({ deviceId, role }) => ({
+      deviceId,
+      role,
+      mqtt: broker(),
+      timeMs: clock.nowMs(),
+    }),
+    onTelemetry: (deviceId, payload) => intake.take(deviceId, 'https', payload),
+    onRefusal,
+    payloadBytes,
+  });
+}
+
+/** After a close the manifest is imported before the station hears of it: its devices can enrol then. */
+function closingTransport({ authority, onTicketClosed }: RouteOptions): LineTransport {
+  return {
+    post: async (step, message) => {
+      const answer = await authority.post(step, message);
+      if (step === 'close') await onTicketClosed();
+      return answer;
+    },
+  };
+}

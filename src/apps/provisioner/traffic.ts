@@ -1,0 +1,62 @@
+/** Broker, relay and intake: what comes in at one goes out at another, so they are made together. */
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import type { Metrics } from '../../servers/http/metrics.ts';
+import { MqttBroker } from '../../servers/mqtt/broker.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
+import type { Registry } from '../../trust/registry/registry.ts';
+import { createRelay, type Relay, type RelayObservation } from '../../trust/relay/relay.ts';
+import type { ServerKeys, Stores } from './state.ts';
+import { TelemetryIntake } from './telemetryIntake.ts';
+
+export interface Traffic {
+  readonly broker: MqttBroker;
+  readonly relay: Relay;
+  readonly intake: TelemetryIntake;
+}
+
+export interface TrafficOptions {
+  readonly stores: Stores;
+  readonly keys: ServerKeys;
+  readonly registry: Registry;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+export function makeTraffic(options: TrafficOptions): Traffic {
+  const { stores, keys, registry, metrics, clock } = options;
+  const broker: MqttBroker = new MqttBroker({
+    onTelemetry: (deviceId, payload) => intake.take(deviceId, 'mqtt', payload),
+    onGatewayFrame: (gatewayId, bytes) => relay.onGatewayFrame(gatewayId, bytes),
+    roleOf: async (deviceId) => (await registry.device(deviceId))?.role,
+    onRefusal: (code) => metrics.refused('mqtt', code),
+  });
+  const intake = new TelemetryIntake({
+    store: stores.telemetry,
+    clock,
+    publish: (deviceId, payload) => broker.publishTelemetry(deviceId, payload),
+    onTaken: (path) => metrics.telemetryTaken(path),
+  });
+  const relay = createRelay({
+    crypto: nodeCrypto,
+    clock,
+    registry,
+    store: stores.sessions,
+    sealing: keys.sealing,
+    agreement: keys.agreement,
+    identity: keys.identity,
+    sendDown: async (gatewayId, envelope) => {
+      if (await broker.sendDown(gatewayId, envelope)) return;
+      throw new EnvironmentError(`gateway ${gatewayId} is away`, { retryable: true });
+    },
+    onTelemetry: (deviceId, payload) => intake.take(deviceId, 'oscore', payload),
+    observe: (observation) => observe(metrics, observation),
+  });
+  return { broker, relay, intake };
+}
+
+function observe(metrics: Metrics, observation: RelayObservation): void {
+  if (observation.kind === 'refused') metrics.refused('relay', observation.code);
+  if (observation.kind === 'refused-envelope') metrics.refused('relay', 'envelope');
+  if (observation.kind === 'undeliverable') metrics.refused('relay', 'gateway-away');
+}
