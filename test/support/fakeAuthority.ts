@@ -1,0 +1,98 @@
+/** The authority behind the local socket, played by the test hierarchy in this process. */
+import type {
+  Hierarchy,
+  IssuedChain,
+  ProvisioningAuthority,
+  PublishedManifest,
+} from '../../src/trust/ports/authority.ts';
+import type { LdevidOutcome, LdevidRequest } from '../../src/trust/ports/enrolment.ts';
+import { EnvironmentError } from '../../src/trust/ports/faults.ts';
+import type { LineStep } from '../../src/trust/ports/lineTransport.ts';
+import type { AuthorityNotice } from '../../src/trust/ports/registryStore.ts';
+import { parseCertificationRequest } from '../../src/wire/x509/certificationRequest.ts';
+import { extKeyUsage, keyPurposes, keyUsage } from '../../src/wire/x509/extensions.ts';
+import { encodeName } from '../../src/wire/x509/names.ts';
+import { ldevidFields, serverFields, type TestPki } from './pki.ts';
+
+export class FakeProvisioningAuthority implements ProvisioningAuthority {
+  readonly pki: TestPki;
+  readonly told: AuthorityNotice[] = [];
+  readonly posts: Array<{ readonly step: LineStep; readonly message: Uint8Array }> = [];
+  readonly manifests: PublishedManifest[] = [];
+  manifestSigners: readonly Uint8Array[] = [];
+  /** DER; by default those of the test hierarchy. */
+  roots: readonly Uint8Array[];
+  serverIdentity: Uint8Array | undefined;
+  issuedServers = 0;
+  away = false;
+
+  constructor(pki: TestPki) {
+    this.pki = pki;
+    this.roots = [pki.root.certificate.der];
+  }
+
+  async hierarchy(): Promise<Hierarchy> {
+    this.#reach();
+    return {
+      roots: this.roots,
+      factory: [this.pki.factory.certificate.der],
+      operational: [this.pki.operational.certificate.der],
+      server: [this.pki.server.certificate.der],
+      manifestSigners: this.manifestSigners,
+    };
+  }
+
+  async issueServer(request: Uint8Array, names: readonly string[]): Promise<IssuedChain> {
+    this.#reach();
+    this.issuedServers += 1;
+    const { publicKey } = parseCertificationRequest(request);
+    return this.pki.server.issue(serverFields(names), { spki: publicKey.spki });
+  }
+
+  async issueClient(
+    kind: 'application' | 'operator',
+    name: string,
+    request: Uint8Array,
+  ): Promise<IssuedChain> {
+    this.#reach();
+    const { publicKey } = parseCertificationRequest(request);
+    const fields = {
+      subject: encodeName(['organizationalUnitName', kind], ['commonName', name]),
+      extensions: [keyUsage('digitalSignature'), extKeyUsage(keyPurposes.clientAuth)],
+    };
+    return this.pki.server.issue(fields, { spki: publicKey.spki });
+  }
+
+  async issueLdevid({ deviceId, request }: LdevidRequest): Promise<LdevidOutcome> {
+    this.#reach();
+    const { publicKey } = parseCertificationRequest(request);
+    const { spki } = publicKey;
+    const issued = this.pki.operational.issue(ldevidFields(deviceId), { spki });
+    return { certificate: issued.certificate.der };
+  }
+
+  async publishServerIdentity(identity: Uint8Array): Promise<void> {
+    this.#reach();
+    this.serverIdentity = identity;
+  }
+
+  async post(step: LineStep, message: Uint8Array): Promise<Uint8Array> {
+    this.#reach();
+    this.posts.push({ step, message });
+    return Uint8Array.of(0x83, ...message);
+  }
+
+  async manifestsAfter(sequence: number): Promise<readonly PublishedManifest[]> {
+    this.#reach();
+    return this.manifests.filter((manifest) => manifest.sequence > sequence);
+  }
+
+  async recordRevocations(notices: readonly AuthorityNotice[]): Promise<void> {
+    this.#reach();
+    this.told.push(...notices);
+  }
+
+  #reach(): void {
+    if (this.away) throw new EnvironmentError('the authority does not answer', { retryable: true });
+  }
+}
