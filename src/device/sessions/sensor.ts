@@ -23,7 +23,7 @@ import {
   takeMessage2,
 } from './handshake.ts';
 import { sessionRecordName } from './record.ts';
-import { pauseOf, type RetryPolicy } from './retry.ts';
+import { pauseOf, type RetryPolicy } from '../ports/retry.ts';
 import { restoredState, type SessionState, storedForm } from './sessionState.ts';
 
 export interface SensorPorts {

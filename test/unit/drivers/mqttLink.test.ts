@@ -8,11 +8,11 @@ import { DeviceFault } from '../../../src/device/ports/faults.ts';
 import type { Uplink, UplinkEvents } from '../../../src/device/ports/server.ts';
 import { mqttConnector } from '../../../src/drivers/links/mqtts/mqttLink.ts';
 import { fromHex, toHex } from '../../../src/wire/bytes/hex.ts';
-import { testAuthority, testCertificate, testServer } from '../../support/testPki.ts';
+import { type TestAuthority, testPki } from '../../support/pki.ts';
 
-const serverAuthority = testAuthority('server authority');
-const device = testCertificate('device', { issuer: testAuthority('operational') });
+const pki = testPki();
 const deviceId = 'abcdefgh01234567';
+const device = pki.ldevid(deviceId);
 
 interface Broker {
   readonly aedes: Aedes;
@@ -24,11 +24,11 @@ interface Broker {
 
 async function startBroker(port = 0): Promise<Broker> {
   const aedes = await Aedes.createBroker();
-  const identity = testServer(serverAuthority);
+  const identity = pki.serverIdentity();
   const sockets = new Set<Socket>();
   const server: Server = createServer(
     {
-      cert: identity.pem,
+      cert: identity.chainPem,
       key: identity.privateKeyPem,
       requestCert: true,
       rejectUnauthorized: false,
@@ -72,10 +72,10 @@ function recorder(): UplinkEvents & { seen(text: string): Promise<void>; log: st
   };
 }
 
-function connect(port: number, events: UplinkEvents, anchor = serverAuthority): Uplink {
+function connect(port: number, events: UplinkEvents, anchor: TestAuthority = pki.server): Uplink {
   const material = {
-    identity: async () => ({ certificates: [device.der], privateKeyPem: device.privateKeyPem }),
-    anchors: async () => [anchor.der],
+    identity: async () => ({ certificates: device.chain, privateKeyPem: device.privateKeyPem }),
+    anchors: async () => [anchor.certificate.der],
   };
   return mqttConnector({ material, firstPauseMs: 5 }).connect(
     { host: '127.0.0.1', port, deviceId, channels: ['commands', 'down'] },
@@ -146,7 +146,7 @@ test('a broker below another authority is never talked to', async () => {
   let packets = 0;
   broker.aedes.on('connackSent', () => (packets += 1));
   const events = recorder();
-  const uplink = connect(broker.port, events, testAuthority('server authority'));
+  const uplink = connect(broker.port, events, testPki().server);
   // Whoever comes back was refused before.
   for (let attempts = 0; attempts < 3; attempts++) await once(broker.server, 'connection');
   await uplink.close();

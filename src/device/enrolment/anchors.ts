@@ -1,0 +1,56 @@
+/**
+ * The anchors that a device trusts for servers: those that its element was born with, and later ones that
+ * these vouch for. What a server offers widens trust only where a present anchor has signed it.
+ */
+import { equal } from '../../wire/bytes/bytes.ts';
+import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
+import { CborReader } from '../../wire/cbor/reader.ts';
+import * as cbor from '../../wire/cbor/writer.ts';
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import type { Certificate } from '../../wire/x509/model.ts';
+import { isAuthority, isIssuedBy } from './signatures.ts';
+
+/** More than any rollover needs at a time. */
+export const maximumAnchors = 8;
+
+/** Of the element's slot `anchors`, and of what is stored: a CBOR array of DER. Throws a `MalformedError`. */
+export function decodeAnchors(bytes: Uint8Array): readonly Uint8Array[] {
+  const reader = new CborReader(bytes);
+  const anchors = Array.from({ length: reader.array() }, () => new Uint8Array(reader.bytes()));
+  reader.end();
+  return anchors;
+}
+
+export function encodeAnchors(anchors: readonly Uint8Array[]): Uint8Array {
+  return cbor.array(...anchors.map(cbor.bytes));
+}
+
+/**
+ * The anchors with those of the offered certificates that one of them has signed: an authority's new
+ * certificate under its old key (new-with-old, RFC 4210 §4.4). The server that offered them was verified
+ * with a present anchor. Everything else that was offered is passed over.
+ */
+export function extendAnchors(
+  crypto: Crypto,
+  present: readonly Uint8Array[],
+  offered: readonly Uint8Array[],
+): readonly Uint8Array[] {
+  const anchors = present.map((der) => parseCertificate(der));
+  for (const candidate of offered.flatMap((der) => readable(der))) {
+    const known = anchors.some((anchor) => equal(anchor.der, candidate.der));
+    if (known || !isAuthority(candidate) || anchors.length >= maximumAnchors) continue;
+    if (anchors.some((anchor) => isIssuedBy(crypto, candidate, anchor))) anchors.push(candidate);
+  }
+  return anchors.map(({ der }) => der);
+}
+
+/** Certificates with algorithms of later years are no reason to refuse the others. */
+function readable(der: Uint8Array): readonly Certificate[] {
+  try {
+    return [parseCertificate(der)];
+  } catch (error) {
+    if (error instanceof MalformedError || error instanceof UnsupportedError) return [];
+    throw error;
+  }
+}

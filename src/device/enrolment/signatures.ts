@@ -1,0 +1,60 @@
+/** What a device checks of certificates by itself: who signed them, and whether that one may. */
+import { MalformedError } from '../../wire/bytes/malformed.ts';
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { fixedSignature } from '../../wire/der/ecdsa.ts';
+import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
+import {
+  decodeBasicConstraints,
+  decodeKeyUsage,
+  extensionOids,
+  findExtension,
+} from '../../wire/x509/extensions.ts';
+import type { Certificate } from '../../wire/x509/model.ts';
+import { sameName } from '../../wire/x509/names.ts';
+import { namedCurve } from '../../wire/x509/spki.ts';
+
+const coordinateBytes = 32;
+
+/** Name and signature. ECDSA on P-256 alone, which is what elements and their authorities have. */
+export function isIssuedBy(crypto: Crypto, certificate: Certificate, issuer: Certificate): boolean {
+  if (!sameName(certificate.issuer, issuer.subject)) return false;
+  if (certificate.signatureAlgorithm.oid !== signatureAlgorithmOids['ecdsa-with-SHA256']) {
+    return false;
+  }
+  return namedCurve(issuer.publicKey) === 'P-256' && verified(crypto, certificate, issuer);
+}
+
+/** RFC 5280 §4.2.1.9 and §4.2.1.3: a CA that may sign certificates. */
+export function isAuthority({ extensions }: Certificate): boolean {
+  const constraints = findExtension(extensions, extensionOids.basicConstraints);
+  const usage = findExtension(extensions, extensionOids.keyUsage);
+  if (constraints === undefined || usage === undefined) return false;
+  return whenWellFormed(
+    () =>
+      decodeBasicConstraints(constraints.value).ca &&
+      decodeKeyUsage(usage.value).has('keyCertSign'),
+  );
+}
+
+function verified(crypto: Crypto, certificate: Certificate, issuer: Certificate): boolean {
+  const publicKey = crypto.importPublicKey('P-256', issuer.publicKey.key);
+  if (publicKey === undefined) return false;
+  return whenWellFormed(() =>
+    crypto.verify(
+      publicKey,
+      'ES256',
+      certificate.tbs,
+      fixedSignature(certificate.signature, coordinateBytes),
+    ),
+  );
+}
+
+/** For values inside a certificate that its own reader left encoded. */
+function whenWellFormed(judge: () => boolean): boolean {
+  try {
+    return judge();
+  } catch (error) {
+    if (error instanceof MalformedError) return false;
+    throw error;
+  }
+}
