@@ -155,7 +155,7 @@ export class SignatureNeeded<Step> extends SingleUse<(signature: Uint8Array) => 
     this.#signatureBytes = signatureBytes;
   }
 
-  /** ECDSA as r‖s: `rawSignature` in wire/cose/ecdsa.ts makes it of DER. */
+  /** ECDSA as r‖s: `fixedSignature` of wire/der makes it of DER. */
   finish(signature: Uint8Array): Step {
     if (signature.length !== this.#signatureBytes) {
       throw new TypeError(`${this.algorithm} signatures have ${this.#signatureBytes} bytes`);
