@@ -1,8 +1,10 @@
 #!/usr/bin/env -S node --disable-warning=ExperimentalWarning
 /** The `birthmark` command: NOUN VERB, one file of commands a noun. */
 import { Command } from 'commander';
+import { registerCert } from './commands/cert.ts';
 import { registerElement } from './commands/element.ts';
 import { registerLine } from './commands/line.ts';
+import { registerManifest } from './commands/manifest.ts';
 import { registerStation } from './commands/station.ts';
 import { exitCodes, explain } from './terminal.ts';
 
@@ -12,8 +14,10 @@ const program = new Command('birthmark')
   .showHelpAfterError('(add --help for examples)')
   .exitOverride();
 
+registerCert(program);
 registerElement(program);
 registerLine(program);
+registerManifest(program);
 registerStation(program);
 
 try {

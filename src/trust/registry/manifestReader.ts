@@ -168,7 +168,13 @@ export class ManifestReader {
     // Judged when the element was made: these certificates outlive their log signer by decades, and an
     // authority that has ended since was right to certify then.
     const path = verifyPath(chain, this.#rules, verifier, record.provisionedMs);
-    if (isRefusal(path)) return refuse('untrusted-certificate', path.reason);
+    if (isRefusal(path)) {
+      const nowhere = path.refused === 'unknown-issuer';
+      return refuse(
+        'untrusted-certificate',
+        nowhere ? 'its certificate has no path to a pinned root' : path.reason,
+      );
+    }
     return {
       family: kind.family,
       uid: record.uniqueId,
