@@ -1,4 +1,4 @@
-/** Algorithm identifiers of C509: an integer where one is registered, else the object identifier (§3.1.3, §9.14, §9.15). */
+/** Algorithm identifiers of C509: an integer where one is registered, else the object identifier (§3.1.3, §8.14, §8.15). */
 import { equal } from '../bytes/bytes.ts';
 import { fromHex } from '../bytes/hex.ts';
 import type { CborReader } from '../cbor/reader.ts';
@@ -38,7 +38,7 @@ const pss = (hash: string, saltLength: string): Uint8Array =>
       `300d0609608648016503040${hash}0500a2030201${saltLength}`,
   );
 
-/** §9.14. */
+/** §8.14. */
 export const signatureAlgorithms: readonly SignatureAlgorithm[] = [
   { value: -256, oid: '1.2.840.113549.1.1.5', parameters: derNull, form: 'bytes' },
   { value: -255, oid: '1.2.840.10045.4.1', form: 'ecdsa' },
@@ -76,7 +76,7 @@ function weierstrass(
   return { value, oid: ecPublicKey, parameters, form: 'point', ...known };
 }
 
-/** §9.15. */
+/** §8.15. */
 export const publicKeyAlgorithms: readonly PublicKeyAlgorithm[] = [
   { value: 0, oid: '1.2.840.113549.1.1.1', parameters: derNull, form: 'rsa' },
   weierstrass(1, '1.2.840.10045.3.1.7', 'P-256'),

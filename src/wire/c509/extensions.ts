@@ -138,7 +138,7 @@ function readExtension(reader: CborReader, type: C509Type): Extension {
   if (critical && reader.array() !== 1) reader.fail('[value] expected', start);
   const value = reader.bytes();
   const id = extensionIds.valueOf.get(oid);
-  // §3.6: signed as CBOR, an extension has its specific encoding or none. What X.509 had was perhaps
+  // §3.7: signed as CBOR, an extension has its specific encoding or none. What X.509 had was perhaps
   // encoded before the specific one was registered.
   if (type === 2 && id !== undefined && specificValue(id, value, type) !== undefined) {
     reader.fail('an extension in the general form that has one of its own', start);

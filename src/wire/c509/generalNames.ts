@@ -1,4 +1,4 @@
-/** General names (§3.3, §9.13): pairs of an integer for the kind and the value, flat in one array. */
+/** General names (§3.3, §8.13): pairs of an integer for the kind and the value, flat in one array. */
 import { UnsupportedError } from '../bytes/malformed.ts';
 import { fromUtf8, utf8 } from '../bytes/utf8.ts';
 import type { CborReader } from '../cbor/reader.ts';
@@ -110,7 +110,7 @@ function kindAndValue(name: GeneralName, type: C509Type): [number, Uint8Array] {
   }
 }
 
-/** §3.6: where a kind of otherName has an encoding of its own, it is used. */
+/** §3.7: where a kind of otherName has an encoding of its own, it is used. */
 function otherName(typeId: string, value: Uint8Array): [number, Uint8Array] {
   switch (typeId) {
     case hardwareModuleNameOid:

@@ -1,5 +1,5 @@
 /**
- * The registries of C509 (draft-ietf-cose-cbor-encoded-cert §9) as data: which integer stands for which
+ * The registries of C509 (draft-ietf-cose-cbor-encoded-cert §8) as data: which integer stands for which
  * object identifier.
  */
 
@@ -9,7 +9,7 @@ export interface Registry {
   readonly valueOf: ReadonlyMap<string, number>;
 }
 
-/** §9.6. The values of 0 and 22 are IA5String in X.509 whatever their sign. */
+/** §8.6. The values of 0 and 22 are IA5String in X.509 whatever their sign. */
 export const rdnAttributes: Registry = registry(
   [0, '1.2.840.113549.1.9.1'], // emailAddress
   [1, '2.5.4.3'], // commonName
@@ -42,14 +42,14 @@ export const rdnAttributes: Registry = registry(
   [30, '1.2.840.113549.1.9.8'], // unstructuredAddress
 );
 
-/** §9.7. */
+/** §8.7. */
 export const requestAttributes: Registry = registry(
   [0, '1.2.840.113549.1.9.14'], // extensionRequest
   [1, '1.2.840.113549.1.9.7'], // challengePassword
   [2, '1.3.6.1.4.1.22112.2.1'], // privateKeyPossessionStatement
 );
 
-/** §9.8. */
+/** §8.8. */
 export const extensionIds: Registry = registry(
   [1, '2.5.29.14'], // subjectKeyIdentifier
   [2, '2.5.29.15'], // keyUsage
@@ -76,7 +76,7 @@ export const extensionIds: Registry = registry(
   [38, '1.3.6.1.5.5.7.1.24'], // id-pe-tlsfeature
 );
 
-/** §9.9. */
+/** §8.9. */
 export const certificatePolicyIds: Registry = registry(
   [0, '2.5.29.32.0'], // anyPolicy
   [1, '2.23.140.1.2.1'], // domain-validated
@@ -102,13 +102,13 @@ export const certificatePolicyIds: Registry = registry(
   [38, '2.23.146.1.2.1.0.0.2.1'], // id-rspRole-ds-auth
 );
 
-/** §9.10. */
+/** §8.10. */
 export const policyQualifierIds: Registry = registry(
   [1, '1.3.6.1.5.5.7.2.1'], // id-qt-cps
   [2, '1.3.6.1.5.5.7.2.2'], // id-qt-unotice
 );
 
-/** §9.11. */
+/** §8.11. */
 export const accessMethods: Registry = registry(
   [1, '1.3.6.1.5.5.7.48.1'], // id-ad-ocsp
   [2, '1.3.6.1.5.5.7.48.2'], // id-ad-caIssuers
@@ -119,7 +119,7 @@ export const accessMethods: Registry = registry(
   [13, '1.3.6.1.5.5.7.48.13'], // id-ad-rpkiNotify
 );
 
-/** §9.12. */
+/** §8.12. */
 export const keyPurposeIds: Registry = registry(
   [0, '2.5.29.37.0'], // anyExtendedKeyUsage
   [1, '1.3.6.1.5.5.7.3.1'], // id-kp-serverAuth
@@ -140,7 +140,7 @@ export const keyPurposeIds: Registry = registry(
   [20, '1.3.6.1.4.1.45605.1'], // id-kp-wisun-fan-device
 );
 
-/** §9.13: kinds of GeneralName; the negative ones are otherName values with an encoding of their own. */
+/** §8.13: kinds of GeneralName; the negative ones are otherName values with an encoding of their own. */
 export const generalNameTypes = {
   macAddress: -3,
   smtpUtf8Mailbox: -2,
