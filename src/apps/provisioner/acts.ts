@@ -3,7 +3,7 @@ import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import type { ProvisionerActs } from '../../servers/local/provisioner.ts';
 import { verifyPath } from '../../trust/peers/paths.ts';
-import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
+import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { CertificateKind } from '../../trust/ports/registryStore.ts';
@@ -20,6 +20,11 @@ export type Revoke = (
   reason: string,
 ) => Promise<RevocationReport | Refusal<string>>;
 
+interface EnrolledClient {
+  readonly chain: readonly Uint8Array[];
+  readonly serverAnchors: readonly Uint8Array[];
+}
+
 export interface ActOptions {
   readonly registry: Registry;
   readonly telemetry: TelemetryStore;
@@ -27,6 +32,7 @@ export interface ActOptions {
   readonly revoke: Revoke;
   readonly manifests: Manifests;
   readonly authority: ProvisioningAuthority;
+  readonly hierarchy: () => Hierarchy;
   readonly trust: DoorTrust;
   readonly verifier: SoftwareVerifier;
   readonly clock: Clock;
@@ -65,17 +71,17 @@ export function localActs(options: ActOptions): ProvisionerActs {
 }
 
 async function enrolClient(
-  { authority, registry }: ActOptions,
+  { authority, registry, hierarchy }: ActOptions,
   name: string,
   kind: 'application' | 'operator',
   request: Uint8Array,
-): Promise<readonly Uint8Array[] | Refusal<string>> {
+): Promise<EnrolledClient | Refusal<string>> {
   const issued = await authority.issueClient(kind, name, request);
   if (isRefusal(issued)) return issued;
   const [leaf] = issued.chain;
   // A crash here leaves a certificate that no door knows; enrolling again gives another one.
   const refusal = leaf === undefined ? undefined : await enter(registry, kind, name, leaf);
-  return refusal ?? issued.chain;
+  return refusal ?? { chain: issued.chain, serverAnchors: hierarchy().server };
 }
 
 /** The authority has certified the station; here it is checked once, and known from then on. */

@@ -46,12 +46,15 @@ export interface ProvisionerActs {
   readonly importManifest: (order: ManifestOrder) => Outcome<ImportSummary>;
   /** What the authority has signed since the last time. */
   readonly pullManifests: () => Outcome<undefined>;
-  /** Chain of the new certificate, DER, leaf first. */
+  /** Chain of the new certificate, DER, leaf first; and the authorities by which the client knows us. */
   readonly enrolApplication: (
     name: string,
     kind: 'application' | 'operator',
     request: Uint8Array,
-  ) => Outcome<readonly Uint8Array[]>;
+  ) => Outcome<{
+    readonly chain: readonly Uint8Array[];
+    readonly serverAnchors: readonly Uint8Array[];
+  }>;
   /** A station that the authority has enrolled may come to its door. */
   readonly admitStation: (name: string, certificate: Uint8Array) => Outcome<undefined>;
   readonly status: () => Promise<object>;
@@ -94,7 +97,10 @@ export function provisionerRoutes(app: FastifyInstance, acts: ProvisionerActs): 
     const name = fields.text('name', 64);
     const kind = fields.oneOf('kind', ['application', 'operator']);
     const outcome = await acts.enrolApplication(name, kind, fields.base64('request'));
-    return answer(reply, outcome, (chain) => ({ chain: chain.map(toBase64) }));
+    return answer(reply, outcome, ({ chain, serverAnchors }) => ({
+      chain: chain.map(toBase64),
+      serverAnchors: serverAnchors.map(toBase64),
+    }));
   });
 
   app.post('/v1/stations', async (request, reply) => {
@@ -139,7 +145,7 @@ function deviceRoutes(app: FastifyInstance, acts: ProvisionerActs): void {
     const deviceIds = fields.texts('deviceIds', maximumNamed);
     if (fields.flag('dryRun')) return acts.planRevocation(deviceIds);
     const outcome = await acts.revokeDevices(deviceIds, fields.text('reason'));
-    return answer(reply, outcome, (report) => report);
+    return answer(reply, outcome, reportDocument);
   });
 }
 
@@ -147,7 +153,7 @@ function certificateRoutes(app: FastifyInstance, acts: ProvisionerActs): void {
   app.post('/v1/certificates/revoke', async (request, reply) => {
     const fields = new Fields(request.body);
     const outcome = await acts.revokeCertificate(fields.hex('sha256'), fields.text('reason'));
-    return answer(reply, outcome, (report) => report);
+    return answer(reply, outcome, reportDocument);
   });
 
   for (const act of ['hold', 'reinstate'] as const) {
@@ -165,6 +171,12 @@ function answer<Value>(
   document: (value: Value) => object,
 ): object {
   return isRefusal(outcome) ? sendRefusal(reply, outcome) : document(outcome);
+}
+
+/** `endedInAll` beside the kinds, whose names may grow. */
+function reportDocument(report: RevocationReport): object {
+  const endedInAll = Object.values(report.ended).reduce((total, count) => total + count, 0);
+  return { ...report, endedInAll };
 }
 
 function unknownDevice(reply: FastifyReply): FastifyReply {

@@ -17,16 +17,26 @@ export const deviceStates: readonly DeviceState[] = ['expected', 'released', 'en
 /** A gateway may carry frames of others; nothing else follows from it. */
 export type DeviceRole = 'sensor' | 'gateway';
 
-export type CertificateKind =
-  | 'idevid'
-  | 'ldevid'
-  | 'station'
-  | 'application'
-  | 'operator'
-  | 'server';
+export const certificateKinds = [
+  'idevid',
+  'ldevid',
+  'station',
+  'application',
+  'operator',
+  'server',
+] as const;
+
+export type CertificateKind = (typeof certificateKinds)[number];
 
 /** `superseded` was replaced by its renewal; `held` may become active again; `revoked` is final. */
 export type CertificateState = 'active' | 'held' | 'superseded' | 'revoked';
+
+export const certificateStates: readonly CertificateState[] = [
+  'active',
+  'held',
+  'superseded',
+  'revoked',
+];
 
 export interface DeviceIdentity {
   /** 16 characters of lower-case Crockford base32, permanent. */

@@ -3,6 +3,8 @@
 /** How a message came in; all of these are authenticated end to end. */
 export type TelemetryPath = 'mqtt' | 'https' | 'oscore';
 
+export const telemetryPaths: readonly TelemetryPath[] = ['mqtt', 'https', 'oscore'];
+
 export interface TelemetryMessage {
   /** Counts the messages of its device from 1 and never repeats. */
   readonly sequence: number;

@@ -20,6 +20,14 @@ export class Answer {
     return typeof value === 'string' ? value : unexpected(name);
   }
 
+  optionalText(name: string): string | undefined {
+    return this.#member(name) === null ? undefined : this.text(name);
+  }
+
+  texts(name: string): readonly string[] {
+    return this.#list(name).map((entry) => (typeof entry === 'string' ? entry : unexpected(name)));
+  }
+
   number(name: string): number {
     const value = this.#member(name);
     return typeof value === 'number' ? value : unexpected(name);
@@ -55,7 +63,7 @@ export class Answer {
     return this.#member(name) !== undefined;
   }
 
-  oneOf<Word extends string>(name: string, words: readonly Word[]): Word {
+  oneOf<Word extends string | boolean>(name: string, words: readonly Word[]): Word {
     const value = this.#member(name);
     return words.find((word) => word === value) ?? unexpected(name);
   }

@@ -1,9 +1,9 @@
 /** Tables of the provisioner's registry, outbox and telemetry, and their rows as records. */
 import {
   type AuthorityNotice,
-  type CertificateKind,
+  certificateKinds,
   type CertificateRecord,
-  type CertificateState,
+  certificateStates,
   type DeviceRecord,
   deviceStates,
   type ForeignAuthority,
@@ -97,16 +97,6 @@ export const registryMigration: Migration = {
     ) STRICT, WITHOUT ROWID;
   `,
 };
-
-const certificateKinds: readonly CertificateKind[] = [
-  'idevid',
-  'ldevid',
-  'station',
-  'application',
-  'operator',
-  'server',
-];
-const certificateStates: readonly CertificateState[] = ['active', 'held', 'superseded', 'revoked'];
 
 export function deviceOf(row: Row): DeviceRecord {
   return {

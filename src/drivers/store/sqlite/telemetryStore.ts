@@ -1,13 +1,11 @@
 /** The latest messages of each device on SQLite. */
-import type {
-  TelemetryMessage,
-  TelemetryPath,
-  TelemetryStore,
+import {
+  type TelemetryMessage,
+  telemetryPaths,
+  type TelemetryStore,
 } from '../../../trust/ports/telemetryStore.ts';
 import type { SqliteDatabase } from './database.ts';
 import { blob, integer, type Row, word } from './rows.ts';
-
-const paths: readonly TelemetryPath[] = ['mqtt', 'https', 'oscore'];
 
 export class SqliteTelemetryStore implements TelemetryStore {
   readonly #database: SqliteDatabase;
@@ -52,7 +50,7 @@ function messageOf(row: Row): TelemetryMessage {
   return {
     sequence: integer(row, 'sequence'),
     receivedMs: integer(row, 'received_ms'),
-    path: word(row, 'path', paths),
+    path: word(row, 'path', telemetryPaths),
     payload: blob(row, 'payload'),
   };
 }

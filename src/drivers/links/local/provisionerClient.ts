@@ -1,0 +1,127 @@
+/** The provisioner, reached over its local socket: what the commands of its operator do. */
+import type { Refusal } from '../../../trust/ports/faults.ts';
+import type { DeviceRole, DeviceState } from '../../../trust/ports/registryStore.ts';
+import type { RevocationPlan } from '../../../trust/revocation/revocation.ts';
+import { toBase64 } from '../../../wire/bytes/base64.ts';
+import { type Answer, readAnswer } from './answers.ts';
+import { LocalClient } from './localClient.ts';
+import {
+  type DevicePageView,
+  type DeviceView,
+  type EnrolledClient,
+  type ProvisionerStatus,
+  readDevice,
+  readDevicePage,
+  readEnrolledClient,
+  readMessage,
+  readReport,
+  readStatus,
+  type RevocationView,
+  type TelemetryView,
+} from './provisionerAnswers.ts';
+
+export class ProvisionerClient {
+  readonly #client: LocalClient;
+
+  constructor(socketPath: string) {
+    this.#client = new LocalClient(socketPath, 'provisioner');
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  async status(): Promise<ProvisionerStatus | Refusal<string>> {
+    return readAnswer(await this.#client.send({ method: 'GET', path: '/v1/status' }), readStatus);
+  }
+
+  /** A page of at most a thousand, in order of deviceId. */
+  devices(page: {
+    after?: string;
+    state?: DeviceState;
+  }): Promise<DevicePageView | Refusal<string>> {
+    return this.#post('/v1/devices/list', page, readDevicePage);
+  }
+
+  device(deviceId: string): Promise<DeviceView | Refusal<string>> {
+    return this.#post('/v1/devices/show', { deviceId }, readDevice);
+  }
+
+  /** The latest messages, newest first. */
+  telemetry(deviceId: string): Promise<readonly TelemetryView[] | Refusal<string>> {
+    return this.#post('/v1/devices/telemetry', { deviceId }, (answer) =>
+      answer.answers('messages').map(readMessage),
+    );
+  }
+
+  planRevocation(deviceIds: readonly string[]): Promise<RevocationPlan | Refusal<string>> {
+    return this.#post('/v1/devices/revoke', { deviceIds, dryRun: true }, readPlan);
+  }
+
+  revokeDevices(
+    deviceIds: readonly string[],
+    reason: string,
+  ): Promise<RevocationView | Refusal<string>> {
+    return this.#post('/v1/devices/revoke', { deviceIds, reason }, readReport);
+  }
+
+  revokeCertificate(sha256Hex: string, reason: string): Promise<RevocationView | Refusal<string>> {
+    return this.#post('/v1/certificates/revoke', { sha256: sha256Hex, reason }, readReport);
+  }
+
+  hold(sha256Hex: string, reason: string): Promise<undefined | Refusal<string>> {
+    return this.#post('/v1/certificates/hold', { sha256: sha256Hex, reason }, nothing);
+  }
+
+  reinstate(sha256Hex: string, reason: string): Promise<undefined | Refusal<string>> {
+    return this.#post('/v1/certificates/reinstate', { sha256: sha256Hex, reason }, nothing);
+  }
+
+  /** Returns how many known devices changed; those that come later follow. */
+  setProductRole(product: string, role: DeviceRole): Promise<number | Refusal<string>> {
+    return this.#post('/v1/products', { product, role }, (answer) => answer.number('changed'));
+  }
+
+  /** Imports what the authority has signed since the last time. */
+  pullManifests(): Promise<undefined | Refusal<string>> {
+    return this.#post('/v1/manifests/pull', {}, nothing);
+  }
+
+  enrolApplication(
+    kind: 'application' | 'operator',
+    name: string,
+    request: Uint8Array,
+  ): Promise<EnrolledClient | Refusal<string>> {
+    const body = { kind, name, request: toBase64(request) };
+    return this.#post('/v1/applications', body, readEnrolledClient);
+  }
+
+  async #post<Value>(
+    path: string,
+    body: object,
+    read: (answer: Answer) => Value,
+  ): Promise<Value | Refusal<string>> {
+    const response = await this.#client.send({
+      method: 'POST',
+      path,
+      contentType: 'application/json',
+      body: JSON.stringify(body),
+    });
+    return readAnswer(response, read);
+  }
+}
+
+function readPlan(answer: Answer): RevocationPlan {
+  return {
+    devices: answer.answers('devices').map((device) => ({
+      deviceId: device.text('deviceId'),
+      revokedAlready: device.oneOf('revokedAlready', [true, false]),
+      certificates: device.number('certificates'),
+    })),
+    unknown: answer.texts('unknown'),
+  };
+}
+
+function nothing(): undefined {
+  return undefined;
+}
