@@ -2,10 +2,14 @@
 /** The `birthmark` command: NOUN VERB, one file of commands a noun. */
 import { Command } from 'commander';
 import { registerCert } from './commands/cert.ts';
+import { registerAudit } from './commands/audit.ts';
+import { registerCa } from './commands/ca.ts';
 import { registerElement } from './commands/element.ts';
 import { registerLine } from './commands/line.ts';
 import { registerManifest } from './commands/manifest.ts';
+import { registerOrder } from './commands/order.ts';
 import { registerStation } from './commands/station.ts';
+import { registerTicket } from './commands/ticket.ts';
 import { exitCodes, explain } from './terminal.ts';
 
 const program = new Command('birthmark')
@@ -15,10 +19,14 @@ const program = new Command('birthmark')
   .exitOverride();
 
 registerCert(program);
+registerCa(program);
+registerOrder(program);
+registerTicket(program);
 registerElement(program);
 registerLine(program);
 registerManifest(program);
 registerStation(program);
+registerAudit(program);
 
 try {
   await program.parseAsync();

@@ -1,0 +1,80 @@
+/** `birthmark audit`: is the record of the authority whole and consistent. */
+import type { Command } from 'commander';
+import { existsSync } from 'node:fs';
+import {
+  authorityNames,
+  authorityPaths,
+  type AuthorityPaths,
+  readCertificateFile,
+} from '../../authority/authorityFolder.ts';
+import { fsck as check } from '../../fsck/fsck.ts';
+import { CommandFailure, exitCodes, type OutputOptions, print, Progress } from '../terminal.ts';
+import { defaultData } from './ca.ts';
+import { withAuthority } from './order.ts';
+
+interface AuditOptions extends OutputOptions {
+  readonly data: string;
+}
+
+export function registerAudit(program: Command): void {
+  const audit = program.command('audit').description('The record of what the authority did');
+  audit
+    .command('fsck')
+    .description('Check the whole database independently; the authority may be running')
+    .option('--data <folder>', 'data folder', defaultData)
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Example:
+  birthmark audit fsck --data /srv/birthmark
+
+Exit code 0 when nothing is signed that is not recorded, nothing is recorded twice, no quota is exceeded
+and the log is consistent; 1 when a fault was found.`,
+    )
+    .action(fsck);
+  audit
+    .command('head')
+    .description(
+      'Size and root of the log: keep it elsewhere, and the past cannot be changed unseen',
+    )
+    .option('--data <folder>', 'data folder of the running server', defaultData)
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  birthmark audit head --json >> /mnt/elsewhere/heads')
+    .action(head);
+}
+
+async function fsck(options: AuditOptions): Promise<void> {
+  const paths = authorityPaths(options.data);
+  if (!existsSync(paths.database)) {
+    throw new CommandFailure(`${paths.database} is missing`, exitCodes.environment);
+  }
+  const progress = new Progress('certificates', 1);
+  const report = check({
+    database: paths.database,
+    issuers: await readIssuers(paths),
+    onProgress: (done, total) => {
+      progress.update(done, `of ${total}`);
+    },
+  });
+  progress.end();
+  const { certificates, revoked, units, tickets, leaves, unfinished } = report;
+  print(options, report, [
+    ...report.faults.map((fault) => `FAULT ${fault}`),
+    `${certificates} certificates (${revoked} revoked), ${units} units under ${tickets} tickets, ${leaves} log entries.`,
+    ...(unfinished === 0 ? [] : [`${unfinished} intents wait to be signed at the next start.`]),
+    report.ok ? 'Everything adds up.' : `${report.faults.length} faults.`,
+  ]);
+  if (!report.ok) process.exitCode = exitCodes.refused;
+}
+
+async function head(options: AuditOptions): Promise<void> {
+  const { auditSize, auditRoot } = await withAuthority(options, (authority) => authority.status());
+  print(options, { auditSize, auditRoot }, [`${auditSize} entries, root ${auditRoot}`]);
+}
+
+async function readIssuers(paths: AuthorityPaths): Promise<ReadonlyMap<string, Uint8Array>> {
+  const issuers = new Map<string, Uint8Array>();
+  for (const name of authorityNames) issuers.set(name, await readCertificateFile(paths, name));
+  return issuers;
+}

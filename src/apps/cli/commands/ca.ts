@@ -1,0 +1,189 @@
+/** `birthmark ca`: makes the authorities and shows them. The root key opens here and nowhere else. */
+import type { Command } from 'commander';
+import {
+  authorityNames,
+  authorityPaths,
+  type AuthorityPaths,
+  certificatePath,
+  otherKeys,
+  readCertificateFile,
+  readInstallation,
+  requireInstallation,
+} from '../../authority/authorityFolder.ts';
+import { initializeAuthority } from '../../authority/initialize.ts';
+import { parseHex } from '../../../wire/bytes/hex.ts';
+import { toHex } from '../../../wire/bytes/hex.ts';
+import { noExpirationMs } from '../../../wire/der/time.ts';
+import { parseCertificate } from '../../../wire/x509/certificate.ts';
+import { printName } from '../../../wire/x509/names.ts';
+import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
+import { readPassphrase } from '../../passphrase.ts';
+import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
+
+interface DataOptions extends OutputOptions {
+  readonly data: string;
+}
+
+interface InitOptions extends DataOptions {
+  readonly organization: string;
+  readonly eui64?: string;
+  readonly dryRun?: boolean;
+}
+
+export const defaultData: string = process.env['BIRTHMARK_DATA'] ?? './birthmark-data';
+
+export function registerCa(program: Command): void {
+  const ca = program.command('ca').description('The authorities of this installation');
+  ca.command('init')
+    .description('Make root, factory, operational and server authority with their keys')
+    .requiredOption('--organization <name>', 'the maker: O of every certificate')
+    .option('--data <folder>', 'data folder', defaultData)
+    .option('--eui64 <hex>', 'first EUI-64 to hand out (default: a locally administered block)')
+    .option('--dry-run', 'say what would be made')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  birthmark ca init --organization "Example Sensors"
+  BIRTHMARK_PASSPHRASE_FILE=/run/secrets/ca birthmark ca init --organization "Example Sensors"
+
+A second call after a crash makes what is missing and keeps what is there.`,
+    )
+    .action(init);
+  ca.command('show')
+    .description('The authorities and their certificates')
+    .option('--data <folder>', 'data folder', defaultData)
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  birthmark ca show --json')
+    .action(show);
+  ca.command('horizon')
+    .description('What ends when, and until when each authority can issue')
+    .option('--data <folder>', 'data folder', defaultData)
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  birthmark ca horizon')
+    .action(horizon);
+}
+
+async function init(options: InitOptions): Promise<void> {
+  const { organization, data, eui64 } = options;
+  if (organization.length > 64 || organization === '' || /\p{Cc}/u.test(organization)) {
+    throw new CommandFailure('--organization takes 1 to 64 characters', exitCodes.usage);
+  }
+  const eui64Base = eui64 === undefined ? undefined : parseHex(eui64);
+  if (eui64 !== undefined && eui64Base?.length !== 8) {
+    throw new CommandFailure('--eui64 takes 16 hexadecimal digits', exitCodes.usage);
+  }
+  const paths = authorityPaths(data);
+  const present = await readInstallation(paths);
+  if (options.dryRun === true) {
+    const said =
+      present === undefined
+        ? `Would make four authorities of ${organization} in ${paths.folder}.`
+        : `${paths.folder} holds the authorities of ${present.organization}: nothing to make.`;
+    print(options, { dryRun: true, folder: paths.folder, present: present !== undefined }, [said]);
+    return;
+  }
+  const passphrase = await readPassphrase({ confirm: present === undefined });
+  await initializeAuthority({
+    dataFolder: data,
+    passphrase,
+    organization,
+    clock: { nowMs: Date.now },
+    ...(eui64Base === undefined ? {} : { eui64Base }),
+  });
+  await show(options);
+}
+
+async function show(options: DataOptions): Promise<void> {
+  const paths = authorityPaths(options.data);
+  const { organization, eui64Base } = await requireInstallation(paths);
+  const certificates = await readAll(paths);
+  const document = {
+    organization,
+    folder: paths.folder,
+    eui64Base: toHex(eui64Base),
+    certificates,
+  };
+  print(options, document, [
+    `${organization}, in ${paths.folder}`,
+    ...table([
+      ['', 'subject', 'SHA-256', 'file'],
+      ...certificates.map(({ name, subject, sha256, file }) => [
+        name,
+        subject,
+        `${sha256.slice(0, 16)}…`,
+        file,
+      ]),
+    ]),
+  ]);
+}
+
+async function horizon(options: DataOptions): Promise<void> {
+  const paths = authorityPaths(options.data);
+  await requireInstallation(paths);
+  const certificates = await readAll(paths);
+  const rows = certificates
+    .map(({ name, subject, notAfterMs }) => {
+      const leafDays = longestLeafDays[name];
+      const issuesUntilMs =
+        notAfterMs === undefined || leafDays === undefined
+          ? notAfterMs
+          : notAfterMs - leafDays * dayMs;
+      return { name, subject, notAfterMs, issuesUntilMs };
+    })
+    .toSorted((left, right) => (left.notAfterMs ?? Infinity) - (right.notAfterMs ?? Infinity));
+  print(
+    options,
+    {
+      certificates: rows.map((row) => ({
+        ...row,
+        notAfterMs: row.notAfterMs ?? null,
+        issuesUntilMs: row.issuesUntilMs ?? null,
+      })),
+    },
+    table([
+      ['', 'subject', 'ends', 'issues in full length until'],
+      ...rows.map(({ name, subject, notAfterMs, issuesUntilMs }) => [
+        name,
+        subject,
+        day(notAfterMs),
+        name === otherKeys.manifest ? '' : day(issuesUntilMs),
+      ]),
+    ]),
+  );
+}
+
+const dayMs = 86_400_000;
+
+/** A leaf ends no later than its issuer: from that long before its end an authority cannot issue in full. */
+const longestLeafDays: Readonly<Record<string, number>> = { operational: 365, server: 365 };
+
+interface ShownCertificate {
+  readonly name: string;
+  readonly subject: string;
+  readonly sha256: string;
+  readonly file: string;
+  /** `undefined`: no end. */
+  readonly notAfterMs: number | undefined;
+}
+
+async function readAll(paths: AuthorityPaths): Promise<readonly ShownCertificate[]> {
+  const shown: ShownCertificate[] = [];
+  for (const name of [...authorityNames, otherKeys.manifest]) {
+    const der = await readCertificateFile(paths, name);
+    const { subject, notAfterMs } = parseCertificate(der);
+    shown.push({
+      name,
+      subject: printName(subject),
+      sha256: toHex(nodeCrypto.hash('SHA-256', der)),
+      file: certificatePath(paths, name),
+      notAfterMs: notAfterMs === noExpirationMs ? undefined : notAfterMs,
+    });
+  }
+  return shown;
+}
+
+function day(timeMs: number | undefined): string {
+  return timeMs === undefined ? 'never' : new Date(timeMs).toISOString().slice(0, 10);
+}

@@ -1,0 +1,277 @@
+/** `birthmark order`: what is to be personalized, how much of it is done, and its end. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { readFile } from 'node:fs/promises';
+import { AuthorityClient } from '../../../drivers/links/local/authorityClient.ts';
+import type {
+  ClosedBatch,
+  OrderRequest,
+  OrderView,
+} from '../../../trust/ports/operatorAuthority.ts';
+import type { OrderRecord } from '../../../trust/ports/orderStore.ts';
+import { toBase64 } from '../../../wire/bytes/base64.ts';
+import { parseHex, toHex } from '../../../wire/bytes/hex.ts';
+import { type ProofLevel, proofLevels } from '../../../wire/line/ticket.ts';
+import { socketPathFor } from '../../socketPath.ts';
+import { allowed, CommandFailure, type OutputOptions, print, table } from '../terminal.ts';
+import { defaultData } from './ca.ts';
+
+interface DataOptions extends OutputOptions {
+  readonly data: string;
+}
+
+interface CreateOptions extends DataOptions {
+  readonly product: string;
+  readonly quantity: number;
+  readonly family: string;
+  readonly hwType: string;
+  readonly partNumber: string;
+  readonly leastProof: ProofLevel;
+  readonly eui64?: Uint8Array;
+  readonly serverIdentity?: string;
+  readonly batch?: ReadonlyArray<{ readonly batch: string; readonly quantity: number }>;
+  readonly dryRun?: boolean;
+}
+
+interface CloseOptions extends DataOptions {
+  readonly batch?: string;
+  readonly dryRun?: boolean;
+}
+
+/** RFC 5612 §2: the enterprise number for documentation. A maker uses its own. */
+const exampleHwType = '1.3.6.1.4.1.32473.1';
+
+export function registerOrder(program: Command): void {
+  const order = program.command('order').description('Orders of elements to be personalized');
+  registerCreate(order);
+  order
+    .command('list')
+    .description('All orders, newest first')
+    .option('--data <folder>', 'data folder of the running server', defaultData)
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  birthmark order list')
+    .action(list);
+  order
+    .command('show <order>')
+    .description('An order with its batches and tickets')
+    .option('--data <folder>', 'data folder of the running server', defaultData)
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  birthmark order show 2026-07')
+    .action(show);
+  order
+    .command('close <order>')
+    .description('Close its batches: manifest and yield report are made and signed')
+    .option('--data <folder>', 'data folder of the running server', defaultData)
+    .option('--batch <name>', 'this batch alone')
+    .option('--dry-run', 'say what would be closed')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Example:
+  birthmark order close 2026-07
+
+A batch closes when its tickets are closed and every identity is released, scrapped or returned. What is
+left of the quota is void. The provisioner takes in the manifest by itself.`,
+    )
+    .action(close);
+}
+
+function registerCreate(order: Command): void {
+  order
+    .command('create <order>')
+    .description('Order identities for so many elements')
+    .requiredOption('--product <name>', 'what the elements will be part of')
+    .requiredOption('--quantity <n>', 'how many', whole)
+    .option('--family <name>', 'element family', 'software')
+    .option('--hw-type <oid>', 'OID of the kind of hardware (RFC 4108)', exampleHwType)
+    .option('--part-number <text>', 'what the manifest calls the part', '')
+    .option('--least-proof <level>', proofLevels.join(', '), proofLevel, 'line-anchored')
+    .option('--eui64 <hex>', 'first EUI-64 of the range (default: the next free one)', eui64)
+    .option('--server-identity <file>', "the server's EDHOC credential (default: this server's)")
+    .option('--batch <name=n...>', 'batches of the order (default: one of its name)', batches)
+    .option('--data <folder>', 'data folder of the running server', defaultData)
+    .option('--dry-run', 'say what would be ordered')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  birthmark order create 2026-07 --product th-sensor --quantity 1000
+  birthmark order create 2026-08 --product th-sensor --quantity 8000 --batch reel-1=4000 --batch reel-2=4000`,
+    )
+    .action(create);
+}
+
+async function create(name: string, options: CreateOptions): Promise<void> {
+  const request: OrderRequest = {
+    order: name,
+    product: options.product,
+    family: options.family,
+    hwType: options.hwType,
+    partNumber: options.partNumber,
+    quantity: options.quantity,
+    leastProof: options.leastProof,
+    ...(options.eui64 === undefined ? {} : { eui64First: options.eui64 }),
+    ...(options.serverIdentity === undefined
+      ? {}
+      : { serverIdentity: new Uint8Array(await readFile(options.serverIdentity)) }),
+    ...(options.batch === undefined ? {} : { batches: options.batch }),
+  };
+  if (options.dryRun === true) {
+    print(options, { dryRun: true, order: name, quantity: options.quantity }, [
+      `Would order ${options.quantity} identities of ${options.product} as ${name}.`,
+    ]);
+    return;
+  }
+  const order = await withAuthority(options, async (authority) =>
+    allowed(await authority.createOrder(request)),
+  );
+  print(options, orderDocument(order), [
+    `Order ${order.order}: ${order.quantity} × ${order.product}, EUI-64 from ${toHex(order.eui64First)}.`,
+    `Next: birthmark ticket issue ${options.batch?.[0]?.batch ?? name} --count N --station FOLDER`,
+  ]);
+}
+
+async function list(options: DataOptions): Promise<void> {
+  const orders = await withAuthority(options, (authority) => authority.orders());
+  print(options, { orders: orders.map(orderDocument) }, [
+    ...table([
+      ['order', 'product', 'quantity', 'ordered'],
+      ...orders.map(({ order, product, quantity, createdMs }) => [
+        order,
+        product,
+        String(quantity),
+        new Date(createdMs).toISOString(),
+      ]),
+    ]),
+  ]);
+}
+
+async function show(name: string, options: DataOptions): Promise<void> {
+  const { order, batches, tickets } = await viewOf(name, options);
+  const document = {
+    ...orderDocument(order),
+    batches,
+    tickets: tickets.map((ticket) => ({
+      ticketId: toHex(ticket.ticketId),
+      batch: ticket.batch,
+      count: ticket.count,
+      taken: ticket.taken,
+      notBeforeMs: ticket.notBeforeMs,
+      notAfterMs: ticket.notAfterMs,
+      closedMs: ticket.closedMs ?? null,
+    })),
+  };
+  print(options, document, [
+    `Order ${order.order}: ${order.quantity} × ${order.product} (${order.family}), at least ${order.leastProof}.`,
+    ...table([
+      ['batch', 'quantity', 'state'],
+      ...batches.map(({ batch, quantity, closedMs }) => [
+        batch,
+        String(quantity),
+        closedMs === undefined ? 'open' : 'closed',
+      ]),
+    ]),
+    ...table([
+      ['ticket', 'batch', 'made', 'of', 'state'],
+      ...tickets.map(({ ticketId, batch, taken, count, closedMs }) => [
+        toHex(ticketId),
+        batch,
+        String(taken),
+        String(count),
+        closedMs === undefined ? 'open' : 'closed',
+      ]),
+    ]),
+  ]);
+}
+
+async function close(name: string, options: CloseOptions): Promise<void> {
+  const { batches } = await viewOf(name, options);
+  const wanted = batches.filter(
+    ({ batch }) => options.batch === undefined || batch === options.batch,
+  );
+  if (wanted.length === 0) throw new CommandFailure(`order ${name} has no batch ${options.batch}`);
+  if (options.dryRun === true) {
+    print(options, { dryRun: true, order: name, batches: wanted.map(({ batch }) => batch) }, [
+      `Would close ${wanted.map(({ batch }) => batch).join(', ')}.`,
+    ]);
+    return;
+  }
+  const closed = await withAuthority(options, async (authority) => {
+    const results: ClosedBatch[] = [];
+    for (const { batch } of wanted) results.push(allowed(await authority.closeBatch(batch)));
+    return results;
+  });
+  print(
+    options,
+    { order: name, batches: closed },
+    table([
+      ['batch', 'released', 'scrapped', 'returned', 'void', 'manifest'],
+      ...closed.map(({ batch, counts, void: unused, manifest }) => [
+        batch,
+        String(counts.released),
+        String(counts.scrapped),
+        String(counts.returned),
+        String(unused),
+        manifest,
+      ]),
+    ]),
+  );
+}
+
+async function viewOf(name: string, options: DataOptions): Promise<OrderView> {
+  const view = await withAuthority(options, (authority) => authority.order(name));
+  if (view === undefined) throw new CommandFailure(`no order of the name ${name}`);
+  return view;
+}
+
+/** Also for the other commands of the operator. */
+export async function withAuthority<Value>(
+  { data }: { readonly data: string },
+  use: (authority: AuthorityClient) => Promise<Value>,
+): Promise<Value> {
+  const authority = new AuthorityClient(socketPathFor(data, 'authority'));
+  try {
+    return await use(authority);
+  } finally {
+    authority.close();
+  }
+}
+
+function orderDocument(order: OrderRecord): object {
+  return {
+    ...order,
+    eui64First: toHex(order.eui64First),
+    serverIdentity: toBase64(order.serverIdentity),
+  };
+}
+
+/** A whole number from 1; also for the other commands of the operator. */
+export function whole(text: string): number {
+  const value = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : 0;
+  if (value === 0) throw new InvalidArgumentError('a whole number from 1 is expected');
+  return value;
+}
+
+function eui64(text: string): Uint8Array {
+  const bytes = parseHex(text);
+  if (bytes?.length !== 8) throw new InvalidArgumentError('16 hexadecimal digits are expected');
+  return bytes;
+}
+
+function proofLevel(text: string): ProofLevel {
+  const level = proofLevels.find((candidate) => candidate === text);
+  if (level === undefined) throw new InvalidArgumentError(`one of ${proofLevels.join(', ')}`);
+  return level;
+}
+
+function batches(
+  text: string,
+  before: NonNullable<CreateOptions['batch']> = [],
+): NonNullable<CreateOptions['batch']> {
+  const [, batch, quantity] = /^([^=]+)=(\d+)$/.exec(text) ?? [];
+  if (batch === undefined || quantity === undefined) {
+    throw new InvalidArgumentError('name=quantity is expected');
+  }
+  return [...before, { batch, quantity: whole(quantity) }];
+}

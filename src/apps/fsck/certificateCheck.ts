@@ -1,0 +1,174 @@
+/** Every intent and every signature: is it what it says, signed by whom it says, and there once. */
+import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { toHex } from '../../wire/bytes/hex.ts';
+import { MalformedError } from '../../wire/bytes/malformed.ts';
+import { encodeSignatureAlgorithm } from '../../wire/x509/algorithms.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
+import type { Certificate } from '../../wire/x509/model.ts';
+import { attributeText } from '../../wire/x509/names.ts';
+import type { Inspection, Row } from './fsck.ts';
+import { bytes, hex, isNull, number, string } from './values.ts';
+
+export interface CheckedCertificates {
+  readonly signed: number;
+  readonly revoked: number;
+  readonly unfinished: number;
+  /** SHA-256 of each signed certificate, by serial number; both hexadecimal. */
+  readonly bySerial: ReadonlyMap<string, string>;
+}
+
+/** Rows between two calls of the progress. */
+const progressEvery = 2_000;
+
+export function checkCertificates(
+  inspection: Inspection,
+  issuers: ReadonlyMap<string, Uint8Array>,
+): CheckedCertificates {
+  const { database, fault, progress } = inspection;
+  const total = number(database.prepare('SELECT count(*) AS n FROM issuances').get() ?? {}, 'n');
+  const seen = new UniqueValues(fault);
+  const keys = new IssuerKeys(issuers);
+  const bySerial = new Map<string, string>();
+  let unfinished = 0;
+  let done = 0;
+  for (const row of database.prepare(selectAll).iterate()) {
+    seen.add('serial number', hex(row, 'serial'));
+    if (!isNull(row, 'unit')) checkUnit(row, seen);
+    const hash = checkOne(row, keys, fault);
+    if (hash === undefined) unfinished += 1;
+    else bySerial.set(hex(row, 'serial'), hash);
+    done += 1;
+    if (done % progressEvery === 0) progress(done, total);
+  }
+  checkKeys(inspection, seen);
+  return { signed: bySerial.size, unfinished, bySerial, revoked: checkRevocations(inspection) };
+}
+
+const selectAll = `
+  SELECT issuances.*, signature, units.id AS unit, family, uid, device_id, eui64, agree_key, state,
+         revocations.at_ms AS revoked_ms
+  FROM issuances
+  LEFT JOIN signatures ON signatures.id = issuances.id
+  LEFT JOIN units ON units.id = issuances.id
+  LEFT JOIN revocations ON revocations.id = issuances.id
+  ORDER BY issuances.id`;
+
+const scrapped = 4;
+
+class UniqueValues {
+  readonly #fault: (text: string) => void;
+  readonly #seen = new Map<string, Set<string>>();
+
+  constructor(fault: (text: string) => void) {
+    this.#fault = fault;
+  }
+
+  add(what: string, value: string): void {
+    const values = this.#seen.get(what) ?? new Set();
+    if (values.has(value)) this.#fault(`the ${what} ${value} is there twice`);
+    this.#seen.set(what, values.add(value));
+  }
+}
+
+class IssuerKeys {
+  readonly #keys: ReadonlyMap<string, KeyObject>;
+
+  constructor(issuers: ReadonlyMap<string, Uint8Array>) {
+    this.#keys = new Map(
+      [...issuers].map(([role, certificate]) => {
+        const key = Buffer.from(parseCertificate(certificate).publicKey.spki);
+        return [role, createPublicKey({ key, format: 'der', type: 'spki' })];
+      }),
+    );
+  }
+
+  of(role: string): KeyObject | undefined {
+    // The root signs itself.
+    return this.#keys.get(role === 'self' ? 'root' : role);
+  }
+}
+
+function checkUnit(row: Row, seen: UniqueValues): void {
+  seen.add('element', `${string(row, 'family')} ${hex(row, 'uid')}`);
+  seen.add('device id', string(row, 'device_id'));
+  seen.add('EUI-64', hex(row, 'eui64'));
+  seen.add('public key', hex(row, 'key_id'));
+  if (!isNull(row, 'agree_key')) seen.add('public key', keyId(bytes(row, 'agree_key')));
+}
+
+/** SHA-256 of the certificate, hexadecimal; `undefined` while it is not signed. */
+function checkOne(row: Row, keys: IssuerKeys, fault: (text: string) => void): string | undefined {
+  const name = `serial number ${hex(row, 'serial')}`;
+  const signed = !isNull(row, 'signature');
+  const tbs = bytes(row, 'tbs');
+  const der = encodeCertificate(tbs, ecdsaWithSha256, bytes(row, 'signature'));
+  try {
+    checkContent(row, parseCertificate(der), (text) => fault(`${name}: ${text}`));
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error;
+    fault(`${name}: ${error.message}`);
+  }
+
+  if (number(row, 'state') === scrapped && isNull(row, 'revoked_ms')) {
+    fault(`${name}: scrapped and not revoked`);
+  }
+  if (!signed) return undefined;
+  const key = keys.of(string(row, 'issuer'));
+  if (key === undefined || !verify('sha256', tbs, key, bytes(row, 'signature'))) {
+    fault(`${name}: the signature is not that of the ${string(row, 'issuer')} authority`);
+  }
+  return createHash('sha256').update(der).digest('hex');
+}
+
+function checkContent(row: Row, certificate: Certificate, fault: (text: string) => void): void {
+  const serial = toHex(certificate.serialNumber).replace(/^00/, '').padStart(32, '0');
+  if (serial !== hex(row, 'serial')) fault('another serial number in what is signed');
+  if (keyId(certificate.publicKey.key) !== hex(row, 'key_id')) {
+    fault('another key in what is signed');
+  }
+  if (certificate.notAfterMs !== number(row, 'not_after_ms'))
+    fault('another end in what is signed');
+  const [attribute, holder] = string(row, 'profile').match(/^(idevid|ldevid)@/)
+    ? (['serialNumber', isNull(row, 'unit') ? 'holder' : 'device_id'] as const)
+    : (['commonName', 'holder'] as const);
+  if (attributeText(certificate.subject, attribute) !== string(row, holder)) {
+    fault('another holder in what is signed');
+  }
+}
+
+/** The table of keys has exactly the keys of the units. */
+function checkKeys({ database, fault }: Inspection, seen: UniqueValues): void {
+  const units = new Map<number, Set<string>>();
+  for (const row of database.prepare('SELECT * FROM unit_keys').iterate()) {
+    const unit = number(row, 'unit');
+    units.set(unit, (units.get(unit) ?? new Set()).add(hex(row, 'key_id')));
+    seen.add('registered key', hex(row, 'key_id'));
+  }
+  const select = `SELECT units.id, key_id, agree_key FROM units JOIN issuances USING (id)`;
+  for (const row of database.prepare(select).iterate()) {
+    const expected = [hex(row, 'key_id')];
+    if (!isNull(row, 'agree_key')) expected.push(keyId(bytes(row, 'agree_key')));
+    const registered = units.get(number(row, 'id'));
+    if (registered?.size !== expected.length || !expected.every((key) => registered.has(key))) {
+      fault(`unit ${number(row, 'id')}: its keys are not registered as they are`);
+    }
+  }
+}
+
+function checkRevocations({ database, fault }: Inspection): number {
+  const select = `
+    SELECT revocations.id, signature FROM revocations LEFT JOIN signatures USING (id)`;
+  let revoked = 0;
+  for (const row of database.prepare(select).iterate()) {
+    revoked += 1;
+    if (isNull(row, 'signature')) fault(`row ${number(row, 'id')} is revoked and was never signed`);
+  }
+  return revoked;
+}
+
+function keyId(point: Uint8Array): string {
+  return createHash('sha256').update(point).digest('hex').slice(0, 40);
+}
+
+const ecdsaWithSha256 = encodeSignatureAlgorithm('ecdsa-with-SHA256');

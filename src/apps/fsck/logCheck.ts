@@ -1,0 +1,79 @@
+/** The audit log: no leaf missing, every signature logged once, every stored head the root of its leaves. */
+import { createHash } from 'node:crypto';
+import { toHex } from '../../wire/bytes/hex.ts';
+import { MalformedError } from '../../wire/bytes/malformed.ts';
+import { hashesOnAppend, leafHash, rootOf, type TreeHash } from '../../wire/tlog/tree.ts';
+import { readAuditEntry } from '../../trust/audit/entry.ts';
+import type { Inspection } from './fsck.ts';
+import { bytes, hex, number } from './values.ts';
+
+/** Number of leaves. `certificates`: SHA-256 by serial number, both hexadecimal. */
+export function checkLog(
+  { database, fault }: Inspection,
+  certificates: ReadonlyMap<string, string>,
+): number {
+  const heads = new Map<number, string>();
+  for (const row of database.prepare('SELECT tree_size, root FROM audit_heads').iterate()) {
+    heads.set(number(row, 'tree_size'), hex(row, 'root'));
+  }
+  const tree = new Tree();
+  const logged = new Map<string, string>();
+  for (const row of database.prepare('SELECT id, entry FROM audit_leaves ORDER BY id').iterate()) {
+    const entry = bytes(row, 'entry');
+    tree.append(entry);
+    if (number(row, 'id') !== tree.size) fault(`log: leaf ${tree.size} is missing`);
+    noteIssued(entry, logged, fault);
+    const head = heads.get(tree.size);
+    if (head !== undefined && head !== tree.root()) {
+      fault(`log: the head of ${tree.size} leaves is not their root`);
+    }
+    heads.delete(tree.size);
+  }
+  for (const size of heads.keys()) {
+    if (size > 0) fault(`log: a head of ${size} leaves, but there are ${tree.size}`);
+  }
+  for (const [serial, sha256] of certificates) {
+    if (logged.get(serial) !== sha256) fault(`serial number ${serial}: signed and not logged so`);
+  }
+  for (const serial of logged.keys()) {
+    if (!certificates.has(serial)) fault(`serial number ${serial}: logged and not recorded`);
+  }
+  return tree.size;
+}
+
+function noteIssued(
+  entry: Uint8Array,
+  logged: Map<string, string>,
+  fault: (text: string) => void,
+): void {
+  try {
+    const read = readAuditEntry(entry);
+    if (read.kind !== 'issued') return;
+    const serial = toHex(read.serialNumber);
+    if (logged.has(serial)) fault(`serial number ${serial}: logged twice`);
+    logged.set(serial, toHex(read.certificateSha256));
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error;
+    fault(`log: an entry cannot be read: ${error.message}`);
+  }
+}
+
+/** RFC 6962 §2.1 over all leaves, keeping the hash of every complete subtree at the right edge. */
+class Tree {
+  readonly #edge = new Map<number, Uint8Array>();
+  size = 0;
+
+  append(entry: Uint8Array): void {
+    const made = hashesOnAppend(sha256, this.#stored, this.size, leafHash(sha256, entry));
+    for (const { level, hash } of made) this.#edge.set(level, hash);
+    this.size += 1;
+  }
+
+  root(): string {
+    return toHex(rootOf(sha256, this.#stored, this.size));
+  }
+
+  readonly #stored = (level: number): Uint8Array => this.#edge.get(level) ?? new Uint8Array(0);
+}
+
+const sha256: TreeHash = (data) => new Uint8Array(createHash('sha256').update(data).digest());
