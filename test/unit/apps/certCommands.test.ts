@@ -9,6 +9,14 @@ import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
 import { fromHex } from '../../../src/wire/bytes/hex.ts';
 import { c509FromX509 } from '../../../src/wire/c509/convert.ts';
 import { encodeCoseC509 } from '../../../src/wire/c509/coseHeaders.ts';
+import { socketPathFor } from '../../../src/apps/socketPath.ts';
+import { openLocalDoor } from '../../../src/servers/local/localDoor.ts';
+import {
+  type ManifestOrder,
+  type ProvisionerActs,
+  provisionerRoutes,
+} from '../../../src/servers/local/provisioner.ts';
+import { refuse } from '../../../src/trust/ports/faults.ts';
 import { publishedLogSigner } from '../../support/manifestVector.ts';
 import { testPki } from '../../support/pki.ts';
 
@@ -148,4 +156,42 @@ test('the published manifest is believed, a tampered copy names its fault', asyn
   assert.match(bad.stderr, /entry 0: the signature does not cover what the entry says/);
   assert.match(unknown.stderr, /no path to a pinned root/);
   assert.match(nobody.stderr, /provisioner cannot be reached/);
+});
+
+test('an import goes through the provisioner of the data folder', async () => {
+  const orders: ManifestOrder[] = [];
+  const acts = {
+    importManifest: (order: ManifestOrder) => {
+      orders.push(order);
+      return Promise.resolve(
+        order.product === 'other'
+          ? refuse('duplicate', 'entry 0: its uid belongs to another device')
+          : { imported: 1, unchanged: 0 },
+      );
+    },
+  } as unknown as ProvisionerActs;
+  const door = await openLocalDoor({
+    path: socketPathFor(folder, 'provisioner'),
+    bodyBytes: 65_536,
+    onRefusal: () => undefined,
+    routes: (app) => provisionerRoutes(app, acts),
+  });
+  const manifest = join(vector, 'manifest.json');
+  try {
+    const words = ['manifest', 'import', manifest, ...trust, '--data', folder, '--product'];
+    const done = await birthmark(...words, 'thermometer', '--json');
+    assert.deepEqual([done.code, done.stderr], [0, '']);
+    const { imported, elements } = JSON.parse(done.stdout) as Record<string, unknown>;
+    assert.deepEqual([imported, elements], [1, 1]);
+    assert.equal(orders[0]?.file, manifest);
+    assert.equal(orders[0]?.format, 'microchip');
+    assert.equal(orders[0]?.state, 'released');
+    assert.deepEqual(orders[0]?.signers, [publishedLogSigner]);
+    const known = await birthmark(...words, 'other', '--expected');
+    assert.equal(known.code, 1);
+    assert.match(known.stderr, /belongs to another device \[duplicate\]/);
+    assert.equal(orders[1]?.state, 'expected');
+  } finally {
+    await door.close();
+  }
 });

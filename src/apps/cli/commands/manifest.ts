@@ -4,8 +4,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../../drivers/keys/software/verifier.ts';
-import { readAnswer } from '../../../drivers/links/local/answers.ts';
-import { LocalClient } from '../../../drivers/links/local/localClient.ts';
+import { ProvisionerClient } from '../../../drivers/links/local/provisionerClient.ts';
 import { EnvironmentError, isRefusal } from '../../../trust/ports/faults.ts';
 import {
   type ManifestFormat,
@@ -13,7 +12,6 @@ import {
   type ManifestRefused,
   type ManifestTrust,
 } from '../../../trust/registry/manifestReader.ts';
-import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { readX509 } from '../certificateFiles.ts';
 import {
@@ -100,27 +98,15 @@ async function importManifest(file: string, options: ImportOptions): Promise<voi
     ]);
     return;
   }
-  const { format, signers, anchors } = trustOf(options);
-  const client = new LocalClient(socketPathFor(options.data, 'provisioner'), 'provisioner');
+  const client = new ProvisionerClient(socketPathFor(options.data, 'provisioner'));
   try {
-    const response = await client.send({
-      method: 'POST',
-      path: '/v1/manifests',
-      contentType: 'application/json',
-      body: JSON.stringify({
+    const summary = allowed(
+      await client.importManifest({
+        ...trustOf(options),
         file: resolve(file),
-        format,
-        signers: signers.map(toBase64),
-        anchors: anchors.map(toBase64),
         product: options.product,
         state: options.expected === true ? 'expected' : 'released',
       }),
-    });
-    const summary = allowed(
-      readAnswer(response, (answer) => ({
-        imported: answer.number('imported'),
-        unchanged: answer.number('unchanged'),
-      })),
     );
     print(options, { ok: true, file, ...checked, ...summary }, [
       ...linesOf(file, checked),

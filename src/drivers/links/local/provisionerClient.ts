@@ -1,6 +1,7 @@
 /** The provisioner, reached over its local socket: what the commands of its operator do. */
 import type { Refusal } from '../../../trust/ports/faults.ts';
 import type { DeviceRole, DeviceState } from '../../../trust/ports/registryStore.ts';
+import type { ImportSummary } from '../../../trust/registry/registry.ts';
 import type { RevocationPlan } from '../../../trust/revocation/revocation.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { type Answer, readAnswer } from './answers.ts';
@@ -19,6 +20,17 @@ import {
   type RevocationView,
   type TelemetryView,
 } from './provisionerAnswers.ts';
+
+export interface ManifestImport {
+  readonly file: string;
+  readonly format: 'microchip' | 'birthmark';
+  /** DER of the certificates that may sign entries, and of the roots of the elements. */
+  readonly signers: readonly Uint8Array[];
+  readonly anchors: readonly Uint8Array[];
+  /** For elements of others; by default the part number. */
+  readonly product?: string | undefined;
+  readonly state: 'expected' | 'released';
+}
 
 export class ProvisionerClient {
   readonly #client: LocalClient;
@@ -80,6 +92,16 @@ export class ProvisionerClient {
   /** Returns how many known devices changed; those that come later follow. */
   setProductRole(product: string, role: DeviceRole): Promise<number | Refusal<string>> {
     return this.#post('/v1/products', { product, role }, (answer) => answer.number('changed'));
+  }
+
+  /** All or nothing. The provisioner reads and verifies the file itself; its path is absolute. */
+  importManifest(order: ManifestImport): Promise<ImportSummary | Refusal<string>> {
+    const { signers, anchors, ...others } = order;
+    const body = { ...others, signers: signers.map(toBase64), anchors: anchors.map(toBase64) };
+    return this.#post('/v1/manifests', body, (answer) => ({
+      imported: answer.number('imported'),
+      unchanged: answer.number('unchanged'),
+    }));
   }
 
   /** Imports what the authority has signed since the last time. */
