@@ -11,6 +11,7 @@ import type { RunningLine } from './line.ts';
 const redrawMs = 100;
 const jsonMs = 250;
 const logMs = 3_000;
+const noticedClockS = 300;
 
 export class LineView {
   readonly #json: boolean;
@@ -38,6 +39,7 @@ export class LineView {
   tell(event: LineEvent): void {
     switch (event.event) {
       case 'opened':
+        this.#compareClocks(event.opening.nowS);
         return;
       case 'unit':
         this.#tellUnit(event.uid, event.outcome);
@@ -77,6 +79,14 @@ export class LineView {
   stop(): void {
     clearInterval(this.#timer);
     this.#progress?.end();
+  }
+
+  /** Nothing here depends on the station's clock; its logs and its certificate's dates do. */
+  #compareClocks(authorityS: number): void {
+    const offS = Math.round(Date.now() / 1000 - authorityS);
+    if (Math.abs(offS) < noticedClockS) return;
+    const line = `The clock of this station is ${Math.abs(offS)} s ${offS > 0 ? 'ahead' : 'behind'}.`;
+    this.#incident({ event: 'clock', offS }, line);
   }
 
   #tellUnit(
