@@ -13,7 +13,12 @@ import {
   splitRequest,
 } from './fields.ts';
 import { readProtected } from './incoming.ts';
-import { decodePartialIv, encodeOscoreOption, encodePartialIv } from './option.ts';
+import {
+  decodePartialIv,
+  encodeOscoreOption,
+  encodePartialIv,
+  type KeyUpdateField,
+} from './option.ts';
 import { type OscoreRefusal, refuse } from './refusal.ts';
 import type { SequenceNumber } from './sequence.ts';
 
@@ -30,6 +35,8 @@ export interface RequestOptions {
    * server that finds the context without it needs fewer bytes.
    */
   readonly sendKidContext?: boolean;
+  /** Makes the request a KUDOS message; the sequence number is then of the context of that update. */
+  readonly keyUpdate?: KeyUpdateField;
 }
 
 /**
@@ -39,7 +46,7 @@ export interface RequestOptions {
 export function protectRequest<Message extends CoapContent>(
   request: Message,
   sequence: SequenceNumber,
-  { sendKidContext = true }: RequestOptions = {},
+  { sendKidContext = true, keyUpdate }: RequestOptions = {},
 ): ProtectedRequest<Message> | OscoreRefusal<'key-worn-out' | 'message-too-long'> {
   if (!isRequest(request.code)) throw new TypeError('the message is no request');
   const { context } = sequence;
@@ -51,11 +58,12 @@ export function protectRequest<Message extends CoapContent>(
   const payload = context.seal(nonce, context.own.additionalData(partialIv), plaintext);
   if (payload === undefined) return refuse('key-worn-out');
   const { senderId: kid, idContext } = context;
-  const value = encodeOscoreOption(
-    sendKidContext && idContext !== undefined
-      ? { partialIv, kid, kidContext: idContext }
-      : { partialIv, kid },
-  );
+  const value = encodeOscoreOption({
+    partialIv,
+    kid,
+    ...(sendKidContext && idContext !== undefined ? { kidContext: idContext } : {}),
+    ...(keyUpdate === undefined ? {} : { keyUpdate }),
+  });
   const options = mergeOptions(outer, [opaque(optionNumbers.oscore, value)]);
   const observe = findUint(request.options, optionNumbers.observe);
   const code = outerCode('request', observe !== undefined);
@@ -73,11 +81,15 @@ export class ClientExchange {
   #state: 'waiting' | 'observing' | 'over' = 'waiting';
   /** RFC 8613 §7.4.1: the highest Partial IV of a notification; -1 after one that had none. */
   #notificationNumber = -1;
+  /** The context of the last notification; a key update starts the numbers again (KUDOS §4.2). */
+  #notificationContext: SecurityContext;
+  readonly #supersededContexts = new WeakSet<SecurityContext>();
 
   constructor(context: SecurityContext, partialIv: Uint8Array, observes: boolean) {
     this.context = context;
     this.partialIv = partialIv;
     this.observes = observes;
+    this.#notificationContext = context;
   }
 
   /** Whether no further response can be accepted. */
@@ -91,18 +103,30 @@ export class ClientExchange {
   }
 
   /** Asked before decryption: the reason why a response with this Partial IV cannot be accepted. */
-  judge(sequenceNumber: number | undefined): 'already-answered' | 'replay' | undefined {
+  judge(
+    context: SecurityContext,
+    sequenceNumber: number | undefined,
+  ): 'already-answered' | 'replay' | undefined {
     if (this.#state === 'over') return 'already-answered';
+    if (this.#supersededContexts.has(context)) return 'replay';
     // RFC 8613 §7.4.1: at most one notification without Partial IV, and it is the oldest. Only newer ones
     // are taken, as the section allows: an observer wants the state of the resource, not its history.
-    if (this.#state === 'waiting') return undefined;
+    if (this.#state === 'waiting' || context !== this.#notificationContext) return undefined;
     return sequenceNumber === undefined || sequenceNumber <= this.#notificationNumber
       ? 'replay'
       : undefined;
   }
 
   /** Told after a response verified. */
-  accept(sequenceNumber: number | undefined, isNotification: boolean): void {
+  accept(
+    context: SecurityContext,
+    sequenceNumber: number | undefined,
+    isNotification: boolean,
+  ): void {
+    if (context !== this.#notificationContext) {
+      this.#supersededContexts.add(this.#notificationContext);
+      this.#notificationContext = context;
+    }
     this.#state = isNotification ? 'observing' : 'over';
     this.#notificationNumber = sequenceNumber ?? -1;
   }
@@ -127,8 +151,9 @@ export type ResponseRefusal = OscoreRefusal<
 
 /**
  * `context` is given when the server may have answered under another context than that of the request,
- * after a key update; such a response must carry a Partial IV (KUDOS §3). A refusal leaves the exchange as
- * it was: the true response may still come.
+ * after a key update; such a response must carry a Partial IV (KUDOS §3). A convergent KUDOS message is an
+ * ordinary one here (§4.3.3); a divergent one is for `kudos.ts`. A refusal leaves the exchange as it was: the
+ * true response may still come.
  */
 export function unprotectResponse<Message extends CoapContent>(
   exchange: ClientExchange,
@@ -137,7 +162,7 @@ export function unprotectResponse<Message extends CoapContent>(
 ): VerifiedResponse<Message> | ResponseRefusal {
   const option = readProtected(response);
   if ('refused' in option) return option;
-  if (option.keyUpdate !== undefined) return refuse('unexpected-key-update');
+  if (option.keyUpdate?.convergent === false) return refuse('unexpected-key-update');
   return openResponse(exchange, response, context, option.partialIv);
 }
 
@@ -150,7 +175,7 @@ export function openResponse<Message extends CoapContent>(
 ): VerifiedResponse<Message> | ResponseRefusal {
   if (partialIv === undefined && context !== exchange.context) return refuse('malformed');
   const sequenceNumber = partialIv === undefined ? undefined : decodePartialIv(partialIv);
-  const verdict = exchange.judge(sequenceNumber);
+  const verdict = exchange.judge(context, sequenceNumber);
   if (verdict !== undefined) return refuse(verdict);
   if (context.isRecipientKeyWornOut) return refuse('key-worn-out');
   const nonce =
@@ -160,7 +185,7 @@ export function openResponse<Message extends CoapContent>(
   if (plaintext === undefined) return refuse('decryption-failed');
   const content = parsePlaintext('response', plaintext);
   const isNotification = content !== undefined && hasOption(content.options, optionNumbers.observe);
-  exchange.accept(sequenceNumber, isNotification && exchange.observes);
+  exchange.accept(context, sequenceNumber, isNotification && exchange.observes);
   // RFC 8613 §4.1.3.5.2: Observe in the answer to a request that did not ask for it.
   if (content === undefined || (isNotification && !exchange.observes)) {
     return refuse('plaintext-malformed');

@@ -13,7 +13,12 @@ import {
   splitResponse,
 } from './fields.ts';
 import { readProtected } from './incoming.ts';
-import { decodePartialIv, encodeOscoreOption, encodePartialIv } from './option.ts';
+import {
+  decodePartialIv,
+  encodeOscoreOption,
+  encodePartialIv,
+  type KeyUpdateField,
+} from './option.ts';
 import { type OscoreRefusal, refuse } from './refusal.ts';
 import { ReplayWindow } from './replayWindow.ts';
 import type { SequenceNumber } from './sequence.ts';
@@ -71,7 +76,8 @@ export function unprotectRequest<Message extends CoapContent>(
 ): AcceptedRequest<Message> | UnsynchronizedRequest<Message> | RequestRefusal {
   const option = readProtected(request);
   if ('refused' in option) return option;
-  if (option.keyUpdate !== undefined) return refuse('unexpected-key-update');
+  // KUDOS §4.3.3: to whoever is idle a convergent message is an ordinary one; divergent: kudos.ts.
+  if (option.keyUpdate?.convergent === false) return refuse('unexpected-key-update');
   const { kid, kidContext, partialIv } = option;
   // RFC 8613 §5: requests carry both.
   if (kid === undefined || partialIv === undefined) return refuse('malformed');
@@ -190,12 +196,13 @@ export class ServerExchange {
 /**
  * Without a sequence number the response uses the nonce of the request and carries no Partial IV, which
  * only the first may do. A sequence number of another context protects the response under that context
- * (KUDOS §3). A response with Observe is a notification; one without ends the exchange.
+ * (KUDOS §3), and with `keyUpdate` makes it a KUDOS message. A response with Observe is a notification; one without ends the exchange.
  */
 export function protectResponse<Message extends CoapContent>(
   exchange: ServerExchange,
   response: Message,
   sequence?: SequenceNumber,
+  keyUpdate?: KeyUpdateField,
 ): Message | OscoreRefusal<'key-worn-out' | 'message-too-long'> {
   if (!isResponse(response.code)) throw new TypeError('the message is no response');
   const context = sequence?.context ?? exchange.context;
@@ -210,7 +217,10 @@ export function protectResponse<Message extends CoapContent>(
   const aad = context.peer.additionalData(exchange.partialIv);
   const payload = context.seal(nonce, aad, plaintext);
   if (payload === undefined) return refuse('key-worn-out');
-  const value = encodeOscoreOption(partialIv === undefined ? {} : { partialIv });
+  const value = encodeOscoreOption({
+    ...(partialIv === undefined ? {} : { partialIv }),
+    ...(keyUpdate === undefined ? {} : { keyUpdate }),
+  });
   const options = mergeOptions(outer, [opaque(optionNumbers.oscore, value)]);
   return { ...response, code: outerCode('response', isNotification), options, payload };
 }
