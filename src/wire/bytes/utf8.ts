@@ -2,6 +2,16 @@
 
 /** Throws a `TypeError` on a lone surrogate, which is the caller's mistake: no peer's text can hold one. */
 export function utf8(text: string): Uint8Array {
+  const ascii = new Uint8Array(text.length);
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    if (unit >= 0x80) return beyondAscii(text);
+    ascii[index] = unit;
+  }
+  return ascii;
+}
+
+function beyondAscii(text: string): Uint8Array {
   const bytes: number[] = [];
   for (const character of text) {
     const point = character.codePointAt(0) ?? 0;
