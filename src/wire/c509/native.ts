@@ -25,14 +25,14 @@ import { encodeSignature, type SignatureForm, signatureForm } from './signature.
 export class UnsignedC509 {
   /** The signature's input: CBOR items with nothing around them. */
   readonly toBeSigned: Uint8Array;
+  /** Head of the array: one byte, items are few. */
   readonly #arrayHead: Uint8Array;
   readonly #form: SignatureForm;
   #finished = false;
 
-  /** `items` counts the signature. */
-  constructor(toBeSigned: Uint8Array, items: number, form: SignatureForm) {
+  constructor(toBeSigned: Uint8Array, arrayHead: Uint8Array, form: SignatureForm) {
     this.toBeSigned = toBeSigned;
-    this.#arrayHead = cbor.head(4, items);
+    this.#arrayHead = arrayHead;
     this.#form = form;
   }
 
@@ -45,13 +45,13 @@ export class UnsignedC509 {
   }
 }
 
-const certificateItems = 11;
+const certificateHead = cbor.head(4, 11);
 
 /** From the same values as an X.509 certificate. Throws an `UnsupportedError` for what C509 cannot say. */
 export function prepareNativeCertificate(fields: CertificateFields): UnsignedC509 {
   const items = tbsItems(fields, 2, true);
   const form = signatureForm(fields.signatureAlgorithm);
-  return new UnsignedC509(cbor.sequence(...items), certificateItems, form);
+  return new UnsignedC509(cbor.sequence(...items), certificateHead, form);
 }
 
 /** What all certificates of one profile and issuer have in common. */
@@ -84,11 +84,12 @@ export function compileNativeTemplate(
   parts: NativeTemplateParts,
 ): (fields: NativeTemplateFields) => UnsignedC509 {
   const { signatureAlgorithm, publicKeyAlgorithm, extensions, furtherExtensions } = parts;
-  const type = cbor.integer(2);
   const algorithmAndIssuer = concat(
     encodeAlgorithm(signatureAlgorithms, signatureAlgorithm),
     encodeName(parts.issuer, 2),
   );
+  const typeItem = cbor.integer(2);
+  const usualSerialPrefix = concat(typeItem, cbor.head(2, usualSerialBytes));
   const keyAlgorithm = encodeAlgorithm(publicKeyAlgorithms, publicKeyAlgorithm);
   const known = findAlgorithm(publicKeyAlgorithms, publicKeyAlgorithm);
   const fixedExtensions = concat(
@@ -101,10 +102,12 @@ export function compileNativeTemplate(
     if (fields.extensions.length !== furtherExtensions) {
       throw new TypeError(`${furtherExtensions} further extensions announced`);
     }
-    const { serialNumber } = fields;
+    const serialNumber =
+      fields.serialNumber[0] === 0 ? fields.serialNumber.subarray(1) : fields.serialNumber;
+    const usual = serialNumber.length === usualSerialBytes;
     const toBeSigned = concat(
-      type,
-      cbor.bytes(serialNumber[0] === 0 ? serialNumber.subarray(1) : serialNumber),
+      usual ? usualSerialPrefix : concat(typeItem, cbor.head(2, serialNumber.length)),
+      serialNumber,
       algorithmAndIssuer,
       validity(fields.notBeforeMs, fields.notAfterMs),
       fields.subject,
@@ -113,9 +116,12 @@ export function compileNativeTemplate(
       fixedExtensions,
       ...fields.extensions,
     );
-    return new UnsignedC509(toBeSigned, certificateItems, form);
+    return new UnsignedC509(toBeSigned, certificateHead, form);
   };
 }
+
+/** 128 random bits. */
+const usualSerialBytes = 16;
 
 /** Subjects `O=organization, serialNumber=…` (IEEE 802.1AR) as CBOR items. */
 export function nativeDeviceName(organization: string): (serialNumber: string) => Uint8Array {

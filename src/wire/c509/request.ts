@@ -49,6 +49,7 @@ export interface NativeRequestFields {
 }
 
 const requestItems = 7;
+const requestHead = cbor.head(4, requestItems);
 
 /** Throws a `MalformedError` with the offset of the first fault, an `UnsupportedError` for what is of another draft. */
 export function parseC509Request(input: Uint8Array, decompress: PointDecompressor): C509Request {
@@ -110,7 +111,7 @@ export function prepareNativeRequest(fields: NativeRequestFields): UnsignedC509 
     ...encodePublicKey(fields.publicKey, 2, true),
     cbor.array(...attributes),
   );
-  return new UnsignedC509(toBeSigned, requestItems, signatureForm(signatureAlgorithm));
+  return new UnsignedC509(toBeSigned, requestHead, signatureForm(signatureAlgorithm));
 }
 
 function encodeAttributes(
