@@ -2,13 +2,17 @@
 /** The `birthmark` command: NOUN VERB, one file of commands a noun. */
 import { Command } from 'commander';
 import { registerCert } from './commands/cert.ts';
+import { registerApplication } from './commands/application.ts';
 import { registerAudit } from './commands/audit.ts';
 import { registerCa } from './commands/ca.ts';
+import { registerDevice } from './commands/device.ts';
 import { registerElement } from './commands/element.ts';
 import { registerLine } from './commands/line.ts';
 import { registerManifest } from './commands/manifest.ts';
 import { registerOrder } from './commands/order.ts';
+import { registerServe } from './commands/serve.ts';
 import { registerStation } from './commands/station.ts';
+import { registerTelemetry } from './commands/telemetry.ts';
 import { registerTicket } from './commands/ticket.ts';
 import { exitCodes, explain } from './terminal.ts';
 
@@ -26,6 +30,10 @@ registerElement(program);
 registerLine(program);
 registerManifest(program);
 registerStation(program);
+registerServe(program);
+registerDevice(program);
+registerApplication(program);
+registerTelemetry(program);
 registerAudit(program);
 
 try {

@@ -1,0 +1,177 @@
+/** `birthmark serve`: the authority and the provisioner, as two processes that live and die together. */
+import { fileURLToPath } from 'node:url';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { DoorPorts } from '../../provisioner/doors.ts';
+import { readPassphrase } from '../../passphrase.ts';
+import { readStartOrder } from '../../serve/channel.ts';
+import { supervise } from '../../serve/supervisor.ts';
+import {
+  type ServeOptions,
+  type ServerRole,
+  serverRoles,
+  startWorker,
+} from '../../serve/worker.ts';
+import { defaultData } from '../dataFolder.ts';
+import { CommandFailure, explain, type OutputOptions, print, table } from '../terminal.ts';
+
+interface CommandOptions extends OutputOptions {
+  readonly data: string;
+  readonly host: string;
+  readonly name: readonly string[];
+  readonly devicePort: number;
+  readonly stationPort: number;
+  readonly apiPort: number;
+  readonly mqttPort: number;
+  readonly owner?: string;
+  readonly role?: ServerRole;
+}
+
+const program = fileURLToPath(new URL('../main.ts', import.meta.url));
+
+export function registerServe(root: Command): void {
+  root
+    .command('serve')
+    .description('Run the server: the authority on a local socket, the provisioner on the network')
+    .option('--data <folder>', 'data folder', defaultData())
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option(
+      '--name <names...>',
+      'names and addresses by which this server is reached; the first is told to devices',
+      ['localhost', '127.0.0.1'],
+    )
+    .option('--device-port <port>', 'HTTPS of devices: EST, configuration, telemetry', port, 8443)
+    .option('--api-port <port>', 'HTTPS of applications and operators', port, 8444)
+    .option('--station-port <port>', 'HTTPS of personalization stations', port, 8445)
+    .option('--mqtt-port <port>', 'MQTTS of devices, gateways and applications', port, 8883)
+    .option('--owner <name>', "whose devices these are (default: the maker's name)")
+    .option('--json', 'one JSON line when the doors are open')
+    .addOption(new Option('--role <role>', 'run one process alone').choices(serverRoles))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  birthmark serve
+  birthmark serve --data /srv/birthmark --host 0.0.0.0 --name iot.example.com
+  birthmark serve --device-port 0 --api-port 0 --station-port 0 --mqtt-port 0 --json
+
+Port 0 lets the system choose; the line that is printed says what it chose. SIGINT and SIGTERM stop both
+processes; when one of them fails the other is stopped. The passphrase of the keys comes from
+BIRTHMARK_PASSPHRASE_FILE, BIRTHMARK_PASSPHRASE or a prompt.`,
+    )
+    .action((options: CommandOptions) => {
+      return options.role === undefined
+        ? serve(options)
+        : work(options.role, serveOptions(options));
+    });
+}
+
+async function serve(options: CommandOptions): Promise<void> {
+  const passphrase = await readPassphrase();
+  const specs = serverRoles.map((role) => ({ name: role, args: argsOf(role, options) }));
+  const supervision = await supervise(program, specs, passphrase);
+  if (!('ended' in supervision)) {
+    throw new CommandFailure(supervision.message, supervision.exitCode);
+  }
+  const stop = (): void => supervision.stop();
+  process.on('SIGINT', stop).on('SIGTERM', stop);
+  try {
+    announce(options, supervision.ready);
+    const failure = await supervision.ended;
+    if (failure !== undefined) throw new CommandFailure(failure.message, failure.exitCode);
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+}
+
+function announce(options: CommandOptions, ready: Readonly<Record<string, object>>): void {
+  const ports = portsIn(ready['provisioner']);
+  const [name = options.host] = options.name;
+  const rows = Object.entries(ports).map(([door, number]) => [door, `${name}:${String(number)}`]);
+  print(options, { ready: true, data: options.data, host: name, ports }, [
+    ...table(rows),
+    'Ready. Stop with Ctrl-C.',
+  ]);
+}
+
+function portsIn(ready: object | undefined): object {
+  if (ready === undefined || !('ports' in ready)) return {};
+  return typeof ready.ports === 'object' ? (ready.ports ?? {}) : {};
+}
+
+/** One of the two processes. Under a supervisor the order to stop is the end of the channel. */
+async function work(role: ServerRole, options: ServeOptions): Promise<void> {
+  const supervised = process.connected;
+  const stopped = stopOrder(supervised);
+  try {
+    const passphrase = supervised ? await givenPassphrase() : await readPassphrase();
+    const worker = await startWorker(role, options, passphrase);
+    report({ ready: worker.ready });
+    await stopped;
+    await worker.close();
+  } catch (error) {
+    if (!supervised) throw error;
+    const { message, exitCode } = explain(error);
+    report({ failed: message, exitCode });
+    process.exitCode = exitCode;
+  } finally {
+    if (process.connected) process.disconnect();
+  }
+}
+
+function stopOrder(supervised: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    if (supervised) {
+      process.once('disconnect', () => resolve());
+      // Ctrl-C reaches every process of the terminal; the supervisor decides what it means.
+      process.on('SIGINT', () => undefined);
+    } else {
+      process.once('SIGINT', () => resolve());
+    }
+    process.once('SIGTERM', () => resolve());
+  });
+}
+
+function givenPassphrase(): Promise<string> {
+  return new Promise((resolve) => {
+    process.once('message', (message) => {
+      const order = readStartOrder(message);
+      if (order !== undefined) resolve(order.passphrase);
+    });
+  });
+}
+
+function report(message: object): void {
+  if (process.connected) process.send?.(message);
+}
+
+function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
+  const { data, host, name, devicePort, apiPort, stationPort, mqttPort, owner } = options;
+  const values: Readonly<Record<string, string>> = {
+    '--role': role,
+    '--data': data,
+    '--host': host,
+    '--device-port': String(devicePort),
+    '--api-port': String(apiPort),
+    '--station-port': String(stationPort),
+    '--mqtt-port': String(mqttPort),
+    ...(owner === undefined ? {} : { '--owner': owner }),
+  };
+  return ['serve', ...Object.entries(values).flat(), '--name', ...name];
+}
+
+function serveOptions(options: CommandOptions): ServeOptions {
+  const { data, host, name, devicePort, apiPort, stationPort, mqttPort, owner } = options;
+  const ports: DoorPorts = {
+    device: devicePort,
+    api: apiPort,
+    station: stationPort,
+    mqtt: mqttPort,
+  };
+  return { data, host, names: name, ports, owner };
+}
+
+function port(text: string): number {
+  const number = Number(text);
+  if (/^\d{1,5}$/.test(text) && number <= 65_535) return number;
+  throw new InvalidArgumentError('a port is a number from 0 to 65535');
+}

@@ -1,0 +1,83 @@
+/**
+ * One process of `birthmark serve`: the authority, or the provisioner. Under the supervisor it gets the
+ * passphrase over the channel between the two, so that neither arguments nor environment hold it, and it
+ * stops when the channel closes, so that it never outlives its supervisor.
+ */
+import { join, resolve } from 'node:path';
+import { AuthorityClient } from '../../drivers/links/local/authorityClient.ts';
+import { startAuthority } from '../authority/authority.ts';
+import { authorityPaths, requireInstallation } from '../authority/authorityFolder.ts';
+import type { DoorPorts } from '../provisioner/doors.ts';
+import { startProvisioner } from '../provisioner/provisioner.ts';
+import { socketPathFor } from '../socketPath.ts';
+
+export const serverRoles = ['authority', 'provisioner'] as const;
+
+export type ServerRole = (typeof serverRoles)[number];
+
+export interface ServeOptions {
+  readonly data: string;
+  readonly host: string;
+  readonly names: readonly string[];
+  readonly ports: DoorPorts;
+  /** Default: the maker's name in the authority's folder. */
+  readonly owner: string | undefined;
+}
+
+export interface Worker {
+  /** What the supervisor prints of it. */
+  readonly ready: object;
+  close(): Promise<void>;
+}
+
+/** Rejects with an `EnvironmentError` when the folder is in use, a port taken, the passphrase wrong. */
+export async function startWorker(
+  role: ServerRole,
+  options: ServeOptions,
+  passphrase: string,
+): Promise<Worker> {
+  return role === 'authority'
+    ? startAuthorityWorker(options, passphrase)
+    : startProvisionerWorker(options, passphrase);
+}
+
+async function startAuthorityWorker({ data }: ServeOptions, passphrase: string): Promise<Worker> {
+  const authority = await startAuthority({
+    dataFolder: data,
+    passphrase,
+    onTrouble: (error) => complain(`authority: ${String(error)}`),
+  });
+  const { finished, withheld } = authority.recovery;
+  return {
+    ready: { recovered: finished, withheld: withheld.length },
+    close: () => authority.close(),
+  };
+}
+
+async function startProvisionerWorker(options: ServeOptions, passphrase: string): Promise<Worker> {
+  const { data, host, names, ports } = options;
+  const authority = new AuthorityClient(socketPathFor(data, 'authority'));
+  const owner = options.owner ?? (await requireInstallation(authorityPaths(data))).organization;
+  const provisioner = await startProvisioner({
+    folder: join(resolve(data), 'provisioner'),
+    socketPath: socketPathFor(data, 'provisioner'),
+    passphrase,
+    authority,
+    owner,
+    names,
+    host,
+    ports,
+    onTrouble: complain,
+  });
+  return {
+    ready: { ports: provisioner.ports },
+    close: async () => {
+      await provisioner.close();
+      authority.close();
+    },
+  };
+}
+
+function complain(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
