@@ -23,6 +23,7 @@ export type Revoke = (
 interface EnrolledClient {
   readonly chain: readonly Uint8Array[];
   readonly serverAnchors: readonly Uint8Array[];
+  readonly roots: readonly Uint8Array[];
 }
 
 export interface ActOptions {
@@ -81,7 +82,8 @@ async function enrolClient(
   const [leaf] = issued.chain;
   // A crash here leaves a certificate that no door knows; enrolling again gives another one.
   const refusal = leaf === undefined ? undefined : await enter(registry, kind, name, leaf);
-  return refusal ?? { chain: issued.chain, serverAnchors: hierarchy().server };
+  const { server: serverAnchors, roots } = hierarchy();
+  return refusal ?? { chain: issued.chain, serverAnchors, roots };
 }
 
 /** The authority has certified the station; here it is checked once, and known from then on. */

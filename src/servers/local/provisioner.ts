@@ -46,7 +46,7 @@ export interface ProvisionerActs {
   readonly importManifest: (order: ManifestOrder) => Outcome<ImportSummary>;
   /** What the authority has signed since the last time. */
   readonly pullManifests: () => Outcome<undefined>;
-  /** Chain of the new certificate, DER, leaf first; and the authorities by which the client knows us. */
+  /** DER: the chain of the new certificate, leaf first, and the authorities by which the client knows us. */
   readonly enrolApplication: (
     name: string,
     kind: 'application' | 'operator',
@@ -54,6 +54,7 @@ export interface ProvisionerActs {
   ) => Outcome<{
     readonly chain: readonly Uint8Array[];
     readonly serverAnchors: readonly Uint8Array[];
+    readonly roots: readonly Uint8Array[];
   }>;
   /** A station that the authority has enrolled may come to its door. */
   readonly admitStation: (name: string, certificate: Uint8Array) => Outcome<undefined>;
@@ -97,9 +98,10 @@ export function provisionerRoutes(app: FastifyInstance, acts: ProvisionerActs): 
     const name = fields.text('name', 64);
     const kind = fields.oneOf('kind', ['application', 'operator']);
     const outcome = await acts.enrolApplication(name, kind, fields.base64('request'));
-    return answer(reply, outcome, ({ chain, serverAnchors }) => ({
+    return answer(reply, outcome, ({ chain, serverAnchors, roots }) => ({
       chain: chain.map(toBase64),
       serverAnchors: serverAnchors.map(toBase64),
+      roots: roots.map(toBase64),
     }));
   });
 

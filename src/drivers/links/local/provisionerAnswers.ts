@@ -63,8 +63,9 @@ export type RevocationView = Pick<RevocationReport, 'devices' | 'killMs'> & {
 export interface EnrolledClient {
   /** DER, leaf first, without the root. */
   readonly chain: readonly Uint8Array[];
-  /** DER of the authorities by which this server is known. */
+  /** DER of the authorities by which this server is known, and of what is above them. */
   readonly serverAnchors: readonly Uint8Array[];
+  readonly roots: readonly Uint8Array[];
 }
 
 export interface ProvisionerStatus {
@@ -130,6 +131,7 @@ export function readEnrolledClient(answer: Answer): EnrolledClient {
   return {
     chain: answer.base64List('chain'),
     serverAnchors: answer.base64List('serverAnchors'),
+    roots: answer.base64List('roots'),
   };
 }
 
