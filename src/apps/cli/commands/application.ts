@@ -62,9 +62,11 @@ Examples:
   birthmark application enrol ada --kind operator
   birthmark application enrol dashboard --request dashboard.csr.pem
 
-Leaves key.pem, certificate.pem (with its chain) and server.pem (the authority to pin) in the folder:
-  mosquitto_sub --host localhost --port 8883 --cafile server.pem --cert certificate.pem --key key.pem \\
-      --topic 'devices/+/telemetry'
+Leaves key.pem, certificate.pem (with its chain), server.pem (the authority of servers, which is what to
+pin) and root.pem (for tools that take nothing but a root) in the folder:
+  curl --cacert server.pem --cert certificate.pem --key key.pem https://localhost:8444/v1/devices
+  mosquitto_sub -h localhost -p 8883 --cafile root.pem --cert certificate.pem --key key.pem \\
+      -t 'devices/+/telemetry'
 The key is encrypted under the passphrase of BIRTHMARK_PASSPHRASE_FILE, BIRTHMARK_PASSPHRASE or a prompt.`,
     )
     .action(enrol);
@@ -74,6 +76,7 @@ const fileNames = {
   key: 'key.pem',
   certificate: 'certificate.pem',
   anchors: 'server.pem',
+  roots: 'root.pem',
 } as const;
 
 async function enrol(name: string, options: EnrolOptions): Promise<void> {
@@ -90,11 +93,12 @@ async function enrol(name: string, options: EnrolOptions): Promise<void> {
       : parsePem(readFileSync(options.request, 'utf8'), 'CERTIFICATE REQUEST');
   const client = new ProvisionerClient(socketPathFor(options.data, 'provisioner'));
   try {
-    const { chain, serverAnchors } = allowed(
+    const { chain, serverAnchors, roots } = allowed(
       await client.enrolApplication(options.kind, name, request),
     );
     await mkdir(options.out, { recursive: true, mode: 0o700 });
     await writeFile(files.anchors, pemOf(serverAnchors));
+    await writeFile(files.roots, pemOf(roots));
     await writeFile(files.certificate, pemOf(chain));
     const [leaf] = chain.map(parseCertificate);
     const notAfterMs = leaf?.notAfterMs ?? 0;
@@ -111,11 +115,13 @@ function filesIn({ out, request }: EnrolOptions): {
   readonly key?: string;
   readonly certificate: string;
   readonly anchors: string;
+  readonly roots: string;
 } {
   return {
     ...(request === undefined ? { key: join(out, fileNames.key) } : {}),
     certificate: join(out, fileNames.certificate),
     anchors: join(out, fileNames.anchors),
+    roots: join(out, fileNames.roots),
   };
 }
 
