@@ -75,7 +75,7 @@ export class AwaitMessage2 extends BoundedState<SentMessage1> {
       if (refused !== undefined) return refused;
       const references = parseIdCred(fields.idCredR);
       return new ResponderCredentialNeeded(
-        { ...received, sent, fields, references },
+        { ...received, sent, message2: bytes.slice(), fields, references },
         this.refusalsLeft,
       );
     });
@@ -102,6 +102,7 @@ export class AwaitMessage2 extends BoundedState<SentMessage1> {
 
 interface CredentialNeededValues extends KeyedMessage2 {
   readonly sent: SentMessage1;
+  readonly message2: Uint8Array;
   readonly gY: PublicKey;
   readonly plaintext2: Uint8Array;
   readonly fields: Plaintext2;
@@ -150,7 +151,7 @@ export class ResponderCredentialNeeded extends BoundedState<CredentialNeededValu
    */
   accept(credential: Credential): ResponderVerified | EdhocRefusal {
     return this.attempt((values) => {
-      const { algorithms, sent, fields, gY, th2, prk2e, plaintext2 } = values;
+      const { algorithms, sent, message2, fields, gY, th2, prk2e, plaintext2 } = values;
       const { terms, cI, ephemeral } = sent;
       const authentication = authenticationOf(terms.method).responder;
       const unsuitable = refuseCandidate(credential, gY.bytes, terms.suite, authentication);
@@ -173,6 +174,8 @@ export class ResponderCredentialNeeded extends BoundedState<CredentialNeededValu
         terms,
         cI,
         cR: fields.cR,
+        hashOfMessage1: sent.hashOfMessage1,
+        message2,
         gY,
         th3,
         prk3e2m,
@@ -199,6 +202,8 @@ interface ResponderVerifiedValues {
   readonly terms: Terms;
   readonly cI: Uint8Array;
   readonly cR: Uint8Array;
+  readonly hashOfMessage1: Uint8Array;
+  readonly message2: Uint8Array;
   readonly gY: PublicKey;
   readonly th3: Uint8Array;
   readonly prk3e2m: Secret;
@@ -222,6 +227,12 @@ export class ResponderVerified extends HandshakeState<ResponderVerifiedValues> {
   /** Now authentic. */
   get ead2(): readonly EadItem[] {
     return this.look().ead2;
+  }
+
+  /** H( H(message_1), message_2 ), to which items of EAD_3 are bound. */
+  get h12(): Uint8Array {
+    const { algorithms, hashOfMessage1, message2 } = this.look();
+    return schedule.h12(algorithms, hashOfMessage1, message2);
   }
 
   /**

@@ -48,7 +48,7 @@ export interface EdhocRefusal {
   readonly peerError?: EdhocError;
 }
 
-/** An error message (RFC 9528 §6). Codes that are not registered keep their ERR_INFO as an encoded item. */
+/** An error message (RFC 9528 §6). Codes that we do not know keep their ERR_INFO as an encoded item. */
 export type EdhocError =
   | { readonly code: 1; readonly diagnostic: string }
   | { readonly code: 2; readonly suitesR: readonly number[] }

@@ -91,7 +91,7 @@ export class Message1Accepted extends HandshakeState<AcceptedMessage1> {
     readonly own: OwnCredential;
     readonly ead2?: readonly EadItem[];
   }): AgreementNeeded<Message2Step> | SignatureNeeded<Message2Step> | EdhocRefusal {
-    const { terms, cI, gX } = this.look();
+    const { terms, cI, gX, hashOfMessage1 } = this.look();
     const { connectionId: cR } = fields;
     const authentication = authenticationOf(terms.method).responder;
     if (!fits(fields.own.publicKey, terms.suite, authentication)) {
@@ -116,6 +116,8 @@ export class Message1Accepted extends HandshakeState<AcceptedMessage1> {
     return prove(algorithms, proof, gX, (prk3e2m, signatureOrMac2) => {
       const plaintext2 = encodePlaintext2({ cR, idCredR: own.idCred, signatureOrMac2, ead2: ead });
       const th3 = schedule.th3(algorithms, th2, plaintext2, own.cred);
+      const message2 = encryptMessage2(keyed, ephemeral.publicKey, plaintext2);
+      const h12 = schedule.h12(algorithms, hashOfMessage1, message2);
       const next = new AwaitMessage3({
         algorithms,
         terms,
@@ -124,10 +126,11 @@ export class Message1Accepted extends HandshakeState<AcceptedMessage1> {
         own,
         gX: gX.bytes,
         ephemeral,
+        h12,
         th3,
         prk3e2m,
       });
-      return { next, message2: encryptMessage2(keyed, ephemeral.publicKey, plaintext2) };
+      return { next, message2 };
     });
   }
 }
@@ -140,6 +143,7 @@ interface AwaitMessage3Values {
   readonly own: Identity;
   readonly gX: Uint8Array;
   readonly ephemeral: EphemeralKey;
+  readonly h12: Uint8Array;
   readonly th3: Uint8Array;
   readonly prk3e2m: Secret;
 }
@@ -182,7 +186,7 @@ export class AwaitMessage3 extends BoundedState<AwaitMessage3Values> {
 
   /** Holds secrets in clear: whoever keeps it seals it. */
   store(): Uint8Array {
-    const { algorithms, terms, cI, cR, own, gX, ephemeral, th3, prk3e2m } = this.look();
+    const { algorithms, terms, cI, cR, own, gX, ephemeral, h12, th3, prk3e2m } = this.look();
     const { crypto } = algorithms;
     return storeState(
       stateKinds.awaitMessage3,
@@ -192,6 +196,7 @@ export class AwaitMessage3 extends BoundedState<AwaitMessage3Values> {
       storeIdentity(own),
       cbor.bytes(gX),
       cbor.bytes(crypto.exportEphemeral(ephemeral)),
+      cbor.bytes(h12),
       cbor.bytes(th3),
       cbor.bytes(crypto.exportSecret(prk3e2m)),
       cbor.integer(this.refusalsLeft),
@@ -200,20 +205,21 @@ export class AwaitMessage3 extends BoundedState<AwaitMessage3Values> {
 
   /** Throws a `MalformedError` on bytes that `store` did not give. */
   static restore(crypto: Crypto, bytes: Uint8Array): AwaitMessage3 {
-    const reader = openStored(bytes, stateKinds.awaitMessage3, 9);
+    const reader = openStored(bytes, stateKinds.awaitMessage3, 10);
     const terms = restoreTerms(reader);
     const cI = reader.bytes().slice();
     const cR = reader.bytes().slice();
     const own = restoreIdentity(reader);
     const gX = reader.bytes().slice();
     const ephemeral = restoreEphemeral(crypto, terms, reader);
+    const h12 = reader.bytes().slice();
     const th3 = reader.bytes().slice();
     const prk3e2m = crypto.secret(reader.bytes());
     const refusalsLeft = reader.unsigned();
     reader.end();
     const algorithms = { crypto, suite: terms.suite };
     return new AwaitMessage3(
-      { algorithms, terms, cI, cR, own, gX, ephemeral, th3, prk3e2m },
+      { algorithms, terms, cI, cR, own, gX, ephemeral, h12, th3, prk3e2m },
       refusalsLeft,
     );
   }
@@ -245,6 +251,11 @@ export class InitiatorCredentialNeeded extends BoundedState<CredentialNeededValu
 
   get connectionId(): Uint8Array {
     return this.look().waiting.cR;
+  }
+
+  /** H( H(message_1), message_2 ), to which items of EAD_3 are bound. */
+  get h12(): Uint8Array {
+    return this.look().waiting.h12;
   }
 
   /**

@@ -36,6 +36,18 @@ export function hashOfMessage1({ crypto, suite }: Algorithms, message1: Uint8Arr
   return crypto.hash(suite.hash, message1);
 }
 
+/**
+ * H_12 = H( H(message_1), message_2 ): what ELA vouchers and attestation bind to (draft-ietf-lake-authz,
+ * draft-ietf-lake-ra). A CBOR sequence like the inputs of all transcript hashes.
+ */
+export function h12(
+  { crypto, suite }: Algorithms,
+  hashOfMessage1: Uint8Array,
+  message2: Uint8Array,
+): Uint8Array {
+  return crypto.hash(suite.hash, cbor.sequence(cbor.bytes(hashOfMessage1), message2));
+}
+
 /** TH_2 = H( G_Y, H(message_1) ). */
 export function th2(
   { crypto, suite }: Algorithms,
