@@ -1,7 +1,6 @@
 /** The provisioner, reached over its local socket: what the commands of its operator do. */
 import type { Refusal } from '../../../trust/ports/faults.ts';
 import type { DeviceRole, DeviceState } from '../../../trust/ports/registryStore.ts';
-import type { ImportSummary } from '../../../trust/registry/registry.ts';
 import type { RevocationPlan } from '../../../trust/revocation/revocation.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { type Answer, readAnswer } from './answers.ts';
@@ -30,6 +29,12 @@ export interface ManifestImport {
   /** For elements of others; by default the part number. */
   readonly product?: string | undefined;
   readonly state: 'expected' | 'released';
+}
+
+export interface ManifestSummary {
+  readonly imported: number;
+  /** Known before, equal in everything. */
+  readonly unchanged: number;
 }
 
 export class ProvisionerClient {
@@ -95,7 +100,7 @@ export class ProvisionerClient {
   }
 
   /** All or nothing. The provisioner reads and verifies the file itself; its path is absolute. */
-  importManifest(order: ManifestImport): Promise<ImportSummary | Refusal<string>> {
+  importManifest(order: ManifestImport): Promise<ManifestSummary | Refusal<string>> {
     const { signers, anchors, ...others } = order;
     const body = { ...others, signers: signers.map(toBase64), anchors: anchors.map(toBase64) };
     return this.#post('/v1/manifests', body, (answer) => ({
