@@ -27,7 +27,7 @@ import {
   subjectKeyIdentifier,
 } from '../src/wire/x509/extensions.ts';
 import { hardwareModuleName } from '../src/wire/x509/generalNames.ts';
-import { encodeDeviceName, encodeName, name } from '../src/wire/x509/names.ts';
+import { encodeDeviceName, encodeName, name as nameOf } from '../src/wire/x509/names.ts';
 import * as der from '../src/wire/der/writer.ts';
 
 export interface BenchRow {
@@ -47,6 +47,8 @@ export interface BenchResult {
   readonly rows: readonly BenchRow[];
   readonly promises: readonly BenchPromise[];
 }
+
+export const name = 'c509';
 
 const certificates = 10_000;
 const hwType = '1.3.6.1.4.1.55555.1';
@@ -114,7 +116,7 @@ function conversions(privateKey: KeyObject, point: Uint8Array): BenchRow[] {
 function nativeTemplate(point: Uint8Array): (fields: NativeTemplateFields) => UnsignedC509 {
   return compileNativeTemplate({
     signatureAlgorithm: { oid: signatureAlgorithmOids['ecdsa-with-SHA256'] },
-    issuer: name(['organizationName', maker], ['commonName', 'Factory']),
+    issuer: nameOf(['organizationName', maker], ['commonName', 'Factory']),
     publicKeyAlgorithm: {
       oid: keyTypeOids.ecPublicKey,
       parameters: der.oid(curveOids['P-256']),
