@@ -14,6 +14,8 @@ export interface RelayPorts {
   readonly timer: Timer;
   /** Hands an envelope to the server. Rejects when that is not possible now. */
   readonly publish: (envelope: Uint8Array) => Promise<void>;
+  /** Sees what is carried: this is all that a gateway knows of it. */
+  readonly observe?: (direction: 'up' | 'down', linkAddress: Uint8Array, frame: Uint8Array) => void;
 }
 
 export interface RelayOptions {
@@ -87,6 +89,7 @@ export class GatewayRelay {
       }
       await radio.send(linkAddress, frame);
       this.counts.down += 1;
+      this.#ports.observe?.('down', linkAddress, frame);
     } catch (error) {
       if (error instanceof MalformedError) this.counts.dropped.malformed += 1;
       else this.counts.dropped.radio += 1;
@@ -101,6 +104,7 @@ export class GatewayRelay {
     else if (frame.length > radio.maximumFrameBytes) dropped.tooLong += 1;
     else if (!this.#limiter.take(toHex(linkAddress), timer.nowMs())) dropped.tooOften += 1;
     else {
+      this.#ports.observe?.('up', linkAddress, frame);
       this.#queue.push(writeEnvelope({ linkAddress, frame }));
       this.#trim();
       this.#flush();

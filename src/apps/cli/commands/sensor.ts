@@ -1,0 +1,153 @@
+/** `birthmark sensor`: a sensor on this machine, from first power-on to telemetry. */
+import type { Command } from 'commander';
+import type { IpDeviceEvent } from '../../../device/enrolment/ipDevice.ts';
+import type { SensorEvent } from '../../../device/sessions/sensor.ts';
+import { utf8 } from '../../../wire/bytes/utf8.ts';
+import { startIpSensor } from '../../device/ipSensor.ts';
+import { startNonIpSensor } from '../../device/nonIpSensor.ts';
+import { readPassphrase } from '../../passphrase.ts';
+import { addressOf, DeviceRun, positive } from '../deviceRun.ts';
+import { CommandFailure, exitCodes, type OutputOptions } from '../terminal.ts';
+
+interface SensorRunOptions extends OutputOptions {
+  readonly kind: string;
+  readonly element: string;
+  readonly state?: string;
+  readonly server?: string;
+  readonly radio?: string;
+  readonly maxFrame: number;
+  readonly interval: number;
+  readonly count?: number;
+  readonly payload: string;
+  readonly confirmEvery: number;
+  readonly retry?: number;
+  readonly https?: boolean;
+}
+
+export function registerSensor(program: Command): void {
+  const sensor = program.command('sensor').description('A sensor, real but for its element');
+  sensor
+    .command('run')
+    .description('Switch a sensor on and let it send telemetry until it is stopped')
+    .requiredOption('--kind <ip|non-ip>', 'ip: TLS with the server; non-ip: EDHOC over a radio')
+    .requiredOption('--element <file>', 'its secure element')
+    .option('--state <file>', 'its memory (default: beside the element)')
+    .option('--server <host:port>', 'ip: the device door of its server')
+    .option('--https', 'ip: post telemetry to the device door in place of MQTT')
+    .option('--radio <host:port>', 'non-ip: the modem of its radio, over UDP')
+    .option('--max-frame <bytes>', 'non-ip: longest frame of the radio', positive, 51)
+    .option('--confirm-every <n>', 'non-ip: ask for an answer every n messages', positive, 1)
+    .option('--interval <ms>', 'between two messages', positive, 5000)
+    .option('--count <n>', 'stop when so many messages arrived', positive)
+    .option('--payload <text>', 'what to send; {n} counts, {t} is a temperature', 't={t} n={n}')
+    .option('--retry <ms>', 'first pause before something is tried again', positive)
+    .option('--json', 'events as JSON lines on stdout')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  birthmark sensor run --kind ip --element reel-7/01.element --server iot.example:8443
+  birthmark sensor run --kind non-ip --element reel-7/02.element --radio 127.0.0.1:1700 --count 10 --json
+
+A sensor that was killed is started again with the same words and goes on where it was. The exit code is
+0 when it was stopped or has sent --count messages, 3 when it cannot go on.`,
+    )
+    .action(run);
+}
+
+async function run(options: SensorRunOptions): Promise<void> {
+  if (options.kind === 'ip') await runIp(options);
+  else if (options.kind === 'non-ip') await runNonIp(options);
+  else throw new CommandFailure('--kind is ip or non-ip', exitCodes.usage);
+}
+
+async function runIp(options: SensorRunOptions): Promise<void> {
+  const server = addressOf('--server', options.server);
+  const passphrase = await readPassphrase();
+  const run = new DeviceRun<IpDeviceEvent>(options, (event) => describeIp(event));
+  const sensor = await startIpSensor({
+    elementFile: options.element,
+    passphrase,
+    stateFile: options.state,
+    server,
+    options: {
+      telemetryBy: options.https === true ? 'https' : 'mqtts',
+      ...(options.retry === undefined
+        ? {}
+        : { retry: { firstMs: options.retry, longestMs: options.retry * 30 } }),
+    },
+    onEvent: (event) => run.take(event),
+  });
+  const link = options.https === true ? 'https' : 'mqtts';
+  run.begin({ kind: 'ip-sensor', link, deviceId: sensor.device.deviceId });
+  await run.whileRunning((payload) => sensor.device.submit(utf8(payload)));
+  await sensor.close();
+  run.end();
+}
+
+async function runNonIp(options: SensorRunOptions): Promise<void> {
+  const modem = addressOf('--radio', options.radio);
+  const passphrase = await readPassphrase();
+  const run = new DeviceRun<SensorEvent>(options, (event) => describeNonIp(event));
+  const { retry, confirmEvery } = options;
+  const sensor = await startNonIpSensor({
+    elementFile: options.element,
+    passphrase,
+    stateFile: options.state,
+    modem,
+    maximumFrameBytes: options.maxFrame,
+    options: {
+      confirmEvery,
+      ...(retry === undefined
+        ? {}
+        : {
+            retransmission: { firstMs: retry, longestMs: retry * 30 },
+            rest: { firstMs: retry * 4, longestMs: retry * 120 },
+          }),
+    },
+    onEvent: (event) => run.take(event),
+  });
+  run.begin({ kind: 'non-ip-sensor', link: 'radio', deviceId: sensor.deviceId });
+  await run.whileRunning((payload) => sensor.sensor.submit(utf8(payload)));
+  await sensor.close();
+  run.end();
+}
+
+export function describeIp(event: IpDeviceEvent): string | undefined {
+  switch (event.kind) {
+    case 'enrolled':
+      return 'enrolled: the LDevID is in the element';
+    case 'configured':
+      return `configured as ${event.role}`;
+    case 'online':
+      return 'connected to the broker';
+    case 'offline':
+      return 'connection to the broker lost';
+    case 'message':
+      return `command of ${event.payload.length} bytes`;
+    case 'waiting':
+      return `${event.reason}; again in ${(event.pauseMs / 1000).toFixed(1)} s`;
+    case 'telemetry-dropped':
+      return 'telemetry dropped: too much is waiting';
+    case 'failed':
+    case 'telemetry':
+      return undefined;
+  }
+}
+
+function describeNonIp(event: SensorEvent): string | undefined {
+  switch (event.kind) {
+    case 'sent':
+      return event.attempt === 0 ? `${event.what} sent` : `${event.what} sent again`;
+    case 'session':
+      return `session: handshake of ${event.handshakeBytes.join(' + ')} bytes`;
+    case 'resting':
+      return `${event.reason}; again in ${(event.pauseMs / 1000).toFixed(1)} s`;
+    case 'telemetry-dropped':
+      return `telemetry dropped: ${event.reason}`;
+    case 'ignored':
+    case 'fault':
+    case 'telemetry':
+      return undefined;
+  }
+}

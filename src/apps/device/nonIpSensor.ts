@@ -1,0 +1,48 @@
+/** A sensor behind a radio as a process: element, sealed memory, modem. Wiring only. */
+import { DeviceFault } from '../../device/ports/faults.ts';
+import { NonIpSensor, type SensorEvent, type SensorOptions } from '../../device/sessions/sensor.ts';
+import { openSealedStore } from '../../device/storage/sealedStore.ts';
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { systemTimer } from '../../drivers/links/systemTimer.ts';
+import { type ModemAddress, openUdpLink } from '../../drivers/links/udp/udpLink.ts';
+import { fromUtf8 } from '../../wire/bytes/utf8.ts';
+import { type DeviceFiles, openSoftwareDevice } from './softwareDevice.ts';
+
+export interface NonIpSensorConfig extends DeviceFiles {
+  readonly modem: ModemAddress;
+  readonly maximumFrameBytes: number;
+  readonly options?: Partial<SensorOptions>;
+  readonly onEvent: (event: SensorEvent) => void;
+}
+
+export interface RunningNonIpSensor {
+  readonly deviceId: string;
+  readonly sensor: NonIpSensor;
+  close(): Promise<void>;
+}
+
+export async function startNonIpSensor(config: NonIpSensorConfig): Promise<RunningNonIpSensor> {
+  const { element, store } = await openSoftwareDevice(config);
+  const undo: Array<() => Promise<void>> = [() => store.close()];
+  const close = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const linkAddress = await element.readData('eui64');
+    if (linkAddress === undefined) {
+      throw new DeviceFault('the element has no EUI-64', { retryable: false });
+    }
+    const { modem, maximumFrameBytes } = config;
+    const link = await openUdpLink({ modem, maximumFrameBytes, linkAddress });
+    undo.push(() => link.close());
+    const sealed = await openSealedStore(element, store, nodeCrypto);
+    const ports = { element, link, store: sealed, timer: systemTimer, crypto: nodeCrypto };
+    const sensor = await NonIpSensor.start(ports, config.onEvent, config.options);
+    undo.push(() => sensor.stop());
+    const deviceId = fromUtf8((await element.readData('device-id')) ?? new Uint8Array(0)) ?? '';
+    return { deviceId, sensor, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
