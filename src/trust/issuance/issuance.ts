@@ -81,7 +81,7 @@ const recoveryBatch = 500;
 export class Issuance {
   readonly #options: IssuanceOptions;
   /** Serial numbers of intents that a call of this process is going to finish. */
-  readonly #underWay = new Set<string>();
+  readonly #underWay = new Map<string, Promise<unknown>>();
   readonly #encoders = new Map<string, { readonly profile: Profile; readonly encode: Encoder }>();
 
   constructor(options: IssuanceOptions) {
@@ -135,15 +135,21 @@ export class Issuance {
     }
   }
 
+  /** Resolves when no call of this process is at work on that intent; whether it succeeded is in the store. */
+  async settled(serialNumber: Uint8Array): Promise<void> {
+    await Promise.allSettled([this.#underWay.get(toHex(serialNumber))]);
+  }
+
   /** Keeps `recover` away from these for as long as the work takes. */
   async #guarded<Result>(
     serialNumbers: readonly Uint8Array[],
     work: () => Promise<Result>,
   ): Promise<Result> {
     const names = serialNumbers.map(toHex);
-    for (const name of names) this.#underWay.add(name);
+    const working = work();
+    for (const name of names) this.#underWay.set(name, working);
     try {
-      return await work();
+      return await working;
     } finally {
       for (const name of names) this.#underWay.delete(name);
     }

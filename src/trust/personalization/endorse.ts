@@ -62,22 +62,49 @@ export class Endorsement {
     const known = await this.#known(request.order, units);
     const outcomes = new Map<string, Outcome>();
     const fresh: ReadUnit[] = [];
+    const again = (record: UnitRecord, readOne: ReadUnit): Outcome =>
+      answerAgain(record, readOne, request.ticket);
     for (const [index, unit] of units.entries()) {
       const readOne = read[index] ?? refuse('bad-csr', 'unread');
       const id = toHex(unit.uid);
       const record = known.get(id);
       if (isRefusal(readOne)) outcomes.set(id, readOne);
       else if (record === undefined) fresh.push(readOne);
-      else outcomes.set(id, answerAgain(record, readOne, request.ticket));
+      else outcomes.set(id, again(record, readOne));
     }
     for (const [id, outcome] of await this.#endorseFresh(request, fresh, agreeKey)) {
       outcomes.set(id, outcome);
     }
+    await this.#answerOvertaken(request.order, fresh, outcomes, again);
     return units.map(({ uid }) => {
       const outcome = outcomes.get(toHex(uid));
       if (outcome === undefined) throw new InvariantError('a unit without an answer');
       return isRefusal(outcome) ? { uid, code: outcome.refused, reason: outcome.reason } : outcome;
     });
+  }
+
+  /**
+   * A retry may overtake the request that it repeats: the one that came second to T1 gets what the first
+   * one made.
+   */
+  async #answerOvertaken(
+    order: OrderRecord,
+    fresh: readonly ReadUnit[],
+    outcomes: Map<string, Outcome>,
+    again: (record: UnitRecord, read: ReadUnit) => Outcome,
+  ): Promise<void> {
+    const overtaken = fresh.filter(({ unit }) => {
+      const outcome = outcomes.get(toHex(unit.uid));
+      return isRefusal(outcome) && outcome.refused === 'uid-taken';
+    });
+    if (overtaken.length === 0) return;
+    const units = overtaken.map(({ unit }) => unit);
+    const known = await this.#known(order, units);
+    for (const read of overtaken) {
+      const id = toHex(read.unit.uid);
+      const record = known.get(id);
+      if (record !== undefined) outcomes.set(id, again(record, read));
+    }
   }
 
   /** Units of the request that have an identity already, by uid. */
@@ -86,13 +113,7 @@ export class Endorsement {
     units: readonly UnitRequest[],
   ): Promise<ReadonlyMap<string, UnitRecord>> {
     const { store, issuance } = this.#options;
-    const uids = units.map(({ uid }) => uid);
-    let records = await store.units(order.family, uids);
-    if (records.some(({ signature }) => signature === undefined)) {
-      // T1 without T2: its key or its store failed then. What is under way elsewhere is left alone.
-      await issuance.recover();
-      records = await store.units(order.family, uids);
-    }
+    const records = await settledUnits(store, issuance, order.family, units);
     return new Map(records.map((record) => [toHex(record.uid), record]));
   }
 
@@ -155,6 +176,26 @@ function birthRequest(
           : { point: agree.publicKey, keyIdentifier: agreeKeyIdentifier },
     },
   };
+}
+
+/**
+ * The records of units with their certificates: what another call is making is waited for, and what a
+ * lost key or store left between T1 and T2 is finished first.
+ */
+export async function settledUnits(
+  store: OrderStore,
+  issuance: Issuance,
+  family: string,
+  units: ReadonlyArray<{ readonly uid: Uint8Array }>,
+): Promise<readonly UnitRecord[]> {
+  const uids = units.map(({ uid }) => uid);
+  const read = (): Promise<readonly UnitRecord[]> => store.units(family, uids);
+  const records = await read();
+  const unfinished = records.filter(({ signature }) => signature === undefined);
+  if (unfinished.length === 0) return records;
+  await Promise.all(unfinished.map(({ serialNumber }) => issuance.settled(serialNumber)));
+  await issuance.recover();
+  return read();
 }
 
 /** A retry gets what it got, or would have got, the first time; anything else under that uid is refused. */

@@ -12,6 +12,7 @@ import type {
   UnitRecord,
   UnitState,
 } from '../ports/orderStore.ts';
+import { settledUnits } from './endorse.ts';
 import type { StationRequest } from './request.ts';
 
 /**
@@ -70,12 +71,7 @@ async function recordsOf(
   family: string,
   units: readonly ReportedUnit[],
 ): Promise<ReadonlyMap<string, UnitRecord>> {
-  const uids = units.map(({ uid }) => uid);
-  let records = await store.units(family, uids);
-  if (records.some(({ signature }) => signature === undefined)) {
-    await issuance.recover();
-    records = await store.units(family, uids);
-  }
+  const records = await settledUnits(store, issuance, family, units);
   return new Map(records.map((record) => [toHex(record.uid), record]));
 }
 
