@@ -1,4 +1,6 @@
 /** What every command shares: output for a person or a program, progress, exit codes. */
+import { DeviceFault } from '../../device/ports/faults.ts';
+import { ElementError } from '../../trust/ports/element.ts';
 import { EnvironmentError, isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 
@@ -94,9 +96,12 @@ export function explain(error: unknown): { message: string; exitCode: number } {
   if (error instanceof MalformedError || error instanceof UnsupportedError) {
     return { message: error.message, exitCode: exitCodes.usage };
   }
-  if (error instanceof EnvironmentError) {
+  if (error instanceof EnvironmentError || error instanceof DeviceFault) {
     const hint = error.retryable ? ' Try again later.' : '';
     return { message: `${error.message}.${hint}`, exitCode: exitCodes.environment };
+  }
+  if (error instanceof ElementError) {
+    return { message: `the element: ${error.message}`, exitCode: exitCodes.environment };
   }
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (error instanceof Error && /^E[A-Z]+$/.test(code)) {
