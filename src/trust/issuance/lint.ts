@@ -84,7 +84,8 @@ export function findings(crypto: Crypto, input: LintInput): Finding[] {
 }
 
 function readSubject(crypto: Crypto, { tbs, profile, issuer, nowMs }: LintInput): LintSubject {
-  // The reader wants a whole certificate; an empty signature stands where the real one will.
+  // The reader wants a whole certificate; an empty signature stands where the real one will. It also holds
+  // the algorithm inside against the issuer's (RFC 5280 §4.1.1.2).
   const unsigned = encodeCertificate(tbs, issuer.signatureAlgorithm, noSignature);
   const certificate = parseCertificate(unsigned);
   const decoded = <Value>(oid: string, decode: (value: Uint8Array) => Value): Value | undefined => {

@@ -1,8 +1,7 @@
-/** Version, serial number, algorithms and dates (RFC 5280 §4.1). */
+/** Version, serial number, issuer and dates (RFC 5280 §4.1). */
 import { equal } from '../../../wire/bytes/bytes.ts';
 import { tags } from '../../../wire/der/tags.ts';
 import { firstGeneralizedTimeMs, noExpirationMs } from '../../../wire/der/time.ts';
-import { signatureAlgorithmOids } from '../../../wire/x509/algorithms.ts';
 import { endOf } from '../prepare.ts';
 import type { Rule } from './rule.ts';
 
@@ -35,14 +34,6 @@ export const frameRules: readonly Rule[] = [
     // 128 random bits begin with five zero octets once in 2^40.
     fault: ({ certificate }) =>
       certificate.serialNumber.length >= 12 ? undefined : 'the serial number is no random one',
-  },
-  {
-    id: 'signature-algorithm',
-    clause: 'RFC 5280 §4.1.2.3',
-    fault: ({ certificate, issuer }) =>
-      certificate.signatureAlgorithm.oid === signatureAlgorithmOids[issuer.signer.algorithm]
-        ? undefined
-        : 'the signature algorithm is not that of the issuer’s key',
   },
   {
     id: 'issuer-name',

@@ -1,0 +1,484 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
+import {
+  identifierOfKey,
+  type Issuer,
+  issuerFrom,
+  rootToBe,
+} from '../../../src/trust/issuance/issuer.ts';
+import { findings, lint, LintedTbs, rules } from '../../../src/trust/issuance/lint.ts';
+import { allHosts, compileProfile } from '../../../src/trust/issuance/prepare.ts';
+import {
+  checkedProfiles,
+  faultsOfProfile,
+  type Profile,
+} from '../../../src/trust/issuance/profile.ts';
+import { builtInProfiles } from '../../../src/trust/issuance/profiles.ts';
+import { concat } from '../../../src/wire/bytes/bytes.ts';
+import { utf8 } from '../../../src/wire/bytes/utf8.ts';
+import { tags } from '../../../src/wire/der/tags.ts';
+import { noExpirationMs } from '../../../src/wire/der/time.ts';
+import * as der from '../../../src/wire/der/writer.ts';
+import { encodeSignatureAlgorithm } from '../../../src/wire/x509/algorithms.ts';
+import { encodeCertificate } from '../../../src/wire/x509/certificateWriter.ts';
+import * as ext from '../../../src/wire/x509/extensions.ts';
+import { hardwareModuleName } from '../../../src/wire/x509/generalNames.ts';
+import type { Extension } from '../../../src/wire/x509/model.ts';
+import { encodeName } from '../../../src/wire/x509/names.ts';
+import { testSigner } from '../../support/issuing/world.ts';
+
+const nowMs = Date.UTC(2026, 5, 1, 12);
+const dayMs = 86_400_000;
+const organization = 'Maker';
+const deviceId = '0123456789abcdef';
+
+const [rootKey, factoryKey, operationalKey, serverKey, leafKey] = Array.from(
+  { length: 5 },
+  testSigner,
+);
+assert.ok(rootKey && factoryKey && operationalKey && serverKey && leafKey);
+
+const rootName = encodeName(['organizationName', organization], ['commonName', 'Root']);
+const self = rootToBe(nodeCrypto, rootName, rootKey, {
+  notBeforeMs: 0,
+  notAfterMs: noExpirationMs,
+});
+const root = issuer('root', 'root', self, rootKey, 'Root');
+const factory = issuer('factory', 'issuing-factory', root, factoryKey, 'Factory');
+const operational = issuer('operational', 'issuing', root, operationalKey, 'Operational');
+const server = issuer('server', 'issuing-server', root, serverKey, 'Servers');
+
+function profile(name: string): Profile {
+  const found = builtInProfiles.get(name);
+  assert.ok(found);
+  return found;
+}
+
+/** Issues an authority the regular way: it has to pass every lint itself. */
+function issuer(
+  role: Issuer['role'],
+  profileName: string,
+  above: Issuer,
+  key: ReturnType<typeof testSigner>,
+  name: string,
+): Issuer {
+  const used = profile(profileName);
+  const content = { spki: key.publicKeySpki, name };
+  const { tbs } = compileProfile(nodeCrypto, used, above)(content, nowMs);
+  assert.deepEqual(findings(nodeCrypto, { tbs, profile: used, issuer: above, nowMs }), []);
+  const signature = Uint8Array.of(0);
+  return issuerFrom(role, encodeCertificate(tbs, above.signatureAlgorithm, signature), key);
+}
+
+/** Everything that a certificate says, each part to be made wrong. */
+interface Parts {
+  version: Uint8Array;
+  serial: Uint8Array;
+  algorithm: Uint8Array;
+  issuer: Uint8Array;
+  notBefore: Uint8Array;
+  notAfter: Uint8Array;
+  subject: Uint8Array;
+  spki: Uint8Array;
+  extensions: Extension[];
+}
+
+interface Kind {
+  readonly profile: Profile;
+  readonly issuer: Issuer;
+  readonly parts: () => Parts;
+}
+
+function parts(
+  of: Issuer,
+  subject: Uint8Array,
+  notAfter: Uint8Array,
+  extensions: Extension[],
+): Parts {
+  return {
+    version: der.explicit(0, der.integer(2)),
+    serial: der.unsignedInteger(Uint8Array.from({ length: 16 }, (_, index) => 0x41 + index)),
+    algorithm: encodeSignatureAlgorithm('ecdsa-with-SHA256'),
+    issuer: of.subject.der,
+    notBefore: der.time(nowMs),
+    notAfter,
+    subject,
+    spki: leafKey?.publicKeySpki ?? new Uint8Array(0),
+    extensions: [
+      ...extensions,
+      ext.subjectKeyIdentifier(
+        identifierOfKey(nodeCrypto, leafKey?.publicKeySpki ?? new Uint8Array(0)),
+      ),
+      ...(of.role === 'self' ? [] : [ext.authorityKeyIdentifier(of.keyIdentifier)]),
+    ],
+  };
+}
+
+const device = encodeName(['organizationName', organization], ['serialNumber', deviceId]);
+const named = encodeName(['organizationName', organization], ['commonName', 'door']);
+const module = hardwareModuleName({ hwType: '1.3.6.1.4.1.32473.1', hwSerialNum: Uint8Array.of(1) });
+
+const idevid: Kind = {
+  profile: profile('idevid'),
+  issuer: factory,
+  parts: () =>
+    parts(factory, device, der.time(noExpirationMs), [
+      ext.keyUsage('digitalSignature'),
+      ext.subjectAltName([module]),
+    ]),
+};
+const ldevid: Kind = {
+  profile: profile('ldevid'),
+  issuer: operational,
+  parts: () =>
+    parts(operational, device, der.time(nowMs + 365 * dayMs), [
+      ext.keyUsage('digitalSignature'),
+      ext.extKeyUsage(ext.keyPurposes.clientAuth),
+    ]),
+};
+const web: Kind = {
+  profile: profile('server'),
+  issuer: server,
+  parts: () =>
+    parts(server, named, der.time(nowMs + 90 * dayMs), [
+      ext.keyUsage('digitalSignature'),
+      ext.extKeyUsage(ext.keyPurposes.serverAuth),
+      ext.subjectAltName([{ kind: 'dNSName', text: 'a.example' }]),
+    ]),
+};
+const authority: Kind = {
+  profile: profile('issuing'),
+  issuer: root,
+  parts: () =>
+    parts(
+      root,
+      encodeName(['organizationName', organization], ['commonName', 'New']),
+      der.time(nowMs + 3653 * dayMs),
+      [
+        ext.basicConstraints({ ca: true, pathLength: 0 }),
+        ext.keyUsage('keyCertSign', 'cRLSign'),
+        ext.nameConstraints({ permitted: [], excluded: allHosts }),
+      ],
+    ),
+};
+
+function encode(p: Parts): Uint8Array {
+  return der.sequence(
+    p.version,
+    p.serial,
+    p.algorithm,
+    p.issuer,
+    der.sequence(p.notBefore, p.notAfter),
+    p.subject,
+    p.spki,
+    ...(p.extensions.length === 0
+      ? []
+      : [der.explicit(3, der.sequence(...p.extensions.map(ext.encodeExtension)))]),
+  );
+}
+
+function findingsOf(kind: Kind, change: (p: Parts) => Partial<Parts>, of: Issuer = kind.issuer) {
+  const good = kind.parts();
+  const tbs = encode({ ...good, ...change(good) });
+  return findings(nodeCrypto, { tbs, profile: kind.profile, issuer: of, nowMs }).map(
+    ({ rule }) => rule,
+  );
+}
+
+const without = (oid: string) => (p: Parts) => ({
+  extensions: p.extensions.filter((extension) => extension.oid !== oid),
+});
+const replaced = (extension: Extension) => (p: Parts) => ({
+  extensions: [...without(extension.oid)(p).extensions, extension],
+});
+const oids = ext.extensionOids;
+const critical = (extension: Extension, value: boolean): Extension => ({
+  ...extension,
+  critical: value,
+});
+const name = (...attributes: Uint8Array[]) =>
+  der.sequence(...attributes.map((one) => der.setOf(one)));
+const attribute = (type: string, value: Uint8Array) => der.sequence(der.oid(type), value);
+const compressed = (spki: Uint8Array) => {
+  const point = concat(Uint8Array.of(2), spki.subarray(27, 59));
+  const algorithm = der.sequence(der.oid('1.2.840.10045.2.1'), der.oid('1.2.840.10045.3.1.7'));
+  return der.sequence(algorithm, der.bitString(point));
+};
+
+/** Rule, kind of certificate, what is wrong with it. */
+const bad: ReadonlyArray<
+  readonly [rule: string, kind: Kind, (p: Parts) => Partial<Parts>, Issuer?]
+> = [
+  ['version-3', idevid, () => ({ version: der.explicit(0, der.integer(1)), extensions: [] })],
+  ['serial-positive', idevid, () => ({ serial: der.element(tags.integer, Uint8Array.of(0)) })],
+  [
+    'serial-positive',
+    idevid,
+    () => ({ serial: der.element(tags.integer, new Uint8Array(16).fill(0x80)) }),
+  ],
+  ['serial-length', idevid, () => ({ serial: der.unsignedInteger(new Uint8Array(21).fill(1)) })],
+  ['serial-unpredictable', idevid, () => ({ serial: der.unsignedInteger(Uint8Array.of(1, 2, 3)) })],
+  ['encoding', idevid, () => ({ algorithm: encodeSignatureAlgorithm('ecdsa-with-SHA384') })],
+  ['issuer-name', idevid, () => ({ issuer: root.subject.der })],
+  ['time-encoding', ldevid, () => ({ notBefore: der.generalizedTime(nowMs) })],
+  ['validity-order', ldevid, () => ({ notAfter: der.time(nowMs - 1000) })],
+  ['validity-begun', ldevid, () => ({ notBefore: der.time(nowMs + 1000) })],
+  ['validity-begun', ldevid, () => ({ notBefore: der.time(nowMs - 2 * dayMs) })],
+  ['validity-profile', ldevid, () => ({ notAfter: der.time(nowMs + 366 * dayMs) })],
+  ['validity-profile', ldevid, () => ({ notAfter: der.time(noExpirationMs) })],
+  ['validity-profile', idevid, () => ({ notAfter: der.time(nowMs + dayMs) })],
+  ['ends-with-issuer', ldevid, (p) => p, { ...operational, notAfterMs: nowMs + 364 * dayMs }],
+  ['ends-with-issuer', ldevid, (p) => p, { ...operational, notBeforeMs: nowMs + 1 }],
+  ['subject-present', idevid, () => ({ subject: der.sequence() })],
+  [
+    'subject-strings',
+    web,
+    () => ({ subject: encodeName(['organizationName', organization], ['commonName', 'a\0b']) }),
+  ],
+  [
+    'subject-strings',
+    web,
+    () => ({
+      subject: encodeName(['organizationName', organization], ['commonName', 'x'.repeat(65)]),
+    }),
+  ],
+  [
+    'subject-strings',
+    web,
+    () => ({
+      subject: name(
+        attribute('2.5.4.10', der.utf8String(organization)),
+        attribute('2.5.4.3', der.element(tags.bmpString, utf8('ab'))),
+      ),
+    }),
+  ],
+  [
+    'subject-strings',
+    idevid,
+    () => ({
+      subject: name(
+        attribute('2.5.4.10', der.utf8String(organization)),
+        attribute('2.5.4.5', der.utf8String(deviceId)),
+      ),
+    }),
+  ],
+  ['subject-form', idevid, () => ({ subject: named })],
+  [
+    'subject-form',
+    web,
+    () => ({
+      subject: encodeName(
+        ['organizationName', organization],
+        ['organizationalUnitName', 'x'],
+        ['commonName', 'door'],
+      ),
+    }),
+  ],
+  [
+    'subject-organization',
+    idevid,
+    () => ({ subject: encodeName(['organizationName', 'Other'], ['serialNumber', deviceId]) }),
+  ],
+  [
+    'subject-device-id',
+    idevid,
+    () => ({ subject: encodeName(['organizationName', organization], ['serialNumber', 'WT1234']) }),
+  ],
+  ['self-issued', authority, () => ({ subject: root.subject.der })],
+  ['san-criticality', idevid, replaced(ext.subjectAltName([module], true))],
+  ['san-form', idevid, without(oids.subjectAltName)],
+  [
+    'san-form',
+    idevid,
+    replaced(ext.subjectAltName([module, { kind: 'dNSName', text: 'a.example' }])),
+  ],
+  ['san-form', ldevid, replaced(ext.subjectAltName([{ kind: 'dNSName', text: 'a.example' }]))],
+  ['san-form', web, without(oids.subjectAltName)],
+  [
+    'san-form',
+    web,
+    replaced(
+      ext.subjectAltName([{ kind: 'uniformResourceIdentifier', text: 'https://a.example' }]),
+    ),
+  ],
+  ['san-host-names', web, replaced(ext.subjectAltName([{ kind: 'dNSName', text: 'a b.example' }]))],
+  ['san-host-names', web, replaced(ext.subjectAltName([{ kind: 'dNSName', text: '*.example' }]))],
+  ['san-host-names', web, replaced(ext.subjectAltName([{ kind: 'dNSName', text: '' }]))],
+  [
+    'san-host-names',
+    web,
+    replaced(ext.subjectAltName([{ kind: 'iPAddress', address: new Uint8Array(5) }])),
+  ],
+  ['subject-key', idevid, (p) => ({ spki: compressed(p.spki) })],
+  ['subject-key-is-not-the-issuers', idevid, () => ({ spki: factoryKey.publicKeySpki })],
+  ['ski', idevid, without(oids.subjectKeyIdentifier)],
+  ['ski', idevid, replaced(ext.subjectKeyIdentifier(new Uint8Array(20)))],
+  ['aki', idevid, without(oids.authorityKeyIdentifier)],
+  ['aki', idevid, replaced(ext.authorityKeyIdentifier(root.keyIdentifier))],
+  ['aki', idevid, replaced(critical(ext.authorityKeyIdentifier(factory.keyIdentifier), true))],
+  [
+    'aki-key-only',
+    idevid,
+    replaced({
+      oid: oids.authorityKeyIdentifier,
+      critical: false,
+      value: der.sequence(
+        der.implicit(0, der.octetString(factory.keyIdentifier)),
+        der.element(0x82, Uint8Array.of(1)),
+      ),
+    }),
+  ],
+  ['key-usage-critical', idevid, without(oids.keyUsage)],
+  ['key-usage-critical', idevid, replaced(critical(ext.keyUsage('digitalSignature'), false))],
+  ['key-usage-profile', idevid, replaced(ext.keyUsage('digitalSignature', 'keyAgreement'))],
+  ['key-purposes-profile', ldevid, without(oids.extKeyUsage)],
+  ['key-purposes-profile', ldevid, replaced(ext.extKeyUsage(ext.keyPurposes.serverAuth))],
+  ['key-purposes-profile', idevid, replaced(ext.extKeyUsage(ext.keyPurposes.clientAuth))],
+  ['no-any-purpose', ldevid, replaced(ext.extKeyUsage(ext.keyPurposes.anyExtendedKeyUsage))],
+  ['basic-constraints', idevid, replaced(ext.basicConstraints({ ca: true }))],
+  ['basic-constraints', authority, without(oids.basicConstraints)],
+  [
+    'basic-constraints',
+    authority,
+    replaced(critical(ext.basicConstraints({ ca: true, pathLength: 0 }), false)),
+  ],
+  ['path-length', authority, replaced(ext.basicConstraints({ ca: true }))],
+  ['path-below-issuer', authority, (p) => p, { ...root, pathLength: 0 }],
+  ['cert-sign-means-authority', idevid, replaced(ext.keyUsage('keyCertSign'))],
+  ['name-constraints', authority, without(oids.nameConstraints)],
+  [
+    'name-constraints',
+    authority,
+    replaced(ext.nameConstraints({ permitted: [], excluded: allHosts.slice(1) })),
+  ],
+  [
+    'name-constraints',
+    authority,
+    replaced(critical(ext.nameConstraints({ permitted: [], excluded: allHosts }), false)),
+  ],
+  ['name-constraints', web, replaced(ext.nameConstraints({ permitted: [], excluded: allHosts }))],
+  ['issuer-role', idevid, (p) => p, { ...factory, role: 'server' }],
+  [
+    'known-extensions',
+    idevid,
+    (p) => ({
+      extensions: [...p.extensions, { oid: '1.2.3', critical: false, value: der.nullElement }],
+    }),
+  ],
+  ['known-extensions', idevid, replaced(ext.cRLDistributionPoints('http://a.example'))],
+];
+
+test('what keeps every rule passes, and gets the token without which nothing is signed', () => {
+  for (const kind of [idevid, ldevid, web, authority]) {
+    assert.deepEqual(
+      findingsOf(kind, (p) => p),
+      [],
+    );
+    const { profile: used, issuer: of } = kind;
+    const linted = lint(nodeCrypto, {
+      tbs: encode(kind.parts()),
+      profile: used,
+      issuer: of,
+      nowMs,
+    });
+    assert.ok(linted instanceof LintedTbs);
+  }
+});
+
+test('each rule finds its own fault', () => {
+  for (const [index, [rule, kind, change, of]] of bad.entries()) {
+    const found = findingsOf(kind, change, of);
+    assert.ok(
+      found.includes(rule),
+      `fixture ${index} of ${rule}: found ${found.join() || 'nothing'}`,
+    );
+  }
+});
+
+test('every rule has a fixture that breaks it, and a clause', () => {
+  const broken = new Set(bad.map(([rule]) => rule));
+  assert.deepEqual(
+    rules.filter(({ id }) => !broken.has(id)).map(({ id }) => id),
+    [],
+  );
+  assert.equal(new Set(rules.map(({ id }) => id)).size, rules.length);
+  for (const { clause } of rules) assert.match(clause, /RFC|profile|IEEE|docs/);
+});
+
+test('bytes that cannot be read are one finding, with the reader’s words', () => {
+  const good = encode(idevid.parts());
+  for (const tbs of [new Uint8Array(0), good.subarray(1), concat(good, Uint8Array.of(0))]) {
+    const found = findings(nodeCrypto, { tbs, profile: idevid.profile, issuer: factory, nowMs });
+    assert.deepEqual(
+      found.map(({ rule }) => rule),
+      ['encoding'],
+    );
+  }
+  const twice = idevid.parts();
+  const [first] = twice.extensions;
+  assert.ok(first);
+  assert.deepEqual(
+    findingsOf(idevid, () => ({ extensions: [...twice.extensions, first] })),
+    ['encoding'],
+  );
+});
+
+test('a LintedTbs cannot be made by hand', () => {
+  const constructor: unknown = LintedTbs;
+  const make = constructor as new (token: symbol, tbs: Uint8Array, issuer: Issuer) => LintedTbs;
+  assert.throws(() => new make(Symbol('passed every lint'), new Uint8Array(1), factory), TypeError);
+});
+
+test('an issuer is what its certificate says, and its key is its own', () => {
+  const leaf = encodeCertificate(
+    encode(idevid.parts()),
+    factory.signatureAlgorithm,
+    Uint8Array.of(0),
+  );
+  assert.throws(() => issuerFrom('factory', leaf, leafKey), /no authority/);
+  assert.throws(
+    () => issuerFrom('factory', leaf, factoryKey),
+    /does not belong to its certificate/,
+  );
+});
+
+test('contradictions in a profile are named', () => {
+  const base = idevid.profile;
+  for (const [change, fault] of [
+    [{ name: 'No Name' }, /short lower-case word/],
+    [{ version: 0 }, /version/],
+    [{ issuedBy: [] }, /no authority issues it/],
+    [{ keyUsage: [] }, /no key usage/],
+    [{ keyUsage: ['digitalSignature', 'digitalSignature'] }, /named twice/],
+    [{ keyUsage: ['keyCertSign'] }, /authorities alone/],
+    [{ subject: 'authority' }, /names of their own form/],
+    [{ authority: { excludesHosts: false } }, /names of their own form/],
+    [{ keyPurposes: ['1.2.3', '1.2.3'] }, /purpose is named twice/],
+    [{ lifetime: { kind: 'days', days: 0.5 } }, /no whole days/],
+    [{ issuedBy: ['self'] }, /no authority/],
+  ] as const) {
+    const faults = faultsOfProfile({ ...base, ...change });
+    assert.ok(
+      faults.some((text) => fault.test(text)),
+      `${faults.join('; ')} !~ ${fault}`,
+    );
+  }
+  const issuing = authority.profile;
+  const negative = { ...issuing, authority: { pathLength: -1, excludesHosts: true } };
+  assert.match(faultsOfProfile(negative).join(), /path length/);
+  assert.match(faultsOfProfile({ ...issuing, keyPurposes: ['1.2.3'] }).join(), /key purposes/);
+  assert.match(
+    faultsOfProfile({ ...issuing, alternativeName: 'hosts' }).join(),
+    /alternative names/,
+  );
+  assert.throws(() => checkedProfiles([{ ...base, version: 0 }]), /profile idevid: the version/);
+  assert.throws(() => checkedProfiles([base, base]), /two profiles/);
+});
+
+test('serial numbers are drawn anew for every certificate', () => {
+  const encodeOne = compileProfile(nodeCrypto, ldevid.profile, operational);
+  const content = { spki: leafKey.publicKeySpki, name: deviceId };
+  const serials = Array.from({ length: 50 }, () => encodeOne(content, nowMs).serialNumber.join());
+  assert.equal(new Set(serials).size, 50);
+});
