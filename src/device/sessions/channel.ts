@@ -45,7 +45,7 @@ export class Channel {
     this.#context = deriveContext({
       ...parameters,
       crypto,
-      hkdf: parameters.hash === 'SHA-512' ? 'SHA-512' : 'SHA-256',
+      hkdf: parameters.hash,
       // Every number below the reserved end counts as an encryption: some were skipped, none is missed.
       usage: { encryptions: reservedEnd, failedVerifications },
     });

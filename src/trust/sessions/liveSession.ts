@@ -56,7 +56,7 @@ export class LiveSession {
     this.context = deriveContext({
       ...parameters,
       crypto,
-      hkdf: parameters.hash === 'SHA-512' ? 'SHA-512' : 'SHA-256',
+      hkdf: parameters.hash,
       usage,
     });
     this.message3Hash = keys.message3Hash;

@@ -26,7 +26,7 @@ export interface OscoreParameters {
   readonly senderId: Uint8Array;
   readonly recipientId: Uint8Array;
   readonly aead: AeadAlgorithm;
-  readonly hash: HashAlgorithm;
+  readonly hash: Exclude<HashAlgorithm, 'SHA-1'>;
 }
 
 export interface SessionValues {

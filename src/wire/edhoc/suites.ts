@@ -23,7 +23,7 @@ export interface Suite {
   readonly signatureCurve: Curve;
   readonly signatureBytes: number;
   readonly applicationAead: AeadAlgorithm;
-  readonly applicationHash: HashAlgorithm;
+  readonly applicationHash: Exclude<HashAlgorithm, 'SHA-1'>;
 }
 
 const x25519 = { curve: 'X25519', publicKeyBytes: 32 } as const;

@@ -10,13 +10,17 @@ import {
   type AeadKey,
   aeadParameters,
   type Crypto,
+  type HashAlgorithm,
   type Secret,
 } from '../crypto/crypto.ts';
 import { type KeyLimits, keyLimits, type KeyUsage, unused } from './limits.ts';
 import { Party } from './party.ts';
 
-/** RFC 8613 §3.2.1: the HMAC-based HKDFs that COSE defines. */
-export type OscoreHkdf = 'SHA-256' | 'SHA-512';
+/**
+ * RFC 8613 §3.2.1: an HMAC-based HKDF. COSE names those of SHA-256 and SHA-512; SHA-384 comes with EDHOC's
+ * suite 24, whose application hash decides (RFC 9528 Appendix A.1).
+ */
+export type OscoreHkdf = Exclude<HashAlgorithm, 'SHA-1'>;
 
 export interface ContextParameters {
   readonly crypto: Crypto;

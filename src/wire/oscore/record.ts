@@ -5,7 +5,12 @@
 import { MalformedError, UnsupportedError } from '../bytes/malformed.ts';
 import { CborReader } from '../cbor/reader.ts';
 import * as cbor from '../cbor/writer.ts';
-import { aeadAlgorithmNumbers, aeadAlgorithmOf } from '../cose/algorithms.ts';
+import {
+  aeadAlgorithmNumbers,
+  aeadAlgorithmOf,
+  hashAlgorithmNumbers,
+  hashAlgorithmOf,
+} from '../cose/algorithms.ts';
 import type { AeadAlgorithm, Crypto } from '../crypto/crypto.ts';
 import { deriveContext, type OscoreHkdf, type SecurityContext } from './context.ts';
 import type { KeyUsage } from './limits.ts';
@@ -51,7 +56,7 @@ export function encodeRecord(record: ContextRecord): Uint8Array {
     cbor.bytes(record.recipientId),
     idContext === undefined ? cbor.nullItem : cbor.bytes(idContext),
     cbor.integer(aeadAlgorithmNumbers[record.aead]),
-    cbor.integer(hkdfNumbers[record.hkdf]),
+    cbor.integer(hashAlgorithmNumbers[record.hkdf]),
     cbor.integer(record.sequenceEnd),
     window === undefined
       ? cbor.nullItem
@@ -87,12 +92,9 @@ export function parseRecord(bytes: Uint8Array): ContextRecord {
 const recordVersion = 1;
 const recordMembers = 11;
 
-/** COSE Algorithms registry: direct+HKDF-SHA-256 and -512. */
-const hkdfNumbers: Readonly<Record<OscoreHkdf, number>> = { 'SHA-256': -10, 'SHA-512': -11 };
-
 function hkdfOf(number: number): OscoreHkdf | undefined {
-  if (number === hkdfNumbers['SHA-256']) return 'SHA-256';
-  return number === hkdfNumbers['SHA-512'] ? 'SHA-512' : undefined;
+  const hash = hashAlgorithmOf(number);
+  return hash === 'SHA-1' || hash === 'SHA-256/64' ? undefined : hash;
 }
 
 function readWindow(reader: CborReader): ReplayWindowState {

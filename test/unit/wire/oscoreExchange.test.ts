@@ -56,7 +56,7 @@ const observe = (value: number): CoapOption => uint(optionNumbers.observe, value
 
 for (const aead of Object.keys(aeadParameters) as AeadAlgorithm[]) {
   test(`${aead}: a request and its answer`, () => {
-    for (const hkdf of ['SHA-256', 'SHA-512'] as const) {
+    for (const hkdf of ['SHA-256', 'SHA-384', 'SHA-512'] as const) {
       const { client, server } = contextPair({ aead, hkdf });
       const asked = request(methods.post, uriPath('/a'), utf8('42'));
       const sent = granted(protectRequest(asked, numberOf(client, 2 ** 40 - 1)));
