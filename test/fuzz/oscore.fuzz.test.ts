@@ -3,12 +3,14 @@ import assert from 'node:assert/strict';
 import { fromHex } from '../../src/wire/bytes/hex.ts';
 import { encodeMessage, parseMessage } from '../../src/wire/coap/message.ts';
 import { protectRequest, unprotectResponse } from '../../src/wire/oscore/client.ts';
+import { splitCombined } from '../../src/wire/oscore/edhocRequest.ts';
 import { isRefused } from '../../src/wire/oscore/refusal.ts';
 import { encodeOscoreOption, parseOscoreOption } from '../../src/wire/oscore/option.ts';
 import { encodeRecord, parseRecord } from '../../src/wire/oscore/record.ts';
 import { ReplayWindow } from '../../src/wire/oscore/replayWindow.ts';
 import { protectResponse, unprotectRequest } from '../../src/wire/oscore/server.ts';
 import { fuzz } from '../support/fuzz.ts';
+import { idlePair, ping } from '../support/kudos.ts';
 import { contextPair, granted, numberOf } from '../support/oscore.ts';
 
 const request = parseMessage(fromHex('440171c30000b932396c6f63616c686f737483747631ff31'));
@@ -79,4 +81,37 @@ fuzz({
     encodeRecord({ ...record, idContext: fromHex('aa'), window: undefined }),
   ],
   read: (input) => assert.deepEqual(encodeRecord(parseRecord(input)), input),
+});
+
+fuzz({
+  name: 'edhoc-oscore-request',
+  valid: [
+    fromHex(
+      '44025d1f0000397493090001c0ff52d5535f3147e85f1cfacd9e78abf9e0a81bbf612f1092f1776f1c1668b3825e',
+    ),
+  ],
+  read(input) {
+    const { message3, request: rest } = splitCombined(parseMessage(input));
+    assert.ok(message3.length > 0 && rest.payload.length > 0);
+  },
+});
+
+const divergent = granted(idlePair().a.begin().protectRequest(ping)).message;
+const header = { type: 'CON', messageId: 1, token: fromHex('01') } as const;
+
+/** Whatever is not the peer's own message leaves the state as it was. */
+fuzz({
+  name: 'oscore-kudos',
+  valid: [encodeMessage({ ...divergent, ...header })],
+  read(input) {
+    const idle = idlePair().b;
+    const message = parseMessage(input);
+    const outcome = idle.receive({ kind: 'request', message });
+    if (isRefused(outcome)) {
+      assert.ok(!isRefused(idle.receive({ kind: 'request', message: divergent })));
+    } else {
+      assert.equal(outcome.message.code, ping.code);
+      assert.deepEqual(outcome.message.payload, ping.payload);
+    }
+  },
 });
