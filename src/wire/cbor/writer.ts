@@ -26,7 +26,15 @@ export function bigInteger(value: bigint): Uint8Array {
 }
 
 export function bytes(value: Uint8Array): Uint8Array {
-  return concat(head(2, value.length), value);
+  const { length } = value;
+  if (length >= 0x100) return concat(head(2, length), value);
+  // Nearly all strings are short: head and content in one array.
+  const headBytes = length < 24 ? 1 : 2;
+  const item = new Uint8Array(headBytes + length);
+  item[0] = length < 24 ? 0x40 | length : 0x58;
+  if (headBytes === 2) item[1] = length;
+  item.set(value, headBytes);
+  return item;
 }
 
 export function text(value: string): Uint8Array {

@@ -36,11 +36,7 @@ export const nodeCrypto: Crypto = {
   secret: (bytes) => new NodeSecret(bytes),
   exportSecret: (secret) => bytesOf(secretOf(secret).export()),
   hmac: (algorithm, key, data) => hmac(algorithm, secretOf(key), data),
-  hkdfExtract: (algorithm, salt, inputKey) => {
-    const key = createSecretKey(salt.length === 0 ? noSalt : salt);
-    const input = inputKey instanceof Uint8Array ? inputKey : secretOf(inputKey).export();
-    return new NodeSecret(hmac(algorithm, key, bytesOf(input)));
-  },
+  hkdfExtract,
   hkdfExpand,
   aeadKey: (algorithm, bytes) => new NodeAeadKey(algorithm, bytes),
   seal,
@@ -165,8 +161,26 @@ class NodePublicKey implements PublicKey {
   }
 }
 
-function hmac(algorithm: HashAlgorithm, key: KeyObject, data: Uint8Array): Uint8Array {
-  return bytesOf(createHmac(digestNames[algorithm], key).update(data).digest());
+function hmac(
+  algorithm: HashAlgorithm,
+  key: KeyObject,
+  ...parts: readonly Uint8Array[]
+): Uint8Array {
+  const mac = createHmac(digestNames[algorithm], key);
+  for (const part of parts) mac.update(part);
+  return bytesOf(mac.digest());
+}
+
+function hkdfExtract(
+  algorithm: HashAlgorithm,
+  salt: Uint8Array,
+  inputKey: Uint8Array | Secret,
+): Secret {
+  const input = inputKey instanceof Uint8Array ? inputKey : secretOf(inputKey).export();
+  // A key that is used once costs less as a latin1 text than as a KeyObject, which is made to be kept.
+  const key = latin1(salt.length === 0 ? noSalt : salt);
+  const mac = createHmac(digestNames[algorithm], key, { encoding: 'latin1' });
+  return new NodeSecret(mac.update(input).digest());
 }
 
 function hkdfExpand(
@@ -176,7 +190,7 @@ function hkdfExpand(
   lengthBytes: number,
 ): Uint8Array {
   const keyObject = secretOf(key);
-  const first = hmac(algorithm, keyObject, concat(info, Uint8Array.of(1)));
+  const first = hmac(algorithm, keyObject, info, Uint8Array.of(1));
   if (lengthBytes <= first.length) return first.subarray(0, lengthBytes);
   if (lengthBytes > 255 * first.length) {
     throw new TypeError('HKDF gives at most 255 blocks (RFC 5869 §2.3)');
@@ -186,7 +200,7 @@ function hkdfExpand(
   let block = first;
   let offset = first.length;
   for (let counter = 2; offset < lengthBytes; counter++) {
-    block = hmac(algorithm, keyObject, concat(block, info, Uint8Array.of(counter)));
+    block = hmac(algorithm, keyObject, block, info, Uint8Array.of(counter));
     output.set(block.subarray(0, Math.min(block.length, lengthBytes - offset)), offset);
     offset += block.length;
   }
@@ -410,8 +424,7 @@ const evenY = Uint8Array.of(2);
  * function throws, which costs 9 µs for bytes and nothing for a text.
  */
 function keyFromSpki(spki: Uint8Array): KeyObject {
-  const key = Buffer.from(spki.buffer, spki.byteOffset, spki.length).toString('latin1');
-  return createPublicKey({ key, encoding: 'latin1', format: 'der', type: 'spki' });
+  return createPublicKey({ key: latin1(spki), encoding: 'latin1', format: 'der', type: 'spki' });
 }
 
 function agree(privateKey: EphemeralKey, publicKey: PublicKey): Uint8Array | undefined {
@@ -442,6 +455,10 @@ function verify(
     // OpenSSL throws on a key that does not fit the algorithm: for the caller an invalid signature.
     return false;
   }
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }
 
 /** A view of Node's Buffer as a plain Uint8Array; the memory is the same. */
