@@ -27,9 +27,7 @@ import { type EdhocRefusal, isEdhocRefusal } from '../src/wire/edhoc/refusal.ts'
 import { readMessage1 } from '../src/wire/edhoc/responder.ts';
 import type { EdhocSession } from '../src/wire/edhoc/session.ts';
 import type { Method } from '../src/wire/edhoc/suites.ts';
-import type { BenchResult, BenchRow } from './result.ts';
-
-export const name = 'handshake';
+import { atMost, type BenchResult, type BenchRow, row } from './result.ts';
 
 /** Of the raw calls: method 3, suite 2. */
 const promisedRatio = 1.45;
@@ -51,21 +49,15 @@ export function run(): BenchResult {
   const ratios = subjects.map(({ label, edhoc, bound }) => {
     const measured = paired(edhoc, bound);
     rows.push(
-      { name: `${label}, both sides`, value: measured.subjectUs, unit: 'µs' },
-      { name: `${label}, its raw calls`, value: measured.boundUs, unit: 'µs' },
-      { name: `${label}, ratio`, value: measured.ratio, unit: '×' },
+      row(`${label}, both sides`, measured.subjectUs, 'µs'),
+      row(`${label}, its raw calls`, measured.boundUs, 'µs'),
+      row(`${label}, ratio`, measured.ratio, '×'),
     );
     return measured.ratio;
   });
   rows.push(...whereItGoes(parties));
   const [ratio = Number.NaN] = ratios;
-  const promise = {
-    name: 'EDHOC method 3, suite 2, both sides, of its raw calls',
-    target: promisedRatio,
-    measured: ratio,
-    holds: ratio <= promisedRatio,
-  };
-  return { rows, promises: [promise] };
+  return { rows, promises: [atMost('method 3, suite 2, of its raw calls', promisedRatio, ratio)] };
 }
 
 /** One key for both methods, which outside of a bench nobody should have (RFC 9528 §9.2). */
@@ -228,13 +220,9 @@ function whereItGoes(parties: Parties): readonly BenchRow[] {
   const started = performance.now();
   for (let turn = 0; turn < count; turn++) handshake(3, parties, crypto);
   const wholeMs = performance.now() - started;
-  const parts = [...spent].map(([label, ms]) => ({ name: `  ${label}`, ms }));
-  const restMs = parts.reduce((left, { ms }) => left - ms, wholeMs);
-  return [...parts, { name: '  CBOR, states, copies', ms: restMs }].map(({ name: label, ms }) => ({
-    name: label,
-    value: (ms * 1000) / count,
-    unit: 'µs',
-  }));
+  const parts = [...spent].map(([label, ms]) => row(`  ${label}`, (ms * 1000) / count, 'µs'));
+  const rest = parts.reduce((left, { value }) => left - value, (wholeMs * 1000) / count);
+  return [...parts, row('  CBOR, states, copies', rest, 'µs')];
 }
 
 /**

@@ -1,4 +1,4 @@
-/** What a bench returns: figures for people and programs, and the promises that they hold or break. */
+/** What every bench returns: figures with their unit, and promises held against them. */
 
 export interface BenchRow {
   readonly name: string;
@@ -16,4 +16,18 @@ export interface BenchPromise {
 export interface BenchResult {
   readonly rows: readonly BenchRow[];
   readonly promises: readonly BenchPromise[];
+}
+
+export function row(name: string, value: number, unit: string): BenchRow {
+  return { name, value, unit };
+}
+
+/** At least the target. */
+export function atLeast(name: string, target: number, measured: number): BenchPromise {
+  return { name, target, measured, holds: measured >= target };
+}
+
+/** At most the target. */
+export function atMost(name: string, target: number, measured: number): BenchPromise {
+  return { name, target, measured, holds: measured <= target };
 }
