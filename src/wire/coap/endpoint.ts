@@ -9,7 +9,7 @@ import { type CoapContent, type CoapMessage, encodeMessage } from './message.ts'
 import { MessageLayer, type MessageLayerLimits, type Outgoing } from './messageLayer.ts';
 import { findUint, hasOption, optionNumbers } from './options.ts';
 import type { Peer, Transmission } from './peer.ts';
-import { cancelTimer, type Timer, Timers } from './timers.ts';
+import { type Timer, Timers } from './timers.ts';
 import {
   defaultTransmission,
   exchangeLifetimeMs,
@@ -206,12 +206,12 @@ export class CoapEndpoint {
       this.#transmit(exchange, content, request.type === 'CON', nowMs);
     } else {
       // RFC 7252 §5.2.1: the response goes with the acknowledgement.
-      cancelTimer(exchange.acknowledgement);
+      this.#timers.cancel(exchange.acknowledgement);
       exchange.acknowledgement = undefined;
       const message: CoapMessage = { ...content, type: 'ACK', messageId, token };
       this.#layer.reply(peer, messageId, encodeMessage(message));
     }
-    if (options.keep === true) cancelTimer(exchange.expiry);
+    if (options.keep === true) this.#timers.cancel(exchange.expiry);
     else this.#endExchange(exchange);
     return this.#step();
   }
@@ -331,13 +331,13 @@ export class CoapEndpoint {
 
   /** RFC 7252 §5.2.2: a response is as good as the acknowledgement, which may have been lost. */
   #settle(request: ClientRequest, nowMs: number): void {
-    cancelTimer(request.timer);
+    this.#timers.cancel(request.timer);
     if (request.transmission !== undefined) this.#layer.settle(request.transmission, nowMs);
     request.transmission = undefined;
   }
 
   #acknowledge(exchange: ServerExchange): void {
-    cancelTimer(exchange.acknowledgement);
+    this.#timers.cancel(exchange.acknowledgement);
     exchange.acknowledgement = undefined;
     this.#layer.replyEmpty(exchange.peer, 'ACK', exchange.request.messageId);
   }
@@ -362,8 +362,8 @@ export class CoapEndpoint {
   }
 
   #endExchange(exchange: ServerExchange): void {
-    cancelTimer(exchange.acknowledgement);
-    cancelTimer(exchange.expiry);
+    this.#timers.cancel(exchange.acknowledgement);
+    this.#timers.cancel(exchange.expiry);
     if (this.#exchanges.delete(exchange.handle)) exchange.peer.openExchanges -= 1;
   }
 

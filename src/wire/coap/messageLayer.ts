@@ -13,7 +13,7 @@ import {
   parseMessage,
 } from './message.ts';
 import { Peer, type Transmission, type TransmissionEvent } from './peer.ts';
-import { cancelTimer, type Timers } from './timers.ts';
+import type { Timers } from './timers.ts';
 import {
   exchangeLifetimeMs,
   initialTimeoutMs,
@@ -152,7 +152,7 @@ export class MessageLayer {
     if (transmission.state === 'outstanding' && transmission.paced) peer.outstanding -= 1;
     if (transmission.state === 'queued') peer.queue.splice(peer.queue.indexOf(transmission), 1);
     transmission.state = 'settled';
-    cancelTimer(transmission.timer);
+    this.#timers.cancel(transmission.timer);
     if (peer.sent.get(transmission.messageId) === transmission) {
       peer.sent.delete(transmission.messageId);
     }
@@ -200,7 +200,7 @@ export class MessageLayer {
     transmission.bytes = encodeMessage({ ...content, type, messageId, token });
     transmission.state = 'outstanding';
     if (paced) peer.outstanding += 1;
-    this.#makeRoom(peer, nowMs);
+    this.#makeRoom(peer);
     peer.sent.set(messageId, transmission);
     this.#emit(peer, transmission.bytes);
     if (confirmable) {
@@ -230,24 +230,30 @@ export class MessageLayer {
    * for so long that PROBING_RATE holds (RFC 7252 §4.7). Afterwards a late answer is still taken.
    */
   #holdPlace(transmission: Transmission, nowMs: number): void {
-    const pauseMs = transmission.paced
-      ? probingDelayMs(this.#parameters, transmission.bytes.length)
-      : 0;
-    transmission.timer = this.#timers.add(nowMs + pauseMs, (now) => {
-      if (transmission.paced) transmission.peer.outstanding -= 1;
+    const { peer, paced, bytes } = transmission;
+    if (!paced) {
+      // A response: nothing is awaited, but a Reset may come for as long as it is remembered.
       transmission.state = 'settled';
-      this.#startQueued(transmission.peer, now);
+      return;
+    }
+    const pauseMs = probingDelayMs(this.#parameters, bytes.length);
+    transmission.timer = this.#timers.add(nowMs + pauseMs, (now) => {
+      peer.outstanding -= 1;
+      transmission.state = 'settled';
+      this.#startQueued(peer, now);
       transmission.timer = this.#timers.add(now + this.#lifetimeMs, (later) =>
         this.#finish(transmission, 'timeout', later),
       );
     });
   }
 
-  /** The oldest that only a Reset could still answer goes; what is outstanding stays, NSTART bounds it. */
-  #makeRoom(peer: Peer, nowMs: number): void {
+  /** The oldest response goes, which only a Reset could still answer; the rest has limits of its own. */
+  #makeRoom(peer: Peer): void {
     if (peer.sent.size < this.#limits.remembered) return;
-    for (const transmission of peer.sent.values()) {
-      if (transmission.state === 'settled') return this.settle(transmission, nowMs);
+    for (const { state, timer, messageId } of peer.sent.values()) {
+      if (state !== 'settled' || timer !== undefined) continue;
+      peer.sent.delete(messageId);
+      return;
     }
   }
 

@@ -6,37 +6,57 @@ export interface Timer {
   cancelled: boolean;
 }
 
-export function cancelTimer(timer: Timer | undefined): void {
-  if (timer !== undefined) timer.cancelled = true;
-}
-
-/** A binary heap; cancelled timers stay in it until they would be due. */
+/** A binary heap. Cancelled timers stay in it until they would be due, or until they are the most of it. */
 export class Timers {
-  readonly #heap: Timer[] = [];
+  #heap: Timer[] = [];
+  #cancelled = 0;
 
   /** Undefined when nothing waits. */
   get nextAtMs(): number | undefined {
-    while (this.#heap[0]?.cancelled === true) this.#removeFirst();
+    while (this.#heap[0]?.cancelled === true) {
+      this.#removeFirst();
+      this.#cancelled -= 1;
+    }
     return this.#heap[0]?.atMs;
   }
 
   add(atMs: number, run: (nowMs: number) => void): Timer {
     const timer = { atMs, run, cancelled: false };
-    this.#heap.push(timer);
-    let index = this.#heap.length - 1;
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (this.#at(parent) <= timer.atMs) break;
-      this.#swap(index, parent);
-      index = parent;
-    }
+    this.#insert(timer);
     return timer;
+  }
+
+  /** Nothing happens when it ran or was cancelled before. */
+  cancel(timer: Timer | undefined): void {
+    if (timer === undefined || timer.cancelled) return;
+    timer.cancelled = true;
+    this.#cancelled += 1;
+    if (this.#cancelled < 64 || this.#cancelled * 2 < this.#heap.length) return;
+    const alive = this.#heap.filter(({ cancelled }) => !cancelled);
+    this.#heap = [];
+    this.#cancelled = 0;
+    for (const each of alive) this.#insert(each);
   }
 
   /** Runs what is due, in the order of time; what that adds is run as well when it is due. */
   run(nowMs: number): void {
     for (let at = this.nextAtMs; at !== undefined && at <= nowMs; at = this.nextAtMs) {
-      this.#removeFirst()?.run(nowMs);
+      const timer = this.#removeFirst();
+      if (timer === undefined) return;
+      // What ran cannot be cancelled any more.
+      timer.cancelled = true;
+      timer.run(nowMs);
+    }
+  }
+
+  #insert(timer: Timer): void {
+    this.#heap.push(timer);
+    let index = this.#heap.length - 1;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (this.#at(parent) <= timer.atMs) return;
+      this.#swap(index, parent);
+      index = parent;
     }
   }
 
