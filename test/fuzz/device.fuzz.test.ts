@@ -1,6 +1,5 @@
 /** What a device reads that it did not write itself: its server's answers, and a store on a failing disk. */
 import assert from 'node:assert/strict';
-import { decodeAnchors, encodeAnchors } from '../../src/device/enrolment/anchors.ts';
 import { parseConfiguration } from '../../src/device/enrolment/configuration.ts';
 import { encodeRecord, parseRecord } from '../../src/device/sessions/record.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
@@ -21,12 +20,6 @@ fuzz({
   ],
   // Never throws: what is no configuration is none.
   read: (input) => parseConfiguration(input, deviceId),
-});
-
-fuzz({
-  name: 'device-anchors',
-  valid: [encodeAnchors([fromHex('3003020101'), fromHex('3000')])],
-  read: decodeAnchors,
 });
 
 const body = cbor.map([cbor.text('session'), cbor.bytes(fromHex('010203'))]);

@@ -1,6 +1,6 @@
 /** Software elements in files, born as the line would have them, and what a registry has to know of them. */
 import { join } from 'node:path';
-import { encodeAnchors } from '../../src/device/enrolment/anchors.ts';
+import { encodeAnchors } from '../../src/wire/line/slotData.ts';
 import { createElementFolder } from '../../src/drivers/elements/software/elementFolder.ts';
 import { elementFileSuffix } from '../../src/drivers/elements/software/softwareElement.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';

@@ -4,8 +4,6 @@
  */
 import { equal } from '../../wire/bytes/bytes.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
-import { CborReader } from '../../wire/cbor/reader.ts';
-import * as cbor from '../../wire/cbor/writer.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
@@ -13,18 +11,6 @@ import { isAuthority, isIssuedBy } from './signatures.ts';
 
 /** More than any rollover needs at a time. */
 export const maximumAnchors = 8;
-
-/** Of the element's slot `anchors`, and of what is stored: a CBOR array of DER. Throws a `MalformedError`. */
-export function decodeAnchors(bytes: Uint8Array): readonly Uint8Array[] {
-  const reader = new CborReader(bytes);
-  const anchors = Array.from({ length: reader.array() }, () => new Uint8Array(reader.bytes()));
-  reader.end();
-  return anchors;
-}
-
-export function encodeAnchors(anchors: readonly Uint8Array[]): Uint8Array {
-  return cbor.array(...anchors.map(cbor.bytes));
-}
 
 /**
  * The anchors with those of the offered certificates that one of them has signed: an authority's new

@@ -9,6 +9,7 @@ import { MalformedError } from '../../wire/bytes/malformed.ts';
 import { fromUtf8 } from '../../wire/bytes/utf8.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { decodeCertsOnly } from '../../wire/est/certsOnly.ts';
+import { encodeAnchors, readAnchors as decodeAnchors } from '../../wire/line/slotData.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { p256Spki } from '../../wire/x509/spki.ts';
 import type { DeviceClock } from '../ports/clock.ts';
@@ -16,7 +17,7 @@ import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
 import type { DeviceServer, ServerAnswer } from '../ports/server.ts';
-import { decodeAnchors, encodeAnchors, extendAnchors } from './anchors.ts';
+import { extendAnchors } from './anchors.ts';
 import { type DeviceConfiguration, parseConfiguration } from './configuration.ts';
 import { type DeviceIdentity, judgeLdevid, type LdevidFault, requestLdevid } from './ldevid.ts';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeAnchors, extendAnchors } from '../../../src/device/enrolment/anchors.ts';
+import { extendAnchors } from '../../../src/device/enrolment/anchors.ts';
+import { encodeAnchors } from '../../../src/wire/line/slotData.ts';
 import { parseConfiguration } from '../../../src/device/enrolment/configuration.ts';
 import {
   IpDevice,
