@@ -27,9 +27,12 @@ export function kdf(
   return crypto.hkdfExpand(suite.hash, prk, info(label, context, lengthBytes), lengthBytes);
 }
 
-/** info = ( info_label : int, context : bstr, length : uint ). */
+/** info = ( info_label : int, context : bstr, length : uint ). The context is copied once only. */
 export function info(label: number, context: Uint8Array, lengthBytes: number): Uint8Array {
-  return cbor.sequence(cbor.integer(label), cbor.bytes(context), cbor.integer(lengthBytes));
+  const labelItem = cbor.integer(label);
+  const contextHead = cbor.head(2, context.length);
+  const lengthItem = cbor.integer(lengthBytes);
+  return cbor.sequence(labelItem, contextHead, context, lengthItem);
 }
 
 export function hashOfMessage1({ crypto, suite }: Algorithms, message1: Uint8Array): Uint8Array {

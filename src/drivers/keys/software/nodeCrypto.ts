@@ -190,7 +190,7 @@ function hkdfExpand(
   lengthBytes: number,
 ): Uint8Array {
   const keyObject = secretOf(key);
-  const first = hmac(algorithm, keyObject, info, Uint8Array.of(1));
+  const first = hmac(algorithm, keyObject, info, firstCounter);
   if (lengthBytes <= first.length) return first.subarray(0, lengthBytes);
   if (lengthBytes > 255 * first.length) {
     throw new TypeError('HKDF gives at most 255 blocks (RFC 5869 §2.3)');
@@ -206,6 +206,8 @@ function hkdfExpand(
   }
   return output;
 }
+
+const firstCounter = Uint8Array.of(1);
 
 const cipherNames: Readonly<Record<AeadAlgorithm, string>> = {
   'AES-CCM-16-64-128': 'aes-128-ccm',
