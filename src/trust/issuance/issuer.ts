@@ -13,6 +13,7 @@ import type { Name } from '../../wire/x509/model.ts';
 import { attributeText, parseName } from '../../wire/x509/names.ts';
 import { parseSpki } from '../../wire/x509/spki.ts';
 import type { Signer } from '../ports/keys.ts';
+import type { Distribution } from './distribution.ts';
 import type { IssuerRole } from './profile.ts';
 
 export interface Issuer {
@@ -25,10 +26,17 @@ export interface Issuer {
   /** DER of the AlgorithmIdentifier of its signatures. */
   readonly signatureAlgorithm: Uint8Array;
   readonly signer: Signer;
+  /** Absent where its certificates do not say where their status is found. */
+  readonly distribution?: Distribution | undefined;
 }
 
 /** Throws a `TypeError` when the certificate is no authority's or the key is not its key. */
-export function issuerFrom(role: IssuerRole, certificate: Uint8Array, signer: Signer): Issuer {
+export function issuerFrom(
+  role: IssuerRole,
+  certificate: Uint8Array,
+  signer: Signer,
+  distribution?: Distribution,
+): Issuer {
   const { publicKey, subject, extensions, notBeforeMs, notAfterMs } = parseCertificate(certificate);
   if (!equal(publicKey.spki, signer.publicKeySpki)) {
     throw new TypeError(`the key of the ${role} authority does not belong to its certificate`);
@@ -49,6 +57,7 @@ export function issuerFrom(role: IssuerRole, certificate: Uint8Array, signer: Si
     pathLength,
     signatureAlgorithm: encodeSignatureAlgorithm(signer.algorithm),
     signer,
+    distribution,
   };
 }
 

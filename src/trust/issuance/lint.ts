@@ -18,9 +18,16 @@ import { frameRules } from './lints/frame.ts';
 import { keyRules } from './lints/keys.ts';
 import { nameRules } from './lints/names.ts';
 import { extension, type LintSubject, type Rule } from './lints/rule.ts';
+import { statusRules } from './lints/status.ts';
 import type { Profile } from './profile.ts';
 
-export const rules: readonly Rule[] = [...frameRules, ...nameRules, ...keyRules, ...authorityRules];
+export const rules: readonly Rule[] = [
+  ...frameRules,
+  ...nameRules,
+  ...keyRules,
+  ...authorityRules,
+  ...statusRules,
+];
 
 export interface LintInput {
   readonly tbs: Uint8Array;

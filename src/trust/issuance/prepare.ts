@@ -11,6 +11,7 @@ import {
   extKeyUsage,
   keyUsage,
   nameConstraints,
+  ocspNoCheck,
   subjectAltName,
 } from '../../wire/x509/extensions.ts';
 import { type GeneralName, parseAddress } from '../../wire/x509/generalNames.ts';
@@ -23,6 +24,7 @@ import {
 } from '../../wire/x509/templates.ts';
 import { identifierOfKey, type Issuer, organizationOf } from './issuer.ts';
 import type { Lifetime, Profile } from './profile.ts';
+import { informationAccess, pointEncoder } from './statusExtensions.ts';
 
 /** What a certificate is asked to say; its profile decides everything else. */
 export interface CertificateContent {
@@ -63,6 +65,7 @@ export function compileProfile(
   const encodeSubject = subjectEncoder(profile, organizationOf(issuer));
   const encodeKeyIdentifier = subjectKeyIdentifierEncoder();
   const encodeAlternativeName = alternativeNameEncoder(profile);
+  const encodePoint = pointEncoder(profile, issuer);
   return (content, nowMs) => {
     // RFC 5280 §4.1.2.2: unique and positive; 128 random bits also stop prediction.
     const serialNumber = crypto.random(16);
@@ -75,7 +78,11 @@ export function compileProfile(
       notAfterMs,
       subject: encodeSubject(content.name),
       spki: content.spki,
-      extensions: [encodeKeyIdentifier(identifier), ...encodeAlternativeName(content)],
+      extensions: [
+        encodeKeyIdentifier(identifier),
+        ...encodeAlternativeName(content),
+        ...encodePoint(serialNumber),
+      ],
     });
     return { profile, issuer, serialNumber, keyIdentifier: identifier, notAfterMs, tbs };
   };
@@ -102,6 +109,8 @@ function fixedExtensions(profile: Profile, issuer: Issuer): Uint8Array[] {
   if (keyPurposes.length > 0) extensions.push(extKeyUsage(...keyPurposes));
   // RFC 5280 §4.2.1.1: a self-signed certificate may omit it.
   if (issuer.role !== 'self') extensions.push(authorityKeyIdentifier(issuer.keyIdentifier));
+  if (profile.noCheck === true) extensions.push(ocspNoCheck());
+  extensions.push(...informationAccess(profile, issuer));
   return extensions.map(encodeExtension);
 }
 

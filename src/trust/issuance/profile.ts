@@ -33,7 +33,15 @@ export interface Profile {
   readonly keyPurposes: readonly string[];
   /** Present in profiles of authorities. */
   readonly authority?: AuthorityRules;
+  /**
+   * Nobody asks for its status (RFC 6960 §4.2.2.2.1), so it says nowhere to find it: for responders, which
+   * could only vouch for themselves. It has to be short-lived instead.
+   */
+  readonly noCheck?: boolean;
 }
+
+/** Without status nothing but the end of its life stops a certificate. */
+const maximumUncheckedDays = 31;
 
 export interface AuthorityRules {
   /** Authorities that may follow below; absent for no limit. */
@@ -82,6 +90,11 @@ export function faultsOfProfile(profile: Profile): string[] {
     'a path length below zero',
   );
   when(profile.issuedBy.includes('self') && !isAuthority, 'issued by itself and no authority');
+  when(
+    profile.noCheck === true &&
+      (lifetime.kind === 'unlimited' || lifetime.days > maximumUncheckedDays),
+    'nobody asks for its status, and it is not short-lived',
+  );
   return faults;
 }
 

@@ -104,6 +104,26 @@ const documents: Profile = {
   keyPurposes: [documentSigning],
 };
 
+/** Authorities whose key is open, so that a responder can be renewed under it. */
+export type RespondingRole = 'factory' | 'operational' | 'server';
+
+export const respondingRoles: readonly RespondingRole[] = ['factory', 'operational', 'server'];
+
+/** The responder of one authority; each needs a certificate of the very key it answers for. */
+export function responderProfile(role: RespondingRole): string {
+  return `ocsp-${role}`;
+}
+
+/** RFC 6960 §4.2.2.2: delegated by the authority itself, and renewed before anybody could want to revoke it. */
+const responders = respondingRoles.map((role): Profile => ({
+  ...station,
+  name: responderProfile(role),
+  issuedBy: [role],
+  lifetime: { kind: 'days', days: 7 },
+  keyPurposes: [keyPurposes.ocspSigning],
+  noCheck: true,
+}));
+
 /** Checked when this module loads: a contradiction stops the program before it issues anything. */
 export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   root,
@@ -117,4 +137,5 @@ export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   application,
   operator,
   documents,
+  ...responders,
 ]);

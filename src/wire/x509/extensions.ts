@@ -15,6 +15,13 @@ export const extensionOids = {
   authorityKeyIdentifier: '2.5.29.35',
   extKeyUsage: '2.5.29.37',
   authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
+  ocspNoCheck: '1.3.6.1.5.5.7.48.1.5',
+} as const;
+
+/** RFC 5280 §4.2.2.1. */
+export const accessMethods = {
+  ocsp: '1.3.6.1.5.5.7.48.1',
+  caIssuers: '1.3.6.1.5.5.7.48.2',
 } as const;
 
 /** In the order of their bits (RFC 5280 §4.2.1.3). */
@@ -53,7 +60,7 @@ export interface NameConstraints {
 }
 
 export interface AccessLocation {
-  /** Dotted: `1.3.6.1.5.5.7.48.1` OCSP, `.2` caIssuers. */
+  /** Dotted: one of `accessMethods`, or another. */
   readonly method: string;
   readonly location: GeneralName;
 }
@@ -213,6 +220,11 @@ export function decodeAuthorityInfoAccess(value: Uint8Array): readonly AccessLoc
       item.sequence((content) => ({ method: content.oid(), location: readGeneralName(content) })),
     ),
   );
+}
+
+/** RFC 6960 §4.2.2.2.1: whoever meets it need not ask for the status of this certificate. */
+export function ocspNoCheck(): Extension {
+  return { oid: extensionOids.ocspNoCheck, critical: false, value: der.nullElement };
 }
 
 /** SEQUENCE SIZE (1..MAX) OF. */

@@ -1,20 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
-import {
-  identifierOfKey,
-  type Issuer,
-  issuerFrom,
-  rootToBe,
-} from '../../../src/trust/issuance/issuer.ts';
+import { type Issuer, issuerFrom } from '../../../src/trust/issuance/issuer.ts';
 import { findings, lint, LintedTbs, rules } from '../../../src/trust/issuance/lint.ts';
 import { allHosts, compileProfile } from '../../../src/trust/issuance/prepare.ts';
-import {
-  checkedProfiles,
-  faultsOfProfile,
-  type Profile,
-} from '../../../src/trust/issuance/profile.ts';
-import { builtInProfiles } from '../../../src/trust/issuance/profiles.ts';
+import { checkedProfiles, faultsOfProfile } from '../../../src/trust/issuance/profile.ts';
 import { concat } from '../../../src/wire/bytes/bytes.ts';
 import { utf8 } from '../../../src/wire/bytes/utf8.ts';
 import { tags } from '../../../src/wire/der/tags.ts';
@@ -23,190 +13,44 @@ import * as der from '../../../src/wire/der/writer.ts';
 import { encodeSignatureAlgorithm } from '../../../src/wire/x509/algorithms.ts';
 import { encodeCertificate } from '../../../src/wire/x509/certificateWriter.ts';
 import * as ext from '../../../src/wire/x509/extensions.ts';
-import { hardwareModuleName } from '../../../src/wire/x509/generalNames.ts';
-import type { Extension } from '../../../src/wire/x509/model.ts';
 import { encodeName } from '../../../src/wire/x509/names.ts';
-import { testSigner } from '../../support/issuing/world.ts';
+import {
+  access,
+  attribute,
+  authority,
+  compressed,
+  critical,
+  dayMs,
+  deviceId,
+  distribution,
+  encode,
+  factory,
+  factoryKey,
+  findingsOf,
+  idevid,
+  type Kind,
+  ldevid,
+  leafKey,
+  listBase,
+  listed,
+  module,
+  name,
+  named,
+  nowMs,
+  operational,
+  organization,
+  ownList,
+  type Parts,
+  replaced,
+  responder,
+  root,
+  server,
+  web,
+  without,
+} from '../../support/issuing/certificateParts.ts';
 
-const nowMs = Date.UTC(2026, 5, 1, 12);
-const dayMs = 86_400_000;
-const organization = 'Maker';
-const deviceId = '0123456789abcdef';
-
-const [rootKey, factoryKey, operationalKey, serverKey, leafKey] = Array.from(
-  { length: 5 },
-  testSigner,
-);
-assert.ok(rootKey && factoryKey && operationalKey && serverKey && leafKey);
-
-const rootName = encodeName(['organizationName', organization], ['commonName', 'Root']);
-const self = rootToBe(nodeCrypto, rootName, rootKey, {
-  notBeforeMs: 0,
-  notAfterMs: noExpirationMs,
-});
-const root = issuer('root', 'root', self, rootKey, 'Root');
-const factory = issuer('factory', 'issuing-factory', root, factoryKey, 'Factory');
-const operational = issuer('operational', 'issuing', root, operationalKey, 'Operational');
-const server = issuer('server', 'issuing-server', root, serverKey, 'Servers');
-
-function profile(name: string): Profile {
-  const found = builtInProfiles.get(name);
-  assert.ok(found);
-  return found;
-}
-
-/** Issues an authority the regular way: it has to pass every lint itself. */
-function issuer(
-  role: Issuer['role'],
-  profileName: string,
-  above: Issuer,
-  key: ReturnType<typeof testSigner>,
-  name: string,
-): Issuer {
-  const used = profile(profileName);
-  const content = { spki: key.publicKeySpki, name };
-  const { tbs } = compileProfile(nodeCrypto, used, above)(content, nowMs);
-  assert.deepEqual(findings(nodeCrypto, { tbs, profile: used, issuer: above, nowMs }), []);
-  const signature = Uint8Array.of(0);
-  return issuerFrom(role, encodeCertificate(tbs, above.signatureAlgorithm, signature), key);
-}
-
-/** Everything that a certificate says, each part to be made wrong. */
-interface Parts {
-  version: Uint8Array;
-  serial: Uint8Array;
-  algorithm: Uint8Array;
-  issuer: Uint8Array;
-  notBefore: Uint8Array;
-  notAfter: Uint8Array;
-  subject: Uint8Array;
-  spki: Uint8Array;
-  extensions: Extension[];
-}
-
-interface Kind {
-  readonly profile: Profile;
-  readonly issuer: Issuer;
-  readonly parts: () => Parts;
-}
-
-function parts(
-  of: Issuer,
-  subject: Uint8Array,
-  notAfter: Uint8Array,
-  extensions: Extension[],
-): Parts {
-  return {
-    version: der.explicit(0, der.integer(2)),
-    serial: der.unsignedInteger(Uint8Array.from({ length: 16 }, (_, index) => 0x41 + index)),
-    algorithm: encodeSignatureAlgorithm('ecdsa-with-SHA256'),
-    issuer: of.subject.der,
-    notBefore: der.time(nowMs),
-    notAfter,
-    subject,
-    spki: leafKey?.publicKeySpki ?? new Uint8Array(0),
-    extensions: [
-      ...extensions,
-      ext.subjectKeyIdentifier(
-        identifierOfKey(nodeCrypto, leafKey?.publicKeySpki ?? new Uint8Array(0)),
-      ),
-      ...(of.role === 'self' ? [] : [ext.authorityKeyIdentifier(of.keyIdentifier)]),
-    ],
-  };
-}
-
-const device = encodeName(['organizationName', organization], ['serialNumber', deviceId]);
-const named = encodeName(['organizationName', organization], ['commonName', 'door']);
-const module = hardwareModuleName({ hwType: '1.3.6.1.4.1.32473.1', hwSerialNum: Uint8Array.of(1) });
-
-const idevid: Kind = {
-  profile: profile('idevid'),
-  issuer: factory,
-  parts: () =>
-    parts(factory, device, der.time(noExpirationMs), [
-      ext.keyUsage('digitalSignature'),
-      ext.subjectAltName([module]),
-    ]),
-};
-const ldevid: Kind = {
-  profile: profile('ldevid'),
-  issuer: operational,
-  parts: () =>
-    parts(operational, device, der.time(nowMs + 365 * dayMs), [
-      ext.keyUsage('digitalSignature'),
-      ext.extKeyUsage(ext.keyPurposes.clientAuth),
-    ]),
-};
-const web: Kind = {
-  profile: profile('server'),
-  issuer: server,
-  parts: () =>
-    parts(server, named, der.time(nowMs + 90 * dayMs), [
-      ext.keyUsage('digitalSignature'),
-      ext.extKeyUsage(ext.keyPurposes.serverAuth),
-      ext.subjectAltName([{ kind: 'dNSName', text: 'a.example' }]),
-    ]),
-};
-const authority: Kind = {
-  profile: profile('issuing'),
-  issuer: root,
-  parts: () =>
-    parts(
-      root,
-      encodeName(['organizationName', organization], ['commonName', 'New']),
-      der.time(nowMs + 3653 * dayMs),
-      [
-        ext.basicConstraints({ ca: true, pathLength: 0 }),
-        ext.keyUsage('keyCertSign', 'cRLSign'),
-        ext.nameConstraints({ permitted: [], excluded: allHosts }),
-      ],
-    ),
-};
-
-function encode(p: Parts): Uint8Array {
-  return der.sequence(
-    p.version,
-    p.serial,
-    p.algorithm,
-    p.issuer,
-    der.sequence(p.notBefore, p.notAfter),
-    p.subject,
-    p.spki,
-    ...(p.extensions.length === 0
-      ? []
-      : [der.explicit(3, der.sequence(...p.extensions.map(ext.encodeExtension)))]),
-  );
-}
-
-function findingsOf(kind: Kind, change: (p: Parts) => Partial<Parts>, of: Issuer = kind.issuer) {
-  const good = kind.parts();
-  const tbs = encode({ ...good, ...change(good) });
-  return findings(nodeCrypto, { tbs, profile: kind.profile, issuer: of, nowMs }).map(
-    ({ rule }) => rule,
-  );
-}
-
-const without = (oid: string) => (p: Parts) => ({
-  extensions: p.extensions.filter((extension) => extension.oid !== oid),
-});
-const replaced = (extension: Extension) => (p: Parts) => ({
-  extensions: [...without(extension.oid)(p).extensions, extension],
-});
 const oids = ext.extensionOids;
-const critical = (extension: Extension, value: boolean): Extension => ({
-  ...extension,
-  critical: value,
-});
-const name = (...attributes: Uint8Array[]) =>
-  der.sequence(...attributes.map((one) => der.setOf(one)));
-const attribute = (type: string, value: Uint8Array) => der.sequence(der.oid(type), value);
-const compressed = (spki: Uint8Array) => {
-  const point = concat(Uint8Array.of(2), spki.subarray(27, 59));
-  const algorithm = der.sequence(der.oid('1.2.840.10045.2.1'), der.oid('1.2.840.10045.3.1.7'));
-  return der.sequence(algorithm, der.bitString(point));
-};
 
-/** Rule, kind of certificate, what is wrong with it. */
 const bad: ReadonlyArray<
   readonly [rule: string, kind: Kind, (p: Parts) => Partial<Parts>, Issuer?]
 > = [
@@ -366,11 +210,29 @@ const bad: ReadonlyArray<
       extensions: [...p.extensions, { oid: '1.2.3', critical: false, value: der.nullElement }],
     }),
   ],
-  ['known-extensions', idevid, replaced(ext.cRLDistributionPoints('http://a.example'))],
+  ['distribution-point', idevid, replaced(ext.cRLDistributionPoints('http://a.example'))],
+  ['distribution-point', listed, without(oids.cRLDistributionPoints)],
+  ['distribution-point', listed, replaced(ext.cRLDistributionPoints(`${listBase}/2.crl`))],
+  ['distribution-point', listed, replaced(critical(ownList, true))],
+  ['distribution-point', listed, (p) => p, { ...server, distribution: undefined }],
+  [
+    'distribution-point',
+    listed,
+    (p) => p,
+    { ...server, distribution: { ...distribution, shards: 32 } },
+  ],
+  ['information-access', listed, without(oids.authorityInfoAccess)],
+  ['information-access', listed, replaced(access('http://other.example/ocsp/server'))],
+  ['information-access', idevid, replaced(access('http://status.example/ocsp/factory'))],
+  ['distribution-point', responder, replaced(ownList)],
+  ['information-access', responder, replaced(access('http://status.example/ocsp/server'))],
+  ['no-check', responder, without(oids.ocspNoCheck)],
+  ['no-check', responder, replaced(critical(ext.ocspNoCheck(), true))],
+  ['no-check', ldevid, replaced(ext.ocspNoCheck())],
 ];
 
 test('what keeps every rule passes, and gets the token without which nothing is signed', () => {
-  for (const kind of [idevid, ldevid, web, authority]) {
+  for (const kind of [idevid, ldevid, web, listed, responder, authority]) {
     assert.deepEqual(
       findingsOf(kind, (p) => p),
       [],

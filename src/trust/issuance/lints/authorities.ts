@@ -88,6 +88,9 @@ const judged: ReadonlySet<string> = new Set([
   extensionOids.nameConstraints,
   extensionOids.authorityKeyIdentifier,
   extensionOids.extKeyUsage,
+  extensionOids.cRLDistributionPoints,
+  extensionOids.authorityInfoAccess,
+  extensionOids.ocspNoCheck,
 ]);
 
 function sameNames(left: readonly GeneralName[], right: readonly GeneralName[]): boolean {
