@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
-import { concat, equal } from '../../src/wire/bytes/bytes.ts';
+import { equal } from '../../src/wire/bytes/bytes.ts';
 import { fromHex } from '../../src/wire/bytes/hex.ts';
-import { carry, carryStart, readCarried, splitCombined } from '../../src/wire/edhoc/carriage.ts';
+import { carry, carryStart, readCarried } from '../../src/wire/edhoc/carriage.ts';
 import { AwaitApplication, AwaitMessage4 } from '../../src/wire/edhoc/completion.ts';
 import { compactIdCred, parseIdCred } from '../../src/wire/edhoc/idCred.ts';
 import { AwaitMessage2, startInitiator } from '../../src/wire/edhoc/initiator.ts';
@@ -204,15 +204,6 @@ fuzz({
         ? carryStart(carried.message1)
         : carry(carried.connectionId, carried.message);
     assert.deepEqual(again, input);
-  },
-});
-
-fuzz({
-  name: 'edhoc-combined',
-  valid: [concat(third.message3, fromHex('612f1092f1776f1c1668b3825e'))],
-  read(input) {
-    const { message3, oscorePayload } = splitCombined(input);
-    assert.deepEqual(concat(message3, oscorePayload), input);
   },
 });
 

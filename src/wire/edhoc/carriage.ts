@@ -14,7 +14,7 @@ import { CborReader } from '../cbor/reader.ts';
 import * as cbor from '../cbor/writer.ts';
 import { encodeIdentifier, readIdentifier } from './identifiers.ts';
 
-/** What EDHOC fixes of its transfer over CoAP (RFC 9528 §10.8 to §10.10; RFC 9668 §3.1). */
+/** What EDHOC fixes of its transfer over CoAP (RFC 9528 §10.7 to §10.10). */
 export const coapTransfer = {
   wellKnownPath: ['.well-known', 'edhoc'],
   /** application/edhoc+cbor-seq: a message alone. */
@@ -22,8 +22,6 @@ export const coapTransfer = {
   /** application/cid-edhoc+cbor-seq: a message with an identifier, or `true`, in front. */
   prependedFormat: 65,
   resourceType: 'core.edhoc',
-  /** The EDHOC option of the combined request: critical, empty, class U for OSCORE. */
-  edhocOption: 21,
 } as const;
 
 export type Carried =
@@ -52,22 +50,6 @@ export function readCarried(bytes: Uint8Array): Carried {
   const reader = new CborReader(bytes);
   const connectionId = readIdentifier(reader);
   return { kind: 'continue', connectionId, message: rest(bytes, reader.offset) };
-}
-
-/** EDHOC_MSG_3 and then the OSCORE ciphertext (RFC 9668 §3.2.1). C_R is not repeated: it is the kid. */
-export function joinCombined(message3: Uint8Array, oscorePayload: Uint8Array): Uint8Array {
-  return concat(message3, oscorePayload);
-}
-
-/** Views of the payload of a request with the EDHOC option. Throws a `MalformedError`. */
-export function splitCombined(payload: Uint8Array): {
-  readonly message3: Uint8Array;
-  readonly oscorePayload: Uint8Array;
-} {
-  const reader = new CborReader(payload);
-  reader.bytes();
-  const oscorePayload = rest(payload, reader.offset);
-  return { message3: payload.subarray(0, reader.offset), oscorePayload };
 }
 
 function rest(bytes: Uint8Array, offset: number): Uint8Array {

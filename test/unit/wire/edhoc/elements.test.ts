@@ -4,13 +4,7 @@ import { test } from 'node:test';
 import { fromHex, toHex } from '../../../../src/wire/bytes/hex.ts';
 import { MalformedError } from '../../../../src/wire/bytes/malformed.ts';
 import { CborReader } from '../../../../src/wire/cbor/reader.ts';
-import {
-  carry,
-  carryStart,
-  joinCombined,
-  readCarried,
-  splitCombined,
-} from '../../../../src/wire/edhoc/carriage.ts';
+import { carry, carryStart, readCarried } from '../../../../src/wire/edhoc/carriage.ts';
 import { encodeEad, padding, readEad, unknownCritical } from '../../../../src/wire/edhoc/ead.ts';
 import { encodeIdentifier, readIdentifier } from '../../../../src/wire/edhoc/identifiers.ts';
 import {
@@ -211,16 +205,5 @@ test('RFC 9528 §3.4.1: messages with what finds their session', () => {
   }
   for (const wrong of ['', 'f5', '27', '412752', 'f652', '6152']) {
     malformed(() => readCarried(fromHex(wrong)));
-  }
-});
-
-test('RFC 9668 §3.2.1: message_3 and the OSCORE ciphertext in one payload', () => {
-  const joined = joinCombined(fromHex('43010203'), fromHex('aabb'));
-  assert.deepEqual(splitCombined(joined), {
-    message3: fromHex('43010203'),
-    oscorePayload: fromHex('aabb'),
-  });
-  for (const wrong of ['', '43010203', '430102', '01aabb']) {
-    malformed(() => splitCombined(fromHex(wrong)));
   }
 });
