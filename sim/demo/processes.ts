@@ -102,31 +102,45 @@ export class Running {
   }
 }
 
+/**
+ * Words of a command line: words`order create ${name} --quantity ${n}`. White space of the text separates,
+ * what is put in stays whole.
+ */
+export function words(
+  text: TemplateStringsArray,
+  ...values: ReadonlyArray<string | number>
+): readonly string[] {
+  const found: string[] = [''];
+  for (const [index, part] of text.entries()) {
+    const [first = '', ...more] = part.split(/\s+/);
+    found.push((found.pop() ?? '') + first, ...more);
+    if (index < values.length) found.push((found.pop() ?? '') + String(values[index]));
+  }
+  return found.filter((word) => word !== '');
+}
+
 const running = new Set<Running>();
 
-export function start(environment: Environment, ...words: readonly string[]): Running {
-  return launch(environment, words.slice(0, 2).join(' '), [commandFile, ...words]);
+export function start(environment: Environment, command: readonly string[]): Running {
+  return launch(environment, command.slice(0, 2).join(' '), [commandFile, ...command]);
 }
 
 /** The simulated air between sensors and the gateway's radio. */
-export function startAir(environment: Environment, ...words: readonly string[]): Running {
-  return launch(environment, 'air', [airFile, ...words]);
+export function startAir(environment: Environment, options: readonly string[]): Running {
+  return launch(environment, 'air', [airFile, ...options]);
 }
 
 /** Runs a command to its end. */
-export async function finish(
-  environment: Environment,
-  ...words: readonly string[]
-): Promise<Finished> {
-  return start(environment, ...words).finished;
+export function finish(environment: Environment, command: readonly string[]): Promise<Finished> {
+  return start(environment, command).finished;
 }
 
 /** Runs a command that must succeed, and gives the JSON document that it printed last. */
-export async function ask(environment: Environment, ...words: readonly string[]): Promise<Event> {
-  const { exitCode, events, stderr } = await finish(environment, ...words, '--json');
+export async function ask(environment: Environment, command: readonly string[]): Promise<Event> {
+  const { exitCode, events, stderr } = await finish(environment, [...command, '--json']);
   const last = events.at(-1);
   if (exitCode !== 0 || last === undefined) {
-    throw new Error(`birthmark ${words.join(' ')} failed (exit ${exitCode}): ${stderr.trim()}`);
+    throw new Error(`birthmark ${command.join(' ')} failed (exit ${exitCode}): ${stderr.trim()}`);
   }
   return last;
 }
@@ -136,8 +150,8 @@ export async function stopAll(): Promise<void> {
   await Promise.all([...running].map((process) => process.stop()));
 }
 
-function launch(environment: Environment, name: string, words: readonly string[]): Running {
-  const child = spawn(process.execPath, [...nodeOptions, ...words], {
+function launch(environment: Environment, name: string, line: readonly string[]): Running {
+  const child = spawn(process.execPath, [...nodeOptions, ...line], {
     cwd: environment.folder,
     env: { ...process.env, ...environment.variables },
     stdio: ['ignore', 'pipe', 'pipe'],
