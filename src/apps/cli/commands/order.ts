@@ -7,6 +7,8 @@ import type {
   OrderRequest,
   OrderView,
 } from '../../../trust/ports/operatorAuthority.ts';
+import { ProvisionerClient } from '../../../drivers/links/local/provisionerClient.ts';
+import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import type { OrderRecord } from '../../../trust/ports/orderStore.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { parseHex, toHex } from '../../../wire/bytes/hex.ts';
@@ -24,7 +26,7 @@ interface CreateOptions extends DataOptions {
   readonly quantity: number;
   readonly family: string;
   readonly hwType: string;
-  readonly partNumber: string;
+  readonly partNumber?: string;
   readonly leastProof: ProofLevel;
   readonly eui64?: Uint8Array;
   readonly serverIdentity?: string;
@@ -84,7 +86,7 @@ function registerCreate(order: Command): void {
     .requiredOption('--quantity <n>', 'how many', whole)
     .option('--family <name>', 'element family', 'software')
     .option('--hw-type <oid>', 'OID of the kind of hardware (RFC 4108)', exampleHwType)
-    .option('--part-number <text>', 'what the manifest calls the part', '')
+    .option('--part-number <text>', 'what the manifest calls the part (default: the product)')
     .option('--least-proof <level>', proofLevels.join(', '), proofLevel, 'line-anchored')
     .option('--eui64 <hex>', 'first EUI-64 of the range (default: the next free one)', eui64)
     .option('--server-identity <file>', "the server's EDHOC credential (default: this server's)")
@@ -108,7 +110,7 @@ async function create(name: string, options: CreateOptions): Promise<void> {
     product: options.product,
     family: options.family,
     hwType: options.hwType,
-    partNumber: options.partNumber,
+    partNumber: options.partNumber ?? options.product,
     quantity: options.quantity,
     leastProof: options.leastProof,
     ...(options.eui64 === undefined ? {} : { eui64First: options.eui64 }),
@@ -202,10 +204,9 @@ async function close(name: string, options: CloseOptions): Promise<void> {
     for (const { batch } of wanted) results.push(allowed(await authority.closeBatch(batch)));
     return results;
   });
-  print(
-    options,
-    { order: name, batches: closed },
-    table([
+  const taken = await takenIn(options);
+  print(options, { order: name, batches: closed, takenIn: taken }, [
+    ...table([
       ['batch', 'released', 'scrapped', 'returned', 'void', 'manifest'],
       ...closed.map(({ batch, counts, void: unused, manifest }) => [
         batch,
@@ -216,7 +217,24 @@ async function close(name: string, options: CloseOptions): Promise<void> {
         manifest,
       ]),
     ]),
-  );
+    taken
+      ? 'The elements are known devices now.'
+      : 'The provisioner takes the manifest in when it runs again.',
+  ]);
+}
+
+/** The provisioner looks by itself now and then; asked now, the elements may be switched on at once. */
+async function takenIn({ data }: DataOptions): Promise<boolean> {
+  const provisioner = new ProvisionerClient(socketPathFor(data, 'provisioner'));
+  try {
+    allowed(await provisioner.pullManifests());
+    return true;
+  } catch (error) {
+    if (error instanceof EnvironmentError) return false;
+    throw error;
+  } finally {
+    provisioner.close();
+  }
 }
 
 async function viewOf(name: string, options: DataOptions): Promise<OrderView> {
