@@ -71,7 +71,7 @@ export class Message1Accepted extends HandshakeState<AcceptedMessage1> {
     return this.look().cI;
   }
 
-  /** In clear and not authenticated. */
+  /** In clear and not authenticated; values are views of the message. */
   get ead1(): readonly EadItem[] {
     return this.look().ead1;
   }
