@@ -58,12 +58,13 @@ export class Handshakes {
     if (isEdhocRefusal(accepted)) return this.#refuseMessage1(endpoint, accepted, message1);
     const connectionId = await this.#freeConnectionId(endpoint, accepted.peerConnectionId);
     if (connectionId === undefined) return 'endpoint-full';
+    const place = placeOf(endpoint, connectionId);
     const composed = await this.#compose(accepted, connectionId);
     if (typeof composed === 'string') return composed;
     const { next, message2 } = composed;
     const { peerConnectionId } = next;
     const answer = writeFrame({ kind: 'edhoc', connectionId: peerConnectionId, message: message2 });
-    const added = await this.#add(endpoint, next, hash, answer);
+    const added = await this.#add(place, next, hash, answer);
     if (added === 'taken') return 'lost-race';
     observe({ kind: 'handshake-began', endpoint, evicted: added.evicted });
     return answer;
@@ -76,13 +77,13 @@ export class Handshakes {
     message3: Uint8Array,
   ): Promise<CompletedHandshake | FrameRefusal> {
     const { crypto, store } = this.#ports;
-    const handshakes = await store.handshakes(endpoint);
+    const handshakes = await store.handshakes(placeOf(endpoint, connectionId));
     const stored = handshakes.find((known) => equal(known.connectionId, connectionId));
     if (stored === undefined) return 'unknown-connection';
     const edhoc = AwaitMessage3.restore(crypto, this.#open(stored.keys, keysContext(stored.id)));
     const read = edhoc.readMessage3(message3);
     if (isEdhocRefusal(read)) return this.#keepWaiting(stored, edhoc, read);
-    const found = await this.#authenticate(read, endpoint.linkAddress);
+    const found = await this.#authenticate(read, endpoint);
     if (typeof found !== 'string') {
       return { stored, deviceId: found.deviceId, session: found.verified.finish().session };
     }
@@ -141,11 +142,12 @@ export class Handshakes {
   /** Tries the devices that the kid may stand for: it is a byte, so there are several. */
   async #authenticate(
     read: InitiatorCredentialNeeded,
-    linkAddress: Uint8Array,
+    endpoint: Endpoint,
   ): Promise<{ readonly deviceId: string; readonly verified: InitiatorVerified } | FrameRefusal> {
     const { crypto, registry } = this.#ports;
     const [reference, ...more] = read.references;
     if (reference?.kind !== 'kid' || more.length > 0) return 'unknown-credential';
+    const linkAddress = isRoaming(endpoint) ? undefined : endpoint.linkAddress;
     let tried = false;
     for (const { deviceId, agreeKey } of await registry.candidates(reference.kid, linkAddress)) {
       const credential =
@@ -195,16 +197,33 @@ export class Handshakes {
     return writeFrame({ kind: 'edhoc', connectionId, message });
   }
 
-  /** One byte that travels as one byte; random, so that it says nothing, and free at this endpoint. */
+  /**
+   * Random, so that it says nothing, and free where it has to be: one byte that travels as one byte on a
+   * raw link; three bytes where all devices of an ingress share one name space.
+   */
   async #freeConnectionId(
     endpoint: Endpoint,
     peerConnectionId: Uint8Array,
   ): Promise<Uint8Array | undefined> {
     const { crypto, store } = this.#ports;
+    if (isRoaming(endpoint)) return this.#freeRoamingId(endpoint, peerConnectionId);
     const taken = [peerConnectionId, ...(await store.connectionIds(endpoint))];
     const free = oneByteIdentifiers.filter((id) => !taken.some((other) => equal(other, id)));
     const [chance = 0, more = 0] = crypto.random(2);
     return free[(chance * 256 + more) % Math.max(1, free.length)];
+  }
+
+  async #freeRoamingId(
+    endpoint: Endpoint,
+    peerConnectionId: Uint8Array,
+  ): Promise<Uint8Array | undefined> {
+    const { crypto, store } = this.#ports;
+    for (let attempt = 0; attempt < roamingAttempts; attempt += 1) {
+      const id = crypto.random(roamingIdBytes);
+      const taken = await store.connectionIds(placeOf(endpoint, id));
+      if (taken.length === 0 && !equal(id, peerConnectionId)) return id;
+    }
+    return undefined;
   }
 
   #stateOf(stored: StoredHandshake): { message1Hash: Uint8Array; answer: Uint8Array } {
@@ -218,6 +237,21 @@ export class Handshakes {
     if (opened === undefined) throw new InvariantError('a stored handshake cannot be opened');
     return opened;
   }
+}
+
+/** 2^24 identifiers: with 10,000 sessions one in 1,700 is taken, and a few tries are enough. */
+const roamingIdBytes = 3;
+const roamingAttempts = 8;
+
+/** No address: a peer on IP, whose address may change with every datagram. */
+export function isRoaming({ linkAddress }: Endpoint): boolean {
+  return linkAddress.length === 0;
+}
+
+/** Where the state of a connection is kept: of a peer without a stable address its identifier alone says it. */
+export function placeOf(endpoint: Endpoint, connectionId: Uint8Array): Endpoint {
+  if (!isRoaming(endpoint)) return endpoint;
+  return { ingress: endpoint.ingress, linkAddress: connectionId };
 }
 
 /** RFC 9528 §3.3.2: the byte strings that travel as the integers -24..23. */

@@ -28,9 +28,31 @@ export interface SessionProgress {
   readonly lastAnswer: LastAnswer | undefined;
 }
 
+/** Held by this module alone, so that nobody else can make a `SessionPeer`. */
+const seal: unique symbol = Symbol('session');
+
+/** The device at the other end of a session: who it is was proven by EDHOC. Only a session has one. */
+export class SessionPeer {
+  readonly deviceId: string;
+  /** Private, so that no other object is of this type. */
+  readonly #sessionId: string;
+
+  constructor(made: typeof seal, deviceId: string, sessionId: string) {
+    if (made !== seal) throw new TypeError('a session peer comes from a session alone');
+    this.deviceId = deviceId;
+    this.#sessionId = sessionId;
+  }
+
+  /** Another handshake gives another one. */
+  get sessionId(): string {
+    return this.#sessionId;
+  }
+}
+
 export class LiveSession {
   readonly id: string;
   readonly deviceId: string;
+  readonly peer: SessionPeer;
   readonly endpoint: Endpoint;
   readonly connectionId: Uint8Array;
   readonly context: SecurityContext;
@@ -51,6 +73,7 @@ export class LiveSession {
     const parameters = EdhocSession.restore(crypto, keys.edhoc).oscoreParameters();
     this.id = stored.id;
     this.deviceId = stored.deviceId;
+    this.peer = new SessionPeer(seal, stored.deviceId, stored.id);
     this.endpoint = { ingress: stored.ingress, linkAddress: stored.linkAddress };
     this.connectionId = stored.connectionId;
     this.context = deriveContext({

@@ -1,10 +1,12 @@
 /** What the session service needs of the world, and what it tells it. */
+import type { CoapContent } from '../../wire/coap/message.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import type { AgreeCredential } from '../../wire/edhoc/agreeCredential.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Refusal } from '../ports/faults.ts';
 import type { KeyAgreement, SealingKey } from '../ports/keys.ts';
 import type { Endpoint, SessionStore } from '../ports/sessionStore.ts';
+import type { SessionPeer } from './liveSession.ts';
 
 /** A device that a kid may stand for; `Registry` gives more than this. */
 export interface SessionCandidate {
@@ -32,6 +34,12 @@ export interface AcceptedTelemetry extends Endpoint {
   readonly receivedMs: number;
 }
 
+/**
+ * What a device may ask for beside telemetry. The request is authentic, new, whole and without critical
+ * options that are not understood. Rejects with an `EnvironmentError` when it cannot be answered now.
+ */
+export type SessionResource = (peer: SessionPeer, request: CoapContent) => Promise<CoapContent>;
+
 export interface SessionPorts {
   readonly crypto: Crypto;
   readonly clock: Clock;
@@ -41,6 +49,7 @@ export interface SessionPorts {
   /** The server's static key, and the credential with its public half that elements have pinned. */
   readonly agreement: KeyAgreement;
   readonly identity: AgreeCredential;
+  readonly serve?: SessionResource;
   /** Resolves when the telemetry is safe elsewhere. */
   readonly deliver: (telemetry: AcceptedTelemetry) => Promise<void>;
   readonly observe: (observation: SessionObservation) => void;

@@ -19,7 +19,7 @@ import { readFrame, writeFrame } from '../../wire/relay/frame.ts';
 import { EnvironmentError, InvariantError, isRefusal } from '../ports/faults.ts';
 import type { LiveConnections } from '../ports/liveConnections.ts';
 import type { Endpoint, UndeliveredTelemetry } from '../ports/sessionStore.ts';
-import { type CompletedHandshake, Handshakes } from './handshakes.ts';
+import { type CompletedHandshake, Handshakes, placeOf } from './handshakes.ts';
 import { firstForm, LiveSession, payloadContext, type SessionProgress } from './liveSession.ts';
 import {
   type AcceptedTelemetry,
@@ -28,11 +28,11 @@ import {
   sessionLimits,
   type SessionPorts,
 } from './ports.ts';
-import { acknowledgementOf, answerTo, responseTo } from './resource.ts';
+import { acknowledgementOf, Resources, responseTo } from './resource.ts';
 import { SessionCache } from './sessionCache.ts';
 
 /** A frame to send back, nothing, or why not. */
-type FrameOutcome = Uint8Array | undefined | FrameRefusal;
+export type FrameOutcome = Uint8Array | undefined | FrameRefusal;
 
 /** Messages of one session that the application did not take; beyond it no further ones are accepted. */
 const maximumUndelivered = 16;
@@ -46,12 +46,14 @@ export class SessionService implements LiveConnections {
   readonly #limits: SessionLimits;
   readonly #handshakes: Handshakes;
   readonly #cache: SessionCache;
+  readonly #resources: Resources;
 
   constructor(ports: SessionPorts, limits: Partial<SessionLimits> = {}) {
     this.#ports = ports;
     this.#limits = { ...sessionLimits, ...limits };
     this.#handshakes = new Handshakes(ports, this.#limits);
     this.#cache = new SessionCache(this.#limits.cachedSessions);
+    this.#resources = new Resources(ports.serve);
   }
 
   /**
@@ -59,15 +61,22 @@ export class SessionService implements LiveConnections {
    * before the next. What a peer does wrong is observed and not answered.
    */
   async handle(endpoint: Endpoint, bytes: Uint8Array): Promise<Uint8Array | undefined> {
+    const outcome = await this.take(endpoint, bytes);
+    return typeof outcome === 'string' ? undefined : outcome;
+  }
+
+  /** The same for ingresses that answer a refusal: what they say of it is theirs to decide. */
+  async take(endpoint: Endpoint, bytes: Uint8Array): Promise<FrameOutcome> {
     let outcome: FrameOutcome;
     try {
       outcome = await this.#take(endpoint, bytes);
     } catch (error) {
       outcome = refusalOf(error);
     }
-    if (typeof outcome !== 'string') return outcome;
-    this.#ports.observe({ kind: 'refused', code: outcome, endpoint });
-    return undefined;
+    if (typeof outcome === 'string') {
+      this.#ports.observe({ kind: 'refused', code: outcome, endpoint });
+    }
+    return outcome;
   }
 
   /** Revocation: the sessions are gone when it returns, and what is under way on them is dropped. */
@@ -116,7 +125,7 @@ export class SessionService implements LiveConnections {
     message3: Uint8Array,
   ): Promise<FrameOutcome> {
     const message3Hash = this.#ports.crypto.hash('SHA-256', message3);
-    const session = await this.#session(endpoint, connectionId);
+    const session = await this.#session(placeOf(endpoint, connectionId), connectionId);
     if (session !== undefined) {
       if (!equal(session.message3Hash, message3Hash)) return 'unknown-connection';
       // Its answer is the first response under OSCORE, which only a request can bring about.
@@ -156,7 +165,7 @@ export class SessionService implements LiveConnections {
     if (!isRequest(message.code)) return 'not-a-request';
     const option = readProtected(message);
     if (isRefused(option) || option.kid === undefined) return 'malformed';
-    const session = await this.#session(endpoint, option.kid);
+    const session = await this.#session(placeOf(endpoint, option.kid), option.kid);
     if (session === undefined) return 'unknown-connection';
     const requestHash = this.#ports.crypto.hash('SHA-256', bytes);
     const result = unprotectRequest(session.context, session.progress.window, message);
@@ -171,8 +180,9 @@ export class SessionService implements LiveConnections {
     requestHash: Uint8Array,
     { message: request, sequenceNumber, window, exchange }: AcceptedRequest<CoapMessage>,
   ): Promise<FrameOutcome> {
-    const answer = answerTo(request);
-    const response = responseTo(request, answer.code, () => this.#newMessageId());
+    const { clock } = this.#ports;
+    const answer = await this.#resources.answer(session.peer, request, clock.nowMs());
+    const response = responseTo(request, answer.response, () => this.#newMessageId());
     const protectedResponse =
       response === undefined ? acknowledgementOf(request) : protectResponse(exchange, response);
     const frame =
@@ -188,7 +198,7 @@ export class SessionService implements LiveConnections {
             payload: answer.telemetry.slice(),
             sessionId: session.id,
             sequenceNumber,
-            receivedMs: this.#ports.clock.nowMs(),
+            receivedMs: clock.nowMs(),
           };
     // A crash before this write: the request comes again and is new. After it: what it brought is
     // delivered at the next start, and a repetition gets the stored answer.

@@ -24,6 +24,8 @@ export interface BlockwiseOptions {
   readonly maximumBodyBytes: number;
   /** Tells concurrent uploads to one resource apart (RFC 9175 §3); without it there may be one only. */
   readonly requestTag?: Uint8Array;
+  /** Whether the first block says how long the body is: a hint of up to five bytes. Default: yes. */
+  readonly announceSize?: boolean;
 }
 
 export type BlockwiseRefusalCode =
@@ -105,7 +107,8 @@ export class BlockwiseRequest {
     const block = { number, more: end < payload.length, sizeBytes: this.#uploadSizeBytes };
     const added: CoapOption[] = [opaque(optionNumbers.block1, encodeBlock(block))];
     // RFC 7959 §4: the size is a hint for the first block.
-    if (number === 0) added.push(uint(optionNumbers.size1, payload.length));
+    const announces = this.#options.announceSize ?? true;
+    if (number === 0 && announces) added.push(uint(optionNumbers.size1, payload.length));
     const { requestTag } = this.#options;
     if (requestTag !== undefined) added.push(opaque(optionNumbers.requestTag, requestTag));
     return { code, options: [...options, ...added], payload: payload.subarray(start, end) };

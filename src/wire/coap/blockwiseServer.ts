@@ -101,7 +101,9 @@ export class BlockwiseServer {
   /** The response, or the block of it that was asked for; what is left is kept for later requests. */
   respond(ticket: BlockwiseTicket, response: CoapContent, nowMs: number): CoapContent {
     const asked = ticket.block2;
-    const sizeBytes = Math.min(asked?.sizeBytes ?? largestBlockBytes, this.#sizeBytes);
+    // RFC 7959 §2.3: who sends small blocks, and says nothing about those of the response, has small frames.
+    const wanted = asked?.sizeBytes ?? ticket.block1?.sizeBytes ?? largestBlockBytes;
+    const sizeBytes = Math.min(wanted, this.#sizeBytes);
     const first = { number: asked?.number ?? 0, more: false, sizeBytes };
     const isPart = response.payload.length > sizeBytes || first.number > 0;
     if (!isSuccess(response.code) || !isPart) return withBlock1(response, ticket.block1);

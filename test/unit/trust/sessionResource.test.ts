@@ -18,8 +18,11 @@ const request: CoapMessage = {
   payload,
 };
 
+const plain = (code: number) => ({ response: { code, options: [], payload: fromHex('') } });
+const changed = plain(responses.changed).response;
+
 test('POST /t is telemetry, everything else an error', () => {
-  assert.deepEqual(answerTo(request), { code: responses.changed, telemetry: payload });
+  assert.deepEqual(answerTo(request), { ...plain(responses.changed), telemetry: payload });
   const format = uint(optionNumbers.contentFormat, 42);
   assert.deepEqual(answerTo({ ...request, options: [path, format] }).telemetry, payload);
   for (const [change, code] of [
@@ -31,25 +34,28 @@ test('POST /t is telemetry, everything else an error', () => {
     [{ options: [opaque(optionNumbers.ifMatch), path] }, responses.badOption],
     [{ options: [path, opaque(optionNumbers.block1, fromHex('08'))] }, responses.badOption],
   ] as const) {
-    assert.deepEqual(answerTo({ ...request, ...change }), { code });
+    assert.deepEqual(answerTo({ ...request, ...change }), plain(code));
   }
 });
 
 test('responses are piggybacked, sent on their own, or waived', () => {
   const newId = (): number => 99;
-  const acknowledged = responseTo(request, responses.changed, newId);
+  const acknowledged = responseTo(request, changed, newId);
   assert.equal(acknowledged?.type, 'ACK');
   assert.equal(acknowledged?.messageId, 7);
   assert.deepEqual(acknowledged?.token, fromHex('aa'));
-  const other = responseTo({ ...request, type: 'NON' }, responses.changed, newId);
+  const other = responseTo({ ...request, type: 'NON' }, changed, newId);
   assert.equal(other?.type, 'NON');
   assert.equal(other?.messageId, 99);
   // RFC 7967 §2: 26 waives every class, 2 only successes.
   const waived = { ...request, options: [path, noResponse(26)] };
-  assert.equal(responseTo(waived, responses.changed, newId), undefined);
+  assert.equal(responseTo(waived, changed, newId), undefined);
   const wantsErrors = { ...request, options: [path, noResponse(2)] };
-  assert.equal(responseTo(wantsErrors, responses.changed, newId), undefined);
-  assert.equal(responseTo(wantsErrors, responses.notFound, newId)?.code, responses.notFound);
+  assert.equal(responseTo(wantsErrors, changed, newId), undefined);
+  assert.equal(
+    responseTo(wantsErrors, plain(responses.notFound).response, newId)?.code,
+    responses.notFound,
+  );
   assert.equal(acknowledgementOf(waived)?.code, 0);
   assert.equal(acknowledgementOf({ ...waived, type: 'NON' }), undefined);
 });
