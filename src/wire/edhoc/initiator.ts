@@ -251,8 +251,8 @@ export class ResponderVerified extends HandshakeState<ResponderVerifiedValues> {
     const own = identityOf(fields.own.idCred, fields.own);
     const reflected = refuseOwnIdentity(own, peer);
     if (reflected !== undefined) return reflected;
-    const values = this.spend();
     const ead = encodeEad(fields.ead3 ?? []);
+    const values = this.spend();
     const proof = initiatorProof(algorithms, {
       authentication,
       identity: own,

@@ -70,10 +70,10 @@ export class PskMessage1Accepted extends HandshakeState<AcceptedMessage1> {
     checkResponderId(terms, cI, cR);
     const keyed = keyMessage2(this.look());
     if (keyed === undefined) return refuse('invalid-key', 'G_X is a point of low order');
-    this.spend();
-    const { algorithms, th2, prk2e, ephemeral } = keyed;
     // PLAINTEXT_2A = ( C_R, ? EAD_2 )
     const plaintext2a = cbor.sequence(encodeIdentifier(cR), encodeEad(fields.ead2 ?? []));
+    this.spend();
+    const { algorithms, th2, prk2e, ephemeral } = keyed;
     const th3 = pskTh3(algorithms, th2, plaintext2a);
     const next = new PskAwaitMessage3({ algorithms, terms, cI, cR, th3, prk3e2m: prk2e });
     return { next, message2: encryptMessage2(keyed, ephemeral.publicKey, plaintext2a) };

@@ -102,9 +102,9 @@ export class Message1Accepted extends HandshakeState<AcceptedMessage1> {
     if (equal(gX.bytes, own.publicKey)) return refuse('invalid-key', 'G_X is our long-term key');
     const keyed = keyMessage2(this.look());
     if (keyed === undefined) return refuse('invalid-key', 'G_X is a point of low order');
+    const ead = encodeEad(fields.ead2 ?? []);
     this.spend();
     const { algorithms, th2, prk2e, ephemeral } = keyed;
-    const ead = encodeEad(fields.ead2 ?? []);
     const proof = responderProof(algorithms, {
       authentication,
       identity: own,
