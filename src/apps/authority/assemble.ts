@@ -5,9 +5,11 @@ import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { DocumentFolder } from '../../drivers/store/files/documentFolder.ts';
 import { SqliteAuditStore } from '../../drivers/store/sqlite/auditStore.ts';
 import type { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
+import { SqliteForeignStore } from '../../drivers/store/sqlite/foreignStore.ts';
 import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
 import { SqliteOrderStore } from '../../drivers/store/sqlite/orderStore.ts';
 import { Certification } from '../../trust/issuance/certification.ts';
+import { ForeignElements } from '../../trust/issuance/foreign.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import { builtInProfiles } from '../../trust/issuance/profiles.ts';
@@ -31,6 +33,7 @@ export interface Parts {
   readonly documents: DocumentFolder;
   readonly issuance: Issuance;
   readonly certification: Certification;
+  readonly foreign: ForeignElements;
   readonly line: LineService;
   readonly orders: Orders;
   readonly closing: ClosingOptions;
@@ -67,12 +70,19 @@ export async function assemble(
     profiles: builtInProfiles,
     issuers,
   });
+  const foreign = new ForeignElements({
+    store: new SqliteForeignStore(database),
+    crypto,
+    clock,
+    verifier,
+  });
   const certification = new Certification({
     crypto,
     issuance,
     certificates: stores.issuance,
     units: stores.orders,
     audit: stores.audit,
+    foreign,
     verifier,
   });
   const documents = new DocumentFolder(paths.documents);
@@ -86,6 +96,7 @@ export async function assemble(
     documents,
     issuance,
     certification,
+    foreign,
     line: new LineService({
       ...shared,
       issuance,

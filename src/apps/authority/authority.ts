@@ -93,6 +93,7 @@ function actsOf(parts: Parts, audit: AuditLog, recovery: Recovery): AuthorityAct
     },
     certifyDevice: (request) => certification.certifyDevice(request),
     recordRevocations: (notices) => certification.recordRevocations(notices),
+    foreign: parts.foreign,
     saveServerIdentity: (identity) => orderStore.saveSetting(serverIdentitySetting, identity),
     createOrder: (request) => orders.create(request),
     orders: () => orderStore.orders(maximumOrders),

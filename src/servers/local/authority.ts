@@ -7,6 +7,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { createReadStream } from 'node:fs';
 import { namedProfiles, type NamedRequest } from '../../trust/issuance/certification.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
+import type { ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
 import type { LdevidOutcome, LdevidRequest } from '../../trust/ports/enrolment.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { LineStep } from '../../trust/ports/lineTransport.ts';
@@ -33,6 +34,7 @@ import {
   ticketDocument,
 } from './authorityFields.ts';
 import { Fields } from './fields.ts';
+import { foreignRoutes } from './foreign.ts';
 
 type Outcome<Value> = Promise<Value | Refusal<string>>;
 
@@ -43,6 +45,7 @@ export interface AuthorityActs {
   readonly certify: (request: NamedRequest) => Outcome<readonly Uint8Array[]>;
   readonly certifyDevice: (request: LdevidRequest) => Promise<LdevidOutcome>;
   readonly recordRevocations: (notices: readonly AuthorityNotice[]) => Promise<number>;
+  readonly foreign: ForeignDesk;
   readonly saveServerIdentity: (identity: Uint8Array) => Promise<void>;
   readonly createOrder: (request: OrderRequest) => Outcome<OrderRecord>;
   readonly orders: () => Promise<readonly OrderRecord[]>;
@@ -61,6 +64,7 @@ export interface AuthorityActs {
 const lineSteps: readonly LineStep[] = ['open', 'endorse', 'report', 'close'];
 const cborType = 'application/cbor';
 const maximumHosts = 16;
+const maximumIssuers = 5;
 
 export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void {
   app.addContentTypeParser(cborType, { parseAs: 'buffer' }, (_request, body, done) =>
@@ -78,6 +82,7 @@ export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void
   app.get('/v1/status', () => acts.status());
   app.get('/v1/anchors', () => Promise.resolve(hierarchyDocument(acts.hierarchy())));
   certificateRoutes(app, acts);
+  foreignRoutes(app, acts.foreign);
   orderRoutes(app, acts);
   manifestRoutes(app, acts);
 }
@@ -99,6 +104,8 @@ function certificateRoutes(app: FastifyInstance, acts: AuthorityActs): void {
     const outcome = await acts.certifyDevice({
       deviceId: fields.text('deviceId', 16),
       authenticatedBy: fields.base64('authenticatedBy'),
+      issuers: fields.base64List('issuers', maximumIssuers),
+      product: fields.text('product', 64),
       request: fields.base64('request'),
       profile: fields.text('profile', 64),
     });

@@ -11,7 +11,10 @@ export type AuditEntry =
   | OrderedEntry
   | TicketIssuedEntry
   | TicketClosedEntry
-  | BatchClosedEntry;
+  | BatchClosedEntry
+  | ForeignAnchorEntry
+  | ForeignDeviceEntry
+  | ForeignRevokedEntry;
 
 interface Dated {
   readonly atMs: number;
@@ -65,6 +68,29 @@ export interface BatchClosedEntry extends Dated {
   readonly yieldReportSha256: Uint8Array;
 }
 
+/** An authority of another maker was pinned for a product; a count of 0 retires it. */
+export interface ForeignAnchorEntry extends Dated {
+  readonly kind: 'foreign-anchor';
+  readonly product: string;
+  readonly certificateSha256: Uint8Array;
+  readonly count: number;
+}
+
+/** A device was bound to the birth certificate that another maker gave it. */
+export interface ForeignDeviceEntry extends Dated {
+  readonly kind: 'foreign-device';
+  readonly deviceId: string;
+  readonly certificateSha256: Uint8Array;
+  readonly anchorSha256: Uint8Array;
+}
+
+/** A birth certificate of another maker counts no more. */
+export interface ForeignRevokedEntry extends Dated {
+  readonly kind: 'foreign-revoked';
+  readonly deviceId: string;
+  readonly reason: string;
+}
+
 export function encodeAuditEntry(entry: AuditEntry): Uint8Array {
   return cbor.array(
     cbor.integer(version),
@@ -96,6 +122,9 @@ const kinds = [
   'ticket-issued',
   'ticket-closed',
   'batch-closed',
+  'foreign-anchor',
+  'foreign-device',
+  'foreign-revoked',
 ] as const;
 
 const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
@@ -105,6 +134,9 @@ const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
   'ticket-issued': 2,
   'ticket-closed': 5,
   'batch-closed': 3,
+  'foreign-anchor': 3,
+  'foreign-device': 3,
+  'foreign-revoked': 2,
 };
 
 function members(entry: AuditEntry): readonly Uint8Array[] {
@@ -132,6 +164,20 @@ function members(entry: AuditEntry): readonly Uint8Array[] {
         cbor.bytes(entry.manifestSha256),
         cbor.bytes(entry.yieldReportSha256),
       ];
+    case 'foreign-anchor':
+      return [
+        cbor.text(entry.product),
+        cbor.bytes(entry.certificateSha256),
+        cbor.integer(entry.count),
+      ];
+    case 'foreign-device':
+      return [
+        cbor.text(entry.deviceId),
+        cbor.bytes(entry.certificateSha256),
+        cbor.bytes(entry.anchorSha256),
+      ];
+    case 'foreign-revoked':
+      return [cbor.text(entry.deviceId), cbor.text(entry.reason)];
   }
 }
 
@@ -168,5 +214,23 @@ function readMembers(reader: CborReader, kind: AuditEntry['kind'], atMs: number)
         manifestSha256: bytes(),
         yieldReportSha256: bytes(),
       };
+    case 'foreign-anchor':
+      return {
+        kind,
+        atMs,
+        product: reader.text(),
+        certificateSha256: bytes(),
+        count: reader.unsigned(),
+      };
+    case 'foreign-device':
+      return {
+        kind,
+        atMs,
+        deviceId: reader.text(),
+        certificateSha256: bytes(),
+        anchorSha256: bytes(),
+      };
+    case 'foreign-revoked':
+      return { kind, atMs, deviceId: reader.text(), reason: reader.text() };
   }
 }

@@ -100,7 +100,7 @@ export class Enrolment {
     if (device.state === 'enrolled' && policy.again === 'refused') {
       return refuse('enrolled-already', 'the device is enrolled: renew with its LDevID');
     }
-    return this.#enrol(peer, sent, policy, () => undefined);
+    return this.#enrol(peer, device, sent, policy, () => undefined);
   }
 
   /**
@@ -115,11 +115,14 @@ export class Enrolment {
     if (peer.kind !== 'ldevid') return refuse('wrong-identity', 'a renewal takes the LDevID');
     const device = await this.#ports.registry.mayEnrol(peer.holder);
     if (isRefusal(device)) return device;
-    return this.#enrol(peer, sent, policy, (request) => subjectMismatch(request, peer.certificate));
+    return this.#enrol(peer, device, sent, policy, (request) =>
+      subjectMismatch(request, peer.certificate),
+    );
   }
 
   async #enrol(
     peer: VerifiedPeer,
+    device: DeviceRecord,
     sent: SentRequest,
     policy: EnrolmentPolicy,
     rule: (request: CertificationRequest) => Refusal<'subject-mismatch'> | undefined,
@@ -135,7 +138,7 @@ export class Enrolment {
     if (this.#inFlight.has(peer.holder)) return { retryAfterS: busyRetryAfterS };
     this.#inFlight.add(peer.holder);
     try {
-      return await this.#issue(peer, request, policy);
+      return await this.#issue(peer, device, request, policy);
     } finally {
       this.#inFlight.delete(peer.holder);
     }
@@ -164,6 +167,7 @@ export class Enrolment {
 
   async #issue(
     peer: VerifiedPeer,
+    { product }: DeviceRecord,
     request: CertificationRequest,
     { profile }: EnrolmentPolicy,
   ): Promise<EnrolmentOutcome> {
@@ -171,6 +175,8 @@ export class Enrolment {
     const outcome = await authority.issueLdevid({
       deviceId: peer.holder,
       authenticatedBy: peer.certificate.der,
+      issuers: peer.issuers,
+      product,
       request: request.der,
       profile,
     });

@@ -4,7 +4,7 @@
  * possession; names come from who asks, everything else from the profile.
  */
 import { equal } from '../../wire/bytes/bytes.ts';
-import { toHex } from '../../wire/bytes/hex.ts';
+import { parseHex, toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
@@ -22,6 +22,7 @@ import type { IssuanceStore, IssuedCertificate, Revocation } from '../ports/issu
 import type { ProofVerifier } from '../ports/keys.ts';
 import type { OrderStore } from '../ports/orderStore.ts';
 import type { AuthorityNotice } from '../ports/registryStore.ts';
+import type { ForeignElements } from './foreign.ts';
 import type { Issuance } from './issuance.ts';
 import { identifierOfKey } from './issuer.ts';
 
@@ -31,6 +32,7 @@ export interface CertificationOptions {
   readonly certificates: IssuanceStore;
   readonly units: Pick<OrderStore, 'unitByDevice'>;
   readonly audit: AuditStore;
+  readonly foreign: ForeignElements;
   readonly verifier: ProofVerifier;
 }
 
@@ -65,7 +67,7 @@ export class Certification {
   /** DER of the certificate. */
   async certify(named: NamedRequest): Promise<Uint8Array | CertificationRefusal> {
     // Devices are found by their holder too: nobody else may be called like one.
-    if (/^[0-9a-hjkmnp-tv-z]{16}$/.test(named.name)) {
+    if (isDeviceId(named.name)) {
       return refuse('rejected', 'The name has the form of a device id.');
     }
     const request = await this.#proven(named.request);
@@ -77,11 +79,12 @@ export class Certification {
     return this.#issue(profile, { spki, name, ...(hosts.length > 0 ? { hosts } : {}) });
   }
 
-  /** RFC 7030 §4.2: for a device that showed a certificate of ours, which is judged anew here. */
+  /** RFC 7030 §4.2: for a device that showed a certificate, which is judged anew here. */
   async certifyDevice(ldevid: LdevidRequest): Promise<LdevidOutcome> {
     const { deviceId, profile } = ldevid;
     if (profile !== 'ldevid') return refuse('rejected', `Profile ${profile} is not for devices.`);
-    const refused = await this.#refusalOfDevice(deviceId, ldevid.authenticatedBy);
+    if (!isDeviceId(deviceId)) return refuse('rejected', 'No device is called like that.');
+    const refused = await this.#refusalOfDevice(ldevid);
     if (refused !== undefined) return refused;
     const request = await this.#proven(ldevid.request);
     if (isRefusal(request)) return refuse('rejected', request.reason);
@@ -97,6 +100,7 @@ export class Certification {
     const revocations: Revocation[] = [];
     const byHash = new Map<string, AuthorityNotice>();
     for (const notice of notices) {
+      await this.#revokeForeign(notice);
       if (notice.act === 'revoke-certificate') byHash.set(notice.subject, notice);
       else revocations.push(...(await this.#revocationsOf(notice)));
     }
@@ -127,15 +131,16 @@ export class Certification {
       : refuse('bad-proof', 'The signature of the request is not made by its key.');
   }
 
-  async #refusalOfDevice(
-    deviceId: string,
-    authenticatedBy: Uint8Array,
-  ): Promise<Refusal<'rejected'> | undefined> {
-    const { certificates, units } = this.#options;
-    const shown = await this.#issuedBefore(authenticatedBy);
-    if (shown === undefined || shown.holder !== deviceId) {
-      return refuse('rejected', 'The certificate shown was not issued here for that device.');
+  async #refusalOfDevice(ldevid: LdevidRequest): Promise<Refusal<'rejected'> | undefined> {
+    const { certificates, foreign, units } = this.#options;
+    const { deviceId } = ldevid;
+    const shown = await this.#issuedBefore(ldevid.authenticatedBy);
+    if (shown === undefined) return foreign.refusalOf(ldevid);
+    if (shown.holder !== deviceId) {
+      return refuse('rejected', 'The certificate shown was issued for somebody else.');
     }
+    const revoked = await foreign.refusalOfRevoked(deviceId);
+    if (revoked !== undefined) return revoked;
     const others = await certificates.certificatesOf(deviceId);
     if (others.some((other) => other.revokedMs !== undefined && isBirth(other))) {
       return refuse('rejected', 'The identity from birth is revoked.');
@@ -167,8 +172,10 @@ export class Certification {
   }
 
   async #refusalOfKey(spki: Uint8Array, holder: string): Promise<Refusal<'key-taken'> | undefined> {
-    const { crypto, certificates } = this.#options;
-    const known = await certificates.holderOfKey(identifierOfKey(crypto, spki));
+    const { crypto, certificates, foreign } = this.#options;
+    const known =
+      (await certificates.holderOfKey(identifierOfKey(crypto, spki))) ??
+      (await foreign.holderOfKey(spki));
     return known === undefined || known === holder
       ? undefined
       : refuse('key-taken', 'The key is certified for somebody else.');
@@ -187,6 +194,14 @@ export class Certification {
   async #revocationsOf({ subject, reason, atMs }: AuthorityNotice): Promise<readonly Revocation[]> {
     const certificates = await this.#options.certificates.certificatesOf(subject);
     return certificates.map(({ serialNumber }) => revocationOf(serialNumber, reason, atMs));
+  }
+
+  /** What another maker certified is on no list of ours, but counts here no more. */
+  async #revokeForeign({ act, subject, reason, atMs }: AuthorityNotice): Promise<void> {
+    const { foreign } = this.#options;
+    const sha256 = act === 'revoke-certificate' ? parseHex(subject) : undefined;
+    const deviceId = sha256 === undefined ? subject : await foreign.deviceOfCertificate(sha256);
+    if (deviceId !== undefined) await foreign.revoke(deviceId, reason, atMs);
   }
 
   /** The audit log knows the hash of everything that was issued; one walk finds all that are wanted. */
@@ -220,6 +235,11 @@ export function serialMagnitude(content: Uint8Array): Uint8Array | undefined {
 }
 
 const serialBytes = 16;
+
+/** 80 bits in lower-case Crockford base32. */
+function isDeviceId(name: string): boolean {
+  return /^[0-9a-hjkmnp-tv-z]{16}$/.test(name);
+}
 
 function isBirth({ profile }: IssuedCertificate): boolean {
   return profile.startsWith('idevid@');

@@ -44,6 +44,8 @@ export class VerifiedPeer {
   readonly notAfterMs: number | undefined;
   /** Past the end of its path, and taken within the grace of its authority. */
   readonly expired: boolean;
+  /** DER of the authorities above it, up to the anchor. */
+  readonly issuers: readonly Uint8Array[];
   /** Private, so that no other object is of this type. */
   readonly #certificate: Certificate;
 
@@ -55,6 +57,7 @@ export class VerifiedPeer {
     this.certificateSha256 = toHex(record.sha256);
     this.notAfterMs = endOf(path);
     this.expired = path.expired;
+    this.issuers = path.certificates.slice(1).map(({ der }) => der);
     this.#certificate = leaf;
   }
 

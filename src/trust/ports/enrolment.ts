@@ -5,6 +5,10 @@ export interface LdevidRequest {
   readonly deviceId: string;
   /** DER of the certificate by which the device was authenticated: the authority judges it anew. */
   readonly authenticatedBy: Uint8Array;
+  /** DER of the certificates above it, which the authority needs where it did not issue it itself. */
+  readonly issuers: readonly Uint8Array[];
+  /** Of the device, as the registry has it; decides which other makers are believed. */
+  readonly product: string;
   /** DER of PKCS#10. The authority verifies its signature again and takes its key, nothing else. */
   readonly request: Uint8Array;
   /** Name of the profile. */

@@ -12,11 +12,13 @@ import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts
 import { DocumentFolder } from '../../../src/drivers/store/files/documentFolder.ts';
 import { SqliteAuditStore } from '../../../src/drivers/store/sqlite/auditStore.ts';
 import { SqliteDatabase } from '../../../src/drivers/store/sqlite/database.ts';
+import { SqliteForeignStore } from '../../../src/drivers/store/sqlite/foreignStore.ts';
 import { SqliteIssuanceStore } from '../../../src/drivers/store/sqlite/issuanceStore.ts';
 import { issuingMigrations } from '../../../src/drivers/store/sqlite/issuingTables.ts';
 import { SqliteOrderStore } from '../../../src/drivers/store/sqlite/orderStore.ts';
 import { AuditLog } from '../../../src/trust/audit/log.ts';
 import { Certification } from '../../../src/trust/issuance/certification.ts';
+import { ForeignElements } from '../../../src/trust/issuance/foreign.ts';
 import { Issuance } from '../../../src/trust/issuance/issuance.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../../src/trust/issuance/issuer.ts';
 import { builtInProfiles } from '../../../src/trust/issuance/profiles.ts';
@@ -47,6 +49,7 @@ export interface OpenAuthority {
   readonly auditStore: SqliteAuditStore;
   readonly issuance: Issuance;
   readonly certification: Certification;
+  readonly foreign: ForeignElements;
   readonly orders: Orders;
   readonly line: LineService;
   readonly closing: ClosingOptions;
@@ -129,6 +132,12 @@ export class World {
       })),
     });
     const verifier = new SoftwareVerifier();
+    const foreign = new ForeignElements({
+      store: new SqliteForeignStore(database),
+      crypto,
+      clock,
+      verifier,
+    });
     const documents = new DocumentFolder(join(this.folder, 'documents'));
     const eui64Base = Uint8Array.of(2, 0, 0, 0xff, 0xfe, 0, 0, 0);
     const { order: orderKey, manifest: manifestKey } = this.keys;
@@ -145,8 +154,10 @@ export class World {
         certificates: issuanceStore,
         units: orderStore,
         audit: auditStore,
+        foreign,
         verifier,
       }),
+      foreign,
       orders: new Orders({ crypto, clock, store, orderKey, eui64Base }),
       line: new LineService({
         crypto,

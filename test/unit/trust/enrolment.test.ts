@@ -49,6 +49,8 @@ test('a device that is released gets an LDevID for the key it holds, under the n
   const [asked] = house.authority.requests;
   assert.equal(asked?.deviceId, deviceId);
   assert.deepEqual(asked?.authenticatedBy, idevid.certificate.der);
+  assert.deepEqual(asked?.issuers, [house.pki.factory.certificate.der]);
+  assert.equal(asked?.product, (await house.registry.device(deviceId))?.product);
   const record = await house.registry.certificate(sha256Of(outcome.certificate));
   assert.deepEqual([record?.kind, record?.holder, record?.state], ['ldevid', deviceId, 'active']);
   assert.equal((await house.registry.device(deviceId))?.state, 'enrolled');

@@ -92,6 +92,8 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
       {
         deviceId: request.deviceId,
         authenticatedBy: toBase64(request.authenticatedBy),
+        issuers: request.issuers.map(toBase64),
+        product: request.product,
         request: toBase64(request.request),
         profile: request.profile,
       },

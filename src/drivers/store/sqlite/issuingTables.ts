@@ -2,6 +2,7 @@
  * Tables of the issuing database. Rows are only ever added or marked, never deleted. Everything that has
  * to be unique over all batches is a unique index, so that no path of the program can break it.
  */
+import { foreignMigration } from './foreignTables.ts';
 import type { Migration } from './migrations.ts';
 
 export const issuingMigrations: readonly Migration[] = [
@@ -124,5 +125,5 @@ export const issuingMigrations: readonly Migration[] = [
         value BLOB NOT NULL
       ) STRICT, WITHOUT ROWID;
     `,
-  },
+  },  foreignMigration,
 ];
