@@ -4,13 +4,14 @@
  */
 import { empty } from '../../wire/bytes/bytes.ts';
 import { methods, responses } from '../../wire/coap/codes.ts';
-import { type CoapMessage, encodeMessage } from '../../wire/coap/message.ts';
+import { type CoapContent, type CoapMessage, encodeMessage } from '../../wire/coap/message.ts';
 import { noResponse, noResponseAtAll } from '../../wire/coap/noResponse.ts';
 import { type CoapOption, optionNumbers, text } from '../../wire/coap/options.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import type { OscoreParameters } from '../../wire/edhoc/session.ts';
 import {
   type ClientExchange,
+  type ProtectedRequest,
   protectRequest,
   unprotectResponse,
 } from '../../wire/oscore/client.ts';
@@ -85,18 +86,21 @@ export class Channel {
    * response is waived (RFC 7967), since a downlink is dear. `undefined` when the key may not be used.
    */
   telemetry(payload: Uint8Array, confirmable: boolean): OpenRequest | undefined {
-    const number = this.#sequence.take();
-    if (isRefused(number)) return undefined;
     const path = text(optionNumbers.uriPath, telemetryPath);
     const options: CoapOption[] = confirmable ? [path] : [path, noResponse(noResponseAtAll)];
+    return this.request({ code: methods.post, options, payload }, confirmable);
+  }
+
+  /** Any request as a frame of a raw link. */
+  request(content: CoapContent, confirmable: boolean): OpenRequest | undefined {
+    const number = this.#sequence.take();
+    if (isRefused(number)) return undefined;
     this.#messageId = (this.#messageId + 1) & 0xffff;
     const request: CoapMessage = {
+      ...content,
       type: confirmable ? 'CON' : 'NON',
-      code: methods.post,
       messageId: this.#messageId,
       token: empty,
-      options,
-      payload,
     };
     const protectedRequest = protectRequest(request, number);
     if (isRefused(protectedRequest)) return undefined;
@@ -105,12 +109,29 @@ export class Channel {
     return { frame, messageId: request.messageId, exchange };
   }
 
-  /** Whether this message is the server's answer to that request: `refused` is an authentic no. */
-  judge(request: OpenRequest, message: CoapMessage): 'accepted' | 'refused' | 'not-an-answer' {
-    // Without a token, an answer is known by the message ID of the acknowledgement (RFC 7252 §5.2.1).
-    if (message.type !== 'ACK' || message.messageId !== request.messageId) return 'not-an-answer';
-    const response = unprotectResponse(request.exchange, message);
-    if (isRefused(response)) return 'not-an-answer';
-    return response.message.code === responses.changed ? 'accepted' : 'refused';
+  /** Any request for a link that has a message layer of its own. */
+  protect(request: CoapContent): ProtectedRequest<CoapContent> | undefined {
+    const number = this.#sequence.take();
+    if (isRefused(number)) return undefined;
+    const outcome = protectRequest(request, number);
+    return isRefused(outcome) ? undefined : outcome;
   }
+
+  /** The server's answer to that request; `undefined` when this message is not it. */
+  answerTo(request: OpenRequest, message: CoapMessage): CoapContent | undefined {
+    // Without a token, an answer is known by the message ID of the acknowledgement (RFC 7252 §5.2.1).
+    if (message.type !== 'ACK' || message.messageId !== request.messageId) return undefined;
+    return this.open(request.exchange, message);
+  }
+
+  /** What the server really said; `undefined` for what it did not say. */
+  open(exchange: ClientExchange, response: CoapContent): CoapContent | undefined {
+    const opened = unprotectResponse(exchange, response);
+    return isRefused(opened) ? undefined : opened.message;
+  }
+}
+
+/** Whether telemetry was taken: `refused` is an authentic no. */
+export function verdictOn(answer: CoapContent): 'accepted' | 'refused' {
+  return answer.code === responses.changed ? 'accepted' : 'refused';
 }

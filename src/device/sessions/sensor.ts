@@ -5,16 +5,16 @@
  */
 import { equal } from '../../wire/bytes/bytes.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
-import { type CoapMessage, parseMessage } from '../../wire/coap/message.ts';
+import { type CoapContent, type CoapMessage, parseMessage } from '../../wire/coap/message.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { type LinkFrame, readFrame } from '../../wire/relay/frame.ts';
 import { telemetryOverheadBytes } from '../../wire/relay/rawLink.ts';
 import type { DeviceElement } from '../ports/element.ts';
-import { isRetryable } from '../ports/faults.ts';
+import { DeviceFault, isRetryable } from '../ports/faults.ts';
 import type { Link } from '../ports/link.ts';
 import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { Timer } from '../ports/timer.ts';
-import { Channel, type ChannelUse, freshChannel, type OpenRequest } from './channel.ts';
+import { Channel, type ChannelUse, freshChannel, type OpenRequest, verdictOn } from './channel.ts';
 import {
   type Awaiting,
   beginHandshake,
@@ -71,8 +71,17 @@ export type SensorEvent =
   /** A port failed. `final`: it will not get better without a person. */
   | { readonly kind: 'fault'; readonly error: unknown; readonly final: boolean };
 
+/** A request of `exchange`, until its answer. */
+interface Pending {
+  readonly content: CoapContent;
+  readonly resolve: (answer: CoapContent) => void;
+  readonly reject: (fault: DeviceFault) => void;
+}
+
 interface OpenExchange {
   readonly request: OpenRequest;
+  /** Absent for telemetry, which stands in front of its queue. */
+  readonly pending: Pending | undefined;
   transmissions: number;
 }
 
@@ -84,6 +93,7 @@ export class NonIpSensor {
   #state: SessionState | undefined;
   #open: OpenExchange | undefined;
   readonly #queue: Uint8Array[] = [];
+  readonly #pending: Pending[] = [];
   #sinceConfirmed = 0;
   #rests = 0;
   #cancelTimer: () => void = () => undefined;
@@ -131,11 +141,26 @@ export class NonIpSensor {
     return this.#event(async () => {
       this.#queue.push(payload.slice());
       if (this.#queue.length > this.#options.maximumQueued) {
-        // The first one is under way while an exchange is open.
-        this.#queue.splice(this.#open === undefined ? 0 : 1, 1);
+        // The first one is under way while its exchange is open.
+        const underWay = this.#open !== undefined && this.#open.pending === undefined;
+        this.#queue.splice(underWay ? 1 : 0, 1);
         this.#report({ kind: 'telemetry-dropped', reason: 'queue-full' });
       }
       await this.#pump();
+    });
+  }
+
+  /**
+   * A confirmable request in the session; telemetry that waits goes first. Resolves with the authentic
+   * answer. Rejects with a retryable `DeviceFault` when the session ended before it came.
+   */
+  exchange(content: CoapContent): Promise<CoapContent> {
+    return new Promise((resolve, reject) => {
+      if (this.#stopped) return reject(ended());
+      return void this.#event(async () => {
+        this.#pending.push({ content, resolve, reject });
+        await this.#pump();
+      });
     });
   }
 
@@ -144,6 +169,15 @@ export class NonIpSensor {
     this.#stopped = true;
     this.#cancelTimer();
     await this.#last;
+    this.#drop();
+    for (const { reject } of this.#pending.splice(0)) reject(ended());
+  }
+
+  /** The open exchange will not be answered: telemetry is still in its queue, a request is given back. */
+  #drop(): void {
+    const pending = this.#open?.pending;
+    this.#open = undefined;
+    pending?.reject(ended());
   }
 
   #event(work: () => Promise<void>): Promise<void> {
@@ -158,7 +192,7 @@ export class NonIpSensor {
     const final = !isRetryable(error);
     this.#report({ kind: 'fault', error, final });
     this.#state = undefined;
-    this.#open = undefined;
+    this.#drop();
     if (final) {
       this.#stopped = true;
       this.#cancelTimer();
@@ -177,7 +211,7 @@ export class NonIpSensor {
   }
 
   async #beginHandshake(): Promise<void> {
-    this.#open = undefined;
+    this.#drop();
     const state = beginHandshake(this.#ports.crypto);
     await this.#keep(state);
     await this.#sendMessage1(state, 0);
@@ -195,7 +229,7 @@ export class NonIpSensor {
 
   #rest(reason: string): void {
     this.#state = undefined;
-    this.#open = undefined;
+    this.#drop();
     const pauseMs = this.#wakeAfter(this.#options.rest, this.#rests++, () =>
       this.#beginHandshake(),
     );
@@ -239,25 +273,39 @@ export class NonIpSensor {
   async #pump(): Promise<void> {
     while (this.#open === undefined) {
       const state = this.#state;
-      const payload = this.#queue[0];
-      if (payload === undefined || state === undefined || state.kind === 'awaiting') return;
+      const waits = this.#queue.length + this.#pending.length > 0;
+      if (!waits || state === undefined || state.kind === 'awaiting') return;
       const { channel } = state;
-      const confirmable =
-        state.kind === 'unconfirmed' || this.#sinceConfirmed + 1 >= this.#options.confirmEvery;
       const usable =
         !channel.isWearingOut && (channel.left > 0 || (await this.#reserve(state, channel)));
-      const request = usable ? channel.telemetry(payload, confirmable) : undefined;
-      if (request === undefined) return this.#beginHandshake();
-      if (confirmable) {
-        this.#open = { request, transmissions: 0 };
-        await this.#transmit(this.#open);
-      } else {
-        await this.#send(request.frame);
-        this.#queue.shift();
-        this.#sinceConfirmed += 1;
-        this.#report({ kind: 'telemetry', payload, confirmed: false });
-      }
+      if (!usable || !(await this.#sendNext(state))) return this.#beginHandshake();
     }
+  }
+
+  /** Telemetry first. False when the key may not be used any more. */
+  async #sendNext({ kind, channel }: Exclude<SessionState, Awaiting>): Promise<boolean> {
+    const payload = this.#queue[0];
+    const pending = payload === undefined ? this.#pending[0] : undefined;
+    const confirmable =
+      pending !== undefined ||
+      kind === 'unconfirmed' ||
+      this.#sinceConfirmed + 1 >= this.#options.confirmEvery;
+    const request =
+      payload === undefined
+        ? pending && channel.request(pending.content, true)
+        : channel.telemetry(payload, confirmable);
+    if (request === undefined) return false;
+    if (pending !== undefined) this.#pending.shift();
+    if (confirmable) {
+      this.#open = { request, pending, transmissions: 0 };
+      await this.#transmit(this.#open);
+    } else if (payload !== undefined) {
+      await this.#send(request.frame);
+      this.#queue.shift();
+      this.#sinceConfirmed += 1;
+      this.#report({ kind: 'telemetry', payload, confirmed: false });
+    }
+    return true;
   }
 
   async #transmit(open: OpenExchange): Promise<void> {
@@ -281,8 +329,8 @@ export class NonIpSensor {
   async #onAnswer(open: OpenExchange, message: CoapMessage): Promise<void> {
     const state = this.#state;
     if (state === undefined || state.kind === 'awaiting') return;
-    const verdict = state.channel.judge(open.request, message);
-    if (verdict === 'not-an-answer') return this.#ignore(verdict);
+    const answer = state.channel.answerTo(open.request, message);
+    if (answer === undefined) return this.#ignore('not-an-answer');
     this.#cancelTimer();
     this.#open = undefined;
     this.#sinceConfirmed = 0;
@@ -293,10 +341,15 @@ export class NonIpSensor {
       await this.#keep({ kind: 'live', session: state.edhoc.confirm(), handshakeBytes, channel });
       this.#report({ kind: 'session', handshakeBytes });
     }
+    if (open.pending === undefined) this.#settleTelemetry(verdictOn(answer));
+    else open.pending.resolve(answer);
+    return this.#pump();
+  }
+
+  #settleTelemetry(verdict: 'accepted' | 'refused'): void {
     const payload = this.#queue.shift();
     if (verdict === 'refused') this.#report({ kind: 'telemetry-dropped', reason: 'refused' });
     else if (payload !== undefined) this.#report({ kind: 'telemetry', payload, confirmed: true });
-    return this.#pump();
   }
 
   /** RFC 8613 §B.1.1: numbers are used only after the end of their range is stored. */
@@ -336,6 +389,10 @@ export class NonIpSensor {
   #ignore(reason: string): void {
     this.#report({ kind: 'ignored', reason });
   }
+}
+
+function ended(): DeviceFault {
+  return new DeviceFault('the session ended before the answer came', { retryable: true });
 }
 
 function readOrUndefined<Value>(read: () => Value): Value | undefined {
