@@ -10,7 +10,7 @@ import {
 } from '../../trust/ports/registryStore.ts';
 import type { TelemetryMessage, TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import { isDeviceId } from '../../trust/registry/importRules.ts';
-import type { RevocationReport } from '../../trust/revocation/revocation.ts';
+import type { RevocationReport } from '../../trust/ports/revocationReport.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import type { Metrics } from './metrics.ts';

@@ -10,7 +10,7 @@ import {
 } from '../../trust/ports/registryStore.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import type { ImportSummary } from '../../trust/registry/registry.ts';
-import type { RevocationPlan, RevocationReport } from '../../trust/revocation/revocation.ts';
+import type { RevocationPlan, RevocationReport } from '../../trust/ports/revocationReport.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { certificateDocument, deviceDocument, messageDocument } from '../http/api.ts';
 import { sendProblem, sendRefusal } from '../http/problem.ts';

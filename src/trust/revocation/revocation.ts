@@ -8,33 +8,12 @@ import type { Clock } from '../ports/clock.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
 import type { LiveConnections } from '../ports/liveConnections.ts';
 import type { RegistryStore } from '../ports/registryStore.ts';
+import type { RevocationPlan, RevocationReport } from '../ports/revocationReport.ts';
 
 export type RevocationRefusal = 'unknown-device' | 'unknown-certificate' | 'too-many';
 
 /** Devices in one act; a larger set is several acts. */
 export const maximumRevocation = 10_000;
-
-export interface RevocationReport {
-  readonly devices: ReadonlyArray<{
-    readonly deviceId: string;
-    /** False when it had been revoked before; it is cleared of live connections all the same. */
-    readonly changed: boolean;
-    readonly certificates: number;
-  }>;
-  /** What was ended, by the name of its `LiveConnections`. */
-  readonly ended: Readonly<Record<string, number>>;
-  /** From the request until the last connection was ended, durable write included. */
-  readonly killMs: number;
-}
-
-export interface RevocationPlan {
-  readonly devices: ReadonlyArray<{
-    readonly deviceId: string;
-    readonly revokedAlready: boolean;
-    readonly certificates: number;
-  }>;
-  readonly unknown: readonly string[];
-}
 
 export interface RevocationParts {
   readonly store: RegistryStore;

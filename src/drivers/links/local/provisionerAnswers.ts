@@ -9,7 +9,7 @@ import {
   deviceStates,
 } from '../../../trust/ports/registryStore.ts';
 import { type TelemetryPath, telemetryPaths } from '../../../trust/ports/telemetryStore.ts';
-import type { RevocationReport } from '../../../trust/revocation/revocation.ts';
+import type { RevocationReport } from '../../../trust/ports/revocationReport.ts';
 import type { Answer } from './answers.ts';
 
 export interface DeviceView {

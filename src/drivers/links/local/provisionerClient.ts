@@ -1,7 +1,7 @@
 /** The provisioner, reached over its local socket: what the commands of its operator do. */
 import type { Refusal } from '../../../trust/ports/faults.ts';
 import type { DeviceRole, DeviceState } from '../../../trust/ports/registryStore.ts';
-import type { RevocationPlan } from '../../../trust/revocation/revocation.ts';
+import type { RevocationPlan } from '../../../trust/ports/revocationReport.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { type Answer, readAnswer } from './answers.ts';
 import { LocalClient } from './localClient.ts';
