@@ -18,6 +18,7 @@ import { frameRules } from './lints/frame.ts';
 import { keyRules } from './lints/keys.ts';
 import { nameRules } from './lints/names.ts';
 import { extension, type LintSubject, type Rule } from './lints/rule.ts';
+import type { Siblings } from './lints/siblings.ts';
 import { statusRules } from './lints/status.ts';
 import type { Profile } from './profile.ts';
 
@@ -67,14 +68,20 @@ const passed: unique symbol = Symbol('passed every lint');
 
 export type LintRefusal = Refusal<'lint'>;
 
-export function lint(crypto: Crypto, input: LintInput): LintedTbs | LintRefusal {
-  const [first] = findings(crypto, input);
+/** `siblings` spare the reading of what differs from an earlier certificate in a few values only. */
+export function lint(
+  crypto: Crypto,
+  input: LintInput,
+  siblings?: Siblings,
+): LintedTbs | LintRefusal {
+  const sibling = siblings?.resembling(crypto, input);
+  const [first] = sibling === undefined ? findings(crypto, input, siblings) : broken(sibling);
   if (first === undefined) return new LintedTbs(passed, input.tbs, input.issuer);
   return refuse('lint', `${first.fault} (${first.rule}: ${first.clause})`);
 }
 
 /** Everything that is wrong; bytes that cannot be read are one finding. */
-export function findings(crypto: Crypto, input: LintInput): Finding[] {
+export function findings(crypto: Crypto, input: LintInput, siblings?: Siblings): Finding[] {
   let subject: LintSubject;
   try {
     subject = readSubject(crypto, input);
@@ -82,6 +89,12 @@ export function findings(crypto: Crypto, input: LintInput): Finding[] {
     if (!(error instanceof MalformedError)) throw error;
     return [{ rule: 'encoding', clause: 'X.690 §10, RFC 5280 §4.1', fault: error.message }];
   }
+  const found = broken(subject);
+  if (found.length === 0) siblings?.learn(subject);
+  return found;
+}
+
+function broken(subject: LintSubject): Finding[] {
   const found: Finding[] = [];
   for (const rule of rules) {
     const fault = rule.fault(subject);

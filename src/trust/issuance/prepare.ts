@@ -56,7 +56,7 @@ export function compileProfile(
   crypto: Crypto,
   profile: Profile,
   issuer: Issuer,
-): (content: CertificateContent, nowMs: number) => Prepared {
+): (content: CertificateContent, nowMs: number, serialNumber?: Uint8Array) => Prepared {
   const encodeTbs = compileTemplate({
     signatureAlgorithm: issuer.signatureAlgorithm,
     issuer: issuer.subject.der,
@@ -66,9 +66,7 @@ export function compileProfile(
   const encodeKeyIdentifier = subjectKeyIdentifierEncoder();
   const encodeAlternativeName = alternativeNameEncoder(profile);
   const encodePoint = pointEncoder(profile, issuer);
-  return (content, nowMs) => {
-    // RFC 5280 §4.1.2.2: unique and positive; 128 random bits also stop prediction.
-    const serialNumber = crypto.random(16);
+  return (content, nowMs, serialNumber = crypto.random(serialBytes)) => {
     const identifier = identifierOfKey(crypto, content.spki);
     const notBeforeMs = Math.max(toSecond(nowMs - backdatingMs), issuer.notBeforeMs);
     const notAfterMs = endOf(profile.lifetime, toSecond(nowMs));
@@ -87,6 +85,9 @@ export function compileProfile(
     return { profile, issuer, serialNumber, keyIdentifier: identifier, notAfterMs, tbs };
   };
 }
+
+/** RFC 5280 §4.1.2.2: unique and positive; 128 random bits also stop prediction. */
+export const serialBytes = 16;
 
 export function endOf(lifetime: Lifetime, nowMs: number): number {
   return lifetime.kind === 'unlimited' ? noExpirationMs : nowMs + lifetime.days * dayMs;

@@ -14,13 +14,7 @@ import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults
 import type { ProofVerifier } from '../ports/keys.ts';
 import type { OrderRecord, OrderStore, TicketRecord, UnitRecord } from '../ports/orderStore.ts';
 import type { StationRequest } from './request.ts';
-import {
-  type ProofRefusal,
-  proveUnit,
-  type ProvenUnit,
-  type ReadUnit,
-  readUnit,
-} from './unitProof.ts';
+import { type ProofRefusal, proveUnit, ProvenUnit, type ReadUnit, readUnit } from './unitProof.ts';
 
 export interface EndorsementOptions {
   readonly crypto: Crypto;
@@ -58,29 +52,49 @@ export class Endorsement {
     agreeKey: EphemeralKey | undefined,
   ): Promise<readonly UnitAnswer[]> {
     const { units } = request.content;
-    const read = units.map((unit) => readUnit(this.#options.crypto, unit));
+    const outcomes = units.map((unit): Slot => ({ unit, outcome: undefined }));
     const known = await this.#known(request.order, units);
-    const outcomes = new Map<string, Outcome>();
-    const fresh: ReadUnit[] = [];
-    const again = (record: UnitRecord, readOne: ReadUnit): Outcome =>
-      answerAgain(record, readOne, request.ticket);
-    for (const [index, unit] of units.entries()) {
-      const readOne = read[index] ?? refuse('bad-csr', 'unread');
-      const id = toHex(unit.uid);
-      const record = known.get(id);
-      if (isRefusal(readOne)) outcomes.set(id, readOne);
-      else if (record === undefined) fresh.push(readOne);
-      else outcomes.set(id, again(record, readOne));
+    const fresh: FreshUnit[] = [];
+    for (const slot of outcomes) {
+      const read = readUnit(this.#options.crypto, slot.unit);
+      const record = known(slot.unit.uid);
+      if (isRefusal(read)) slot.outcome = read;
+      else if (record === undefined) fresh.push({ slot, read });
+      else slot.outcome = answerAgain(record, read, request.ticket);
     }
-    for (const [id, outcome] of await this.#endorseFresh(request, fresh, agreeKey)) {
-      outcomes.set(id, outcome);
+    await this.#endorseFresh(request, fresh, agreeKey);
+    await this.#answerOvertaken(request, fresh);
+    return outcomes.map(answerOf);
+  }
+
+  async #endorseFresh(
+    { ticket, order }: StationRequest<EndorseRequest>,
+    fresh: readonly FreshUnit[],
+    agreeKey: EphemeralKey | undefined,
+  ): Promise<void> {
+    const { crypto, verifier, issuance } = this.#options;
+    const context = { crypto, verifier, ticket, agreeKey };
+    const proofs = await Promise.all(fresh.map(({ read }) => proveUnit(context, read)));
+    const proven: Array<{ readonly slot: Slot; readonly proof: ProvenUnit }> = [];
+    for (const [index, { slot }] of fresh.entries()) {
+      const proof = proofs[index];
+      if (proof instanceof ProvenUnit) proven.push({ slot, proof });
+      else slot.outcome = proof;
     }
-    await this.#answerOvertaken(request.order, fresh, outcomes, again);
-    return units.map(({ uid }) => {
-      const outcome = outcomes.get(toHex(uid));
-      if (outcome === undefined) throw new InvariantError('a unit without an answer');
-      return isRefusal(outcome) ? { uid, code: outcome.refused, reason: outcome.reason } : outcome;
-    });
+    if (proven.length === 0) return;
+    const deviceIds = drawnDeviceIds(crypto, proven.length);
+    const issued = await issuance.issue(
+      proven.map(({ proof }, index) => birthRequest(proof, deviceIds(index), ticket, order)),
+    );
+    for (const [index, { slot }] of proven.entries()) {
+      const outcome = issued[index];
+      if (outcome === undefined) throw new InvariantError('a request without an outcome');
+      if (isRefusal(outcome)) slot.outcome = issueRefusal(outcome);
+      else {
+        const { certificate, eui64, holder: deviceId } = outcome;
+        slot.outcome = { uid: slot.unit.uid, deviceId, eui64, certificate };
+      }
+    }
   }
 
   /**
@@ -88,70 +102,64 @@ export class Endorsement {
    * one made.
    */
   async #answerOvertaken(
-    order: OrderRecord,
-    fresh: readonly ReadUnit[],
-    outcomes: Map<string, Outcome>,
-    again: (record: UnitRecord, read: ReadUnit) => Outcome,
+    { order, ticket }: StationRequest<EndorseRequest>,
+    fresh: readonly FreshUnit[],
   ): Promise<void> {
-    const overtaken = fresh.filter(({ unit }) => {
-      const outcome = outcomes.get(toHex(unit.uid));
-      return isRefusal(outcome) && outcome.refused === 'uid-taken';
-    });
+    const overtaken = fresh.filter(
+      ({ slot: { outcome } }) => isRefusal(outcome) && outcome.refused === 'uid-taken',
+    );
     if (overtaken.length === 0) return;
-    const units = overtaken.map(({ unit }) => unit);
-    const known = await this.#known(order, units);
-    for (const read of overtaken) {
-      const id = toHex(read.unit.uid);
-      const record = known.get(id);
-      if (record !== undefined) outcomes.set(id, again(record, read));
+    const known = await this.#known(
+      order,
+      overtaken.map(({ slot }) => slot.unit),
+    );
+    for (const { slot, read } of overtaken) {
+      const record = known(slot.unit.uid);
+      if (record !== undefined) slot.outcome = answerAgain(record, read, ticket);
     }
   }
 
-  /** Units of the request that have an identity already, by uid. */
+  /** Units of the request that have an identity already. */
   async #known(
     order: OrderRecord,
     units: readonly UnitRequest[],
-  ): Promise<ReadonlyMap<string, UnitRecord>> {
+  ): Promise<(uid: Uint8Array) => UnitRecord | undefined> {
     const { store, issuance } = this.#options;
     const records = await settledUnits(store, issuance, order.family, units);
-    return new Map(records.map((record) => [toHex(record.uid), record]));
-  }
-
-  async #endorseFresh(
-    request: StationRequest<EndorseRequest>,
-    fresh: readonly ReadUnit[],
-    agreeKey: EphemeralKey | undefined,
-  ): Promise<ReadonlyMap<string, Outcome>> {
-    const { crypto, verifier, issuance } = this.#options;
-    const { ticket, order } = request;
-    const outcomes = new Map<string, Outcome>();
-    const context = { crypto, verifier, ticket, agreeKey };
-    const proofs = await Promise.all(fresh.map((unit) => proveUnit(context, unit)));
-    const proven: ProvenUnit[] = [];
-    for (const [index, proof] of proofs.entries()) {
-      if (!isRefusal(proof)) proven.push(proof);
-      else outcomes.set(toHex(fresh[index]?.unit.uid ?? new Uint8Array(0)), proof);
-    }
-    if (proven.length === 0) return outcomes;
-    const issued = await issuance.issue(
-      proven.map((unit) => birthRequest(crypto, unit, ticket, order)),
-    );
-    for (const [index, outcome] of issued.entries()) {
-      const uid = proven[index]?.read.unit.uid ?? new Uint8Array(0);
-      if (isRefusal(outcome)) outcomes.set(toHex(uid), issueRefusal(outcome));
-      else {
-        const { certificate, eui64, holder } = outcome;
-        outcomes.set(toHex(uid), { uid, deviceId: holder, eui64, certificate });
-      }
-    }
-    return outcomes;
+    if (records.length === 0) return () => undefined;
+    const byUid = new Map(records.map((record) => [toHex(record.uid), record]));
+    return (uid) => byUid.get(toHex(uid));
   }
 }
 
+/** One unit of a request and what becomes of it. */
+interface Slot {
+  readonly unit: UnitRequest;
+  outcome: Outcome | undefined;
+}
+
+interface FreshUnit {
+  readonly slot: Slot;
+  readonly read: ReadUnit;
+}
+
+function answerOf({ unit: { uid }, outcome }: Slot): UnitAnswer {
+  if (outcome === undefined) throw new InvariantError('a unit without an answer');
+  return isRefusal(outcome) ? { uid, code: outcome.refused, reason: outcome.reason } : outcome;
+}
+
+/** 80 random bits each, for a whole batch in one call of the random source. */
+function drawnDeviceIds(crypto: Crypto, count: number): (index: number) => string {
+  const random = crypto.random(deviceIdBytes * count);
+  return (index) => toBase32(random.subarray(index * deviceIdBytes, (index + 1) * deviceIdBytes));
+}
+
+const deviceIdBytes = 10;
+
 /** The proofs were made by a `ProvenUnit`; everything else comes from the order, nothing from the request's names. */
 function birthRequest(
-  crypto: Crypto,
   { read, agreeKeyIdentifier }: ProvenUnit,
+  deviceId: string,
   { ticketId }: TicketRecord,
   { profile, hwType, family }: OrderRecord,
 ): IssueRequest {
@@ -160,7 +168,7 @@ function birthRequest(
     profile,
     content: {
       spki: read.request.publicKey.spki,
-      name: toBase32(crypto.random(10)),
+      name: deviceId,
       hardware: { hwType, hwSerialNum: uid },
     },
     unit: {

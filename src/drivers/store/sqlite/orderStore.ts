@@ -131,10 +131,15 @@ export class SqliteOrderStore implements OrderStore {
   }
 
   units(family: string, uids: readonly Uint8Array[]): Promise<readonly UnitRecord[]> {
-    const sql = `${selectUnit} WHERE units.uid = ? AND units.family = ?`;
-    return this.#database.read((connection) =>
-      uids.flatMap((uid) => connection.prepare(sql).all(uid, family).map(unitOf)),
-    );
+    return this.#database.read((connection) => {
+      // Most are new: an index alone tells so.
+      const find = connection.prepare('SELECT id FROM units WHERE uid = ? AND family = ?');
+      const select = connection.prepare(`${selectUnit} WHERE units.id = ?`);
+      return uids.flatMap((uid) => {
+        const row = find.get(uid, family);
+        return row === undefined ? [] : select.all(integer(row, 'id')).map(unitOf);
+      });
+    });
   }
 
   unitByDevice(deviceId: string): Promise<UnitRecord | undefined> {

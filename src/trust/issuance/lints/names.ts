@@ -1,4 +1,5 @@
 /** Subject and alternative names (RFC 5280 §4.1.2.6, §4.2.1.6, Appendix A.1). */
+import { equal } from '../../../wire/bytes/bytes.ts';
 import { tags } from '../../../wire/der/tags.ts';
 import { extensionOids } from '../../../wire/x509/extensions.ts';
 import type { GeneralName, HardwareModuleName } from '../../../wire/x509/generalNames.ts';
@@ -27,10 +28,12 @@ export const nameRules: readonly Rule[] = [
     id: 'subject-form',
     clause: 'profile: subject',
     fault: ({ certificate, profile }) => {
-      const types = certificate.subject.rdns.map((rdn) => rdn.map(({ type }) => type).join('+'));
-      return types.join() === subjectTypes[profile.subject].join()
-        ? undefined
-        : `the subject is not of the form ${profile.subject}`;
+      const expected = subjectTypes[profile.subject];
+      const { rdns } = certificate.subject;
+      const fits =
+        rdns.length === expected.length &&
+        rdns.every((rdn, index) => rdn.length === 1 && rdn[0]?.type === expected[index]);
+      return fits ? undefined : `the subject is not of the form ${profile.subject}`;
     },
   },
   {
@@ -54,7 +57,7 @@ export const nameRules: readonly Rule[] = [
     id: 'self-issued',
     clause: 'RFC 5280 §3.2',
     fault: ({ certificate, issuer }) => {
-      const same = certificate.subject.der.join() === certificate.issuer.der.join();
+      const same = equal(certificate.subject.der, certificate.issuer.der);
       return same === (issuer.role === 'self')
         ? undefined
         : 'subject and issuer are the same in a root and nowhere else';

@@ -1,0 +1,167 @@
+/**
+ * Proofs of possession checked beside the event loop, by the batch. A batch crosses to a worker as one
+ * message, so that a proof costs its verification and little more; the thread pool of node:crypto would
+ * import each key on the event loop and wake a thread for each.
+ */
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { EnvironmentError } from '../../../trust/ports/faults.ts';
+import type { ProofVerifier } from '../../../trust/ports/keys.ts';
+
+/** What crosses to the worker: a batch in one piece of memory, and where each part of it ends. */
+export interface ProofBatch {
+  readonly batch: number;
+  readonly algorithms: readonly string[];
+  /** key, data and signature of each proof, one after the other. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Three ends for each proof. */
+  readonly ends: Uint32Array<ArrayBuffer>;
+}
+
+export interface ProofResults {
+  readonly batch: number;
+  /** One octet a proof: 1 when it holds. */
+  readonly valid: Uint8Array;
+}
+
+export interface VerifierPoolOptions {
+  /** Default: one less than the machine has cores, since the event loop has work of its own. */
+  readonly workers?: number;
+}
+
+interface Proof {
+  readonly algorithmOid: string;
+  readonly parts: readonly [spki: Uint8Array, data: Uint8Array, signature: Uint8Array];
+  readonly resolve: (valid: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Proofs in one message: long enough to be cheap, short enough that several workers share the load. */
+const maximumBatch = 128;
+
+export class VerifierPool implements ProofVerifier {
+  readonly #workers: PoolWorker[];
+  #waiting: Proof[] = [];
+  #scheduled = false;
+  #closed = false;
+
+  constructor({ workers = Math.max(1, availableParallelism() - 1) }: VerifierPoolOptions = {}) {
+    this.#workers = Array.from({ length: workers }, () => new PoolWorker(() => this.#send()));
+  }
+
+  verifyInPool(
+    spki: Uint8Array,
+    algorithmOid: string,
+    data: Uint8Array,
+    signature: Uint8Array,
+  ): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) throw new TypeError('the pool is closed');
+      this.#waiting.push({ algorithmOid, parts: [spki, data, signature], resolve, reject });
+      if (this.#scheduled) return;
+      this.#scheduled = true;
+      // Behind the calls of this turn, which belong to the same batch.
+      queueMicrotask(() => {
+        this.#scheduled = false;
+        this.#send();
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#workers.map((worker) => worker.close()));
+  }
+
+  #send(): void {
+    for (const worker of this.#workers) {
+      if (this.#waiting.length === 0) return;
+      if (worker.idle) worker.take(this.#waiting.splice(0, maximumBatch));
+    }
+  }
+}
+
+/** One worker, started when it is first needed and again when it has died. */
+class PoolWorker {
+  readonly #onIdle: () => void;
+  #worker: Worker | undefined;
+  #proofs: readonly Proof[] = [];
+  #batch = 0;
+
+  constructor(onIdle: () => void) {
+    this.#onIdle = onIdle;
+  }
+
+  get idle(): boolean {
+    return this.#proofs.length === 0;
+  }
+
+  take(proofs: readonly Proof[]): void {
+    this.#proofs = proofs;
+    this.#batch += 1;
+    this.#worker ??= this.#start();
+    // Only a batch under way keeps the process alive.
+    this.#worker.ref();
+    const message = batchOf(this.#batch, proofs);
+    this.#worker.postMessage(message, [message.bytes.buffer, message.ends.buffer]);
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL('verifierWorker.ts', import.meta.url));
+    worker.on('message', (results: ProofResults) => {
+      if (results.batch === this.#batch) this.#settle(results.valid);
+    });
+    // What a worker was at when it died is unknown: nothing is taken for proven.
+    worker.on('error', (error: unknown) => {
+      this.#fail(error);
+    });
+    worker.on('exit', () => {
+      this.#fail(undefined);
+    });
+    return worker;
+  }
+
+  #settle(valid: Uint8Array): void {
+    const proofs = this.#proofs;
+    this.#proofs = [];
+    this.#worker?.unref();
+    for (const [index, { resolve }] of proofs.entries()) resolve(valid[index] === 1);
+    this.#onIdle();
+  }
+
+  #fail(cause: unknown): void {
+    const proofs = this.#proofs;
+    this.#worker = undefined;
+    this.#proofs = [];
+    const error = new EnvironmentError('proofs cannot be checked: their worker ended', {
+      retryable: true,
+      cause,
+    });
+    for (const { reject } of proofs) reject(error);
+    this.#onIdle();
+  }
+}
+
+function batchOf(batch: number, proofs: readonly Proof[]): ProofBatch {
+  const ends = new Uint32Array(proofs.length * 3);
+  let length = 0;
+  for (const [index, { parts }] of proofs.entries()) {
+    for (const [part, { length: partLength }] of parts.entries()) {
+      length += partLength;
+      ends[index * 3 + part] = length;
+    }
+  }
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const { parts } of proofs) {
+    for (const part of parts) {
+      bytes.set(part, offset);
+      offset += part.length;
+    }
+  }
+  return { batch, algorithms: proofs.map(({ algorithmOid }) => algorithmOid), bytes, ends };
+}
