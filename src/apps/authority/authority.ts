@@ -72,6 +72,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
         clearInterval(timer);
         await door.close();
         await audit.advance();
+        await parts.verifier.close();
         database.close();
       },
     };

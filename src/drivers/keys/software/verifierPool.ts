@@ -68,14 +68,16 @@ export class VerifierPool implements ProofVerifier {
     });
   }
 
+  /** Proofs that wait or are under way are refused, not decided. */
   async close(): Promise<void> {
     this.#closed = true;
+    for (const { reject } of this.#waiting.splice(0)) reject(unchecked(undefined));
     await Promise.all(this.#workers.map((worker) => worker.close()));
   }
 
   #send(): void {
     for (const worker of this.#workers) {
-      if (this.#waiting.length === 0) return;
+      if (this.#waiting.length === 0 || this.#closed) return;
       if (worker.idle) worker.take(this.#waiting.splice(0, maximumBatch));
     }
   }
@@ -137,13 +139,16 @@ class PoolWorker {
     const proofs = this.#proofs;
     this.#worker = undefined;
     this.#proofs = [];
-    const error = new EnvironmentError('proofs cannot be checked: their worker ended', {
-      retryable: true,
-      cause,
-    });
-    for (const { reject } of proofs) reject(error);
+    for (const { reject } of proofs) reject(unchecked(cause));
     this.#onIdle();
   }
+}
+
+function unchecked(cause: unknown): EnvironmentError {
+  return new EnvironmentError('proofs cannot be checked: their worker ended', {
+    retryable: true,
+    cause,
+  });
 }
 
 function batchOf(batch: number, proofs: readonly Proof[]): ProofBatch {
