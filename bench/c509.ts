@@ -29,26 +29,7 @@ import {
 import { hardwareModuleName } from '../src/wire/x509/generalNames.ts';
 import { encodeDeviceName, encodeName, name as nameOf } from '../src/wire/x509/names.ts';
 import * as der from '../src/wire/der/writer.ts';
-
-export interface BenchRow {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-}
-
-export interface BenchPromise {
-  readonly name: string;
-  readonly target: number;
-  readonly measured: number;
-  readonly holds: boolean;
-}
-
-export interface BenchResult {
-  readonly rows: readonly BenchRow[];
-  readonly promises: readonly BenchPromise[];
-}
-
-export const name = 'c509';
+import type { BenchResult, BenchRow } from './result.ts';
 
 const certificates = 10_000;
 const hwType = '1.3.6.1.4.1.55555.1';
