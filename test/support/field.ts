@@ -25,7 +25,7 @@ import {
   type RelayObservation,
   type TelemetryMeta,
 } from '../../src/trust/relay/relay.ts';
-import type { SessionLimits } from '../../src/trust/sessions/ports.ts';
+import type { SessionLimits, SessionResource } from '../../src/trust/sessions/ports.ts';
 import { equal } from '../../src/wire/bytes/bytes.ts';
 import { fromUtf8, utf8 } from '../../src/wire/bytes/utf8.ts';
 import type { Crypto } from '../../src/wire/crypto/crypto.ts';
@@ -56,6 +56,7 @@ export interface FieldOptions {
   readonly seed?: number;
   readonly store?: SessionStore;
   readonly limits?: Partial<RelayLimits & SessionLimits>;
+  readonly serve?: SessionResource;
 }
 
 export const gatewayId = 'gatewaygateway00';
@@ -77,6 +78,7 @@ export class Field {
   /** False while the application takes no telemetry. */
   accepting = true;
   readonly #limits: Partial<RelayLimits & SessionLimits>;
+  readonly #serve: SessionResource | undefined;
 
   constructor(options: FieldOptions = {}) {
     const seed = options.seed ?? 1;
@@ -86,6 +88,7 @@ export class Field {
     this.crypto = { ...nodeCrypto, random: (lengthBytes) => random.bytes(lengthBytes) };
     this.store = options.store ?? new MemorySessionStore();
     this.#limits = options.limits ?? {};
+    this.#serve = options.serve;
     this.serverIdentity = encodeServerIdentity(this.crypto, 'server', this.serverKey.publicKey);
     this.relay = this.#newRelay();
     this.gateway = new GatewayRelay(
@@ -164,6 +167,7 @@ export class Field {
           },
         },
         identity: readServerIdentity(crypto, this.serverIdentity),
+        ...(this.#serve === undefined ? {} : { serve: this.#serve }),
         sendDown: (_gateway, envelope) => {
           this.envelopes.push(envelope);
           return this.gateway.onDown(envelope);

@@ -19,7 +19,12 @@ import { errorMessageFor, refuse } from '../../wire/edhoc/refusal.ts';
 import { splitCombined } from '../../wire/oscore/edhocRequest.ts';
 import { readProtected } from '../../wire/oscore/incoming.ts';
 import { isRefused } from '../../wire/oscore/refusal.ts';
-import { frameKinds, readFrame, writeFrame } from '../../wire/relay/frame.ts';
+import {
+  frameKinds,
+  maximumConnectionIdBytes,
+  readFrame,
+  writeFrame,
+} from '../../wire/relay/frame.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import type { Endpoint } from '../../trust/ports/sessionStore.ts';
 import { Lanes } from '../../trust/relay/lanes.ts';
@@ -85,6 +90,7 @@ export class SessionDoor {
       return { code: responses.badRequest, options: [], payload: empty };
     }
     const { connectionIdentifier: connectionId, message3: message } = combined;
+    if (connectionId.length > maximumConnectionIdBytes) return oscoreError('unknown-connection');
     const frame = writeFrame({ kind: 'edhoc', connectionId, message });
     const outcome = await this.#inLane(toHex(connectionId), frame);
     if (typeof outcome === 'string') return edhocError(outcome);

@@ -6,6 +6,7 @@ import { MalformedError } from '../../wire/bytes/malformed.ts';
 import { readEnvelope, writeEnvelope } from '../../wire/relay/envelope.ts';
 import { EnvironmentError } from '../ports/faults.ts';
 import type { LiveConnections } from '../ports/liveConnections.ts';
+import type { Endpoint } from '../ports/sessionStore.ts';
 import type {
   AcceptedTelemetry,
   FrameRefusal,
@@ -14,7 +15,7 @@ import type {
   SessionPorts,
 } from '../sessions/ports.ts';
 import { endpointKey } from '../sessions/sessionCache.ts';
-import { SessionService } from '../sessions/sessionService.ts';
+import { type FrameOutcome, SessionService } from '../sessions/sessionService.ts';
 import { Lanes } from './lanes.ts';
 
 /** With what else is known of the message; see `AcceptedTelemetry`. */
@@ -68,6 +69,8 @@ export interface Relay extends LiveConnections {
    * frame is dealt with, whatever became of it.
    */
   onGatewayFrame(gatewayId: string, bytes: Uint8Array): Promise<void>;
+  /** For ingresses that are no gateway: see `SessionService.take`. */
+  take(endpoint: Endpoint, frame: Uint8Array): Promise<FrameOutcome>;
   /** Ends pending and live sessions of a device at once. Returns how many. */
   kill(deviceId: string): Promise<number>;
   /** To be called once after a start, when telemetry can be taken. */
@@ -132,6 +135,7 @@ export function createRelay(
       if (done === undefined) observe({ kind: 'refused', code: 'busy', endpoint });
       await done;
     },
+    take: (endpoint, frame) => service.take(endpoint, frame),
     kill: (deviceId) => service.drop(new Set([deviceId])),
     drop: (holders) => service.drop(holders),
     dropCertificate: () => service.dropCertificate(),
