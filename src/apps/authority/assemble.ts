@@ -2,6 +2,7 @@
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
+import { VerifierPool } from '../../drivers/keys/software/verifierPool.ts';
 import { DocumentFolder } from '../../drivers/store/files/documentFolder.ts';
 import { SqliteAuditStore } from '../../drivers/store/sqlite/auditStore.ts';
 import type { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
@@ -37,6 +38,8 @@ export interface Parts {
   readonly line: LineService;
   readonly orders: Orders;
   readonly closing: ClosingOptions;
+  /** To be closed with the process: it has threads. */
+  readonly verifier: VerifierPool;
 }
 
 export interface Stores {
@@ -61,7 +64,7 @@ export async function assemble(
     orders: new SqliteOrderStore(database),
     audit: new SqliteAuditStore(database),
   };
-  const verifier = new SoftwareVerifier();
+  const verifier = new VerifierPool();
   const { issuers, orderKey, manifestKey, sealingKey } = keys;
   const issuance = new Issuance({
     store: stores.issuance,
@@ -74,7 +77,7 @@ export async function assemble(
     store: new SqliteForeignStore(database),
     crypto,
     clock,
-    verifier,
+    verifier: new SoftwareVerifier(),
   });
   const certification = new Certification({
     crypto,
@@ -108,6 +111,7 @@ export async function assemble(
     }),
     orders: new Orders({ ...shared, orderKey, eui64Base }),
     closing: { ...shared, documents, manifestKey, manifestCertificate, chain, maker },
+    verifier,
   };
 }
 
