@@ -9,9 +9,11 @@ import { installProblems } from './problem.ts';
 export interface HttpLimits {
   readonly bodyBytes: number;
   readonly headerBytes: number;
-  /** Headers must be there, and the whole request. */
+  /** From the connection, or the end of the last request, until the headers are there; and the whole request. */
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  /** How often the two are looked at. */
+  readonly timeoutCheckMs: number;
   readonly keepAliveMs: number;
   readonly requestsPerConnection: number;
 }
@@ -21,6 +23,7 @@ export const httpLimits: HttpLimits = {
   headerBytes: 8 * 1024,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 30_000,
+  timeoutCheckMs: 2_000,
   keepAliveMs: 60_000,
   requestsPerConnection: 10_000,
 };
@@ -28,12 +31,14 @@ export const httpLimits: HttpLimits = {
 export interface HttpDoorOptions {
   readonly onRefusal: (code: string) => void;
   readonly limits?: Partial<HttpLimits>;
+  /** Whether peers without a certificate come in; the routes see to what they may do. */
+  readonly visitors?: boolean;
   /** Adds the routes of the door. */
   readonly routes: (app: FastifyInstance) => void;
 }
 
 export interface HttpDoor {
-  accept(connection: Connection): void;
+  accept(connection: Pick<Connection, 'socket'>): void;
   close(): Promise<void>;
 }
 
@@ -52,6 +57,7 @@ export async function openHttpDoor(options: HttpDoorOptions): Promise<HttpDoor> 
           maxHeaderSize: limits.headerBytes,
           headersTimeout: limits.headersTimeoutMs,
           requestTimeout: limits.requestTimeoutMs,
+          connectionsCheckingInterval: limits.timeoutCheckMs,
           keepAliveTimeout: limits.keepAliveMs,
         },
         handler,
@@ -61,7 +67,9 @@ export async function openHttpDoor(options: HttpDoorOptions): Promise<HttpDoor> 
   installProblems(app, options.onRefusal);
   app.addHook('onRequest', async (request) => {
     // Revoked between two requests of one connection: the socket is gone, and so is the request.
-    if (connectionIn(request).ended) throw new InvariantError('request of an ended connection');
+    const connection =
+      options.visitors === true ? connectionOf(request.raw.socket) : connectionIn(request);
+    if (connection?.ended === true) throw new InvariantError('request of an ended connection');
   });
   options.routes(app);
   await app.ready();
@@ -78,6 +86,11 @@ export async function openHttpDoor(options: HttpDoorOptions): Promise<HttpDoor> 
 /** Who sent the request, by its certificate. */
 export function peerOf(request: FastifyRequest): VerifiedPeer {
   return connectionIn(request).peer;
+}
+
+/** The same at a door of visitors: `undefined` for one who showed no certificate. */
+export function peerOrVisitor(request: FastifyRequest): VerifiedPeer | undefined {
+  return connectionOf(request.raw.socket)?.peer;
 }
 
 function connectionIn(request: FastifyRequest): Connection {

@@ -116,6 +116,8 @@ export class MqttBroker implements LiveConnections {
       },
     });
     this.#aedes.on('client', (client) => this.#registered(client));
+    // Nothing of ours fails there; without a listener it would end the process.
+    this.#aedes.addListener('error', () => options.onRefusal('broker-failed'));
     this.#aedes.on('connectionError', () => options.onRefusal('connect-malformed'));
     this.#aedes.on('clientError', (_client, error) => {
       if (!(error instanceof RefusedByBroker)) options.onRefusal('connection-broken');

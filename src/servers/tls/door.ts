@@ -5,7 +5,7 @@
  * concluded about the certificate (`authorized`) is never looked at: a resumed session keeps it after its
  * anchor is gone, and with a forged certificate its finding depends on the order of its checks.
  */
-import { randomBytes } from 'node:crypto';
+import { constants, randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
 import {
   createServer as createTlsServer,
@@ -17,6 +17,7 @@ import {
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { VerifiedPeer } from '../../trust/peers/verifiedPeer.ts';
 import { Connection, rememberConnection } from './connection.ts';
+import { hasExtendedMasterSecret } from './extendedMasterSecret.ts';
 import type { LiveIndex } from './liveIndex.ts';
 import { peerChain } from './peerChain.ts';
 
@@ -37,6 +38,8 @@ export interface DoorLimits {
   readonly handshakeTimeoutMs: number;
   /** Verified connections of one holder. */
   readonly perHolder: number;
+  /** Open connections of peers without a certificate, where a door lets them in. */
+  readonly visitors: number;
 }
 
 export const doorLimits: DoorLimits = {
@@ -44,6 +47,7 @@ export const doorLimits: DoorLimits = {
   handshakes: 1_000,
   handshakeTimeoutMs: 10_000,
   perHolder: 16,
+  visitors: 256,
 };
 
 /** A refusal at the door, for the metrics: a code of `verify`, or one of these. */
@@ -53,6 +57,8 @@ export type DoorRefusal =
   | 'too-many-connections'
   | 'too-many-handshakes'
   | 'too-many-of-holder'
+  | 'too-many-visitors'
+  | 'no-extended-master-secret'
   | 'verification-failed';
 
 export interface DoorOptions {
@@ -66,6 +72,10 @@ export interface DoorOptions {
   readonly live: LiveIndex;
   /** Takes over the socket. Nothing of the peer's application data has been read before. */
   readonly accept: (connection: Connection) => void;
+  /** Takes over the socket of a peer that showed no certificate; without it there is no such peer. */
+  readonly acceptVisitor?: (socket: TLSSocket) => void;
+  /** Speaks TLS 1.2 too, for clients of others: ECDHE, AEAD, extended master secret. 1.3 alone otherwise. */
+  readonly tls12?: boolean;
   readonly onRefusal: (code: string) => void;
   readonly limits?: Partial<DoorLimits>;
 }
@@ -77,11 +87,19 @@ const suites = [
   'TLS_CHACHA20_POLY1305_SHA256',
   'TLS_AES_128_CCM_SHA256',
 ].join(':');
+/** RFC 9325 §4.2: forward secrecy and authenticated encryption, or nothing. */
+const suites12 = [
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+].join(':');
 const groups = 'X25519:prime256v1:secp384r1';
 const signatures = 'ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ed25519';
 /** RFC 8446 §4.6.1 allows a week; an hour bounds what a stolen ticket is good for. */
 const ticketLifetimeS = 3600;
 const ticketKeyBytes = 48;
+/** Finds peers that went away without a word; the system's default is two hours. */
+const tcpKeepAliveMs = 60_000;
 
 export class TlsDoor {
   readonly #options: DoorOptions;
@@ -90,6 +108,7 @@ export class TlsDoor {
   readonly #tls: TlsServer;
   readonly #open = new Set<Socket>();
   readonly #unverified = new Set<string>();
+  #visitors = 0;
 
   constructor(options: DoorOptions) {
     this.#options = options;
@@ -103,7 +122,8 @@ export class TlsDoor {
     });
     options.live.onDrop(() => this.rotateTickets());
     // The TLS server gets its sockets from here, so that the limits hold before any cryptography.
-    this.#tcp = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#take(socket));
+    const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs };
+    this.#tcp = createServer(tcp, (socket) => this.#take(socket));
   }
 
   /** Resolves with the port. Rejects with the system's error, for example EADDRINUSE. */
@@ -119,7 +139,7 @@ export class TlsDoor {
 
   /** New connections are served with the new identity; open ones go on. */
   renew(identity: ServerIdentity, anchorsPem: readonly string[]): void {
-    this.#tls.setSecureContext(contextOptions(identity, anchorsPem));
+    this.#tls.setSecureContext(contextOptions(this.#options, identity, anchorsPem));
     this.rotateTickets();
   }
 
@@ -164,6 +184,18 @@ export class TlsDoor {
     const endpoint = endpointOf(socket);
     // A peer that goes away while we look must not become an unhandled error.
     socket.on('error', ignore);
+    // RFC 7627 §1: without it two connections can be made to share one master secret.
+    if (socket.getProtocol() !== 'TLSv1.3' && !hasExtendedMasterSecret(socket)) {
+      onRefusal('no-extended-master-secret' satisfies DoorRefusal);
+      socket.destroy();
+      return;
+    }
+    const { acceptVisitor } = this.#options;
+    if (acceptVisitor !== undefined && peerChain(socket).length === 0) {
+      this.#unverified.delete(endpoint);
+      this.#enterVisitor(socket, acceptVisitor);
+      return;
+    }
     for (;;) {
       const drops = live.drops;
       const peer = await this.#judge(socket);
@@ -193,6 +225,19 @@ export class TlsDoor {
     }
   }
 
+  #enterVisitor(socket: TLSSocket, acceptVisitor: (socket: TLSSocket) => void): void {
+    if (this.#visitors >= this.#limits.visitors) {
+      this.#options.onRefusal('too-many-visitors' satisfies DoorRefusal);
+      socket.destroy();
+      return;
+    }
+    this.#visitors += 1;
+    socket.once('close', () => {
+      this.#visitors -= 1;
+    });
+    acceptVisitor(socket);
+  }
+
   #enter(connection: Connection): void {
     const { live, accept, onRefusal } = this.#options;
     if (live.countOf(connection.peer.holder) >= this.#limits.perHolder) {
@@ -206,12 +251,10 @@ export class TlsDoor {
   }
 }
 
-function tlsOptions(
-  { name, identity, anchorsPem, alpn }: DoorOptions,
-  limits: DoorLimits,
-): TlsOptions {
+function tlsOptions(options: DoorOptions, limits: DoorLimits): TlsOptions {
+  const { name, identity, anchorsPem, alpn } = options;
   return {
-    ...contextOptions(identity, anchorsPem),
+    ...contextOptions(options, identity, anchorsPem),
     // Asked for here, judged in #admit: see the head of this file.
     requestCert: true,
     rejectUnauthorized: false,
@@ -225,6 +268,7 @@ function tlsOptions(
 }
 
 function contextOptions(
+  { tls12 = false }: DoorOptions,
   identity: ServerIdentity,
   anchorsPem: readonly string[],
 ): SecureContextOptions {
@@ -232,9 +276,11 @@ function contextOptions(
     key: identity.privateKeyPem,
     cert: identity.chainPem,
     ca: [...anchorsPem],
-    minVersion: 'TLSv1.3',
+    minVersion: tls12 ? 'TLSv1.2' : 'TLSv1.3',
     maxVersion: 'TLSv1.3',
-    ciphers: suites,
+    ciphers: tls12 ? `${suites}:${suites12}` : suites,
+    // A renegotiated connection would have another peer, and another tls-unique.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     ecdhCurve: groups,
     sigalgs: signatures,
   };
