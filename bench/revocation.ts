@@ -15,9 +15,8 @@ import { nodeCrypto } from '../src/drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../src/drivers/keys/software/verifier.ts';
 import { SqliteDatabase } from '../src/drivers/store/sqlite/database.ts';
 import { SqliteRegistryStore } from '../src/drivers/store/sqlite/registryStore.ts';
-import { registryMigration } from '../src/drivers/store/sqlite/registryTables.ts';
+import { provisionerMigrations } from '../src/drivers/store/sqlite/provisionerTables.ts';
 import { SqliteSessionStore } from '../src/drivers/store/sqlite/sessionStore.ts';
-import { sessionMigration } from '../src/drivers/store/sqlite/sessionTables.ts';
 import { MqttBroker } from '../src/servers/mqtt/broker.ts';
 import { TlsDoor } from '../src/servers/tls/door.ts';
 import { LiveIndex } from '../src/servers/tls/liveIndex.ts';
@@ -84,7 +83,7 @@ interface House {
 async function open(folder: string): Promise<House> {
   const database = new SqliteDatabase({
     path: join(folder, 'provisioner.sqlite'),
-    migrations: [registryMigration, sessionMigration],
+    migrations: provisionerMigrations,
   });
   const store = new SqliteRegistryStore(database);
   const sessionStore = new SqliteSessionStore(database);

@@ -8,7 +8,7 @@ import { toHex } from '../../src/wire/bytes/hex.ts';
 import type { RegistryStore } from '../../src/trust/ports/registryStore.ts';
 import { SqliteDatabase } from '../../src/drivers/store/sqlite/database.ts';
 import { SqliteRegistryStore } from '../../src/drivers/store/sqlite/registryStore.ts';
-import { registryMigration } from '../../src/drivers/store/sqlite/registryTables.ts';
+import { provisionerMigrations } from '../../src/drivers/store/sqlite/provisionerTables.ts';
 import { MemoryRegistryStore } from '../support/memoryRegistryStore.ts';
 import { importedDevice, sha256Of } from '../support/registrySamples.ts';
 
@@ -27,7 +27,7 @@ const backends: readonly Backend[] = [
     open: async () => {
       const folder = mkdtempSync(join(tmpdir(), 'birthmark-'));
       const path = join(folder, 'provisioner.sqlite');
-      const database = new SqliteDatabase({ path, migrations: [registryMigration] });
+      const database = new SqliteDatabase({ path, migrations: provisionerMigrations });
       return {
         store: new SqliteRegistryStore(database),
         close: async () => {
@@ -64,6 +64,7 @@ for (const { name, open } of backends) {
         enrolledMs: undefined,
         revokedMs: undefined,
         revocationReason: undefined,
+        heldMs: undefined,
       });
       const { family, uid, eui64, kid } = device.identity;
       assert.deepEqual(await store.deviceByUid(family, uid), record);
@@ -219,9 +220,49 @@ for (const { name, open } of backends) {
       );
       const notices = await store.pendingNotices(10);
       assert.deepEqual(
-        notices.map(({ act, subject }) => [act, subject]),
-        [['revoke-certificate', toHex(sha256Of('a'))]],
+        notices.map(({ act, subject, holder, code }) => [act, subject, holder, code]),
+        ['certificateHold', 'removeFromCRL', 'unspecified'].map((code) => [
+          'revoke-certificate',
+          toHex(sha256Of('a')),
+          'app',
+          code,
+        ]),
       );
+    });
+
+    check('a hold on a device takes its active certificates along, and back', async (store) => {
+      await store.importDevices([importedDevice(1)], 100);
+      const { deviceId } = importedDevice(1).identity;
+      await store.enrolDevice(ldevid(deviceId, 'l'), 200);
+      const states = async (): Promise<readonly string[]> =>
+        (await store.certificatesOf(deviceId)).map(({ state }) => state);
+      const hold = async (held: boolean): Promise<ReadonlyArray<boolean>> =>
+        (await store.setHold([deviceId, 'nobody'], held, 'lent', 300)).map(
+          ({ changed }) => changed,
+        );
+      assert.deepEqual(await hold(false), [false]);
+      assert.deepEqual(await hold(true), [true]);
+      assert.deepEqual(await hold(true), [false]);
+      assert.equal((await store.device(deviceId))?.heldMs, 300);
+      assert.deepEqual(await states(), ['held', 'held']);
+      assert.equal(await store.enrolDevice(ldevid(deviceId, 'm'), 400), 'held');
+      assert.equal(await store.markEnrolled(deviceId, 400), 'held');
+      assert.deepEqual(await hold(false), [true]);
+      assert.equal((await store.device(deviceId))?.heldMs, undefined);
+      assert.deepEqual(await states(), ['active', 'active']);
+      assert.deepEqual(
+        (await store.pendingNotices(9)).map(({ act, holder, code }) => [act, holder, code]),
+        [
+          ['revoke-device', deviceId, 'certificateHold'],
+          ['revoke-device', deviceId, 'removeFromCRL'],
+        ],
+      );
+      await hold(true);
+      await store.revokeDevices([deviceId], 'lost', 500, 'keyCompromise');
+      assert.deepEqual(await hold(true), [false]);
+      assert.deepEqual(await hold(false), [false]);
+      assert.deepEqual(await states(), ['revoked', 'revoked']);
+      assert.equal((await store.pendingNotices(9)).at(-1)?.code, 'keyCompromise');
     });
 
     check(

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { SqliteDatabase } from '../../src/drivers/store/sqlite/database.ts';
-import { registryMigration } from '../../src/drivers/store/sqlite/registryTables.ts';
+import { provisionerMigrations } from '../../src/drivers/store/sqlite/provisionerTables.ts';
 import { SqliteTelemetryStore } from '../../src/drivers/store/sqlite/telemetryStore.ts';
 
 function open(context: TestContext, window: number): SqliteTelemetryStore {
   const folder = mkdtempSync(join(tmpdir(), 'birthmark-'));
   const path = join(folder, 'provisioner.sqlite');
-  const database = new SqliteDatabase({ path, migrations: [registryMigration] });
+  const database = new SqliteDatabase({ path, migrations: provisionerMigrations });
   context.after(() => {
     database.close();
     rmSync(folder, { recursive: true });

@@ -13,8 +13,7 @@ import { startNonIpSensor } from '../../src/apps/device/nonIpSensor.ts';
 import { startGateway } from '../../src/apps/gateway/gateway.ts';
 import { SqliteDatabase } from '../../src/drivers/store/sqlite/database.ts';
 import { SqliteRegistryStore } from '../../src/drivers/store/sqlite/registryStore.ts';
-import { registryMigration } from '../../src/drivers/store/sqlite/registryTables.ts';
-import { sessionMigration } from '../../src/drivers/store/sqlite/sessionTables.ts';
+import { provisionerMigrations } from '../../src/drivers/store/sqlite/provisionerTables.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import { utf8 } from '../../src/wire/bytes/utf8.ts';
 import { defaultAir } from '../../sim/radio/air.ts';
@@ -71,7 +70,7 @@ const retry = { firstMs: 40, longestMs: 400 };
 async function release(folder: string, devices: readonly BornDevice[]): Promise<void> {
   const database = new SqliteDatabase({
     path: join(folder, 'provisioner.sqlite'),
-    migrations: [registryMigration, sessionMigration],
+    migrations: provisionerMigrations,
   });
   const store = new SqliteRegistryStore(database);
   await store.importDevices(

@@ -1,6 +1,7 @@
 /** The registry in maps: the reference that the contract suite holds the real stores against. */
 import { compare, equal } from '../../src/wire/bytes/bytes.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
+import type { RevocationReason } from '../../src/wire/crl/reason.ts';
 import type {
   AuthorityNotice,
   CertificateChange,
@@ -92,6 +93,7 @@ export class MemoryRegistryStore implements RegistryStore {
         enrolledMs: undefined,
         revokedMs: undefined,
         revocationReason: undefined,
+        heldMs: undefined,
       });
       for (const entry of certificates) this.#put({ ...entry, holder: identity.deviceId }, nowMs);
     }
@@ -141,6 +143,7 @@ export class MemoryRegistryStore implements RegistryStore {
     if (device === undefined) return 'unknown-device';
     if (device.state === 'revoked') return 'revoked';
     if (device.state === 'expected') return 'not-released';
+    if (device.heldMs !== undefined) return 'held';
     const enrolledMs = device.enrolledMs ?? nowMs;
     this.#devices.set(deviceId, { ...device, state: 'enrolled', enrolledMs });
     return 'enrolled';
@@ -166,6 +169,7 @@ export class MemoryRegistryStore implements RegistryStore {
     state: 'active' | 'held' | 'revoked',
     reason: string,
     nowMs: number,
+    code: RevocationReason = 'unspecified',
   ): Promise<CertificateChange> {
     const record = this.#certificates.get(toHex(sha256));
     if (record === undefined) return 'unknown';
@@ -173,7 +177,9 @@ export class MemoryRegistryStore implements RegistryStore {
     if (record.state === 'revoked') return 'forbidden';
     if (record.state === 'superseded' && state !== 'revoked') return 'forbidden';
     this.#setState(record, state, reason, nowMs);
-    if (state === 'revoked') this.#notify('revoke-certificate', toHex(sha256), reason, nowMs);
+    const codes = { active: 'removeFromCRL', held: 'certificateHold', revoked: code } as const;
+    const told = { code: codes[state], holder: record.holder, reason, atMs: nowMs };
+    this.#notify({ act: 'revoke-certificate', subject: toHex(sha256), ...told });
     return 'changed';
   }
 
@@ -181,6 +187,7 @@ export class MemoryRegistryStore implements RegistryStore {
     deviceIds: readonly string[],
     reason: string,
     nowMs: number,
+    code: RevocationReason = 'unspecified',
   ): Promise<readonly RevokedDevice[]> {
     const known = deviceIds.flatMap((deviceId) => this.#devices.get(deviceId) ?? []);
     return known.map((device) => {
@@ -188,12 +195,37 @@ export class MemoryRegistryStore implements RegistryStore {
       const changed = device.state !== 'revoked';
       if (changed) {
         const revoked = { state: 'revoked', revokedMs: nowMs, revocationReason: reason } as const;
-        this.#devices.set(deviceId, { ...device, ...revoked });
-        this.#notify('revoke-device', deviceId, reason, nowMs);
+        this.#devices.set(deviceId, { ...device, ...revoked, heldMs: undefined });
+        this.#notifyOfDevice(deviceId, code, reason, nowMs);
       }
       const certificates = [...this.#certificates.values()].filter((c) => c.holder === deviceId);
       for (const record of certificates) {
         if (record.state !== 'revoked') this.#setState(record, 'revoked', reason, nowMs);
+      }
+      return { deviceId, changed, certificates: certificates.map(({ sha256 }) => sha256) };
+    });
+  }
+
+  async setHold(
+    deviceIds: readonly string[],
+    held: boolean,
+    reason: string,
+    nowMs: number,
+  ): Promise<readonly RevokedDevice[]> {
+    const known = deviceIds.flatMap((deviceId) => this.#devices.get(deviceId) ?? []);
+    return known.map((device) => {
+      const { deviceId } = device;
+      const certificates = [...this.#certificates.values()].filter((c) => c.holder === deviceId);
+      const changed = held
+        ? device.state !== 'revoked' && device.heldMs === undefined
+        : device.heldMs !== undefined;
+      if (changed) {
+        this.#devices.set(deviceId, { ...device, heldMs: held ? nowMs : undefined });
+        this.#notifyOfDevice(deviceId, held ? 'certificateHold' : 'removeFromCRL', reason, nowMs);
+        const [from, to] = held ? (['active', 'held'] as const) : (['held', 'active'] as const);
+        for (const record of certificates) {
+          if (record.state === from) this.#setState(record, to, reason, nowMs);
+        }
       }
       return { deviceId, changed, certificates: certificates.map(({ sha256 }) => sha256) };
     });
@@ -262,9 +294,14 @@ export class MemoryRegistryStore implements RegistryStore {
     });
   }
 
-  #notify(act: AuthorityNotice['act'], subject: string, reason: string, atMs: number): void {
+  #notifyOfDevice(deviceId: string, code: RevocationReason, reason: string, atMs: number): void {
+    const told = { subject: deviceId, holder: deviceId, code, reason, atMs };
+    this.#notify({ act: 'revoke-device', ...told });
+  }
+
+  #notify(notice: Omit<AuthorityNotice, 'sequence'>): void {
     this.#sequence += 1;
-    this.#notices.push({ sequence: this.#sequence, act, subject, reason, atMs });
+    this.#notices.push({ sequence: this.#sequence, ...notice });
   }
 
   #isKnown({ identity, certificates }: ImportedDevice): boolean {

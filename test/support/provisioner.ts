@@ -12,8 +12,7 @@ import {
 import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { SqliteDatabase } from '../../src/drivers/store/sqlite/database.ts';
 import { SqliteRegistryStore } from '../../src/drivers/store/sqlite/registryStore.ts';
-import { registryMigration } from '../../src/drivers/store/sqlite/registryTables.ts';
-import { sessionMigration } from '../../src/drivers/store/sqlite/sessionTables.ts';
+import { provisionerMigrations } from '../../src/drivers/store/sqlite/provisionerTables.ts';
 import type { CertificateKind } from '../../src/trust/ports/registryStore.ts';
 import { FakeProvisioningAuthority } from './fakeAuthority.ts';
 import { pki } from './peers.ts';
@@ -103,7 +102,7 @@ async function seed(folder: string, { devices = [], entries = [] }: ProvisionerS
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const database = new SqliteDatabase({
     path: join(folder, 'provisioner.sqlite'),
-    migrations: [registryMigration, sessionMigration],
+    migrations: provisionerMigrations,
   });
   const store = new SqliteRegistryStore(database);
   const born = entries.filter(({ kind }) => kind === 'idevid');

@@ -5,9 +5,8 @@ import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { SqliteRegistryStore } from '../../drivers/store/sqlite/registryStore.ts';
-import { registryMigration } from '../../drivers/store/sqlite/registryTables.ts';
+import { provisionerMigrations } from '../../drivers/store/sqlite/provisionerTables.ts';
 import { SqliteSessionStore } from '../../drivers/store/sqlite/sessionStore.ts';
-import { sessionMigration } from '../../drivers/store/sqlite/sessionTables.ts';
 import { SqliteTelemetryStore } from '../../drivers/store/sqlite/telemetryStore.ts';
 import type { KeyAgreement, SealingKey } from '../../trust/ports/keys.ts';
 import type { RegistryStore } from '../../trust/ports/registryStore.ts';
@@ -31,7 +30,7 @@ export async function openStores(folder: string, telemetryWindow: number): Promi
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const database = new SqliteDatabase({
     path: join(folder, 'provisioner.sqlite'),
-    migrations: [registryMigration, sessionMigration],
+    migrations: provisionerMigrations,
   });
   return {
     registry: new SqliteRegistryStore(database),

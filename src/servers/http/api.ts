@@ -109,6 +109,7 @@ export function deviceDocument(device: DeviceRecord): object {
     enrolledMs: device.enrolledMs ?? null,
     revokedMs: device.revokedMs ?? null,
     revocationReason: device.revocationReason ?? null,
+    heldMs: device.heldMs ?? null,
   };
 }
 

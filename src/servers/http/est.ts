@@ -159,6 +159,7 @@ const statuses: Readonly<Record<EnrolmentRefusalCode, number>> = {
   'wrong-identity': 403,
   'unknown-device': 403,
   'not-released': 403,
+  held: 403,
   revoked: 403,
   'enrolled-already': 409,
   'key-taken': 409,

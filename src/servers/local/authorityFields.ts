@@ -10,8 +10,9 @@ import type { BatchRecord, OrderRecord } from '../../trust/ports/orderStore.ts';
 import type { AuthorityNotice } from '../../trust/ports/registryStore.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
+import { isReason, type RevocationReason } from '../../wire/crl/reason.ts';
 import { maximumTicketCount, proofLevels } from '../../wire/line/ticket.ts';
-import { Fields } from './fields.ts';
+import { FieldError, Fields } from './fields.ts';
 
 const maximumNotices = 1_000;
 const maximumBatches = 1_000;
@@ -56,9 +57,18 @@ export function readNotices(body: unknown): readonly AuthorityNotice[] {
     sequence: notice.integer('sequence', 0, lastMs),
     act: notice.oneOf('act', ['revoke-device', 'revoke-certificate']),
     subject: notice.text('subject', 64),
+    holder: notice.optionalText('holder', 64),
+    code: readReason(notice),
     reason: notice.text('reason'),
     atMs: notice.integer('atMs', 0, lastMs),
   }));
+}
+
+/** A name of RFC 5280 §5.3.1. */
+export function readReason(fields: Fields): RevocationReason {
+  const name = fields.text('code', 32);
+  if (isReason(name)) return name;
+  throw new FieldError('code is no reason of RFC 5280 §5.3.1');
 }
 
 export function hierarchyDocument(

@@ -9,6 +9,6 @@ export interface LiveConnections {
    * what was ended.
    */
   drop(holders: ReadonlySet<string>): Promise<number>;
-  /** The same for what one certificate opened; its holder's other connections stay. */
-  dropCertificate(sha256: Uint8Array): Promise<number>;
+  /** The same for what one certificate of the holder opened; other connections of theirs may stay. */
+  dropCertificate(sha256: Uint8Array, holder: string): Promise<number>;
 }

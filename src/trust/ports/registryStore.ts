@@ -4,6 +4,7 @@
  * is ever deleted: a revoked device keeps its row, so that its certificates stay refused.
  */
 
+import type { RevocationReason } from '../../wire/crl/reason.ts';
 import type { ProofLevel } from '../../wire/line/ticket.ts';
 
 /**
@@ -65,6 +66,8 @@ export interface DeviceRecord extends DeviceIdentity {
   readonly enrolledMs: number | undefined;
   readonly revokedMs: number | undefined;
   readonly revocationReason: string | undefined;
+  /** On hold since: refused like a revoked one, until it is reinstated. */
+  readonly heldMs: number | undefined;
 }
 
 export interface CertificateEntry {
@@ -105,11 +108,17 @@ export type ImportOutcome =
   /** Entry `index` shares `attribute` with an earlier entry or with a device known already. */
   | { readonly conflictAt: number; readonly attribute: UniqueAttribute };
 
-export type EnrolmentOutcome = 'enrolled' | 'unknown-device' | 'not-released' | 'revoked' | 'taken';
+export type EnrolmentOutcome =
+  | 'enrolled'
+  | 'unknown-device'
+  | 'not-released'
+  | 'held'
+  | 'revoked'
+  | 'taken';
 
 export interface RevokedDevice {
   readonly deviceId: string;
-  /** False when it had been revoked before; its certificates are listed all the same. */
+  /** False when it had been so before; its certificates are listed all the same. */
   readonly changed: boolean;
   readonly certificates: readonly Uint8Array[];
 }
@@ -119,9 +128,14 @@ export type CertificateChange = 'changed' | 'unchanged' | 'unknown' | 'forbidden
 /** What the authority has yet to be told, written together with the act itself. */
 export interface AuthorityNotice {
   readonly sequence: number;
+  /** All certificates of a device, or one of anybody; the code says whether they are revoked, held or reinstated. */
   readonly act: 'revoke-device' | 'revoke-certificate';
   /** A deviceId, or the SHA-256 of a certificate in hexadecimal. */
   readonly subject: string;
+  /** Whose certificate it is; `undefined` in notices of before it was recorded. */
+  readonly holder: string | undefined;
+  /** `certificateHold` for a hold, `removeFromCRL` for its end. */
+  readonly code: RevocationReason;
   readonly reason: string;
   readonly atMs: number;
 }
@@ -176,10 +190,23 @@ export interface RegistryStore {
     state: 'active' | 'held' | 'revoked',
     reason: string,
     nowMs: number,
+    /** Of a revocation, `unspecified` when absent. */
+    code?: RevocationReason,
   ): Promise<CertificateChange>;
   /** The devices and every certificate of theirs, in one transaction; unknown ids are left out. */
   revokeDevices(
     deviceIds: readonly string[],
+    reason: string,
+    nowMs: number,
+    code?: RevocationReason,
+  ): Promise<readonly RevokedDevice[]>;
+  /**
+   * The devices that are not revoked, and every active certificate of theirs; or back again, with every
+   * certificate of theirs that is held. Unknown ids are left out.
+   */
+  setHold(
+    deviceIds: readonly string[],
+    held: boolean,
     reason: string,
     nowMs: number,
   ): Promise<readonly RevokedDevice[]>;

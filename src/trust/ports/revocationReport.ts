@@ -3,7 +3,7 @@
 export interface RevocationReport {
   readonly devices: ReadonlyArray<{
     readonly deviceId: string;
-    /** False when it had been revoked before; it is cleared of live connections all the same. */
+    /** False when it had been so before; it is cleared of live connections all the same. */
     readonly changed: boolean;
     readonly certificates: number;
   }>;

@@ -14,6 +14,7 @@ import type {
   DeviceRecord,
   DeviceRole,
   DeviceState,
+  EnrolmentOutcome,
   ForeignAuthority,
   ImportedDevice,
   RegistryStore,
@@ -21,7 +22,7 @@ import type {
 import { faultOfImport, isDeviceId, isName, maximumImport } from './importRules.ts';
 
 export type ImportRefusal = 'too-many' | 'malformed' | 'duplicate';
-export type EnrolmentRefusal = 'unknown-device' | 'not-released' | 'revoked' | 'taken';
+export type EnrolmentRefusal = Exclude<EnrolmentOutcome, 'enrolled'>;
 export type CertificateRefusal = 'unknown-certificate' | 'forbidden' | 'taken' | 'bad-name';
 
 /** Devices that one link address or kid may stand for; beyond it a handshake is not worth its price. */
@@ -157,6 +158,7 @@ export class Registry {
     const device = await this.#store.device(deviceId);
     if (device === undefined) return refuseEnrolment('unknown-device', deviceId);
     if (device.state === 'revoked') return refuseEnrolment('revoked', deviceId);
+    if (device.heldMs !== undefined) return refuseEnrolment('held', deviceId);
     const least = proofLevels.indexOf(this.#rules.leastProof);
     const proven = proofLevels.indexOf(device.proofLevel) >= least;
     return device.state === 'expected' || !proven
@@ -231,14 +233,17 @@ export class Registry {
   }
 }
 
-/** A device that was only announced, or is revoked, is no party of any session. */
+/** A device that was only announced, is on hold or revoked, is no party of any session. */
 export function mayHaveSessions(device: DeviceRecord): boolean {
-  return device.state === 'released' || device.state === 'enrolled';
+  return (
+    (device.state === 'released' || device.state === 'enrolled') && device.heldMs === undefined
+  );
 }
 
 const enrolmentReasons: Readonly<Record<EnrolmentRefusal, string>> = {
   'unknown-device': 'is not known here',
   'not-released': 'is not released for enrolment',
+  held: 'is on hold',
   revoked: 'is revoked',
   taken: 'cannot use a certificate that belongs to another holder',
 };

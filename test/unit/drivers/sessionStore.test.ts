@@ -5,9 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { SqliteDatabase } from '../../../src/drivers/store/sqlite/database.ts';
-import { registryMigration } from '../../../src/drivers/store/sqlite/registryTables.ts';
+import { provisionerMigrations } from '../../../src/drivers/store/sqlite/provisionerTables.ts';
 import { SqliteSessionStore } from '../../../src/drivers/store/sqlite/sessionStore.ts';
-import { sessionMigration } from '../../../src/drivers/store/sqlite/sessionTables.ts';
 import type {
   SessionStore,
   StoredHandshake,
@@ -31,7 +30,7 @@ after(() => {
 
 function openDatabase(name: string): SqliteDatabase {
   const path = join(folder, name);
-  const database = new SqliteDatabase({ path, migrations: [registryMigration, sessionMigration] });
+  const database = new SqliteDatabase({ path, migrations: provisionerMigrations });
   open.add(database);
   return database;
 }

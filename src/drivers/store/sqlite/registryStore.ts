@@ -4,6 +4,7 @@ import {
   type CertificateChange,
   type CertificateEntry,
   type CertificateRecord,
+  type CertificateState,
   type DevicePage,
   type DeviceRecord,
   type DeviceRole,
@@ -17,6 +18,7 @@ import {
   type RevokedDevice,
 } from '../../../trust/ports/registryStore.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
+import type { RevocationReason } from '../../../wire/crl/reason.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { importAll } from './registryImport.ts';
 import { certificateOf, deviceOf, foreignAuthorityOf, noticeOf } from './registryTables.ts';
@@ -25,7 +27,7 @@ import { blob, integer, word } from './rows.ts';
 export class SqliteRegistryStore implements RegistryStore {
   readonly #database: SqliteDatabase;
 
-  /** The database has to hold the tables of `registryMigration`. */
+  /** The database has to hold the tables of `provisionerMigrations`. */
   constructor(database: SqliteDatabase) {
     this.#database = database;
   }
@@ -156,6 +158,7 @@ export class SqliteRegistryStore implements RegistryStore {
     state: 'active' | 'held' | 'revoked',
     reason: string,
     nowMs: number,
+    code: RevocationReason = 'unspecified',
   ): Promise<CertificateChange> {
     return this.#database.transact((connection) => {
       const known = certificateByHash(connection, sha256);
@@ -169,14 +172,14 @@ export class SqliteRegistryStore implements RegistryStore {
           'UPDATE certificate SET state = ?, revoked_ms = ?, revocation_reason = ? WHERE sha256 = ?',
         )
         .run(state, revokedMs, state === 'active' ? null : reason, sha256);
-      if (state === 'revoked') {
-        notify(connection, {
-          act: 'revoke-certificate',
-          subject: toHex(sha256),
-          reason,
-          atMs: nowMs,
-        });
-      }
+      notify(connection, {
+        act: 'revoke-certificate',
+        subject: toHex(sha256),
+        holder: known.holder,
+        code: codes[state] ?? code,
+        reason,
+        atMs: nowMs,
+      });
       return 'changed';
     });
   }
@@ -185,9 +188,22 @@ export class SqliteRegistryStore implements RegistryStore {
     deviceIds: readonly string[],
     reason: string,
     nowMs: number,
+    code: RevocationReason = 'unspecified',
   ): Promise<readonly RevokedDevice[]> {
     return this.#database.transact((connection) =>
-      deviceIds.flatMap((deviceId) => revoke(connection, deviceId, reason, nowMs) ?? []),
+      deviceIds.flatMap((deviceId) => revoke(connection, deviceId, { code, reason, nowMs }) ?? []),
+    );
+  }
+
+  setHold(
+    deviceIds: readonly string[],
+    held: boolean,
+    reason: string,
+    nowMs: number,
+  ): Promise<readonly RevokedDevice[]> {
+    const act = held ? hold : reinstate;
+    return this.#database.transact((connection) =>
+      deviceIds.flatMap((deviceId) => act(connection, deviceId, reason, nowMs) ?? []),
     );
   }
 
@@ -269,6 +285,7 @@ function enrol(connection: Connection, deviceId: string, nowMs: number): Enrolme
   if (device === undefined) return 'unknown-device';
   if (device.state === 'revoked') return 'revoked';
   if (device.state === 'expected') return 'not-released';
+  if (device.heldMs !== undefined) return 'held';
   if (device.state === 'released') {
     connection
       .prepare(`UPDATE device SET state = 'enrolled', enrolled_ms = ? WHERE device_id = ?`)
@@ -280,8 +297,7 @@ function enrol(connection: Connection, deviceId: string, nowMs: number): Enrolme
 function revoke(
   connection: Connection,
   deviceId: string,
-  reason: string,
-  nowMs: number,
+  { code, reason, nowMs }: { code: RevocationReason; reason: string; nowMs: number },
 ): RevokedDevice | undefined {
   const device = deviceById(connection, deviceId);
   if (device === undefined) return undefined;
@@ -289,10 +305,11 @@ function revoke(
   if (changed) {
     connection
       .prepare(
-        `UPDATE device SET state = 'revoked', revoked_ms = ?, revocation_reason = ? WHERE device_id = ?`,
+        `UPDATE device SET state = 'revoked', revoked_ms = ?, revocation_reason = ?, held_ms = NULL
+         WHERE device_id = ?`,
       )
       .run(nowMs, reason, deviceId);
-    notify(connection, { act: 'revoke-device', subject: deviceId, reason, atMs: nowMs });
+    notifyOfDevice(connection, deviceId, code, reason, nowMs);
   }
   connection
     .prepare(
@@ -300,16 +317,90 @@ function revoke(
        WHERE holder = ? AND state <> 'revoked'`,
     )
     .run(nowMs, reason, deviceId);
-  const rows = connection
-    .prepare('SELECT sha256 FROM certificate WHERE holder = ? ORDER BY sequence')
-    .all(deviceId);
-  return { deviceId, changed, certificates: rows.map((row) => blob(row, 'sha256')) };
+  return { deviceId, changed, certificates: hashesOf(connection, deviceId) };
 }
+
+function hold(
+  connection: Connection,
+  deviceId: string,
+  reason: string,
+  nowMs: number,
+): RevokedDevice | undefined {
+  const device = deviceById(connection, deviceId);
+  if (device === undefined) return undefined;
+  const changed = device.state !== 'revoked' && device.heldMs === undefined;
+  if (changed) {
+    connection.prepare('UPDATE device SET held_ms = ? WHERE device_id = ?').run(nowMs, deviceId);
+    connection
+      .prepare(
+        `UPDATE certificate SET state = 'held', revocation_reason = ?
+         WHERE holder = ? AND state = 'active'`,
+      )
+      .run(reason, deviceId);
+    notifyOfDevice(connection, deviceId, 'certificateHold', reason, nowMs);
+  }
+  return { deviceId, changed, certificates: hashesOf(connection, deviceId) };
+}
+
+function reinstate(
+  connection: Connection,
+  deviceId: string,
+  reason: string,
+  nowMs: number,
+): RevokedDevice | undefined {
+  const device = deviceById(connection, deviceId);
+  if (device === undefined) return undefined;
+  const changed = device.heldMs !== undefined;
+  if (changed) {
+    connection.prepare('UPDATE device SET held_ms = NULL WHERE device_id = ?').run(deviceId);
+    connection
+      .prepare(
+        `UPDATE certificate SET state = 'active', revocation_reason = NULL
+         WHERE holder = ? AND state = 'held'`,
+      )
+      .run(deviceId);
+    notifyOfDevice(connection, deviceId, 'removeFromCRL', reason, nowMs);
+  }
+  return { deviceId, changed, certificates: hashesOf(connection, deviceId) };
+}
+
+function hashesOf(connection: Connection, holder: string): readonly Uint8Array[] {
+  return connection
+    .prepare('SELECT sha256 FROM certificate WHERE holder = ? ORDER BY sequence')
+    .all(holder)
+    .map((row) => blob(row, 'sha256'));
+}
+
+function notifyOfDevice(
+  connection: Connection,
+  deviceId: string,
+  code: RevocationReason,
+  reason: string,
+  atMs: number,
+): void {
+  const notice = { subject: deviceId, holder: deviceId, code, reason, atMs };
+  notify(connection, { act: 'revoke-device', ...notice });
+}
+
+/** What the authority's lists call a state; the reason of a revocation is given with it. */
+const codes: Readonly<Partial<Record<CertificateState, RevocationReason>>> = {
+  active: 'removeFromCRL',
+  held: 'certificateHold',
+};
 
 function notify(connection: Connection, notice: Omit<AuthorityNotice, 'sequence'>): void {
   connection
-    .prepare('INSERT INTO notice (act, subject, reason, at_ms) VALUES (?, ?, ?, ?)')
-    .run(notice.act, notice.subject, notice.reason, notice.atMs);
+    .prepare(
+      'INSERT INTO notice (act, subject, holder, code, reason, at_ms) VALUES (?, ?, ?, ?, ?, ?)',
+    )
+    .run(
+      notice.act,
+      notice.subject,
+      notice.holder ?? null,
+      notice.code,
+      notice.reason,
+      notice.atMs,
+    );
 }
 
 function sameHolder(left: CertificateEntry, right: CertificateEntry): boolean {

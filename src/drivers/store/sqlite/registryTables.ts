@@ -1,4 +1,5 @@
 /** Tables of the provisioner's registry, outbox and telemetry, and their rows as records. */
+import { InvariantError } from '../../../trust/ports/faults.ts';
 import {
   type AuthorityNotice,
   certificateKinds,
@@ -8,6 +9,7 @@ import {
   deviceStates,
   type ForeignAuthority,
 } from '../../../trust/ports/registryStore.ts';
+import { isReason, type RevocationReason } from '../../../wire/crl/reason.ts';
 import { proofLevels } from '../../../wire/line/ticket.ts';
 import type { Migration } from './migrations.ts';
 import {
@@ -116,6 +118,7 @@ export function deviceOf(row: Row): DeviceRecord {
     enrolledMs: optionalInteger(row, 'enrolled_ms'),
     revokedMs: optionalInteger(row, 'revoked_ms'),
     revocationReason: optionalText(row, 'revocation_reason'),
+    heldMs: optionalInteger(row, 'held_ms'),
   };
 }
 
@@ -144,7 +147,15 @@ export function noticeOf(row: Row): AuthorityNotice {
     sequence: integer(row, 'sequence'),
     act: word(row, 'act', ['revoke-device', 'revoke-certificate']),
     subject: text(row, 'subject'),
+    holder: optionalText(row, 'holder'),
+    code: reasonIn(row),
     reason: text(row, 'reason'),
     atMs: integer(row, 'at_ms'),
   };
+}
+
+function reasonIn(row: Row): RevocationReason {
+  const name = text(row, 'code');
+  if (isReason(name)) return name;
+  throw new InvariantError(`${name} is no reason of a revocation`);
 }

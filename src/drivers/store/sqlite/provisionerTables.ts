@@ -1,0 +1,20 @@
+/** Everything that the provisioner's database consists of, in the order in which it grew. */
+import type { Migration } from './migrations.ts';
+import { registryMigration } from './registryTables.ts';
+import { sessionMigration } from './sessionTables.ts';
+
+/** A hold can be taken back, and the authority is told whose certificate and why in its own words. */
+const holdMigration: Migration = {
+  version: 3,
+  sql: `
+    ALTER TABLE device ADD COLUMN held_ms INTEGER;
+    ALTER TABLE notice ADD COLUMN code TEXT NOT NULL DEFAULT 'unspecified';
+    ALTER TABLE notice ADD COLUMN holder TEXT;
+  `,
+};
+
+export const provisionerMigrations: readonly Migration[] = [
+  registryMigration,
+  sessionMigration,
+  holdMigration,
+];
