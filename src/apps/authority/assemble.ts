@@ -20,6 +20,7 @@ import { Orders } from '../../trust/personalization/orders.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { SealingKey, Signer } from '../../trust/ports/keys.ts';
+import { StatusNotices } from '../../trust/status/notices.ts';
 import {
   type AuthorityPaths,
   type Installation,
@@ -34,6 +35,7 @@ export interface Parts {
   readonly documents: DocumentFolder;
   readonly issuance: Issuance;
   readonly certification: Certification;
+  readonly statusNotices: StatusNotices;
   readonly foreign: ForeignElements;
   readonly line: LineService;
   readonly orders: Orders;
@@ -84,9 +86,14 @@ export async function assemble(
     issuance,
     certificates: stores.issuance,
     units: stores.orders,
-    audit: stores.audit,
     foreign,
     verifier,
+  });
+  const statusNotices = new StatusNotices({
+    crypto,
+    certificates: stores.issuance,
+    audit: stores.audit,
+    foreign,
   });
   const documents = new DocumentFolder(paths.documents);
   const { organization: maker, eui64Base } = installation;
@@ -99,6 +106,7 @@ export async function assemble(
     documents,
     issuance,
     certification,
+    statusNotices,
     foreign,
     line: new LineService({
       ...shared,

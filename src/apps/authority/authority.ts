@@ -93,7 +93,7 @@ function actsOf(parts: Parts, audit: AuditLog, recovery: Recovery): AuthorityAct
       return isRefusal(certificate) ? certificate : [certificate, ...hierarchy.server];
     },
     certifyDevice: (request) => certification.certifyDevice(request),
-    recordRevocations: (notices) => certification.recordRevocations(notices),
+    recordRevocations: (notices) => parts.statusNotices.record(notices),
     foreign: parts.foreign,
     saveServerIdentity: (identity) => orderStore.saveSetting(serverIdentitySetting, identity),
     createOrder: (request) => orders.create(request),

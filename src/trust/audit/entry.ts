@@ -14,7 +14,10 @@ export type AuditEntry =
   | BatchClosedEntry
   | ForeignAnchorEntry
   | ForeignDeviceEntry
-  | ForeignRevokedEntry;
+  | ForeignRevokedEntry
+  | HeldEntry
+  | ReinstatedEntry
+  | ListSignedEntry;
 
 interface Dated {
   readonly atMs: number;
@@ -38,7 +41,31 @@ export interface IssuedEntry extends Dated {
 export interface RevokedEntry extends Dated {
   readonly kind: 'revoked';
   readonly serialNumber: Uint8Array;
+  /** What a person said; before it and a colon the reason of RFC 5280 §5.3.1, where there is one. */
   readonly reason: string;
+}
+
+/** Certificate on hold: it counts no more, perhaps for now. */
+export interface HeldEntry extends Dated {
+  readonly kind: 'held';
+  readonly serialNumber: Uint8Array;
+  readonly reason: string;
+}
+
+/** A hold was taken back. */
+export interface ReinstatedEntry extends Dated {
+  readonly kind: 'reinstated';
+  readonly serialNumber: Uint8Array;
+  readonly reason: string;
+}
+
+/** A list of revoked certificates was signed. Written in the transaction that stores it. */
+export interface ListSignedEntry extends Dated {
+  readonly kind: 'list-signed';
+  readonly issuerKeyId: Uint8Array;
+  readonly shard: number;
+  readonly number: number;
+  readonly listSha256: Uint8Array;
 }
 
 export interface OrderedEntry extends Dated {
@@ -125,6 +152,9 @@ const kinds = [
   'foreign-anchor',
   'foreign-device',
   'foreign-revoked',
+  'held',
+  'reinstated',
+  'list-signed',
 ] as const;
 
 const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
@@ -137,6 +167,9 @@ const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
   'foreign-anchor': 3,
   'foreign-device': 3,
   'foreign-revoked': 2,
+  held: 2,
+  reinstated: 2,
+  'list-signed': 4,
 };
 
 function members(entry: AuditEntry): readonly Uint8Array[] {
@@ -151,7 +184,16 @@ function members(entry: AuditEntry): readonly Uint8Array[] {
         entry.ticketId === undefined ? cbor.nullItem : cbor.bytes(entry.ticketId),
       ];
     case 'revoked':
+    case 'held':
+    case 'reinstated':
       return [cbor.bytes(entry.serialNumber), cbor.text(entry.reason)];
+    case 'list-signed':
+      return [
+        cbor.bytes(entry.issuerKeyId),
+        cbor.integer(entry.shard),
+        cbor.integer(entry.number),
+        cbor.bytes(entry.listSha256),
+      ];
     case 'ordered':
       return [cbor.text(entry.order), cbor.bytes(entry.recordSha256)];
     case 'ticket-issued':
@@ -196,7 +238,18 @@ function readMembers(reader: CborReader, kind: AuditEntry['kind'], atMs: number)
         ticketId: reader.takeNull() ? undefined : bytes(),
       };
     case 'revoked':
+    case 'held':
+    case 'reinstated':
       return { kind, atMs, serialNumber: bytes(), reason: reader.text() };
+    case 'list-signed':
+      return {
+        kind,
+        atMs,
+        issuerKeyId: bytes(),
+        shard: reader.unsigned(),
+        number: reader.unsigned(),
+        listSha256: bytes(),
+      };
     case 'ordered':
       return { kind, atMs, order: reader.text(), recordSha256: bytes() };
     case 'ticket-issued':

@@ -1,10 +1,9 @@
 /**
  * Certificates for what exists already: servers, stations, applications, operators, and the operational
- * certificates of devices; and their revocation. A request contributes its key and the proof of its
+ * certificates of devices. A request contributes its key and the proof of its
  * possession; names come from who asks, everything else from the profile.
  */
 import { equal } from '../../wire/bytes/bytes.ts';
-import { parseHex, toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
@@ -14,14 +13,11 @@ import {
   parseCertificationRequest,
 } from '../../wire/x509/certificationRequest.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
-import { encodeAuditEntry, readAuditEntry } from '../audit/entry.ts';
-import type { AuditStore } from '../ports/auditStore.ts';
 import type { LdevidOutcome, LdevidRequest } from '../ports/enrolment.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
-import type { IssuanceStore, IssuedCertificate, Revocation } from '../ports/issuanceStore.ts';
+import type { IssuanceStore, IssuedCertificate } from '../ports/issuanceStore.ts';
 import type { ProofVerifier } from '../ports/keys.ts';
 import type { OrderStore } from '../ports/orderStore.ts';
-import type { AuthorityNotice } from '../ports/registryStore.ts';
 import type { ForeignElements } from './foreign.ts';
 import type { Issuance } from './issuance.ts';
 import { identifierOfKey } from './issuer.ts';
@@ -31,7 +27,6 @@ export interface CertificationOptions {
   readonly issuance: Issuance;
   readonly certificates: IssuanceStore;
   readonly units: Pick<OrderStore, 'unitByDevice'>;
-  readonly audit: AuditStore;
   readonly foreign: ForeignElements;
   readonly verifier: ProofVerifier;
 }
@@ -53,9 +48,6 @@ export interface NamedRequest {
 export type CertificationRefusal = Refusal<
   'malformed-request' | 'bad-proof' | 'lint' | 'key-taken' | 'rejected'
 >;
-
-/** Leaves that are read at once when a certificate is looked for by its hash. */
-const auditPage = 1_000;
 
 export class Certification {
   readonly #options: CertificationOptions;
@@ -95,19 +87,6 @@ export class Certification {
     return isRefusal(certificate) ? refuse('rejected', certificate.reason) : { certificate };
   }
 
-  /** Durable and idempotent; what this authority never issued is not its matter. */
-  async recordRevocations(notices: readonly AuthorityNotice[]): Promise<number> {
-    const revocations: Revocation[] = [];
-    const byHash = new Map<string, AuthorityNotice>();
-    for (const notice of notices) {
-      await this.#revokeForeign(notice);
-      if (notice.act === 'revoke-certificate') byHash.set(notice.subject, notice);
-      else revocations.push(...(await this.#revocationsOf(notice)));
-    }
-    if (byHash.size > 0) revocations.push(...(await this.#revocationsByHash(byHash)));
-    return this.#options.certificates.revoke(revocations);
-  }
-
   async #proven(der: Uint8Array): Promise<CertificationRequest | CertificationRefusal> {
     let request: CertificationRequest;
     try {
@@ -145,6 +124,7 @@ export class Certification {
     if (others.some((other) => other.revokedMs !== undefined && isBirth(other))) {
       return refuse('rejected', 'The identity from birth is revoked.');
     }
+    if (others.some((other) => other.held)) return refuse('rejected', 'The device is on hold.');
     if (shown.revokedMs !== undefined) return refuse('rejected', 'The certificate is revoked.');
     const unit = await units.unitByDevice(deviceId);
     return unit !== undefined && unit.state !== 'locked'
@@ -190,39 +170,6 @@ export class Certification {
     if (!isRefusal(outcome)) return outcome.certificate;
     return refuse(outcome.refused === 'lint' ? 'lint' : 'rejected', outcome.reason);
   }
-
-  async #revocationsOf({ subject, reason, atMs }: AuthorityNotice): Promise<readonly Revocation[]> {
-    const certificates = await this.#options.certificates.certificatesOf(subject);
-    return certificates.map(({ serialNumber }) => revocationOf(serialNumber, reason, atMs));
-  }
-
-  /** What another maker certified is on no list of ours, but counts here no more. */
-  async #revokeForeign({ act, subject, reason, atMs }: AuthorityNotice): Promise<void> {
-    const { foreign } = this.#options;
-    const sha256 = act === 'revoke-certificate' ? parseHex(subject) : undefined;
-    const deviceId = sha256 === undefined ? subject : await foreign.deviceOfCertificate(sha256);
-    if (deviceId !== undefined) await foreign.revoke(deviceId, reason, atMs);
-  }
-
-  /** The audit log knows the hash of everything that was issued; one walk finds all that are wanted. */
-  async #revocationsByHash(
-    wanted: ReadonlyMap<string, AuthorityNotice>,
-  ): Promise<readonly Revocation[]> {
-    const found: Revocation[] = [];
-    let from = 0;
-    for (;;) {
-      const leaves = await this.#options.audit.leaves(from, auditPage);
-      for (const leaf of leaves) {
-        const entry = readAuditEntry(leaf);
-        if (entry.kind !== 'issued') continue;
-        const notice = wanted.get(toHex(entry.certificateSha256));
-        if (notice === undefined) continue;
-        found.push(revocationOf(entry.serialNumber, notice.reason, notice.atMs));
-      }
-      from += leaves.length;
-      if (leaves.length < auditPage || found.length === wanted.size) return found;
-    }
-  }
 }
 
 /** The 16 bytes that were drawn, from the content octets of the INTEGER; `undefined` for a foreign one. */
@@ -243,9 +190,4 @@ function isDeviceId(name: string): boolean {
 
 function isBirth({ profile }: IssuedCertificate): boolean {
   return profile.startsWith('idevid@');
-}
-
-function revocationOf(serialNumber: Uint8Array, reason: string, atMs: number): Revocation {
-  const entry = encodeAuditEntry({ kind: 'revoked', atMs, serialNumber, reason });
-  return { serialNumber, reason, atMs, entry };
 }

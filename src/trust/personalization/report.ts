@@ -82,6 +82,7 @@ function changeOf(unit: ReportedUnit, record: UnitRecord, atMs: number): UnitCha
     outcome === 'scrapped'
       ? {
           serialNumber,
+          code: 'cessationOfOperation' as const,
           reason: 'scrapped',
           atMs,
           entry: encodeAuditEntry({ kind: 'revoked', atMs, serialNumber, reason: 'scrapped' }),

@@ -2,6 +2,7 @@
  * The issuing database, as a store: what is about to be signed (T1) and what was (T2). Both are durable
  * when their promise resolves, and several callers may share one commit.
  */
+import type { RevocationReason } from '../../wire/crl/reason.ts';
 import type { ProofLevel } from '../../wire/line/ticket.ts';
 
 /** A certificate that passed every lint and is about to be signed. */
@@ -77,10 +78,16 @@ export interface IssuedCertificate {
   readonly tbs: Uint8Array;
   readonly signature: Uint8Array;
   readonly revokedMs: number | undefined;
+  /** On hold: it counts no more, perhaps for now. */
+  readonly held: boolean;
 }
 
+/** A change of status. */
 export interface Revocation {
   readonly serialNumber: Uint8Array;
+  /** Final, but for `certificateHold`, which `removeFromCRL` takes back. */
+  readonly code: RevocationReason;
+  /** What a person said. */
   readonly reason: string;
   readonly atMs: number;
   /** Leaf of the audit log. */
@@ -108,7 +115,10 @@ export interface IssuanceStore {
   /** Whom the key is certified for already; the first one when there are several. */
   holderOfKey(keyIdentifier: Uint8Array): Promise<string | undefined>;
 
-  /** Those already revoked are left as they are. Returns how many changed. */
+  /**
+   * Together with the lists that have to show it. What is revoked already is left as it is, so is what
+   * cannot be held or reinstated. Returns how many changed. Throws for what was never issued.
+   */
   revoke(revocations: readonly Revocation[]): Promise<number>;
 
   countCertificates(): Promise<{ readonly issued: number; readonly revoked: number }>;

@@ -29,6 +29,7 @@ import { isRefusal } from '../../../src/trust/ports/faults.ts';
 import type { IssuanceStore } from '../../../src/trust/ports/issuanceStore.ts';
 import type { SealingKey, Signer } from '../../../src/trust/ports/keys.ts';
 import type { OrderStore, TicketRecord } from '../../../src/trust/ports/orderStore.ts';
+import { StatusNotices } from '../../../src/trust/status/notices.ts';
 import { noExpirationMs } from '../../../src/wire/der/time.ts';
 import { encodeName } from '../../../src/wire/x509/names.ts';
 
@@ -49,6 +50,7 @@ export interface OpenAuthority {
   readonly auditStore: SqliteAuditStore;
   readonly issuance: Issuance;
   readonly certification: Certification;
+  readonly statusNotices: StatusNotices;
   readonly foreign: ForeignElements;
   readonly orders: Orders;
   readonly line: LineService;
@@ -153,11 +155,16 @@ export class World {
         issuance,
         certificates: issuanceStore,
         units: orderStore,
-        audit: auditStore,
         foreign,
         verifier,
       }),
       foreign,
+      statusNotices: new StatusNotices({
+        crypto,
+        certificates: issuanceStore,
+        audit: auditStore,
+        foreign,
+      }),
       orders: new Orders({ crypto, clock, store, orderKey, eui64Base }),
       line: new LineService({
         crypto,

@@ -137,8 +137,8 @@ test('revoked by device or by birth certificate, the device gets nothing, also w
   const first = await ask(1, one);
   assert.ok('certificate' in first);
   assert.equal(word(await ask(2, two)), 'issued');
-  const notice = { reason: 'keyCompromise', atMs: 1 } as const;
-  await authority.certification.recordRevocations([
+  const notice = { code: 'keyCompromise', reason: 'lost', holder: undefined, atMs: 1 } as const;
+  await authority.statusNotices.record([
     { ...notice, sequence: 1, act: 'revoke-device', subject: deviceIdOf(1) },
     { ...notice, sequence: 2, act: 'revoke-certificate', subject: toHex(two.sha256) },
   ]);

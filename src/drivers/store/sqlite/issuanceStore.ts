@@ -16,6 +16,7 @@ import type { Connection, SqliteDatabase } from './database.ts';
 import { isUniqueViolation } from './faults.ts';
 import { Quotas } from './quotas.ts';
 import { blob, integer, optionalBlob, optionalInteger, type Row, text } from './rows.ts';
+import { changeStatus, codeOf } from './statusRows.ts';
 
 export class SqliteIssuanceStore implements IssuanceStore {
   readonly #database: SqliteDatabase;
@@ -104,18 +105,10 @@ export class SqliteIssuanceStore implements IssuanceStore {
 
 export const appendLeaf = 'INSERT INTO audit_leaves (entry) VALUES (?)';
 
-/** Whether it was not revoked before. Throws when nothing of that serial number was signed. */
+/** Whether anything changed. Throws when nothing of that serial number was signed. */
 export function revokeOne(connection: Connection, revocation: Revocation): boolean {
-  const { serialNumber, reason, atMs, entry } = revocation;
-  const signed = connection
-    .prepare('SELECT id FROM issuances JOIN signatures USING (id) WHERE serial = ?')
-    .get(serialNumber);
-  if (signed === undefined) throw new InvariantError('revoking what was never issued');
-  const { changes } = connection
-    .prepare('INSERT OR IGNORE INTO revocations VALUES (?, ?, ?)')
-    .run(integer(signed, 'id'), reason, atMs);
-  if (changes === 0) return false;
-  connection.prepare(appendLeaf).run(entry);
+  if (!changeStatus(connection, revocation)) return false;
+  connection.prepare(appendLeaf).run(revocation.entry);
   return true;
 }
 
@@ -223,12 +216,13 @@ const selectUnfinished = `
   ORDER BY issuances.id LIMIT ?`;
 
 const selectIssued = `
-  SELECT issuer, profile, serial, coalesce(holder, device_id) AS holder, not_after_ms, tbs, signature,
-         revocations.at_ms AS revoked_ms
+  SELECT issuer, profile, serial, coalesce(holder, device_id) AS holder, tbs, signature,
+         issuances.not_after_ms, revocations.at_ms AS revoked_ms, code
   FROM issuances
   JOIN signatures USING (id)
   LEFT JOIN units USING (id)
-  LEFT JOIN revocations USING (id)`;
+  LEFT JOIN revocations USING (id)
+  LEFT JOIN list_entries ON certificate = issuances.id`;
 
 const selectOfHolder = `${selectIssued}
   WHERE issuances.id IN (
@@ -259,5 +253,6 @@ function issuedOf(row: Row): IssuedCertificate {
     tbs: blob(row, 'tbs'),
     signature: blob(row, 'signature'),
     revokedMs: optionalInteger(row, 'revoked_ms'),
+    held: codeOf(row) === 'certificateHold',
   };
 }

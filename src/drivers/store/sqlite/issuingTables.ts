@@ -4,6 +4,7 @@
  */
 import { foreignMigration } from './foreignTables.ts';
 import type { Migration } from './migrations.ts';
+import { statusMigration } from './statusTables.ts';
 
 export const issuingMigrations: readonly Migration[] = [
   {
@@ -125,5 +126,7 @@ export const issuingMigrations: readonly Migration[] = [
         value BLOB NOT NULL
       ) STRICT, WITHOUT ROWID;
     `,
-  },  foreignMigration,
+  },
+  foreignMigration,
+  statusMigration,
 ];
