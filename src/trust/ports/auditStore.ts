@@ -17,6 +17,13 @@ export interface AuditStore {
   leaves(from: number, limit: number): Promise<readonly Uint8Array[]>;
   countLeaves(): Promise<number>;
   head(): Promise<AuditHead | undefined>;
-  /** Durable. */
+  /** The root that was stored for exactly this size. */
+  rootAt(treeSize: number): Promise<Uint8Array | undefined>;
+  /**
+   * Durable. Rejects with an `InvariantError` when a head of this size has another root, or a larger one
+   * is stored: what is stored decides, and nobody signs two histories.
+   */
   saveHead(head: AuditHead): Promise<void>;
+  /** Leaves of their own, for what changes nothing else in the store. Durable. */
+  append(entries: readonly Uint8Array[]): Promise<void>;
 }

@@ -1,7 +1,10 @@
 /** The audit log on SQLite: leaves come with the acts they record, heads follow. */
 import type { AuditHead, AuditStore } from '../../../trust/ports/auditStore.ts';
+import { InvariantError } from '../../../trust/ports/faults.ts';
+import { equal } from '../../../wire/bytes/bytes.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
-import { blob, integer, type Row } from './rows.ts';
+import { appendLeaf } from './issuanceStore.ts';
+import { blob, integer, optionalInteger, type Row } from './rows.ts';
 
 export class SqliteAuditStore implements AuditStore {
   readonly #database: SqliteDatabase;
@@ -34,13 +37,35 @@ export class SqliteAuditStore implements AuditStore {
     });
   }
 
+  rootAt(treeSize: number): Promise<Uint8Array | undefined> {
+    return this.#database.read((connection) => rootAt(connection, treeSize));
+  }
+
   saveHead({ treeSize, root, subtrees, atMs }: AuditHead): Promise<void> {
     return this.#database.transact((connection) => {
+      const last = connection.prepare('SELECT max(tree_size) AS size FROM audit_heads').get() ?? {};
+      const known = rootAt(connection, treeSize);
+      if (
+        known === undefined ? (optionalInteger(last, 'size') ?? 0) > treeSize : !equal(known, root)
+      ) {
+        throw new InvariantError(`a second history of the audit log, at ${treeSize} leaves`);
+      }
       connection
         .prepare('INSERT OR IGNORE INTO audit_heads VALUES (?, ?, ?, ?)')
         .run(treeSize, root, Buffer.concat(subtrees), atMs);
     });
   }
+
+  append(entries: readonly Uint8Array[]): Promise<void> {
+    return this.#database.transact((connection) => {
+      for (const entry of entries) connection.prepare(appendLeaf).run(entry);
+    });
+  }
+}
+
+function rootAt(connection: Connection, treeSize: number): Uint8Array | undefined {
+  const row = connection.prepare('SELECT root FROM audit_heads WHERE tree_size = ?').get(treeSize);
+  return row === undefined ? undefined : blob(row, 'root');
 }
 
 function countLeaves(connection: Connection): number {
