@@ -160,6 +160,17 @@ export class SessionStore {
     return Readable.from([...(this.#sessions.get(client.id)?.queue ?? [])]);
   }
 
+  /** Nothing is kept of QoS 2: such a publication is refused, and a PUBREL without one is answered. */
+  async incomingGetPacket(): Promise<never> {
+    throw new Error('QoS 2 is not offered');
+  }
+
+  async incomingStorePacket(): Promise<never> {
+    throw new Error('QoS 2 is not offered');
+  }
+
+  async incomingDelPacket(): Promise<void> {}
+
   /** Nothing is retained: a publication with the flag is refused before it comes here. */
   async storeRetained(): Promise<void> {}
 
