@@ -55,24 +55,32 @@ export function judgeLdevid(
 ): { readonly chain: readonly Uint8Array[] } | { readonly fault: LdevidFault } {
   const ldevid = readable(issued);
   if (ldevid === undefined) return { fault: 'unreadable' };
-  if (!equal(ldevid.publicKey.spki, p256Spki(identity.point))) return { fault: 'another-key' };
-  if (attributeText(ldevid.subject, 'serialNumber') !== identity.deviceId) {
-    return { fault: 'another-device' };
-  }
-  if (isAuthority(ldevid)) return { fault: 'an-authority' };
-  if (nowMs !== undefined && (nowMs < ldevid.notBeforeMs - skewMs || nowMs > ldevid.notAfterMs)) {
-    return { fault: 'not-in-force' };
-  }
+  const fault = faultOfLdevid(ldevid, identity, nowMs);
+  if (fault !== undefined) return { fault };
   const known = authorities.flatMap((der) => readable(der) ?? []);
   const chain = chainOf(crypto, ldevid, known);
   return chain === undefined ? { fault: 'no-chain' } : { chain };
 }
 
+/** What the certificate itself shows; who signed it is for `chainOf`. */
+export function faultOfLdevid(
+  ldevid: Certificate,
+  identity: DeviceIdentity,
+  nowMs: number | undefined,
+): LdevidFault | undefined {
+  if (!equal(ldevid.publicKey.spki, p256Spki(identity.point))) return 'another-key';
+  if (attributeText(ldevid.subject, 'serialNumber') !== identity.deviceId) return 'another-device';
+  if (isAuthority(ldevid)) return 'an-authority';
+  if (nowMs === undefined) return undefined;
+  const inForce = nowMs >= ldevid.notBeforeMs - skewMs && nowMs <= ldevid.notAfterMs;
+  return inForce ? undefined : 'not-in-force';
+}
+
 /** A device's clock may be behind the authority's. */
 const skewMs = 3_600_000;
 
-/** Up to a self-signed certificate, which is not part of what is shown. */
-function chainOf(
+/** Up to a self-signed certificate, which is not part of what is shown; `undefined` where none is reached. */
+export function chainOf(
   crypto: Crypto,
   ldevid: Certificate,
   authorities: readonly Certificate[],
