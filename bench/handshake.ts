@@ -144,8 +144,8 @@ function rawCalls(): Readonly<Record<'method3' | 'method0' | 'psk', () => void>>
     return { privateKey, x: Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url') };
   };
   const imported = (x: Uint8Array): KeyObject => {
-    const key = Buffer.from(concat(prefix, x)).toString('latin1');
-    return createPublicKey({ key, encoding: 'latin1', format: 'der', type: 'spki' });
+    const base64 = Buffer.from(concat(prefix, x)).toString('base64');
+    return createPublicKey(`-----BEGIN PUBLIC KEY-----\n${base64}\n-----END PUBLIC KEY-----\n`);
   };
   const agreeOn = (...pairs: ReadonlyArray<readonly [KeyObject, KeyObject]>): void => {
     for (const [privateKey, publicKey] of pairs) diffieHellman({ privateKey, publicKey });

@@ -422,11 +422,12 @@ function spkiOf(curve: Curve, bytes: Uint8Array): Uint8Array | undefined {
 const evenY = Uint8Array.of(2);
 
 /**
- * The DER as a latin1 text: Node asks of every object whether it is a CryptoKey by catching what a native
- * function throws, which costs 9 µs for bytes and nothing for a text.
+ * PEM, as one bare text: of an options object, and of bytes, Node finds out by catching what a native
+ * function throws whether it is a key already, which costs more than the base64 (52 µs against 40).
  */
 function keyFromSpki(spki: Uint8Array): KeyObject {
-  return createPublicKey({ key: latin1(spki), encoding: 'latin1', format: 'der', type: 'spki' });
+  const base64 = Buffer.from(spki.buffer, spki.byteOffset, spki.length).toString('base64');
+  return createPublicKey(`-----BEGIN PUBLIC KEY-----\n${base64}\n-----END PUBLIC KEY-----\n`);
 }
 
 function agree(privateKey: EphemeralKey, publicKey: PublicKey): Uint8Array | undefined {
