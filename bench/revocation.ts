@@ -171,7 +171,11 @@ async function fill({ store, sessions: sessionStore }: House): Promise<{
         state: random(160),
       };
       await sessionStore.addHandshake(row, { perEndpoint: 3, perIngress: sessions });
-      await sessionStore.promote(row, { ...row, deviceId }, 8);
+      const { id: sessionId, linkAddress, state } = row;
+      const resumption = { sessionId, deviceId, linkAddress, kid: random(2), key: random(350) };
+      const session = { ...row, deviceId, standing: 'fresh' } as const;
+      await sessionStore.promote(row, session, { ...resumption, authenticatedMs: 1 }, 8);
+      await sessionStore.updateSession(sessionId, 1, { state, confirmedMs: 1 });
     }),
   );
   return { importMs, deviceIds };

@@ -2,8 +2,10 @@
 import type {
   Endpoint,
   HandshakeLimits,
+  SessionChange,
   SessionStore,
   StoredHandshake,
+  StoredResumption,
   StoredSession,
   UndeliveredTelemetry,
 } from '../../src/trust/ports/sessionStore.ts';
@@ -12,6 +14,9 @@ import { equal } from '../../src/wire/bytes/bytes.ts';
 export class MemorySessionStore implements SessionStore {
   handshakeRows: StoredHandshake[] = [];
   sessionRows: StoredSession[] = [];
+  /** Newest first. */
+  supersededRows: Array<{ readonly row: StoredSession; readonly atMs: number }> = [];
+  resumptionRows: StoredResumption[] = [];
   undeliveredRows: UndeliveredTelemetry[] = [];
   /** Throws where a test wants the disk to fail. */
   beforeWrite: (what: string) => void = () => undefined;
@@ -59,17 +64,26 @@ export class MemorySessionStore implements SessionStore {
   async promote(
     handshake: { readonly id: string; readonly version: number },
     session: StoredSession,
+    resumption: StoredResumption,
     maximumPerEndpoint: number,
   ): Promise<'promoted' | 'gone' | 'endpoint-full'> {
     this.beforeWrite('promote');
     const others = this.sessionRows.filter((row) => row.deviceId !== session.deviceId);
-    if (others.filter((row) => isAt(row, session)).length >= maximumPerEndpoint) {
-      return 'endpoint-full';
-    }
+    const devices = new Set(
+      others.filter((row) => isAt(row, session)).map(({ deviceId }) => deviceId),
+    );
+    if (devices.size >= maximumPerEndpoint) return 'endpoint-full';
     const known = this.handshakeRows.find(({ id }) => id === handshake.id);
     if (known?.version !== handshake.version) return 'gone';
     this.handshakeRows = this.handshakeRows.filter((row) => row !== known);
-    this.sessionRows = [...others, session];
+    const unused = this.sessionRows.find(
+      ({ deviceId, standing }) => deviceId === session.deviceId && standing === 'fresh',
+    );
+    this.sessionRows = [...this.sessionRows.filter((row) => row !== unused), session];
+    this.resumptionRows = [
+      resumption,
+      ...this.resumptionRows.filter(({ sessionId }) => sessionId !== unused?.id),
+    ];
     return 'promoted';
   }
 
@@ -79,25 +93,38 @@ export class MemorySessionStore implements SessionStore {
     );
   }
 
+  async superseded(
+    endpoint: Endpoint,
+    connectionId: Uint8Array,
+  ): Promise<readonly StoredSession[]> {
+    return this.supersededRows
+      .map(({ row }) => row)
+      .filter((row) => isAt(row, endpoint) && equal(row.connectionId, connectionId));
+  }
+
+  async removeSupersededBefore(supersededMs: number): Promise<number> {
+    const before = this.supersededRows.length;
+    this.supersededRows = this.supersededRows.filter(({ atMs }) => atMs >= supersededMs);
+    return before - this.supersededRows.length;
+  }
+
   async connectionIds(endpoint: Endpoint): Promise<readonly Uint8Array[]> {
-    return [...this.handshakeRows, ...this.sessionRows]
+    const superseded = this.supersededRows.map(({ row }) => row);
+    return [...this.handshakeRows, ...this.sessionRows, ...superseded]
       .filter((row) => isAt(row, endpoint))
       .map(({ connectionId }) => connectionId);
   }
 
-  async updateSession(
-    id: string,
-    version: number,
-    state: Uint8Array,
-    accepted?: UndeliveredTelemetry,
-  ): Promise<boolean> {
+  async updateSession(id: string, version: number, change: SessionChange): Promise<boolean> {
     this.beforeWrite('updateSession');
     const known = this.sessionRows.find((row) => row.id === id && row.version === version);
     if (known === undefined) return false;
-    this.sessionRows = this.sessionRows.map((row) =>
-      row === known ? { ...row, state, version: version + 1 } : row,
-    );
+    const { state, keys = known.keys, accepted, confirmedMs, retired } = change;
+    const changed = { ...known, keys, state, version: version + 1 };
+    this.sessionRows = this.sessionRows.map((row) => (row === known ? changed : row));
     if (accepted !== undefined) this.undeliveredRows.push(accepted);
+    if (confirmedMs !== undefined) this.#confirm(changed, confirmedMs);
+    if (retired !== undefined) this.#supersede(retired.session, retired.atMs);
     return true;
   }
 
@@ -110,12 +137,24 @@ export class MemorySessionStore implements SessionStore {
     const isOther = ({ deviceId }: { readonly deviceId: string }): boolean =>
       !deviceIds.includes(deviceId);
     this.sessionRows = this.sessionRows.filter(isOther);
+    this.supersededRows = this.supersededRows.filter(({ row }) => isOther(row));
+    this.resumptionRows = this.resumptionRows.filter(isOther);
     this.undeliveredRows = this.undeliveredRows.filter(isOther);
     return before - this.sessionRows.length;
   }
 
   async countSessions(): Promise<number> {
-    return this.sessionRows.length;
+    return this.sessionRows.filter(({ standing }) => standing === 'live').length;
+  }
+
+  async resumptions(
+    linkAddress: Uint8Array,
+    kid: Uint8Array,
+    limit: number,
+  ): Promise<readonly StoredResumption[]> {
+    return this.resumptionRows
+      .filter((row) => equal(row.linkAddress, linkAddress) && equal(row.kid, kid))
+      .slice(0, limit);
   }
 
   async undelivered(limit: number): Promise<readonly UndeliveredTelemetry[]> {
@@ -126,6 +165,28 @@ export class MemorySessionStore implements SessionStore {
     this.undeliveredRows = this.undeliveredRows.filter(
       (row) => row.sessionId !== sessionId || row.sequenceNumber !== sequenceNumber,
     );
+  }
+
+  #confirm(session: StoredSession, atMs: number): void {
+    const { id, deviceId } = session;
+    const others = this.sessionRows.filter((row) => row.deviceId === deviceId && row.id !== id);
+    this.sessionRows = this.sessionRows
+      .filter((row) => !others.includes(row))
+      .map((row) => (row.id === id ? { ...row, standing: 'live' as const } : row));
+    for (const row of others) this.#supersede({ ...row, standing: 'superseded' }, atMs);
+    this.resumptionRows = this.resumptionRows.filter(
+      (row) => row.deviceId !== deviceId || row.sessionId === id,
+    );
+  }
+
+  #supersede(row: StoredSession, atMs: number): void {
+    const isOfDevice = (one: { readonly row: StoredSession }): boolean =>
+      one.row.deviceId === row.deviceId;
+    const kept = this.supersededRows.filter(isOfDevice).slice(0, 1);
+    this.supersededRows = [
+      { row, atMs },
+      ...this.supersededRows.filter((one) => !isOfDevice(one) || kept.includes(one)),
+    ];
   }
 
   #makeRoom(concerns: (row: StoredHandshake) => boolean, limit: number): void {

@@ -28,8 +28,46 @@ interface StoredConnection extends Endpoint {
 /** message_2 is on its way; nobody is authenticated. */
 export type StoredHandshake = StoredConnection;
 
+/**
+ * `fresh`: message_3 was verified, no message under the new keys came yet. `live`: one came. `superseded`:
+ * a newer session of the device is live; nothing is accepted on it, and who uses it is a clone.
+ */
+export type SessionStanding = 'fresh' | 'live' | 'superseded';
+
 export interface StoredSession extends StoredConnection {
   readonly deviceId: string;
+  readonly standing: SessionStanding;
+}
+
+/** With what a session can be resumed (draft-ietf-lake-edhoc-psk §6). */
+export interface StoredResumption {
+  /** The session that it comes from. */
+  readonly sessionId: string;
+  readonly deviceId: string;
+  /** A routing hint, as in `Endpoint`; empty for peers without a stable address. */
+  readonly linkAddress: Uint8Array;
+  /** rKID, two bytes: not unique. */
+  readonly kid: Uint8Array;
+  /** When the device last authenticated by other means than resumption. */
+  readonly authenticatedMs: number;
+  /** Sealed. */
+  readonly key: Uint8Array;
+}
+
+/** What a message that was accepted changes, in one transaction. */
+export interface SessionChange {
+  /** Sealed, for version + 1. */
+  readonly state: Uint8Array;
+  /** Sealed; when the keys were updated. */
+  readonly keys?: Uint8Array;
+  readonly accepted?: UndeliveredTelemetry;
+  /**
+   * The first message under new keys: the session is live, the device's other sessions are superseded at
+   * this time, and its other resumption keys are deleted.
+   */
+  readonly confirmedMs?: number;
+  /** The keys before an update, as a session of its own that is superseded at this time. */
+  readonly retired?: { readonly session: StoredSession; readonly atMs: number };
 }
 
 export interface HandshakeLimits {
@@ -66,31 +104,41 @@ export interface SessionStore {
   removeHandshakesBefore(beganMs: number): Promise<number>;
 
   /**
-   * Turns a handshake into the device's session: the handshake and every other session of that device are
-   * gone, here and at other endpoints. `gone`: the handshake is not there any more, or has changed.
+   * Turns a handshake into a `fresh` session of the device, with its resumption key. What was fresh before
+   * is gone; a live session stays as it is. `gone`: the handshake is not there any more, or has changed.
    */
   promote(
     handshake: { readonly id: string; readonly version: number },
     session: StoredSession,
+    resumption: StoredResumption,
     maximumPerEndpoint: number,
   ): Promise<'promoted' | 'gone' | 'endpoint-full'>;
 
+  /** Fresh or live. */
   session(endpoint: Endpoint, connectionId: Uint8Array): Promise<StoredSession | undefined>;
   connectionIds(endpoint: Endpoint): Promise<readonly Uint8Array[]>;
+  /** Newest first, a few at most. */
+  superseded(endpoint: Endpoint, connectionId: Uint8Array): Promise<readonly StoredSession[]>;
+  /** Returns how many there were. */
+  removeSupersededBefore(supersededMs: number): Promise<number>;
   /**
-   * Writes the state as version + 1, together with what it accepted. False, and nothing is written, when
-   * the session is gone or somebody else has changed it: two writers can never accept one number twice.
+   * Writes the change as version + 1. False, and nothing is written, when the session is gone or somebody
+   * else has changed it: two writers can never accept one number twice.
    */
-  updateSession(
-    id: string,
-    version: number,
-    state: Uint8Array,
-    accepted?: UndeliveredTelemetry,
-  ): Promise<boolean>;
+  updateSession(id: string, version: number, change: SessionChange): Promise<boolean>;
+  /** The session alone: it can be resumed. */
   removeSession(id: string): Promise<void>;
-  /** Returns how many sessions there were. */
+  /** With all that could bring them back. Returns how many fresh or live sessions there were. */
   removeSessionsOf(deviceIds: readonly string[]): Promise<number>;
+  /** Live ones. */
   countSessions(): Promise<number>;
+
+  /** Those of this address under this kid, wherever they were made; at most `limit`, newest first. */
+  resumptions(
+    linkAddress: Uint8Array,
+    kid: Uint8Array,
+    limit: number,
+  ): Promise<readonly StoredResumption[]>;
 
   /** Oldest first. */
   undelivered(limit: number): Promise<readonly UndeliveredTelemetry[]>;

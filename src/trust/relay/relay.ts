@@ -50,6 +50,9 @@ export interface RelayCounters {
   handshakes: number;
   evictedHandshakes: number;
   sessions: number;
+  resumptions: number;
+  keyUpdates: number;
+  cloneEvidence: number;
   wornOutSessions: number;
   telemetry: number;
   readonly refused: Partial<Record<FrameRefusal | 'envelope', number>>;
@@ -166,6 +169,9 @@ function emptyCounters(): RelayCounters {
     handshakes: 0,
     evictedHandshakes: 0,
     sessions: 0,
+    resumptions: 0,
+    keyUpdates: 0,
+    cloneEvidence: 0,
     wornOutSessions: 0,
     telemetry: 0,
     refused: {},
@@ -192,6 +198,15 @@ function count(counters: RelayCounters, observation: RelayObservation): void {
       return;
     case 'session-began':
       counters.sessions += 1;
+      if (observation.resumed) counters.resumptions += 1;
+      return;
+    case 'session-confirmed':
+      return;
+    case 'keys-updated':
+      counters.keyUpdates += 1;
+      return;
+    case 'clone-evidence':
+      counters.cloneEvidence += 1;
       return;
     case 'session-ended':
       counters.wornOutSessions += 1;

@@ -1,15 +1,22 @@
 /**
- * The server's side of EDHOC on raw links: responder, method 3, by kid. The state of a handshake is stored
- * with the answer before the answer leaves, so that a restart, and a duplicate, finds the same bytes.
+ * The server's side of EDHOC on raw links: responder, method 3 by kid, or resumption with a PSK of an
+ * earlier session. The state of a handshake is stored with the answer before the answer leaves, so that a
+ * restart, and a duplicate, finds the same bytes.
  */
 import { equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import { deviceCredential } from '../../wire/edhoc/agreeCredential.ts';
-import type { InitiatorVerified } from '../../wire/edhoc/completion.ts';
 import { parseMessage1 } from '../../wire/edhoc/messages.ts';
-import { type EdhocRefusal, errorMessageFor, isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
+import { suggestedPskCodePoints } from '../../wire/edhoc/psk.ts';
+import { PskAwaitMessage3, readPskMessage1 } from '../../wire/edhoc/pskResponder.ts';
+import {
+  type EdhocRefusal,
+  errorMessageFor,
+  isEdhocRefusal,
+  refuse,
+} from '../../wire/edhoc/refusal.ts';
 import {
   AwaitMessage3,
   type InitiatorCredentialNeeded,
@@ -18,18 +25,25 @@ import {
   readMessage1,
 } from '../../wire/edhoc/responder.ts';
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
+import { storedKind } from '../../wire/edhoc/stored.ts';
 import type { Method } from '../../wire/edhoc/suites.ts';
 import { maximumConnectionIdBytes, writeFrame } from '../../wire/relay/frame.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import { InvariantError } from '../ports/faults.ts';
 import type { Endpoint, StoredHandshake } from '../ports/sessionStore.ts';
 import type { FrameRefusal, SessionLimits, SessionPorts } from './ports.ts';
+import type { AuthenticatedDevice, Resumptions } from './resumptions.ts';
 
 export interface CompletedHandshake {
   readonly stored: StoredHandshake;
   readonly deviceId: string;
   readonly session: EdhocSession;
+  readonly resumed: boolean;
+  /** When the device last proved its long-term key. */
+  readonly authenticatedMs: number;
 }
+
+type Waiting = AwaitMessage3 | PskAwaitMessage3;
 
 const methods: readonly Method[] = [rawLinkMethod];
 const profile = { methods, suites: [rawLinkSuite], message4: false } as const;
@@ -37,10 +51,12 @@ const profile = { methods, suites: [rawLinkSuite], message4: false } as const;
 export class Handshakes {
   readonly #ports: SessionPorts;
   readonly #limits: SessionLimits;
+  readonly #resumptions: Resumptions;
 
-  constructor(ports: SessionPorts, limits: SessionLimits) {
+  constructor(ports: SessionPorts, limits: SessionLimits, resumptions: Resumptions) {
     this.#ports = ports;
     this.#limits = limits;
+    this.#resumptions = resumptions;
   }
 
   /** The frame to answer with: message_2, or the error that names our suites. */
@@ -54,13 +70,19 @@ export class Handshakes {
       observe({ kind: 'duplicate', endpoint });
       return answer;
     }
-    const accepted = readMessage1(crypto, profile, message1);
+    const accepted =
+      parseMessage1(message1).method === suggestedPskCodePoints.method
+        ? readPskMessage1(crypto, profile, message1)
+        : readMessage1(crypto, profile, message1);
     if (isEdhocRefusal(accepted)) return this.#refuseMessage1(endpoint, accepted, message1);
     const connectionId = await this.#freeConnectionId(endpoint, accepted.peerConnectionId);
     if (connectionId === undefined) return 'endpoint-full';
     const place = placeOf(endpoint, connectionId);
-    const composed = await this.#compose(accepted, connectionId);
-    if (typeof composed === 'string') return composed;
+    const composed =
+      accepted.kind === 'psk-message-1-accepted'
+        ? accepted.compose({ connectionId })
+        : await this.#compose(accepted, connectionId);
+    if (isEdhocRefusal(composed)) return 'handshake-refused';
     const { next, message2 } = composed;
     const { peerConnectionId } = next;
     const answer = writeFrame({ kind: 'edhoc', connectionId: peerConnectionId, message: message2 });
@@ -76,20 +98,13 @@ export class Handshakes {
     connectionId: Uint8Array,
     message3: Uint8Array,
   ): Promise<CompletedHandshake | FrameRefusal> {
-    const { crypto, store } = this.#ports;
-    const handshakes = await store.handshakes(placeOf(endpoint, connectionId));
+    const handshakes = await this.#ports.store.handshakes(placeOf(endpoint, connectionId));
     const stored = handshakes.find((known) => equal(known.connectionId, connectionId));
     if (stored === undefined) return 'unknown-connection';
-    const edhoc = AwaitMessage3.restore(crypto, this.#open(stored.keys, keysContext(stored.id)));
-    const read = edhoc.readMessage3(message3);
-    if (isEdhocRefusal(read)) return this.#keepWaiting(stored, edhoc, read);
-    const found = await this.#authenticate(read, endpoint);
-    if (typeof found !== 'string') {
-      return { stored, deviceId: found.deviceId, session: found.verified.finish().session };
-    }
-    // It came from whoever sent message_1, so that nobody else could have spoiled it: this one is over.
-    await store.removeHandshake(stored.id);
-    return found;
+    const edhoc = this.#restore(stored);
+    return edhoc.kind === 'await-message-3'
+      ? this.#completeFull(stored, edhoc, endpoint, message3)
+      : this.#completeResumption(stored, edhoc, endpoint, message3);
   }
 
   /** Returns how many were given up. */
@@ -101,18 +116,55 @@ export class Handshakes {
   async #compose(
     accepted: Message1Accepted,
     connectionId: Uint8Array,
-  ): Promise<Message2Step | FrameRefusal> {
+  ): Promise<Message2Step | EdhocRefusal> {
     const { agreement, identity } = this.#ports;
     const needed = accepted.compose({ connectionId, own: identity });
-    if (isEdhocRefusal(needed)) return 'handshake-refused';
+    if (isEdhocRefusal(needed)) return needed;
     if (needed.kind !== 'agreement-needed') throw new InvariantError('method 3 only agrees');
     const secret = await agreement.agree(needed.peerPublicKey);
-    return secret === undefined ? 'handshake-refused' : needed.finish(secret);
+    return secret === undefined
+      ? refuse('invalid-key', 'the server key refused G_X')
+      : needed.finish(secret);
+  }
+
+  async #completeFull(
+    stored: StoredHandshake,
+    edhoc: AwaitMessage3,
+    endpoint: Endpoint,
+    message3: Uint8Array,
+  ): Promise<CompletedHandshake | FrameRefusal> {
+    const read = edhoc.readMessage3(message3);
+    if (isEdhocRefusal(read)) return this.#keepWaiting(stored, edhoc, read);
+    const found = await this.#authenticate(read, endpoint);
+    if (typeof found !== 'string') return completed(stored, found, false);
+    // It came from whoever sent message_1, so that nobody else could have spoiled it: this one is over.
+    await this.#ports.store.removeHandshake(stored.id);
+    return found;
+  }
+
+  /** Until a PSK fits, message_3 may be anybody's: it does not end the handshake before there were many. */
+  async #completeResumption(
+    stored: StoredHandshake,
+    edhoc: PskAwaitMessage3,
+    endpoint: Endpoint,
+    message3: Uint8Array,
+  ): Promise<CompletedHandshake | FrameRefusal> {
+    const needed = edhoc.readMessage3(message3);
+    if (isEdhocRefusal(needed)) return this.#keepWaiting(stored, edhoc, needed);
+    const found = await this.#resumptions.authenticate(needed, endpoint);
+    if (typeof found !== 'string') return completed(stored, found, true);
+    const waiting = needed.spent ? undefined : needed.keepWaiting();
+    if (waiting === undefined || isEdhocRefusal(waiting)) {
+      await this.#ports.store.removeHandshake(stored.id);
+      return 'exhausted';
+    }
+    await this.#storeWaiting(stored, waiting);
+    return found;
   }
 
   async #add(
     { ingress, linkAddress }: Endpoint,
-    next: AwaitMessage3,
+    next: Waiting,
     message1Hash: Uint8Array,
     answer: Uint8Array,
   ): Promise<{ readonly evicted: number } | 'taken'> {
@@ -143,8 +195,8 @@ export class Handshakes {
   async #authenticate(
     read: InitiatorCredentialNeeded,
     endpoint: Endpoint,
-  ): Promise<{ readonly deviceId: string; readonly verified: InitiatorVerified } | FrameRefusal> {
-    const { crypto, registry } = this.#ports;
+  ): Promise<AuthenticatedDevice | FrameRefusal> {
+    const { crypto, clock, registry } = this.#ports;
     const [reference, ...more] = read.references;
     if (reference?.kind !== 'kid' || more.length > 0) return 'unknown-credential';
     const linkAddress = isRoaming(endpoint) ? undefined : endpoint.linkAddress;
@@ -154,7 +206,9 @@ export class Handshakes {
         agreeKey === undefined ? undefined : deviceCredential(crypto, deviceId, agreeKey);
       if (credential === undefined) continue;
       const verified = read.accept(credential);
-      if (!isEdhocRefusal(verified)) return { deviceId, verified };
+      if (!isEdhocRefusal(verified)) {
+        return { deviceId, verified, authenticatedMs: clock.nowMs() };
+      }
       if (read.spent) return 'exhausted';
       tried = true;
     }
@@ -167,18 +221,30 @@ export class Handshakes {
    */
   async #keepWaiting(
     stored: StoredHandshake,
-    edhoc: AwaitMessage3,
+    edhoc: Waiting,
     refusal: EdhocRefusal,
   ): Promise<FrameRefusal> {
-    const { store, sealing } = this.#ports;
     if (refusal.refused === 'peer-error') return 'peer-error';
     if (edhoc.spent) {
-      await store.removeHandshake(stored.id);
+      await this.#ports.store.removeHandshake(stored.id);
       return 'exhausted';
     }
+    await this.#storeWaiting(stored, edhoc);
+    return refusal.refused === 'malformed' ? 'malformed' : 'not-authentic';
+  }
+
+  async #storeWaiting(stored: StoredHandshake, edhoc: Waiting): Promise<void> {
+    const { store, sealing } = this.#ports;
     const keys = sealing.seal(edhoc.store(), keysContext(stored.id));
     await store.updateHandshake(stored.id, stored.version, keys);
-    return refusal.refused === 'malformed' ? 'malformed' : 'not-authentic';
+  }
+
+  #restore(stored: StoredHandshake): Waiting {
+    const { crypto } = this.#ports;
+    const bytes = this.#open(stored.keys, keysContext(stored.id));
+    return storedKind(bytes) === 'pskAwaitMessage3'
+      ? PskAwaitMessage3.restore(crypto, bytes)
+      : AwaitMessage3.restore(crypto, bytes);
   }
 
   #refuseMessage1(
@@ -237,6 +303,14 @@ export class Handshakes {
     if (opened === undefined) throw new InvariantError('a stored handshake cannot be opened');
     return opened;
   }
+}
+
+function completed(
+  stored: StoredHandshake,
+  { deviceId, verified, authenticatedMs }: AuthenticatedDevice,
+  resumed: boolean,
+): CompletedHandshake {
+  return { stored, deviceId, session: verified.finish().session, resumed, authenticatedMs };
 }
 
 /** 2^24 identifiers: with 10,000 sessions one in 1,700 is taken, and a few tries are enough. */

@@ -1,16 +1,25 @@
 /**
  * A session in memory: the OSCORE context of one device, its replay window, and the last answer. The
- * stored form has two parts: the keys, written once, and what changes with every message.
+ * stored form has two parts: the keys, written at the beginning and at every update of them, and what
+ * changes with every message.
  */
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { EdhocSession } from '../../wire/edhoc/session.ts';
 import { deriveContext, type SecurityContext } from '../../wire/oscore/context.ts';
+import { type KeyUsage, unused } from '../../wire/oscore/limits.ts';
 import { ReplayWindow } from '../../wire/oscore/replayWindow.ts';
+import { epochContext } from '../../wire/relay/rawLink.ts';
 import { InvariantError } from '../ports/faults.ts';
 import type { SealingKey } from '../ports/keys.ts';
-import type { Endpoint, StoredHandshake, StoredSession } from '../ports/sessionStore.ts';
+import type {
+  Endpoint,
+  SessionStanding,
+  StoredHandshake,
+  StoredSession,
+} from '../ports/sessionStore.ts';
+import { Fingerprints } from './fingerprints.ts';
 import type { AcceptedTelemetry } from './ports.ts';
 
 /** The bytes that answered a request, for when the same request comes again (RFC 7252 §4.5). */
@@ -25,7 +34,47 @@ export interface LastAnswer {
 /** What changes with a message that was accepted. */
 export interface SessionProgress {
   readonly window: ReplayWindow;
+  /** Of the messages that the window remembers: what tells a replay from a clone. */
+  readonly fingerprints: Fingerprints;
   readonly lastAnswer: LastAnswer | undefined;
+}
+
+export const noProgress: SessionProgress = {
+  window: ReplayWindow.empty(),
+  fingerprints: Fingerprints.none(),
+  lastAnswer: undefined,
+};
+
+/** The keys of one epoch: those of the handshake, or what EDHOC_KeyUpdate made of them. */
+export class EpochKeys {
+  readonly edhoc: EdhocSession;
+  readonly context: SecurityContext;
+  readonly #crypto: Crypto;
+  readonly #nextFailuresBefore: number;
+  #next: EpochKeys | undefined;
+
+  constructor(crypto: Crypto, edhoc: EdhocSession, usage: KeyUsage = unused, nextFailures = 0) {
+    const parameters = edhoc.oscoreParameters();
+    this.#crypto = crypto;
+    this.edhoc = edhoc;
+    this.context = deriveContext({ ...parameters, crypto, hkdf: parameters.hash, usage });
+    this.#nextFailuresBefore = nextFailures;
+  }
+
+  /** Derived when first asked for, and then the same, so that what fails to verify under it is counted. */
+  get next(): EpochKeys {
+    const { edhoc } = this;
+    this.#next ??= new EpochKeys(this.#crypto, edhoc.keyUpdate(epochContext(edhoc.epoch + 1)), {
+      encryptions: 0,
+      failedVerifications: this.#nextFailuresBefore,
+    });
+    return this.#next;
+  }
+
+  /** What failed to verify under the next epoch. */
+  get nextFailures(): number {
+    return this.#next?.context.usage.failedVerifications ?? this.#nextFailuresBefore;
+  }
 }
 
 /** Held by this module alone, so that nobody else can make a `SessionPeer`. */
@@ -55,8 +104,10 @@ export class LiveSession {
   readonly peer: SessionPeer;
   readonly endpoint: Endpoint;
   readonly connectionId: Uint8Array;
-  readonly context: SecurityContext;
+  readonly beganMs: number;
   readonly message3Hash: Uint8Array;
+  keys: EpochKeys;
+  standing: SessionStanding;
   version: number;
   progress: SessionProgress;
   /** Set at revocation: whatever is still under way on it must not be acted upon. */
@@ -69,27 +120,54 @@ export class LiveSession {
   constructor(crypto: Crypto, stored: StoredSession, sealing: SealingKey) {
     const keys = readKeys(openPart(sealing, stored.keys, keysContext(stored.id)));
     const statePart = openPart(sealing, stored.state, stateContext(stored.id, stored.version));
-    const { usage, ...progress } = readState(statePart);
-    const parameters = EdhocSession.restore(crypto, keys.edhoc).oscoreParameters();
+    const { usage, nextFailures, ...progress } = readState(statePart);
     this.id = stored.id;
     this.deviceId = stored.deviceId;
     this.peer = new SessionPeer(seal, stored.deviceId, stored.id);
     this.endpoint = { ingress: stored.ingress, linkAddress: stored.linkAddress };
     this.connectionId = stored.connectionId;
-    this.context = deriveContext({
-      ...parameters,
-      crypto,
-      hkdf: parameters.hash,
-      usage,
-    });
+    const edhoc = EdhocSession.restore(crypto, keys.edhoc);
+    this.keys = new EpochKeys(crypto, edhoc, usage, nextFailures);
     this.message3Hash = keys.message3Hash;
+    this.standing = stored.standing;
     this.version = stored.version;
+    this.beganMs = stored.beganMs;
     this.progress = progress;
   }
 
+  get context(): SecurityContext {
+    return this.keys.context;
+  }
+
+  /** The sealed keys of another epoch. */
+  sealedKeys(sealing: SealingKey, keys: EpochKeys): Uint8Array {
+    return sealing.seal(writeKeys(keys.edhoc, this.message3Hash), keysContext(this.id));
+  }
+
+  /** What is left of the present epoch once the next one is proven, under an id of its own. */
+  retired(sealing: SealingKey, id: string): StoredSession {
+    const { endpoint, deviceId, connectionId, beganMs, keys, progress, message3Hash } = this;
+    const state = writeState(progress, keys.context.usage);
+    return {
+      ...endpoint,
+      id,
+      deviceId,
+      connectionId,
+      beganMs,
+      standing: 'superseded',
+      version: 1,
+      keys: sealing.seal(writeKeys(keys.edhoc, message3Hash), keysContext(id)),
+      state: sealing.seal(state, stateContext(id, 1)),
+    };
+  }
+
   /** The sealed state as it will be stored under the next version. */
-  sealedState(sealing: SealingKey, progress: SessionProgress): Uint8Array {
-    const state = writeState(progress, this.context.usage);
+  sealedState(
+    sealing: SealingKey,
+    progress: SessionProgress,
+    keys: EpochKeys = this.keys,
+  ): Uint8Array {
+    const state = writeState(progress, keys.context.usage, keys.nextFailures);
     return sealing.seal(state, stateContext(this.id, this.version + 1));
   }
 }
@@ -106,9 +184,8 @@ export function firstForm(
   },
 ): StoredSession {
   const { id, ingress, linkAddress, connectionId } = handshake;
-  const keys = cbor.array(cbor.bytes(fields.session.store()), cbor.bytes(fields.message3Hash));
-  const progress = { window: ReplayWindow.empty(), lastAnswer: undefined };
-  const state = writeState(progress, { encryptions: 0, failedVerifications: 0 });
+  const keys = writeKeys(fields.session, fields.message3Hash);
+  const state = writeState(noProgress, unused);
   return {
     id,
     ingress,
@@ -116,6 +193,7 @@ export function firstForm(
     connectionId,
     deviceId: fields.deviceId,
     beganMs: fields.beganMs,
+    standing: 'fresh',
     version: 1,
     keys: sealing.seal(keys, keysContext(id)),
     state: sealing.seal(state, stateContext(id, 1)),
@@ -142,6 +220,10 @@ function openPart(sealing: SealingKey, sealed: Uint8Array, context: string): Uin
   return opened;
 }
 
+function writeKeys(edhoc: EdhocSession, message3Hash: Uint8Array): Uint8Array {
+  return cbor.array(cbor.bytes(edhoc.store()), cbor.bytes(message3Hash));
+}
+
 function readKeys(bytes: Uint8Array): { edhoc: Uint8Array; message3Hash: Uint8Array } {
   const reader = new CborReader(bytes);
   if (reader.array() !== 2) reader.fail('two members expected', 0);
@@ -150,18 +232,19 @@ function readKeys(bytes: Uint8Array): { edhoc: Uint8Array; message3Hash: Uint8Ar
   return keys;
 }
 
-interface Usage {
-  readonly encryptions: number;
-  readonly failedVerifications: number;
-}
-
-function writeState({ window, lastAnswer }: SessionProgress, usage: Usage): Uint8Array {
+function writeState(
+  { window, fingerprints, lastAnswer }: SessionProgress,
+  usage: KeyUsage,
+  nextFailures = 0,
+): Uint8Array {
   const { next, seen } = window.state();
   return cbor.array(
     cbor.integer(next),
     cbor.bytes(seen),
+    cbor.bytes(fingerprints.store()),
     cbor.integer(usage.encryptions),
     cbor.integer(usage.failedVerifications),
+    cbor.integer(nextFailures),
     lastAnswer === undefined ? cbor.nullItem : writeAnswer(lastAnswer),
   );
 }
@@ -174,14 +257,19 @@ function writeAnswer({ sequenceNumber, requestHash, frame }: LastAnswer): Uint8A
   );
 }
 
-function readState(bytes: Uint8Array): SessionProgress & { readonly usage: Usage } {
+function readState(bytes: Uint8Array): SessionProgress & {
+  readonly usage: KeyUsage;
+  readonly nextFailures: number;
+} {
   const reader = new CborReader(bytes);
-  if (reader.array() !== 5) reader.fail('five members expected', 0);
+  if (reader.array() !== 7) reader.fail('seven members expected', 0);
   const window = ReplayWindow.restore({ next: reader.unsigned(), seen: reader.bytes() });
+  const fingerprints = Fingerprints.restore(reader.bytes());
   const usage = { encryptions: reader.unsigned(), failedVerifications: reader.unsigned() };
+  const nextFailures = reader.unsigned();
   const lastAnswer = reader.takeNull() ? undefined : readAnswer(reader);
   reader.end();
-  return { window, usage, lastAnswer };
+  return { window, fingerprints, usage, nextFailures, lastAnswer };
 }
 
 function readAnswer(reader: CborReader): LastAnswer {

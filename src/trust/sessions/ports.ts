@@ -75,11 +75,27 @@ export type FrameRefusal =
   | 'lost-race'
   | 'not-a-request'
   | 'replay'
+  /** Authentic, and not from the device as we know it: see `CloneEvidence`. */
+  | 'clone'
   | 'decryption-failed'
   | 'key-worn-out'
   | 'delivery-failed'
   /** A store or key port failed; the frame may be sent again. */
   | 'environment';
+
+/**
+ * Somebody else has the device's keys, or the device was put back to an earlier state: an authentic message
+ * with a number that was used for another one, or under keys that the device had left for newer ones. Told
+ * to a person; nothing is decided by it.
+ */
+export interface CloneEvidence {
+  readonly kind: 'clone-evidence';
+  readonly endpoint: Endpoint;
+  readonly deviceId: string;
+  readonly sessionId: string;
+  readonly sequenceNumber: number;
+  readonly reason: 'number-used-twice' | 'superseded-keys';
+}
 
 export type SessionObservation =
   | { readonly kind: 'refused'; readonly code: FrameRefusal; readonly endpoint: Endpoint }
@@ -91,7 +107,23 @@ export type SessionObservation =
       readonly endpoint: Endpoint;
       readonly deviceId: string;
       readonly sessionId: string;
+      readonly resumed: boolean;
     }
+  /** The device has used the new keys: what came before is superseded. */
+  | {
+      readonly kind: 'session-confirmed';
+      readonly endpoint: Endpoint;
+      readonly deviceId: string;
+      readonly sessionId: string;
+    }
+  /** The device went over to the next epoch of its keys. */
+  | {
+      readonly kind: 'keys-updated';
+      readonly endpoint: Endpoint;
+      readonly deviceId: string;
+      readonly epoch: number;
+    }
+  | CloneEvidence
   | { readonly kind: 'session-ended'; readonly deviceId: string; readonly reason: 'worn-out' };
 
 export interface SessionLimits {
@@ -100,6 +132,10 @@ export interface SessionLimits {
   readonly sessionsPerEndpoint: number;
   /** How long a handshake may take: radios with a few messages a day are honest too. */
   readonly handshakeLifetimeMs: number;
+  /** How long resumption goes on before a device has to prove its long-term key again. */
+  readonly resumptionLifetimeMs: number;
+  /** How long keys of superseded sessions are kept, to recognize clones. Forward secrecy waits for it. */
+  readonly supersededLifetimeMs: number;
   /** Sessions whose keys are in memory; the others are read from the store when a frame comes. */
   readonly cachedSessions: number;
 }
@@ -109,5 +145,7 @@ export const sessionLimits: SessionLimits = {
   handshakesPerIngress: 1024,
   sessionsPerEndpoint: 8,
   handshakeLifetimeMs: 7 * 86_400_000,
+  resumptionLifetimeMs: 90 * 86_400_000,
+  supersededLifetimeMs: 86_400_000,
   cachedSessions: 20_000,
 };

@@ -43,9 +43,24 @@ export class SessionCache {
     if (ofDevice?.size === 0) this.#byDevice.delete(session.deviceId);
   }
 
+  /** The fresh session that another one of this device replaced before it was used. */
+  endFresh(deviceId: string): void {
+    this.#endWhere(deviceId, ({ standing }) => standing === 'fresh');
+  }
+
+  /** Those that this session has superseded. */
+  endOthers(session: LiveSession): void {
+    this.#endWhere(session.deviceId, (other) => other !== session);
+  }
+
   /** From here on nothing that is under way on a session of this device is acted upon. */
   end(deviceId: string): void {
+    this.#endWhere(deviceId, () => true);
+  }
+
+  #endWhere(deviceId: string, concerns: (session: LiveSession) => boolean): void {
     for (const session of this.#byDevice.get(deviceId) ?? []) {
+      if (!concerns(session)) continue;
       session.ended = true;
       this.remove(session);
     }

@@ -3,12 +3,14 @@
  * revocation. Frames of one endpoint come here one after the other (`trust/relay`); whatever a frame
  * changes is durable before its answer leaves.
  */
-import { equal } from '../../wire/bytes/bytes.ts';
+import { empty, equal } from '../../wire/bytes/bytes.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { isRequest } from '../../wire/coap/codes.ts';
 import { type CoapMessage, encodeMessage, parseMessage } from '../../wire/coap/message.ts';
 import { readProtected } from '../../wire/oscore/incoming.ts';
 import { isRefused } from '../../wire/oscore/refusal.ts';
+import { ReplayWindow } from '../../wire/oscore/replayWindow.ts';
 import {
   type AcceptedRequest,
   protectResponse,
@@ -18,9 +20,17 @@ import {
 import { readFrame, writeFrame } from '../../wire/relay/frame.ts';
 import { EnvironmentError, InvariantError, isRefusal } from '../ports/faults.ts';
 import type { LiveConnections } from '../ports/liveConnections.ts';
-import type { Endpoint, UndeliveredTelemetry } from '../ports/sessionStore.ts';
-import { type CompletedHandshake, Handshakes, placeOf } from './handshakes.ts';
-import { firstForm, LiveSession, payloadContext, type SessionProgress } from './liveSession.ts';
+import type { Endpoint, SessionChange, UndeliveredTelemetry } from '../ports/sessionStore.ts';
+import { CloneWatch } from './cloneWatch.ts';
+import { fingerprintOf, Fingerprints } from './fingerprints.ts';
+import { type CompletedHandshake, Handshakes, isRoaming, placeOf } from './handshakes.ts';
+import {
+  type EpochKeys,
+  firstForm,
+  LiveSession,
+  payloadContext,
+  type SessionProgress,
+} from './liveSession.ts';
 import {
   type AcceptedTelemetry,
   type FrameRefusal,
@@ -29,6 +39,7 @@ import {
   type SessionPorts,
 } from './ports.ts';
 import { acknowledgementOf, Resources, responseTo } from './resource.ts';
+import { Resumptions } from './resumptions.ts';
 import { SessionCache } from './sessionCache.ts';
 
 /** A frame to send back, nothing, or why not. */
@@ -40,18 +51,29 @@ const maximumUndelivered = 16;
 const failuresPerWrite = 64;
 const redeliveryPage = 500;
 
+interface ReceivedRequest {
+  /** As it came, protected. */
+  readonly message: CoapMessage;
+  /** Of all its bytes. */
+  readonly hash: Uint8Array;
+}
+
 export class SessionService implements LiveConnections {
   readonly name = 'session';
   readonly #ports: SessionPorts;
   readonly #limits: SessionLimits;
   readonly #handshakes: Handshakes;
+  readonly #resumptions: Resumptions;
+  readonly #clones: CloneWatch;
   readonly #cache: SessionCache;
   readonly #resources: Resources;
 
   constructor(ports: SessionPorts, limits: Partial<SessionLimits> = {}) {
     this.#ports = ports;
     this.#limits = { ...sessionLimits, ...limits };
-    this.#handshakes = new Handshakes(ports, this.#limits);
+    this.#resumptions = new Resumptions(ports, this.#limits);
+    this.#handshakes = new Handshakes(ports, this.#limits, this.#resumptions);
+    this.#clones = new CloneWatch(ports);
     this.#cache = new SessionCache(this.#limits.cachedSessions);
     this.#resources = new Resources(ports.serve);
   }
@@ -106,8 +128,13 @@ export class SessionService implements LiveConnections {
     }
   }
 
-  /** Gives up handshakes that took too long. Returns how many; to be called now and then. */
-  removeExpired(): Promise<number> {
+  /**
+   * Gives up handshakes that took too long, and the keys of sessions that were superseded long ago. Returns
+   * how many handshakes; to be called now and then.
+   */
+  async removeExpired(): Promise<number> {
+    const { clock, store } = this.#ports;
+    await store.removeSupersededBefore(clock.nowMs() - this.#limits.supersededLifetimeMs);
     return this.#handshakes.removeExpired();
   }
 
@@ -133,30 +160,40 @@ export class SessionService implements LiveConnections {
       return undefined;
     }
     const completed = await this.#handshakes.complete(endpoint, connectionId, message3);
-    return typeof completed === 'string' ? completed : this.#promote(completed, message3Hash);
+    if (typeof completed === 'string') return completed;
+    return this.#promote(completed, message3Hash, isRoaming(endpoint));
   }
 
+  /** The device's live session stays as it is until a message comes under the new keys. */
   async #promote(
-    { stored, deviceId, session }: CompletedHandshake,
+    { stored, deviceId, session, resumed, authenticatedMs }: CompletedHandshake,
     message3Hash: Uint8Array,
+    roaming: boolean,
   ): Promise<FrameOutcome> {
     const { clock, store, sealing, registry, observe } = this.#ports;
+    const { id: sessionId, ingress } = stored;
     const beganMs = clock.nowMs();
     const row = firstForm(sealing, stored, { deviceId, session, message3Hash, beganMs });
-    const outcome = await store.promote(stored, row, this.#limits.sessionsPerEndpoint);
+    // Where the identifier stands for the address, the next handshake cannot know it.
+    const linkAddress = roaming ? empty : stored.linkAddress;
+    const owner = { sessionId, deviceId, linkAddress, authenticatedMs };
+    const resumption = this.#resumptions.derive(session, owner);
+    const limit = this.#limits.sessionsPerEndpoint;
+    const outcome = await store.promote(stored, row, resumption, limit);
     if (outcome === 'gone') return 'lost-race';
     if (outcome === 'endpoint-full') {
       await store.removeHandshake(stored.id);
       return 'endpoint-full';
     }
-    this.#cache.end(deviceId);
+    this.#cache.endFresh(deviceId);
     // A revocation first marks the device and then removes its sessions. Whichever of the two this
     // session escaped by being written in between, it meets the other here.
     if (isRefusal(await registry.markEnrolled(deviceId))) {
-      await store.removeSession(row.id);
+      await this.drop(new Set([deviceId]));
       return 'device-refused';
     }
-    observe({ kind: 'session-began', endpoint: stored, deviceId, sessionId: row.id });
+    const endpoint = { ingress, linkAddress: stored.linkAddress };
+    observe({ kind: 'session-began', endpoint, deviceId, sessionId, resumed });
     return undefined;
   }
 
@@ -165,22 +202,28 @@ export class SessionService implements LiveConnections {
     if (!isRequest(message.code)) return 'not-a-request';
     const option = readProtected(message);
     if (isRefused(option) || option.kid === undefined) return 'malformed';
-    const session = await this.#session(placeOf(endpoint, option.kid), option.kid);
-    if (session === undefined) return 'unknown-connection';
-    const requestHash = this.#ports.crypto.hash('SHA-256', bytes);
+    const place = placeOf(endpoint, option.kid);
+    const session = await this.#session(place, option.kid);
+    if (session === undefined) {
+      const isClone = await this.#clones.onStray(place, option.kid, message);
+      return isClone ? 'clone' : 'unknown-connection';
+    }
+    const request = { message, hash: this.#ports.crypto.hash('SHA-256', bytes) };
     const result = unprotectRequest(session.context, session.progress.window, message);
-    if ('refused' in result) return this.#onRefusedRequest(session, requestHash, result);
+    if ('refused' in result) return this.#onRefusedRequest(session, request, result);
     if (result.outcome === 'unsynchronized') throw new InvariantError('a stored window was lost');
-    if (session.undelivered.length >= maximumUndelivered) return 'delivery-failed';
-    return this.#accept(session, requestHash, result);
+    return this.#accept(session, request, result);
   }
 
+  /** `updated`: the message came under the next epoch, and the device has left the present one. */
   async #accept(
     session: LiveSession,
-    requestHash: Uint8Array,
+    received: ReceivedRequest,
     { message: request, sequenceNumber, window, exchange }: AcceptedRequest<CoapMessage>,
+    updated?: EpochKeys,
   ): Promise<FrameOutcome> {
-    const { clock } = this.#ports;
+    const { crypto, clock } = this.#ports;
+    if (session.undelivered.length >= maximumUndelivered) return 'delivery-failed';
     const answer = await this.#resources.answer(session.peer, request, clock.nowMs());
     const response = responseTo(request, answer.response, () => this.#newMessageId());
     const protectedResponse =
@@ -202,35 +245,33 @@ export class SessionService implements LiveConnections {
           };
     // A crash before this write: the request comes again and is new. After it: what it brought is
     // delivered at the next start, and a repetition gets the stored answer.
-    const lastAnswer = { sequenceNumber, requestHash, frame };
-    if (!(await this.#advance(session, { window, lastAnswer }, telemetry))) return 'lost-race';
+    const known = updated === undefined ? session.progress.fingerprints : Fingerprints.none();
+    const fingerprint = fingerprintOf(crypto, received.message.payload);
+    const progress = {
+      window,
+      fingerprints: known.with(sequenceNumber, fingerprint),
+      lastAnswer: { sequenceNumber, requestHash: received.hash, frame },
+    };
+    if (!(await this.#advance(session, progress, telemetry, updated))) return 'lost-race';
     if (telemetry !== undefined) session.undelivered.push(telemetry);
     return (await this.#deliver(session)) ? frame : 'delivery-failed';
   }
 
   async #onRefusedRequest(
     session: LiveSession,
-    requestHash: Uint8Array,
+    request: ReceivedRequest,
     refusal: RequestRefusal,
   ): Promise<FrameOutcome> {
-    const { progress, endpoint } = session;
+    const { progress } = session;
     switch (refusal.refused) {
-      case 'replay': {
-        const { lastAnswer } = progress;
-        if (lastAnswer === undefined || !equal(lastAnswer.requestHash, requestHash))
-          return 'replay';
-        this.#ports.observe({ kind: 'duplicate', endpoint });
-        return (await this.#deliver(session)) ? lastAnswer.frame : 'delivery-failed';
-      }
+      case 'replay':
+        return this.#onUsedNumber(session, request, refusal.sequenceNumber ?? 0);
       case 'plaintext-malformed':
         // It verified, so its number is used up.
         await this.#advance(session, { ...progress, window: refusal.window ?? progress.window });
         return 'malformed';
       case 'decryption-failed':
-        session.unstoredFailures += 1;
-        if (session.unstoredFailures >= failuresPerWrite) await this.#advance(session, progress);
-        if (session.context.isRecipientKeyWornOut) await this.#wearOut(session);
-        return 'decryption-failed';
+        return this.#onUnverified(session, request);
       case 'key-worn-out':
         await this.#wearOut(session);
         return 'key-worn-out';
@@ -243,17 +284,71 @@ export class SessionService implements LiveConnections {
     }
   }
 
+  /** Numbers begin again with an epoch, so that a used one may also be the next epoch's. */
+  async #onUsedNumber(
+    session: LiveSession,
+    request: ReceivedRequest,
+    sequenceNumber: number,
+  ): Promise<FrameOutcome> {
+    const { lastAnswer } = session.progress;
+    if (lastAnswer !== undefined && equal(lastAnswer.requestHash, request.hash)) {
+      this.#ports.observe({ kind: 'duplicate', endpoint: session.endpoint });
+      return (await this.#deliver(session)) ? lastAnswer.frame : 'delivery-failed';
+    }
+    const { message } = request;
+    if (this.#clones.isKnownContent(session, message, sequenceNumber)) return 'replay';
+    const updated = this.#openUpdated(session, message);
+    if (updated !== undefined) return this.#accept(session, request, updated, session.keys.next);
+    if (this.#clones.onUsedNumber(session, message, sequenceNumber)) return 'clone';
+    return (await this.#isStray(session, message)) ? 'clone' : 'replay';
+  }
+
+  async #onUnverified(session: LiveSession, request: ReceivedRequest): Promise<FrameOutcome> {
+    const { message } = request;
+    const updated = this.#openUpdated(session, message);
+    if (updated !== undefined) return this.#accept(session, request, updated, session.keys.next);
+    if (await this.#isStray(session, message)) return 'clone';
+    session.unstoredFailures += 1;
+    if (session.unstoredFailures >= failuresPerWrite) {
+      await this.#advance(session, session.progress);
+    }
+    if (session.context.isRecipientKeyWornOut) await this.#wearOut(session);
+    return 'decryption-failed';
+  }
+
+  /** RFC 9528 Appendix H: the device moves first; the server follows what verifies. */
+  #openUpdated(
+    session: LiveSession,
+    message: CoapMessage,
+  ): AcceptedRequest<CoapMessage> | undefined {
+    if (session.standing !== 'live') return undefined;
+    const { context } = session.keys.next;
+    const opened = unprotectRequest(context, ReplayWindow.empty(), message);
+    return 'refused' in opened || opened.outcome !== 'accepted' ? undefined : opened;
+  }
+
+  #isStray({ endpoint, connectionId }: LiveSession, message: CoapMessage): Promise<boolean> {
+    return this.#clones.onStray(endpoint, connectionId, message);
+  }
+
   /** Stores the next version. False: the session was ended, or another process has gone on with it. */
   async #advance(
     session: LiveSession,
     progress: SessionProgress,
     telemetry?: AcceptedTelemetry,
+    updated?: EpochKeys,
   ): Promise<boolean> {
-    const { store, sealing } = this.#ports;
-    const state = session.sealedState(sealing, progress);
-    const accepted = telemetry === undefined ? undefined : this.#sealPayload(telemetry);
+    const { store, sealing, clock } = this.#ports;
+    // Whatever moved the window on was authentic.
+    const confirms = session.standing === 'fresh' && progress.window !== session.progress.window;
+    const change: SessionChange = {
+      state: session.sealedState(sealing, progress, updated),
+      ...(telemetry === undefined ? {} : { accepted: this.#sealPayload(telemetry) }),
+      ...(confirms ? { confirmedMs: clock.nowMs() } : {}),
+      ...(updated === undefined ? {} : this.#update(session, updated)),
+    };
     const written = await this.#write(session, () =>
-      store.updateSession(session.id, session.version, state, accepted),
+      store.updateSession(session.id, session.version, change),
     );
     if (!written || session.ended) {
       this.#cache.remove(session);
@@ -262,7 +357,32 @@ export class SessionService implements LiveConnections {
     session.version += 1;
     session.progress = progress;
     session.unstoredFailures = 0;
+    if (confirms) this.#onConfirmed(session);
+    if (updated !== undefined) this.#onUpdated(session, updated);
     return true;
+  }
+
+  #update(session: LiveSession, updated: EpochKeys): Pick<SessionChange, 'keys' | 'retired'> {
+    const { crypto, clock, sealing } = this.#ports;
+    const retired = session.retired(sealing, toHex(crypto.random(16)));
+    return {
+      keys: session.sealedKeys(sealing, updated),
+      retired: { session: retired, atMs: clock.nowMs() },
+    };
+  }
+
+  #onConfirmed(session: LiveSession): void {
+    const { id: sessionId, deviceId, endpoint } = session;
+    session.standing = 'live';
+    this.#cache.endOthers(session);
+    this.#ports.observe({ kind: 'session-confirmed', endpoint, deviceId, sessionId });
+  }
+
+  #onUpdated(session: LiveSession, updated: EpochKeys): void {
+    const { deviceId, endpoint } = session;
+    const { epoch } = updated.edhoc;
+    session.keys = updated;
+    this.#ports.observe({ kind: 'keys-updated', endpoint, deviceId, epoch });
   }
 
   /** After a failed write nobody knows what is stored: the next frame reads it again. */

@@ -8,6 +8,7 @@
 import { empty, equal } from '../bytes/bytes.ts';
 import * as cbor from '../cbor/writer.ts';
 import { CborReader } from '../cbor/reader.ts';
+import { hashAlgorithmNumbers, hashAlgorithmOf } from '../cose/algorithms.ts';
 import { type Crypto, type HashAlgorithm, hashBytes, type Secret } from '../crypto/crypto.ts';
 import type { Identity } from './credential.ts';
 import { compactIdCred, kidIdCred, readCompactIdCred } from './idCred.ts';
@@ -178,4 +179,35 @@ export function resumptionCredential(
     credI: (initiates ? session.own : session.peer).cred,
     credR: (initiates ? session.peer : session.own).cred,
   };
+}
+
+/** Holds the key in clear: whoever keeps it seals it. */
+export function storePskCredential(crypto: Crypto, credential: PskCredential): Uint8Array {
+  const { idCred, psk, hash, credI, credR } = credential;
+  return cbor.array(
+    cbor.bytes(idCred),
+    cbor.bytes(psk instanceof Uint8Array ? psk : crypto.exportSecret(psk)),
+    cbor.integer(hashAlgorithmNumbers[hash]),
+    cbor.bytes(credI),
+    cbor.bytes(credR),
+  );
+}
+
+/** Throws a `MalformedError` on bytes that `storePskCredential` did not give. */
+export function restorePskCredential(crypto: Crypto, bytes: Uint8Array): PskCredential {
+  const reader = new CborReader(bytes);
+  if (reader.array() !== 5) reader.fail('not the members of a PSK', 0);
+  const idCred = reader.bytes().slice();
+  const psk = crypto.secret(reader.bytes());
+  const hash = hashAlgorithmOf(reader.integer());
+  if (hash === undefined || hash === 'SHA-256/64') return reader.fail('no hash of a PSK');
+  const credential = {
+    idCred,
+    psk,
+    hash,
+    credI: reader.bytes().slice(),
+    credR: reader.bytes().slice(),
+  };
+  reader.end();
+  return credential;
 }

@@ -10,6 +10,7 @@ import { SqliteSessionStore } from '../../../src/drivers/store/sqlite/sessionSto
 import type {
   SessionStore,
   StoredHandshake,
+  StoredResumption,
   StoredSession,
 } from '../../../src/trust/ports/sessionStore.ts';
 import { fromHex } from '../../../src/wire/bytes/hex.ts';
@@ -63,7 +64,33 @@ function session(
   deviceId: string,
   changes: Partial<StoredSession> = {},
 ): StoredSession {
-  return { ...handshake(id), deviceId, ...changes };
+  return { ...handshake(id), deviceId, standing: 'fresh', ...changes };
+}
+
+function resumption(sessionId: string, deviceId: string): StoredResumption {
+  const { linkAddress } = endpoint;
+  const kid = fromHex('0a0b');
+  return { sessionId, deviceId, linkAddress, kid, authenticatedMs: 3, key: fromHex('ee') };
+}
+
+/** Handshake, message_3, and a first message under the new keys when `confirmedMs` is given. */
+async function begin(
+  store: SessionStore,
+  id: string,
+  deviceId: string,
+  { confirmedMs, at = endpoint }: { confirmedMs?: number; at?: typeof endpoint } = {},
+): Promise<string> {
+  await store.addHandshake(handshake(id, at), limits);
+  const outcome = await store.promote(
+    { id, version: 1 },
+    session(id, deviceId, at),
+    resumption(id, deviceId),
+    8,
+  );
+  if (confirmedMs !== undefined) {
+    assert.equal(await store.updateSession(id, 1, { state: fromHex('02'), confirmedMs }), true);
+  }
+  return outcome;
 }
 
 const telemetry = {
@@ -113,7 +140,12 @@ for (const [name, create] of stores) {
       await store.addHandshake(handshake('a', { connectionId: fromHex('01') }), limits),
       'taken',
     );
-    await store.promote({ id: '1', version: 1 }, session('1', 'device'), 8);
+    await store.promote(
+      { id: '1', version: 1 },
+      session('1', 'device'),
+      resumption('1', 'device'),
+      8,
+    );
     assert.equal(
       await store.addHandshake(handshake('a', { connectionId: fromHex('01') }), limits),
       'taken',
@@ -123,25 +155,138 @@ for (const [name, create] of stores) {
     assert.deepEqual(await store.addHandshake(other, limits), { evicted: 0 });
   });
 
-  test(`${name}: promotion consumes the handshake and ends the device's other session`, async () => {
+  test(`${name}: promotion consumes the handshake and ends what the device never used`, async () => {
     const store = create();
     await store.addHandshake(handshake('1'), limits);
-    assert.equal(await store.promote({ id: '1', version: 2 }, session('1', 'device'), 8), 'gone');
-    assert.equal(await store.promote({ id: '9', version: 1 }, session('9', 'device'), 8), 'gone');
     assert.equal(
-      await store.promote({ id: '1', version: 1 }, session('1', 'device'), 8),
+      await store.promote(
+        { id: '1', version: 2 },
+        session('1', 'device'),
+        resumption('1', 'device'),
+        8,
+      ),
+      'gone',
+    );
+    assert.equal(
+      await store.promote(
+        { id: '9', version: 1 },
+        session('9', 'device'),
+        resumption('9', 'device'),
+        8,
+      ),
+      'gone',
+    );
+    assert.equal(
+      await store.promote(
+        { id: '1', version: 1 },
+        session('1', 'device'),
+        resumption('1', 'device'),
+        8,
+      ),
       'promoted',
     );
     assert.deepEqual(await store.session(endpoint, fromHex('01')), session('1', 'device'));
     assert.deepEqual(await store.handshakes(endpoint), []);
-    assert.equal(await store.promote({ id: '1', version: 1 }, session('1', 'device'), 8), 'gone');
+    assert.equal(
+      await store.promote(
+        { id: '1', version: 1 },
+        session('1', 'device'),
+        resumption('1', 'device'),
+        8,
+      ),
+      'gone',
+    );
 
     await store.addHandshake(handshake('2', elsewhere), limits);
     const moved = session('2', 'device', elsewhere);
-    assert.equal(await store.promote({ id: '2', version: 1 }, moved, 8), 'promoted');
+    assert.equal(
+      await store.promote({ id: '2', version: 1 }, moved, resumption('2', 'device'), 8),
+      'promoted',
+    );
     assert.equal(await store.session(endpoint, fromHex('01')), undefined);
     assert.deepEqual(await store.session(elsewhere, fromHex('02')), moved);
+    assert.equal(await store.countSessions(), 0);
+  });
+
+  test(`${name}: a live session stays until a message comes under the new keys, and is then superseded`, async () => {
+    const store = create();
+    await begin(store, '1', 'device', { confirmedMs: 10 });
+    await begin(store, '2', 'device', { at: elsewhere });
+    const both = [await store.session(endpoint, fromHex('01'))];
+    both.push(await store.session(elsewhere, fromHex('02')));
+    assert.deepEqual(
+      both.map((one) => one?.standing),
+      ['live', 'fresh'],
+    );
     assert.equal(await store.countSessions(), 1);
+    await store.updateSession('2', 1, { state: fromHex('03'), confirmedMs: 20 });
+    assert.equal(await store.session(endpoint, fromHex('01')), undefined);
+    const [superseded, ...more] = await store.superseded(endpoint, fromHex('01'));
+    assert.deepEqual(more, []);
+    assert.equal(superseded?.standing, 'superseded');
+    assert.equal((await store.session(elsewhere, fromHex('02')))?.standing, 'live');
+    assert.equal(await store.updateSession('1', 2, { state: fromHex('04') }), false);
+    assert.equal(await store.removeSupersededBefore(20), 0);
+    assert.equal(await store.removeSupersededBefore(21), 1);
+    assert.deepEqual(await store.superseded(endpoint, fromHex('01')), []);
+  });
+
+  test(`${name}: of the superseded ones the two latest are kept, retired keys among them`, async () => {
+    const store = create();
+    await begin(store, '1', 'device', { confirmedMs: 10 });
+    for (const [version, id] of [
+      [2, 'a'],
+      [3, 'b'],
+      [4, 'c'],
+    ] as const) {
+      const retired = session(id, 'device', {
+        standing: 'superseded',
+        connectionId: fromHex('01'),
+      });
+      const change = { state: fromHex('05'), keys: fromHex('06') };
+      assert.ok(
+        await store.updateSession('1', version, {
+          ...change,
+          retired: { session: retired, atMs: 10 + version },
+        }),
+      );
+    }
+    const kept = await store.superseded(endpoint, fromHex('01'));
+    assert.deepEqual(
+      kept.map(({ id }) => id),
+      ['c', 'b'],
+    );
+    assert.deepEqual((await store.session(endpoint, fromHex('01')))?.keys, fromHex('06'));
+    assert.deepEqual(
+      await store.connectionIds(endpoint),
+      [1, 1, 1].map(() => fromHex('01')),
+    );
+  });
+
+  test(`${name}: resumption keys follow the sessions that they come from`, async () => {
+    const store = create();
+    const { linkAddress } = endpoint;
+    const owners = async (): Promise<readonly string[]> =>
+      (await store.resumptions(linkAddress, fromHex('0a0b'), 16)).map(({ sessionId }) => sessionId);
+    await begin(store, '1', 'device', { confirmedMs: 10 });
+    await begin(store, '2', 'device');
+    assert.deepEqual(await owners(), ['2', '1']);
+    // The device never used it: another handshake replaces it.
+    await begin(store, '3', 'device');
+    assert.deepEqual(await owners(), ['3', '1']);
+    await store.updateSession('3', 1, { state: fromHex('02'), confirmedMs: 20 });
+    assert.deepEqual(await owners(), ['3']);
+    await begin(store, '4', 'other', { confirmedMs: 30 });
+    assert.deepEqual(await store.resumptions(linkAddress, fromHex('0a0b'), 1), [
+      resumption('4', 'other'),
+    ]);
+    assert.deepEqual(await store.resumptions(linkAddress, fromHex('0a0c'), 16), []);
+    assert.deepEqual(await store.resumptions(fromHex('0103'), fromHex('0a0b'), 16), []);
+    // A worn-out session can be resumed, a revoked device cannot.
+    await store.removeSession('3');
+    assert.deepEqual(await owners(), ['4', '3']);
+    await store.removeSessionsOf(['device']);
+    assert.deepEqual(await owners(), ['4']);
   });
 
   test(`${name}: an endpoint holds so many devices, and always the one that renews`, async () => {
@@ -153,28 +298,48 @@ for (const [name, create] of stores) {
     ] as const) {
       await store.addHandshake(handshake(id), limits);
       assert.equal(
-        await store.promote({ id, version: 1 }, session(id, `device ${id}`), limit),
+        await store.promote(
+          { id, version: 1 },
+          session(id, `device ${id}`),
+          resumption(id, `device ${id}`),
+          limit,
+        ),
         outcome,
       );
     }
     await store.addHandshake(handshake('4'), limits);
     assert.equal(
-      await store.promote({ id: '4', version: 1 }, session('4', 'device 2'), 2),
+      await store.promote(
+        { id: '4', version: 1 },
+        session('4', 'device 2'),
+        resumption('4', 'device 2'),
+        2,
+      ),
       'promoted',
     );
-    assert.equal(await store.countSessions(), 2);
   });
 
   test(`${name}: a session goes on from the version that it was read at, with what it accepted`, async () => {
     const store = create();
     await store.addHandshake(handshake('1'), limits);
-    await store.promote({ id: '1', version: 1 }, session('1', 'device'), 8);
-    assert.equal(await store.updateSession('1', 1, fromHex('01'), telemetry), true);
+    await store.promote(
+      { id: '1', version: 1 },
+      session('1', 'device'),
+      resumption('1', 'device'),
+      8,
+    );
     assert.equal(
-      await store.updateSession('1', 1, fromHex('02'), { ...telemetry, sequenceNumber: 8 }),
+      await store.updateSession('1', 1, { state: fromHex('01'), accepted: telemetry }),
+      true,
+    );
+    assert.equal(
+      await store.updateSession('1', 1, {
+        state: fromHex('02'),
+        accepted: { ...telemetry, sequenceNumber: 8 },
+      }),
       false,
     );
-    assert.equal(await store.updateSession('9', 1, fromHex('02')), false);
+    assert.equal(await store.updateSession('9', 1, { state: fromHex('02') }), false);
     const stored = await store.session(endpoint, fromHex('01'));
     assert.deepEqual(stored, session('1', 'device', { version: 2, state: fromHex('01') }));
     assert.deepEqual(await store.undelivered(10), [telemetry]);
@@ -183,18 +348,27 @@ for (const [name, create] of stores) {
     await store.settle('1', 7);
     assert.deepEqual(await store.undelivered(10), []);
     await store.removeSession('1');
-    assert.equal(await store.updateSession('1', 2, fromHex('02')), false);
+    assert.equal(await store.updateSession('1', 2, { state: fromHex('02') }), false);
   });
 
   test(`${name}: the end of a device takes its session and what was not delivered`, async () => {
     const store = create();
     for (const id of ['1', '2', '3']) {
       await store.addHandshake(handshake(id), limits);
-      await store.promote({ id, version: 1 }, session(id, `device ${id}`), 8);
+      await store.promote(
+        { id, version: 1 },
+        session(id, `device ${id}`),
+        resumption(id, `device ${id}`),
+        8,
+      );
     }
-    await store.updateSession('1', 1, fromHex('01'), { ...telemetry, deviceId: 'device 1' });
+    await store.updateSession('1', 1, {
+      state: fromHex('01'),
+      accepted: { ...telemetry, deviceId: 'device 1' },
+    });
     assert.equal(await store.removeSessionsOf(['device 1', 'device 3', 'unknown']), 2);
-    assert.equal(await store.countSessions(), 1);
+    assert.equal(await store.session(endpoint, fromHex('01')), undefined);
+    assert.notEqual(await store.session(endpoint, fromHex('02')), undefined);
     assert.deepEqual(await store.undelivered(10), []);
   });
 }
@@ -204,7 +378,12 @@ test('sqlite: sessions outlive the process', async () => {
   const store = new SqliteSessionStore(first);
   await store.addHandshake(handshake('1'), limits);
   await store.addHandshake(handshake('2'), limits);
-  await store.promote({ id: '1', version: 1 }, session('1', 'device'), 8);
+  await store.promote(
+    { id: '1', version: 1 },
+    session('1', 'device'),
+    resumption('1', 'device'),
+    8,
+  );
   first.close();
   const again = new SqliteSessionStore(openDatabase('restart.sqlite'));
   assert.deepEqual(await again.session(endpoint, fromHex('01')), session('1', 'device'));

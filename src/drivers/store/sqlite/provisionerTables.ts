@@ -1,11 +1,11 @@
 /** Everything that the provisioner's database consists of, in the order in which it grew. */
 import type { Migration } from './migrations.ts';
 import { registryMigration } from './registryTables.ts';
-import { sessionMigration } from './sessionTables.ts';
+import { sessionMigrations } from './sessionTables.ts';
 
 /** A hold can be taken back, and the authority is told whose certificate and why in its own words. */
 const holdMigration: Migration = {
-  version: 3,
+  version: 4,
   sql: `
     ALTER TABLE device ADD COLUMN held_ms INTEGER;
     ALTER TABLE notice ADD COLUMN code TEXT NOT NULL DEFAULT 'unspecified';
@@ -15,6 +15,6 @@ const holdMigration: Migration = {
 
 export const provisionerMigrations: readonly Migration[] = [
   registryMigration,
-  sessionMigration,
+  ...sessionMigrations,
   holdMigration,
 ];

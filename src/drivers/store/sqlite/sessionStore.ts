@@ -2,14 +2,16 @@
 import type {
   Endpoint,
   HandshakeLimits,
+  SessionChange,
   SessionStore,
   StoredHandshake,
+  StoredResumption,
   StoredSession,
   UndeliveredTelemetry,
 } from '../../../trust/ports/sessionStore.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
-import { blob, type Row } from './rows.ts';
-import { handshakeOf, sessionOf, undeliveredOf } from './sessionTables.ts';
+import { blob, type Row, text } from './rows.ts';
+import { handshakeOf, resumptionOf, sessionOf, undeliveredOf } from './sessionTables.ts';
 
 export class SqliteSessionStore implements SessionStore {
   readonly #database: SqliteDatabase;
@@ -66,14 +68,15 @@ export class SqliteSessionStore implements SessionStore {
   promote(
     handshake: { readonly id: string; readonly version: number },
     session: StoredSession,
+    resumption: StoredResumption,
     maximumPerEndpoint: number,
   ): Promise<'promoted' | 'gone' | 'endpoint-full'> {
     return this.#database.transact((connection) => {
       const { ingress, linkAddress, deviceId } = session;
       const others = connection
         .prepare(
-          `SELECT count(*) AS count FROM session
-            WHERE ingress = ? AND link_address = ? AND device_id <> ?`,
+          `SELECT count(DISTINCT device_id) AS count FROM session
+            WHERE ingress = ? AND link_address = ? AND device_id <> ? AND standing <> 'superseded'`,
         )
         .get(ingress, linkAddress, deviceId);
       if (Number(others?.['count']) >= maximumPerEndpoint) return 'endpoint-full';
@@ -81,11 +84,14 @@ export class SqliteSessionStore implements SessionStore {
         .prepare('DELETE FROM handshake WHERE id = ? AND version = ?')
         .run(handshake.id, handshake.version);
       if (consumed.changes !== 1) return 'gone';
-      connection.prepare('DELETE FROM session WHERE device_id = ?').run(deviceId);
-      const { id, connectionId, beganMs, version, keys, state } = session;
+      // What the device derived and never used: nobody has it any more.
+      const unused = `SELECT id FROM session WHERE device_id = ? AND standing = 'fresh'`;
+      connection.prepare(`DELETE FROM resumption WHERE session_id IN (${unused})`).run(deviceId);
       connection
-        .prepare('INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
-        .run(id, ingress, linkAddress, connectionId, deviceId, beganMs, version, keys, state);
+        .prepare(`DELETE FROM session WHERE device_id = ? AND standing = 'fresh'`)
+        .run(deviceId);
+      insertSession(connection, session, undefined);
+      insertResumption(connection, resumption);
       return 'promoted';
     });
   }
@@ -94,8 +100,8 @@ export class SqliteSessionStore implements SessionStore {
     { ingress, linkAddress }: Endpoint,
     connectionId: Uint8Array,
   ): Promise<StoredSession | undefined> {
-    const sql =
-      'SELECT * FROM session WHERE ingress = ? AND link_address = ? AND connection_id = ?';
+    const sql = `SELECT * FROM session WHERE ingress = ? AND link_address = ? AND connection_id = ?
+        AND standing <> 'superseded'`;
     return this.#database.read((connection) => {
       const row = connection.prepare(sql).get(ingress, linkAddress, connectionId);
       return row === undefined ? undefined : sessionOf(row);
@@ -106,18 +112,38 @@ export class SqliteSessionStore implements SessionStore {
     return this.#database.read((connection) => idsAt(connection, endpoint));
   }
 
-  updateSession(
-    id: string,
-    version: number,
-    state: Uint8Array,
-    accepted?: UndeliveredTelemetry,
-  ): Promise<boolean> {
+  superseded(
+    { ingress, linkAddress }: Endpoint,
+    connectionId: Uint8Array,
+  ): Promise<readonly StoredSession[]> {
+    const sql = `SELECT * FROM session WHERE ingress = ? AND link_address = ? AND connection_id = ?
+      AND standing = 'superseded' ORDER BY superseded_ms DESC LIMIT ${supersededPerDevice}`;
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all(ingress, linkAddress, connectionId).map(sessionOf),
+    );
+  }
+
+  removeSupersededBefore(supersededMs: number): Promise<number> {
+    const sql = `DELETE FROM session WHERE standing = 'superseded' AND superseded_ms < ?`;
+    return this.#change(sql, supersededMs);
+  }
+
+  updateSession(id: string, version: number, change: SessionChange): Promise<boolean> {
+    const { state, keys, accepted, confirmedMs, retired } = change;
     return this.#database.transact((connection) => {
       const updated = connection
-        .prepare('UPDATE session SET state = ?, version = version + 1 WHERE id = ? AND version = ?')
-        .run(state, id, version);
+        .prepare(
+          `UPDATE session SET state = ?, keys = coalesce(?, keys), version = version + 1
+            WHERE id = ? AND version = ? AND standing <> 'superseded'`,
+        )
+        .run(state, keys ?? null, id, version);
       if (updated.changes !== 1) return false;
       if (accepted !== undefined) insertUndelivered(connection, accepted);
+      if (confirmedMs !== undefined) confirm(connection, id, confirmedMs);
+      if (retired !== undefined) {
+        insertSession(connection, retired.session, retired.atMs);
+        keepFewSuperseded(connection, retired.session.deviceId);
+      }
       return true;
     });
   }
@@ -130,8 +156,12 @@ export class SqliteSessionStore implements SessionStore {
     return this.#database.transact((connection) => {
       let count = 0;
       for (const deviceId of deviceIds) {
+        connection
+          .prepare(`DELETE FROM session WHERE device_id = ? AND standing = 'superseded'`)
+          .run(deviceId);
         const removed = connection.prepare('DELETE FROM session WHERE device_id = ?').run(deviceId);
         count += Number(removed.changes);
+        connection.prepare('DELETE FROM resumption WHERE device_id = ?').run(deviceId);
         connection.prepare('DELETE FROM undelivered WHERE device_id = ?').run(deviceId);
       }
       return count;
@@ -140,7 +170,23 @@ export class SqliteSessionStore implements SessionStore {
 
   countSessions(): Promise<number> {
     return this.#database.read((connection) =>
-      Number(connection.prepare('SELECT count(*) AS count FROM session').get()?.['count']),
+      Number(
+        connection.prepare(`SELECT count(*) AS count FROM session WHERE standing = 'live'`).get()?.[
+          'count'
+        ],
+      ),
+    );
+  }
+
+  resumptions(
+    linkAddress: Uint8Array,
+    kid: Uint8Array,
+    limit: number,
+  ): Promise<readonly StoredResumption[]> {
+    const sql = `SELECT * FROM resumption WHERE link_address = ? AND kid = ?
+      ORDER BY rowid DESC LIMIT ?`;
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all(linkAddress, kid, limit).map(resumptionOf),
     );
   }
 
@@ -193,6 +239,67 @@ function evictNewest(
     )
     .run(...values, excess);
   return Number(removed.changes);
+}
+
+function insertSession(
+  connection: Connection,
+  session: StoredSession,
+  supersededMs: number | undefined,
+): void {
+  const { id, ingress, linkAddress, connectionId, deviceId, beganMs, version, keys, state } =
+    session;
+  connection
+    .prepare('INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    .run(
+      id,
+      ingress,
+      linkAddress,
+      connectionId,
+      deviceId,
+      beganMs,
+      version,
+      keys,
+      state,
+      session.standing,
+      supersededMs ?? null,
+    );
+}
+
+function insertResumption(connection: Connection, resumption: StoredResumption): void {
+  const { sessionId, deviceId, linkAddress, kid, authenticatedMs, key } = resumption;
+  connection
+    .prepare('INSERT INTO resumption VALUES (?, ?, ?, ?, ?, ?)')
+    .run(sessionId, deviceId, linkAddress, kid, authenticatedMs, key);
+}
+
+/** Supersedes the live session before the fresh one takes its place. */
+function confirm(connection: Connection, id: string, confirmedMs: number): void {
+  const row = connection.prepare('SELECT device_id FROM session WHERE id = ?').get(id);
+  const deviceId = row === undefined ? '' : text(row, 'device_id');
+  connection
+    .prepare(
+      `UPDATE session SET standing = 'superseded', superseded_ms = ?
+        WHERE device_id = ? AND id <> ? AND standing <> 'superseded'`,
+    )
+    .run(confirmedMs, deviceId, id);
+  connection.prepare(`UPDATE session SET standing = 'live' WHERE id = ?`).run(id);
+  keepFewSuperseded(connection, deviceId);
+  connection
+    .prepare('DELETE FROM resumption WHERE device_id = ? AND session_id <> ?')
+    .run(deviceId, id);
+}
+
+/** Enough to recognize a clone, and few enough to be tried with every message that does not verify. */
+const supersededPerDevice = 2;
+
+function keepFewSuperseded(connection: Connection, deviceId: string): void {
+  connection
+    .prepare(
+      `DELETE FROM session WHERE device_id = ? AND standing = 'superseded' AND id NOT IN
+        (SELECT id FROM session WHERE device_id = ? AND standing = 'superseded'
+          ORDER BY superseded_ms DESC, rowid DESC LIMIT ${supersededPerDevice})`,
+    )
+    .run(deviceId, deviceId);
 }
 
 function insertUndelivered(connection: Connection, telemetry: UndeliveredTelemetry): void {
