@@ -40,6 +40,8 @@ export interface Parts {
   readonly line: LineService;
   readonly orders: Orders;
   readonly closing: ClosingOptions;
+  /** Ed25519; signs checkpoints of the audit log. */
+  readonly logSigner: Signer;
   /** To be closed with the process: it has threads. */
   readonly verifier: VerifierPool;
 }
@@ -118,6 +120,7 @@ export async function assemble(
       chain,
     }),
     orders: new Orders({ ...shared, orderKey, eui64Base }),
+    logSigner: keys.logSigner,
     closing: { ...shared, documents, manifestKey, manifestCertificate, chain, maker },
     verifier,
   };
@@ -129,6 +132,7 @@ interface OpenedKeys {
   readonly orderKey: Signer;
   readonly manifestKey: Signer;
   readonly sealingKey: SealingKey;
+  readonly logSigner: Signer;
 }
 
 async function openKeys(paths: AuthorityPaths, passphrase: string): Promise<OpenedKeys> {
@@ -143,7 +147,15 @@ async function openKeys(paths: AuthorityPaths, passphrase: string): Promise<Open
     orderKey: await keys.signer(otherKeys.order),
     manifestKey: await keys.signer(otherKeys.manifest),
     sealingKey: await keys.sealingKey(otherKeys.sealing),
+    logSigner: await logSignerOf(keys),
   };
+}
+
+/** Folders of before the log had a key get one now. */
+async function logSignerOf(keys: KeyFolder): Promise<Signer> {
+  const names = await keys.names();
+  if (!names.includes(otherKeys.log)) await keys.create(otherKeys.log, 'ed25519-sign');
+  return keys.noteSigner(otherKeys.log);
 }
 
 async function readHierarchy(paths: AuthorityPaths, orderKey: Signer): Promise<Parts['hierarchy']> {

@@ -1,11 +1,9 @@
 /** The authority's process: opens keys and database, finishes what a crash left, and listens on its socket. */
 import { existsSync } from 'node:fs';
-import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
 import { type AuthorityActs, authorityRoutes } from '../../servers/local/authority.ts';
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
-import { AuditLog } from '../../trust/audit/log.ts';
 import type { Recovery } from '../../trust/issuance/issuance.ts';
 import { closeBatch } from '../../trust/personalization/closing.ts';
 import { serverIdentitySetting } from '../../trust/personalization/orders.ts';
@@ -16,6 +14,7 @@ import type { OrderStore } from '../../trust/ports/orderStore.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { socketPathFor } from '../socketPath.ts';
 import { assemble, type Parts } from './assemble.ts';
+import { type Auditing, startAuditing } from './auditing.ts';
 import { authorityPaths, requireInstallation } from './authorityFolder.ts';
 
 export interface AuthorityConfig {
@@ -34,8 +33,6 @@ export interface RunningAuthority {
   close(): Promise<void>;
 }
 
-/** How often the audit log's tree takes in what was committed. */
-const auditEveryMs = 500;
 const maximumOrders = 1_000;
 const manifestPage = 8;
 const maximumRequestBytes = 4_194_304;
@@ -51,27 +48,28 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
     const parts = await assemble(paths, installation, database, { passphrase, clock });
     // Before anything new is issued: what T1 promised is signed first.
     const recovery = await parts.issuance.recover();
-    const audit = await AuditLog.open(parts.stores.audit, clock, nodeCrypto);
-    await audit.advance();
+    const auditing = await startAuditing({
+      folder: paths.log,
+      store: parts.stores.audit,
+      signer: parts.logSigner,
+      clock,
+      onTrouble: config.onTrouble ?? (() => undefined),
+    });
     const socketPath = socketPathFor(config.dataFolder, 'authority');
     const door = await openLocalDoor({
       path: socketPath,
       bodyBytes: maximumRequestBytes,
       onRefusal: config.onRefusal ?? (() => undefined),
       routes: (app) => {
-        authorityRoutes(app, actsOf(parts, audit, recovery));
+        authorityRoutes(app, actsOf(parts, auditing, recovery));
       },
     });
-    const timer = setInterval(() => {
-      audit.advance().catch((error: unknown) => config.onTrouble?.(error));
-    }, auditEveryMs);
     return {
       socketPath,
       recovery,
       close: async () => {
-        clearInterval(timer);
         await door.close();
-        await audit.advance();
+        await auditing.close();
         await parts.verifier.close();
         database.close();
       },
@@ -82,7 +80,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
   }
 }
 
-function actsOf(parts: Parts, audit: AuditLog, recovery: Recovery): AuthorityActs {
+function actsOf(parts: Parts, { log }: Auditing, recovery: Recovery): AuthorityActs {
   const { certification, documents, hierarchy, line, orders } = parts;
   const { orders: orderStore, issuance: issuanceStore } = parts.stores;
   return {
@@ -108,7 +106,7 @@ function actsOf(parts: Parts, audit: AuditLog, recovery: Recovery): AuthorityAct
       return existsSync(path) ? path : undefined;
     },
     status: async () => {
-      const head = await audit.advance();
+      const head = await log.advance();
       return {
         organization: parts.installation.organization,
         ...(await issuanceStore.countCertificates()),

@@ -6,6 +6,7 @@
  *     NAME.pem         certificates
  *     issuing.sqlite   everything that was ordered, issued, revoked and logged
  *     documents/       manifests and yield reports
+ *     log/             the audit log as files: tiles, checkpoint, verifier key, what witnesses signed
  */
 import { open, readFile, rename } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -20,7 +21,13 @@ export const authorityNames = ['root', 'factory', 'operational', 'server'] as co
 export type AuthorityName = (typeof authorityNames)[number];
 
 /** Keys that are no authority's. */
-export const otherKeys = { order: 'order', manifest: 'manifest', sealing: 'sealing' } as const;
+export const otherKeys = {
+  order: 'order',
+  manifest: 'manifest',
+  sealing: 'sealing',
+  /** Ed25519: signs the checkpoints of the audit log. */
+  log: 'log',
+} as const;
 
 export interface Installation {
   readonly organization: string;
@@ -33,6 +40,7 @@ export interface AuthorityPaths {
   readonly keys: string;
   readonly database: string;
   readonly documents: string;
+  readonly log: string;
 }
 
 export function authorityPaths(dataFolder: string): AuthorityPaths {
@@ -42,6 +50,7 @@ export function authorityPaths(dataFolder: string): AuthorityPaths {
     keys: join(folder, 'keys'),
     database: join(folder, 'issuing.sqlite'),
     documents: join(folder, 'documents'),
+    log: join(folder, 'log'),
   };
 }
 

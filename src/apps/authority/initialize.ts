@@ -181,6 +181,7 @@ async function openKeys(options: InitializeOptions, paths: AuthorityPaths): Prom
     if (!present.has(name)) await keys.create(name, 'p256-sign');
   }
   if (!present.has(otherKeys.sealing)) await keys.create(otherKeys.sealing, 'sealing');
+  if (!present.has(otherKeys.log)) await keys.create(otherKeys.log, 'ed25519-sign');
   return keys;
 }
 

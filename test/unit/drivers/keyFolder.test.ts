@@ -22,6 +22,23 @@ function temporary(context: TestContext): string {
 const open = (folder: string, words = passphrase): Promise<KeyFolder> =>
   KeyFolder.open({ folder, passphrase: words, costLog2: 4 });
 
+test('a key for checkpoints is Ed25519 and serves nothing else', async (context) => {
+  const folder = temporary(context);
+  await (await open(folder)).create('log', 'ed25519-sign');
+  const again = await open(folder);
+  const signer = await again.noteSigner('log');
+  const data = Uint8Array.of(1, 2, 3);
+  const key = createPublicKey({
+    key: Buffer.from(signer.publicKeySpki),
+    format: 'der',
+    type: 'spki',
+  });
+  assert.equal(key.asymmetricKeyType, 'ed25519');
+  assert.ok(verify(undefined, data, key, await signer.sign(data)));
+  await assert.rejects(again.signer('log'), EnvironmentError);
+  await assert.rejects(again.tlsKeyPem('log'), EnvironmentError);
+});
+
 test('keys outlive the process and sign, agree and seal as before', async (context) => {
   const folder = temporary(context);
   const first = await open(folder);

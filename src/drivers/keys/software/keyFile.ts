@@ -15,7 +15,7 @@ import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import { parseBase64, toBase64 } from '../../../wire/bytes/base64.ts';
 import { MalformedError } from '../../../wire/bytes/malformed.ts';
 
-export type KeyKind = 'p256-sign' | 'p256-agree' | 'sealing';
+export type KeyKind = 'p256-sign' | 'p256-agree' | 'ed25519-sign' | 'sealing';
 
 export interface KeyFile {
   readonly name: string;
@@ -43,7 +43,7 @@ export const defaultCost = { costLog2: 17, blockSize: 8, parallelization: 1 } as
 const limits = { costLog2: 20, blockSize: 16, parallelization: 4 } as const;
 
 const format = 'birthmark-key-1';
-const kinds: readonly KeyKind[] = ['p256-sign', 'p256-agree', 'sealing'];
+const kinds: readonly KeyKind[] = ['p256-sign', 'p256-agree', 'ed25519-sign', 'sealing'];
 
 /** The key of keys, in a private field that neither inspect nor JSON reaches. One derivation serves all files of one salt. */
 export class WrappingKey {

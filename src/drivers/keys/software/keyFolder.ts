@@ -57,7 +57,10 @@ export class KeyFolder {
   /** Rejects with an `EnvironmentError` when the name is taken: keys are never overwritten. */
   async create(name: string, kind: KeyKind): Promise<void> {
     if (kind === 'sealing') return this.#write(name, kind, new Uint8Array(0), randomBytes(32));
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+    const { privateKey, publicKey } =
+      kind === 'ed25519-sign'
+        ? generateKeyPairSync('ed25519')
+        : generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
     const spki = publicKey.export({ format: 'der', type: 'spki' });
     const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' });
     await this.#write(name, kind, new Uint8Array(spki), pkcs8);
@@ -67,6 +70,16 @@ export class KeyFolder {
   async signer(name: string): Promise<Signer> {
     const { file, key } = await this.#privateKey(name, 'p256-sign');
     return new SoftwareSigner(file.publicKeySpki, key);
+  }
+
+  /** For the checkpoints of logs and witnesses, which are signed with Ed25519. */
+  async noteSigner(name: string): Promise<Signer> {
+    const { file, key } = await this.#privateKey(name, 'ed25519-sign');
+    return {
+      algorithm: 'Ed25519',
+      publicKeySpki: file.publicKeySpki,
+      sign: (data) => Promise.resolve(plain(sign(undefined, data, key))),
+    };
   }
 
   async agreement(name: string): Promise<KeyAgreement> {
