@@ -112,6 +112,7 @@ export interface StatusStore {
    */
   saveList(list: SignedList): Promise<void>;
   list(name: ListName): Promise<(ListSummary & { readonly der: Uint8Array }) | undefined>;
+  lastPublication(): Promise<number>;
   /** In the order of their publication, behind the given one. */
   listsAfter(publication: number, limit: number): Promise<readonly ListSummary[]>;
 

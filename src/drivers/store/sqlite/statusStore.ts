@@ -105,6 +105,15 @@ export class SqliteStatusStore implements StatusStore {
     });
   }
 
+  lastPublication(): Promise<number> {
+    return this.#database.read((connection) => {
+      const row = connection
+        .prepare('SELECT coalesce(max(publication), 0) AS publication FROM signed_lists')
+        .get();
+      return integer(row ?? {}, 'publication');
+    });
+  }
+
   listsAfter(publication: number, limit: number): Promise<readonly ListSummary[]> {
     const sql = `${selectSummary} WHERE publication > ? ORDER BY publication LIMIT ?`;
     return this.#database.read((connection) =>

@@ -1,0 +1,109 @@
+/**
+ * The keys that sign answers, one for each authority. An authority's own key is for certificates and
+ * lists; an answer is asked for by anybody, as often as they like. The delegated key lives in memory
+ * only: it is drawn at the start, replaced before its certificate gets old, and there is nothing to steal
+ * once the process has ended.
+ */
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { encodeSignatureAlgorithm } from '../../wire/x509/algorithms.ts';
+import { parseSpki } from '../../wire/x509/spki.ts';
+import type { Issuance } from '../issuance/issuance.ts';
+import { type RespondingRole, responderProfile } from '../issuance/profiles.ts';
+import type { Clock } from '../ports/clock.ts';
+import { EnvironmentError, isRefusal } from '../ports/faults.ts';
+import type { Signer } from '../ports/keys.ts';
+
+export interface Delegate {
+  readonly signer: Signer;
+  readonly signatureAlgorithm: Uint8Array;
+  /** DER. */
+  readonly certificate: Uint8Array;
+  /** SHA-1 over the key's bits: its name in answers (RFC 6960 §4.2.1, byKey). */
+  readonly keyHash: Uint8Array;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+export interface DelegatesOptions {
+  readonly issuance: Issuance;
+  readonly clock: Clock;
+  readonly crypto: Crypto;
+  /** A new key that nobody else has. */
+  readonly newSigner: () => Signer;
+}
+
+/** Of its life that is over when a delegate is replaced. */
+const renewalAt = 2 / 3;
+
+export class Delegates {
+  readonly #options: DelegatesOptions;
+  readonly #present = new Map<RespondingRole, Delegate>();
+  readonly #coming = new Map<RespondingRole, Promise<Delegate>>();
+
+  constructor(options: DelegatesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Who signs for the authority now, for answers that are good until `untilMs`. Rejects with an
+   * `EnvironmentError` when a new one is needed and cannot be certified.
+   */
+  of(role: RespondingRole, untilMs: number): Promise<Delegate> | Delegate {
+    const present = this.#present.get(role);
+    if (present !== undefined && present.notAfterMs >= untilMs) return present;
+    return this.#next(role);
+  }
+
+  /** Replaces those that are getting old. To be called now and then, so that nobody has to wait for it. */
+  async renew(roles: readonly RespondingRole[]): Promise<void> {
+    const nowMs = this.#options.clock.nowMs();
+    const old = roles.filter((role) => {
+      const present = this.#present.get(role);
+      return present === undefined || nowMs >= renewalOf(present);
+    });
+    await Promise.all(old.map((role) => this.#next(role)));
+  }
+
+  #next(role: RespondingRole): Promise<Delegate> {
+    const coming = this.#coming.get(role);
+    if (coming !== undefined) return coming;
+    const next = this.#certified(role)
+      .then((delegate) => {
+        this.#present.set(role, delegate);
+        return delegate;
+      })
+      .finally(() => this.#coming.delete(role));
+    this.#coming.set(role, next);
+    return next;
+  }
+
+  async #certified(role: RespondingRole): Promise<Delegate> {
+    const { issuance, clock, crypto, newSigner } = this.#options;
+    const signer = newSigner();
+    const notBeforeMs = clock.nowMs();
+    const [issued] = await issuance.issue([
+      {
+        profile: responderProfile(role),
+        content: { spki: signer.publicKeySpki, name: `OCSP ${role}` },
+      },
+    ]);
+    if (issued === undefined || isRefusal(issued)) {
+      throw new EnvironmentError(
+        `the ${role} authority has no responder: ${issued?.reason ?? 'nothing was issued'}`,
+        { retryable: true },
+      );
+    }
+    return {
+      signer,
+      signatureAlgorithm: encodeSignatureAlgorithm(signer.algorithm),
+      certificate: issued.certificate,
+      keyHash: crypto.hash('SHA-1', parseSpki(signer.publicKeySpki).key),
+      notBeforeMs,
+      notAfterMs: issued.notAfterMs,
+    };
+  }
+}
+
+function renewalOf({ notBeforeMs, notAfterMs }: Delegate): number {
+  return notBeforeMs + (notAfterMs - notBeforeMs) * renewalAt;
+}

@@ -1,0 +1,147 @@
+/**
+ * Answers questions for the status of certificates (RFC 6960) in the profile of RFC 9919, each from the
+ * store and signed anew: caches are in front of it.
+ */
+import { equal } from '../../wire/bytes/bytes.ts';
+import { MalformedError } from '../../wire/bytes/malformed.ts';
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { parseSpki } from '../../wire/x509/spki.ts';
+import { type CertId, type OcspRequest, parseOcspRequest } from '../../wire/ocsp/request.ts';
+import {
+  encodeOcspResponse,
+  encodeResponseData,
+  type SingleResponse,
+  type Unsuccessful,
+} from '../../wire/ocsp/response.ts';
+import type { Issuer } from '../issuance/issuer.ts';
+import { type RespondingRole, respondingRoles } from '../issuance/profiles.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { SignedAnswer } from '../ports/statusAuthority.ts';
+import type { CertificateStatus, StatusStore } from '../ports/statusStore.ts';
+import type { Delegates } from './delegates.ts';
+
+export interface ResponderOptions {
+  readonly store: Pick<StatusStore, 'statusOf'>;
+  readonly clock: Clock;
+  readonly crypto: Crypto;
+  readonly issuers: readonly Issuer[];
+  readonly delegates: Delegates;
+}
+
+/** An answer is good for so long: an outage of the authority that is shorter is not noticed. */
+export const answerLifeMs = 43_200_000;
+
+/** How requests name an issuer. */
+interface IssuerHashes {
+  readonly role: RespondingRole;
+  readonly names: Readonly<Record<CertId['hashAlgorithm'], Uint8Array>>;
+  readonly keys: Readonly<Record<CertId['hashAlgorithm'], Uint8Array>>;
+}
+
+export class Responder {
+  readonly #options: ResponderOptions;
+  readonly #hashes: ReadonlyMap<string, IssuerHashes>;
+
+  constructor(options: ResponderOptions) {
+    this.#options = options;
+    this.#hashes = new Map(
+      respondingRoles.flatMap((role) => {
+        const issuer = options.issuers.find((candidate) => candidate.role === role);
+        return issuer === undefined
+          ? []
+          : [[role, hashesOf(options.crypto, role, issuer)] as const];
+      }),
+    );
+  }
+
+  /**
+   * `authority`: whose responder was asked. `unauthorized` for certificates of others and for serial
+   * numbers that were never issued: nothing authoritative can be said of them (RFC 9919 §3.2.3).
+   */
+  async answer(authority: string, request: Uint8Array): Promise<SignedAnswer | Unsuccessful> {
+    const issuer = this.#hashes.get(authority);
+    const parsed = parsedOr(request);
+    if (parsed === undefined) return 'malformedRequest';
+    if (issuer === undefined) return 'unauthorized';
+    const thisUpdateMs = toSecond(this.#options.clock.nowMs());
+    const nextUpdateMs = thisUpdateMs + answerLifeMs;
+    const responses: SingleResponse[] = [];
+    const holders: string[] = [];
+    for (const certId of parsed.certIds) {
+      const found = certId && (await this.#statusOf(issuer, certId));
+      if (certId === undefined || found === undefined) return 'unauthorized';
+      responses.push({ certId: certId.der, status: found.status, thisUpdateMs, nextUpdateMs });
+      holders.push(found.holder);
+    }
+    const der = await this.#sign(issuer.role, responses, parsed.nonce, thisUpdateMs, nextUpdateMs);
+    return { der, thisUpdateMs, nextUpdateMs, holders };
+  }
+
+  async #statusOf(
+    { role, names, keys }: IssuerHashes,
+    { hashAlgorithm, issuerNameHash, issuerKeyHash, serialNumber }: CertId,
+  ): Promise<CertificateStatus | undefined> {
+    if (!equal(issuerNameHash, names[hashAlgorithm])) return undefined;
+    if (!equal(issuerKeyHash, keys[hashAlgorithm])) return undefined;
+    if (serialNumber.length > serialBytes) return undefined;
+    const found = await this.#options.store.statusOf(padded(serialNumber));
+    return found?.authority === role ? found : undefined;
+  }
+
+  async #sign(
+    role: RespondingRole,
+    responses: readonly SingleResponse[],
+    nonce: Uint8Array | undefined,
+    producedAtMs: number,
+    untilMs: number,
+  ): Promise<Uint8Array> {
+    const delegate = await this.#options.delegates.of(role, untilMs);
+    const data = encodeResponseData({
+      responderKeyHash: delegate.keyHash,
+      producedAtMs,
+      responses,
+      nonce,
+    });
+    const signature = await delegate.signer.sign(data);
+    return encodeOcspResponse(data, delegate.signatureAlgorithm, signature, [delegate.certificate]);
+  }
+}
+
+/** As serial numbers are drawn and stored; their INTEGER has no leading zeros. */
+const serialBytes = 16;
+
+function padded(serialNumber: Uint8Array): Uint8Array {
+  if (serialNumber.length === serialBytes) return serialNumber;
+  const all = new Uint8Array(serialBytes);
+  all.set(serialNumber, serialBytes - serialNumber.length);
+  return all;
+}
+
+function parsedOr(request: Uint8Array): OcspRequest | undefined {
+  try {
+    return parseOcspRequest(request);
+  } catch (error) {
+    if (error instanceof MalformedError) return undefined;
+    throw error;
+  }
+}
+
+function hashesOf(crypto: Crypto, role: RespondingRole, issuer: Issuer): IssuerHashes {
+  const { subject, signer } = issuer;
+  const { key } = parseSpki(signer.publicKeySpki);
+  return {
+    role,
+    names: {
+      'SHA-1': crypto.hash('SHA-1', subject.der),
+      'SHA-256': crypto.hash('SHA-256', subject.der),
+    },
+    keys: {
+      'SHA-1': crypto.hash('SHA-1', key),
+      'SHA-256': crypto.hash('SHA-256', key),
+    },
+  };
+}
+
+function toSecond(timeMs: number): number {
+  return Math.floor(timeMs / 1000) * 1000;
+}
