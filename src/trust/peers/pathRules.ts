@@ -19,6 +19,9 @@ export type RuleRefusal =
   | 'wrong-purpose'
   | 'unknown-critical-extension';
 
+/** A signature, or static Diffie-Hellman in EDHOC: a key is certified for one of the two. */
+export type KeyUse = 'signature' | 'agreement';
+
 /**
  * Checks a path, anchor first, for a peer that is to be one of `kinds`. The anchor's own extensions bind
  * what is below it (RFC 5937 §3). `undefined` when all rules hold.
@@ -26,6 +29,7 @@ export type RuleRefusal =
 export function breachOfPath(
   path: readonly Certificate[],
   kinds: readonly CertificateKind[],
+  keyUse?: KeyUse,
 ): Refusal<RuleRefusal> | undefined {
   const above: Authorities = { further: Number.POSITIVE_INFINITY, constraints: [], purposes: [] };
   const authorities = path.slice(0, -1);
@@ -34,14 +38,20 @@ export function breachOfPath(
     if (breach !== undefined) return breach;
   }
   const [peer] = path.slice(-1);
-  return peer === undefined ? undefined : breachOfPeer(peer, above, kinds);
+  return peer === undefined ? undefined : breachOfPeer(peer, above, kinds, keyUse);
 }
 
 /** Whether the certificate may be used as one of this kind, by its keyUsage and extKeyUsage. */
-export function servesAs(extensions: KnownExtensions, kind: CertificateKind): boolean {
+export function servesAs(
+  extensions: KnownExtensions,
+  kind: CertificateKind,
+  keyUse: KeyUse = 'signature',
+): boolean {
   const { keyUsage, extKeyUsage } = extensions;
   // RFC 8446 §4.4.2.2: a key that signs handshakes.
-  if (keyUsage !== undefined && !keyUsage.has('digitalSignature')) return false;
+  const needed = keyUse === 'signature' ? 'digitalSignature' : 'keyAgreement';
+  // Without the extension RFC 5280 allows every use; a key that signs must not agree all the same.
+  if (keyUsage === undefined ? keyUse === 'agreement' : !keyUsage.has(needed)) return false;
   // IEEE 802.1AR leaves the purposes of an IDevID open; every other kind names its own. A purpose `any`
   // does not count: it would make a device a server.
   if (extKeyUsage === undefined) return kind === 'idevid';
@@ -93,6 +103,7 @@ function breachOfPeer(
   peer: Certificate,
   above: Authorities,
   kinds: readonly CertificateKind[],
+  keyUse: KeyUse | undefined,
 ): Refusal<RuleRefusal> | undefined {
   const extensions = knownExtensions(peer);
   const [unknown] = extensions.unknownCritical;
@@ -109,7 +120,7 @@ function breachOfPeer(
   // is what everybody else implements, and the narrower reading.
   const serves = kinds.some(
     (kind) =>
-      servesAs(extensions, kind) &&
+      servesAs(extensions, kind, keyUse) &&
       above.purposes.every((purposes) => purposes.includes(purposeOf(kind))),
   );
   return serves ? undefined : refuse('wrong-purpose', 'the certificate is not for this use');

@@ -15,7 +15,7 @@ import { sameName } from '../../wire/x509/names.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
 import type { SignatureVerifier } from '../ports/keys.ts';
 import type { CertificateKind } from '../ports/registryStore.ts';
-import { breachOfPath, type RuleRefusal } from './pathRules.ts';
+import { breachOfPath, type KeyUse, type RuleRefusal } from './pathRules.ts';
 
 /** Certificates of a path, peer and anchor included. */
 export const maximumPathLength = 6;
@@ -39,6 +39,8 @@ export interface PathRules {
   readonly anchors: readonly TrustAnchor[];
   /** Issuing authorities that peers need not send. */
   readonly intermediates: readonly Certificate[];
+  /** What the peer does with its key; by default it signs, as in TLS. */
+  readonly keyUse?: KeyUse;
 }
 
 export type PathRefusal =
@@ -162,7 +164,7 @@ class Search {
 
   /** A path within its dates ends the search; one past its end is kept in case that nothing better comes. */
   #conclude(certificates: readonly Certificate[], anchor: TrustAnchor): VerifiedPath | undefined {
-    const breach = breachOfPath([...certificates].reverse(), anchor.kinds);
+    const breach = breachOfPath([...certificates].reverse(), anchor.kinds, this.#rules.keyUse);
     if (breach !== undefined) {
       this.#note(breach);
       return undefined;

@@ -3,7 +3,9 @@
  * certificate in the registry, active and of a kind that its authority vouches for at this door.
  */
 import { toHex } from '../../wire/bytes/hex.ts';
-import { MalformedError } from '../../wire/bytes/malformed.ts';
+import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
+import { parseEitherCertificate } from '../../wire/c509/either.ts';
+import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
@@ -77,6 +79,8 @@ export interface PeerVerifierPorts {
   readonly verifier: SignatureVerifier;
   readonly clock: Clock;
   readonly sha256: (data: Uint8Array) => Uint8Array;
+  /** Where peers may also come with C509 (RFC 9528; never over TLS). */
+  readonly decompress?: PointDecompressor;
 }
 
 /** Verifies the peers of one door. */
@@ -91,30 +95,41 @@ export class PeerVerifier {
   }
 
   /**
-   * `chain`: DER as the peer sent it, its own certificate first. Rejects only where the registry does.
+   * `chain`: as the peer sent it, its own certificate first. Rejects only where the registry does.
    * To be asked on every connection, resumed or not: nothing is remembered here.
    */
   async verifyPeer(chain: readonly Uint8Array[]): Promise<VerifiedPeer | Refusal<PeerRefusal>> {
-    const { registry, verifier, clock, sha256 } = this.#ports;
-    const certificates = parseChain(chain);
+    const { registry, verifier, clock, sha256, decompress } = this.#ports;
+    const certificates = parseChain(chain, decompress);
     if (isRefusal(certificates)) return certificates;
     const [certificate] = certificates;
     if (certificate === undefined) return refuse('no-certificate', 'the peer sent no certificate');
-    const path = verifyPath(certificates, this.#rules(), verifier, clock.nowMs());
+    const rules = this.#rules();
+    const path = verifyPath(certificates, rules, verifier, clock.nowMs());
     if (isRefusal(path)) return path;
     const record = await registry.certificate(sha256(certificate.der));
     if (record === undefined) {
       return refuse('unknown-certificate', 'the certificate is not in the registry');
     }
-    const refusal = refusalOf(record, path, certificate);
+    const refusal = refusalOf(record, path, certificate, rules.keyUse);
     return refusal ?? new VerifiedPeer(seal, record, path, certificate);
   }
 }
 
-function parseChain(chain: readonly Uint8Array[]): readonly Certificate[] | Refusal<PeerRefusal> {
+function parseChain(
+  chain: readonly Uint8Array[],
+  decompress: PointDecompressor | undefined,
+): readonly Certificate[] | Refusal<PeerRefusal> {
   try {
-    return chain.slice(0, maximumChainLength).map(parseCertificate);
+    return chain
+      .slice(0, maximumChainLength)
+      .map((one) =>
+        decompress === undefined
+          ? parseCertificate(one)
+          : parseEitherCertificate(one, decompress).certificate,
+      );
   } catch (error) {
+    if (error instanceof UnsupportedError) return refuse('malformed', error.message);
     if (error instanceof MalformedError) return refuse('malformed', error.message);
     throw error;
   }
@@ -124,10 +139,12 @@ function refusalOf(
   record: CertificateRecord,
   { anchor }: VerifiedPath,
   certificate: Certificate,
+  keyUse: PathRules['keyUse'],
 ): Refusal<PeerRefusal> | undefined {
   const { state, kind } = record;
   if (state !== 'active') return refuse(state, `the certificate is ${state}`);
-  const vouchedFor = anchor.kinds.includes(kind) && servesAs(knownExtensions(certificate), kind);
+  const vouchedFor =
+    anchor.kinds.includes(kind) && servesAs(knownExtensions(certificate), kind, keyUse);
   return vouchedFor
     ? undefined
     : refuse('wrong-kind', `a certificate of kind ${kind}, not for here`);

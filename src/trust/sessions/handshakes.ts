@@ -8,8 +8,10 @@ import { toHex } from '../../wire/bytes/hex.ts';
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import { deviceCredential } from '../../wire/edhoc/agreeCredential.ts';
+import type { CredentialReference } from '../../wire/edhoc/idCred.ts';
 import { parseMessage1 } from '../../wire/edhoc/messages.ts';
 import { suggestedPskCodePoints } from '../../wire/edhoc/psk.ts';
+import type { ResponderProfile } from '../../wire/edhoc/profile.ts';
 import { PskAwaitMessage3, readPskMessage1 } from '../../wire/edhoc/pskResponder.ts';
 import {
   type EdhocRefusal,
@@ -26,11 +28,12 @@ import {
 } from '../../wire/edhoc/responder.ts';
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import { storedKind } from '../../wire/edhoc/stored.ts';
-import type { Method } from '../../wire/edhoc/suites.ts';
+import { authenticationOf, type Method } from '../../wire/edhoc/suites.ts';
 import { maximumConnectionIdBytes, writeFrame } from '../../wire/relay/frame.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import { InvariantError } from '../ports/faults.ts';
 import type { Endpoint, StoredHandshake } from '../ports/sessionStore.ts';
+import { CertificateCredentials } from './certificateCredentials.ts';
 import type { FrameRefusal, SessionLimits, SessionPorts } from './ports.ts';
 import type { AuthenticatedDevice, Resumptions } from './resumptions.ts';
 
@@ -38,25 +41,34 @@ export interface CompletedHandshake {
   readonly stored: StoredHandshake;
   readonly deviceId: string;
   readonly session: EdhocSession;
-  readonly resumed: boolean;
   /** When the device last proved its long-term key. */
   readonly authenticatedMs: number;
+  /** Where it was resumed: the session whose resumption key it used. */
+  readonly usedKeyOf: string | undefined;
 }
 
 type Waiting = AwaitMessage3 | PskAwaitMessage3;
 
-const methods: readonly Method[] = [rawLinkMethod];
-const profile = { methods, suites: [rawLinkSuite], message4: false } as const;
+/** With certificates also devices that sign; the server's key agrees in either. */
+const methodsByKid: readonly Method[] = [rawLinkMethod];
+const methodsByCertificate: readonly Method[] = [rawLinkMethod, 1];
 
 export class Handshakes {
   readonly #ports: SessionPorts;
   readonly #limits: SessionLimits;
   readonly #resumptions: Resumptions;
+  readonly #certificates: CertificateCredentials | undefined;
+  readonly #profile: ResponderProfile;
 
   constructor(ports: SessionPorts, limits: SessionLimits, resumptions: Resumptions) {
     this.#ports = ports;
     this.#limits = limits;
     this.#resumptions = resumptions;
+    const { crypto, certificates } = ports;
+    this.#certificates =
+      certificates === undefined ? undefined : new CertificateCredentials(crypto, certificates);
+    const methods = certificates === undefined ? methodsByKid : methodsByCertificate;
+    this.#profile = { methods, suites: [rawLinkSuite], message4: false };
   }
 
   /** The frame to answer with: message_2, or the error that names our suites. */
@@ -72,8 +84,8 @@ export class Handshakes {
     }
     const accepted =
       parseMessage1(message1).method === suggestedPskCodePoints.method
-        ? readPskMessage1(crypto, profile, message1)
-        : readMessage1(crypto, profile, message1);
+        ? readPskMessage1(crypto, this.#profile, message1)
+        : readMessage1(crypto, this.#profile, message1);
     if (isEdhocRefusal(accepted)) return this.#refuseMessage1(endpoint, accepted, message1);
     const connectionId = await this.#freeConnectionId(endpoint, accepted.peerConnectionId);
     if (connectionId === undefined) return 'endpoint-full';
@@ -136,7 +148,7 @@ export class Handshakes {
     const read = edhoc.readMessage3(message3);
     if (isEdhocRefusal(read)) return this.#keepWaiting(stored, edhoc, read);
     const found = await this.#authenticate(read, endpoint);
-    if (typeof found !== 'string') return completed(stored, found, false);
+    if (typeof found !== 'string') return completed(stored, found);
     // It came from whoever sent message_1, so that nobody else could have spoiled it: this one is over.
     await this.#ports.store.removeHandshake(stored.id);
     return found;
@@ -152,7 +164,7 @@ export class Handshakes {
     const needed = edhoc.readMessage3(message3);
     if (isEdhocRefusal(needed)) return this.#keepWaiting(stored, edhoc, needed);
     const found = await this.#resumptions.authenticate(needed, endpoint);
-    if (typeof found !== 'string') return completed(stored, found, true);
+    if (typeof found !== 'string') return completed(stored, found);
     const waiting = needed.spent ? undefined : needed.keepWaiting();
     if (waiting === undefined || isEdhocRefusal(waiting)) {
       await this.#ports.store.removeHandshake(stored.id);
@@ -191,17 +203,43 @@ export class Handshakes {
     );
   }
 
-  /** Tries the devices that the kid may stand for: it is a byte, so there are several. */
-  async #authenticate(
+  #authenticate(
     read: InitiatorCredentialNeeded,
+    endpoint: Endpoint,
+  ): Promise<AuthenticatedDevice | FrameRefusal> | FrameRefusal {
+    const [reference, ...more] = read.references;
+    if (reference === undefined || more.length > 0) return 'unknown-credential';
+    return reference.kind === 'kid'
+      ? this.#authenticateByKid(read, reference.kid, endpoint)
+      : this.#authenticateByCertificate(read, reference);
+  }
+
+  async #authenticateByCertificate(
+    read: InitiatorCredentialNeeded,
+    reference: CredentialReference,
+  ): Promise<AuthenticatedDevice | FrameRefusal> {
+    const resolved = await this.#certificates?.resolve(reference, read.method);
+    if (resolved === undefined) return 'unknown-credential';
+    if (typeof resolved === 'string') return resolved;
+    const { deviceId, credential, accepted } = resolved;
+    const verified = read.accept(credential);
+    if (isEdhocRefusal(verified)) return 'not-authentic';
+    await accepted();
+    return { deviceId, verified, authenticatedMs: this.#ports.clock.nowMs() };
+  }
+
+  /** Tries the devices that the kid may stand for: it is a byte, so there are several. */
+  async #authenticateByKid(
+    read: InitiatorCredentialNeeded,
+    kid: Uint8Array,
     endpoint: Endpoint,
   ): Promise<AuthenticatedDevice | FrameRefusal> {
     const { crypto, clock, registry } = this.#ports;
-    const [reference, ...more] = read.references;
-    if (reference?.kind !== 'kid' || more.length > 0) return 'unknown-credential';
+    // The keys that a kid names are for agreement alone: a signature by one of them is no proof.
+    if (authenticationOf(read.method).initiator !== 'static-dh') return 'unknown-credential';
     const linkAddress = isRoaming(endpoint) ? undefined : endpoint.linkAddress;
     let tried = false;
-    for (const { deviceId, agreeKey } of await registry.candidates(reference.kid, linkAddress)) {
+    for (const { deviceId, agreeKey } of await registry.candidates(kid, linkAddress)) {
       const credential =
         agreeKey === undefined ? undefined : deviceCredential(crypto, deviceId, agreeKey);
       if (credential === undefined) continue;
@@ -305,12 +343,9 @@ export class Handshakes {
   }
 }
 
-function completed(
-  stored: StoredHandshake,
-  { deviceId, verified, authenticatedMs }: AuthenticatedDevice,
-  resumed: boolean,
-): CompletedHandshake {
-  return { stored, deviceId, session: verified.finish().session, resumed, authenticatedMs };
+function completed(stored: StoredHandshake, found: AuthenticatedDevice): CompletedHandshake {
+  const { deviceId, verified, authenticatedMs, usedKeyOf } = found;
+  return { stored, deviceId, session: verified.finish().session, authenticatedMs, usedKeyOf };
 }
 
 /** 2^24 identifiers: with 10,000 sessions one in 1,700 is taken, and a few tries are enough. */

@@ -112,6 +112,8 @@ export class LiveSession {
   progress: SessionProgress;
   /** Set at revocation: whatever is still under way on it must not be acted upon. */
   ended = false;
+  /** Whether the device's older resumption keys were deleted; asked once after it was read. */
+  settled = false;
   /** Failed verifications that the store does not know of yet. */
   unstoredFailures = 0;
   /** Accepted and not yet taken over by the application, in their order. */

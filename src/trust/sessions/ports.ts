@@ -6,6 +6,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Refusal } from '../ports/faults.ts';
 import type { KeyAgreement, SealingKey } from '../ports/keys.ts';
 import type { Endpoint, SessionStore } from '../ports/sessionStore.ts';
+import type { CertificatePorts } from './certificateCredentials.ts';
 import type { SessionPeer } from './liveSession.ts';
 
 /** A device that a kid may stand for; `Registry` gives more than this. */
@@ -50,6 +51,8 @@ export interface SessionPorts {
   readonly agreement: KeyAgreement;
   readonly identity: AgreeCredential;
   readonly serve?: SessionResource;
+  /** Absent: devices authenticate by kid alone. */
+  readonly certificates?: CertificatePorts;
   /** Resolves when the telemetry is safe elsewhere. */
   readonly deliver: (telemetry: AcceptedTelemetry) => Promise<void>;
   readonly observe: (observation: SessionObservation) => void;

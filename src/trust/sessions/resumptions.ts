@@ -25,6 +25,8 @@ export interface AuthenticatedDevice {
   readonly verified: InitiatorVerified;
   /** When it last proved its long-term key. */
   readonly authenticatedMs: number;
+  /** The session whose resumption key it used. */
+  readonly usedKeyOf?: string;
 }
 
 export class Resumptions {
@@ -47,10 +49,12 @@ export class Resumptions {
     const oldestMs = clock.nowMs() - this.#limits.resumptionLifetimeMs;
     let tried = false;
     for (const stored of await store.resumptions(linkAddress, kid, maximumCandidates)) {
-      const { deviceId, authenticatedMs } = stored;
+      const { deviceId, authenticatedMs, sessionId: usedKeyOf } = stored;
       if (authenticatedMs < oldestMs) continue;
       const verified = needed.accept(this.#open(stored));
-      if (!isEdhocRefusal(verified)) return { deviceId, verified, authenticatedMs };
+      if (!isEdhocRefusal(verified)) {
+        return { deviceId, verified, authenticatedMs, usedKeyOf };
+      }
       if (needed.spent) return 'exhausted';
       tried = true;
     }

@@ -166,7 +166,7 @@ export class SessionService implements LiveConnections {
 
   /** The device's live session stays as it is until a message comes under the new keys. */
   async #promote(
-    { stored, deviceId, session, resumed, authenticatedMs }: CompletedHandshake,
+    { stored, deviceId, session, authenticatedMs, usedKeyOf }: CompletedHandshake,
     message3Hash: Uint8Array,
     roaming: boolean,
   ): Promise<FrameOutcome> {
@@ -178,8 +178,10 @@ export class SessionService implements LiveConnections {
     const linkAddress = roaming ? empty : stored.linkAddress;
     const owner = { sessionId, deviceId, linkAddress, authenticatedMs };
     const resumption = this.#resumptions.derive(session, owner);
-    const limit = this.#limits.sessionsPerEndpoint;
-    const outcome = await store.promote(stored, row, resumption, limit);
+    const outcome = await store.promote(stored, row, resumption, {
+      maximumPerEndpoint: this.#limits.sessionsPerEndpoint,
+      ...(usedKeyOf === undefined ? {} : { usedKeyOf }),
+    });
     if (outcome === 'gone') return 'lost-race';
     if (outcome === 'endpoint-full') {
       await store.removeHandshake(stored.id);
@@ -193,6 +195,7 @@ export class SessionService implements LiveConnections {
       return 'device-refused';
     }
     const endpoint = { ingress, linkAddress: stored.linkAddress };
+    const resumed = usedKeyOf !== undefined;
     observe({ kind: 'session-began', endpoint, deviceId, sessionId, resumed });
     return undefined;
   }
@@ -339,12 +342,16 @@ export class SessionService implements LiveConnections {
     updated?: EpochKeys,
   ): Promise<boolean> {
     const { store, sealing, clock } = this.#ports;
-    // Whatever moved the window on was authentic.
-    const confirms = session.standing === 'fresh' && progress.window !== session.progress.window;
+    // Whatever moved the window on was authentic. The first such message shows that the device has the keys;
+    // the second, sent after the answer to the first, that it knows that we have them.
+    const isNew = progress.window !== session.progress.window;
+    const confirms = isNew && session.standing === 'fresh';
+    const settles = isNew && session.standing === 'live' && !session.settled;
     const change: SessionChange = {
       state: session.sealedState(sealing, progress, updated),
       ...(telemetry === undefined ? {} : { accepted: this.#sealPayload(telemetry) }),
       ...(confirms ? { confirmedMs: clock.nowMs() } : {}),
+      ...(settles ? { settled: true } : {}),
       ...(updated === undefined ? {} : this.#update(session, updated)),
     };
     const written = await this.#write(session, () =>
@@ -357,6 +364,7 @@ export class SessionService implements LiveConnections {
     session.version += 1;
     session.progress = progress;
     session.unstoredFailures = 0;
+    if (settles) session.settled = true;
     if (confirms) this.#onConfirmed(session);
     if (updated !== undefined) this.#onUpdated(session, updated);
     return true;

@@ -244,6 +244,11 @@ export class InitiatorCredentialNeeded extends BoundedState<CredentialNeededValu
     return this.look().references;
   }
 
+  /** Says whether the initiator signs or agrees, and so what its key has to be for. */
+  get method(): number {
+    return this.look().waiting.terms.method;
+  }
+
   /** From whoever sent message_1, who has not been authenticated. */
   get ead3(): readonly EadItem[] {
     return this.look().fields.ead3.items;
