@@ -25,6 +25,7 @@ import {
   type RelayObservation,
   type TelemetryMeta,
 } from '../../src/trust/relay/relay.ts';
+import type { CertificatePorts } from '../../src/trust/sessions/certificateCredentials.ts';
 import type { SessionLimits, SessionResource } from '../../src/trust/sessions/ports.ts';
 import { equal } from '../../src/wire/bytes/bytes.ts';
 import { fromUtf8, utf8 } from '../../src/wire/bytes/utf8.ts';
@@ -57,6 +58,7 @@ export interface FieldOptions {
   readonly store?: SessionStore;
   readonly limits?: Partial<RelayLimits & SessionLimits>;
   readonly serve?: SessionResource;
+  readonly certificates?: CertificatePorts;
 }
 
 export const gatewayId = 'gatewaygateway00';
@@ -79,6 +81,7 @@ export class Field {
   accepting = true;
   readonly #limits: Partial<RelayLimits & SessionLimits>;
   readonly #serve: SessionResource | undefined;
+  readonly #certificates: CertificatePorts | undefined;
 
   constructor(options: FieldOptions = {}) {
     const seed = options.seed ?? 1;
@@ -89,6 +92,7 @@ export class Field {
     this.store = options.store ?? new MemorySessionStore();
     this.#limits = options.limits ?? {};
     this.#serve = options.serve;
+    this.#certificates = options.certificates;
     this.serverIdentity = encodeServerIdentity(this.crypto, 'server', this.serverKey.publicKey);
     this.relay = this.#newRelay();
     this.gateway = new GatewayRelay(
@@ -168,6 +172,7 @@ export class Field {
         },
         identity: readServerIdentity(crypto, this.serverIdentity),
         ...(this.#serve === undefined ? {} : { serve: this.#serve }),
+        ...(this.#certificates === undefined ? {} : { certificates: this.#certificates }),
         sendDown: (_gateway, envelope) => {
           this.envelopes.push(envelope);
           return this.gateway.onDown(envelope);
