@@ -16,6 +16,7 @@ import { socketPathFor } from '../socketPath.ts';
 import { assemble, type Parts } from './assemble.ts';
 import { type Auditing, startAuditing } from './auditing.ts';
 import { authorityPaths, requireInstallation } from './authorityFolder.ts';
+import { readWitnesses } from './witnesses.ts';
 
 export interface AuthorityConfig {
   readonly dataFolder: string;
@@ -52,6 +53,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       folder: paths.log,
       store: parts.stores.audit,
       signer: parts.logSigner,
+      witnesses: await readWitnesses(paths.folder),
       clock,
       onTrouble: config.onTrouble ?? (() => undefined),
     });
