@@ -154,7 +154,7 @@ function deviceById(connection: Connection, deviceId: string): ForeignDevice | u
   return row === undefined ? undefined : deviceOf(row);
 }
 
-function anchorOf(row: Row): ForeignAnchor {
+export function anchorOf(row: Row): ForeignAnchor {
   return {
     product: text(row, 'product'),
     certificate: blob(row, 'certificate'),
@@ -166,7 +166,7 @@ function anchorOf(row: Row): ForeignAnchor {
   };
 }
 
-function deviceOf(row: Row): ForeignDevice {
+export function deviceOf(row: Row): ForeignDevice {
   return {
     deviceId: text(row, 'device_id'),
     product: text(row, 'product'),

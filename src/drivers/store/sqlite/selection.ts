@@ -64,7 +64,7 @@ function ticketsOfStation(connection: Connection, name: string): readonly number
 }
 
 /** RFC 7093 §2, method 1, as `issuances.key_id` is made. */
-function keyIdOf(spki: Uint8Array): string {
+export function keyIdOf(spki: Uint8Array): string {
   return createHash('sha256').update(parseSpki(spki).key).digest('hex').slice(0, 40);
 }
 
@@ -86,7 +86,7 @@ const selectUnitsOfFirmware = `
   SELECT units.id, device_id FROM units JOIN signatures USING (id)
   WHERE ticket = ? AND units.id > ? AND firmware = ? ORDER BY units.id LIMIT ?`;
 
-function readCursor(after: string | undefined): readonly [ticket: number, unit: number] {
+export function readCursor(after: string | undefined): readonly [ticket: number, unit: number] {
   if (after === undefined) return [0, 0];
   const parts = /^(\d{1,15})\.(\d{1,15})$/.exec(after);
   if (parts === null) throw new TypeError('no page begins there');

@@ -67,7 +67,7 @@ export function insertLists(
   for (let shard = 0; shard < shards; shard++) insert.run(authority, shard);
 }
 
-function follows(present: RevocationReason | undefined, next: RevocationReason): boolean {
+export function follows(present: RevocationReason | undefined, next: RevocationReason): boolean {
   if (next === 'removeFromCRL') return present === 'certificateHold';
   if (next === 'certificateHold') return present === undefined;
   return present === undefined || present === 'certificateHold';

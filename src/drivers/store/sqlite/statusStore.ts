@@ -182,7 +182,7 @@ const selectEntries = `
 const summaryColumns = `
   authority, shard, signed_lists.number, this_update_ms, next_update_ms, entries, publication`;
 const fromLists = 'FROM signed_lists JOIN lists ON lists.id = list';
-const selectSummary = `SELECT ${summaryColumns} ${fromLists}`;
+export const selectSummary = `SELECT ${summaryColumns} ${fromLists}`;
 
 const selectStatus = `
   SELECT issuer, coalesce(holder, device_id) AS holder, code, list_entries.at_ms
@@ -225,7 +225,7 @@ function saveList(connection: Connection, list: SignedList): void {
   connection.prepare(appendLeaf).run(list.entry);
 }
 
-function listsOf(row: Row): AuthorityLists {
+export function listsOf(row: Row): AuthorityLists {
   return {
     authority: text(row, 'name'),
     shards: integer(row, 'shards'),
@@ -233,7 +233,7 @@ function listsOf(row: Row): AuthorityLists {
   };
 }
 
-function pendingOf(row: Row, nowMs: number): PendingList {
+export function pendingOf(row: Row, nowMs: number): PendingList {
   return {
     id: integer(row, 'id'),
     authority: text(row, 'authority'),
@@ -243,7 +243,7 @@ function pendingOf(row: Row, nowMs: number): PendingList {
   };
 }
 
-function summaryOf(row: Row): ListSummary {
+export function summaryOf(row: Row): ListSummary {
   return {
     authority: text(row, 'authority'),
     shard: integer(row, 'shard'),
@@ -255,13 +255,13 @@ function summaryOf(row: Row): ListSummary {
   };
 }
 
-function statusOf(row: Row): CertStatus {
+export function statusOf(row: Row): CertStatus {
   const reason = codeOf(row);
   if (reason === undefined) return { kind: 'good' };
   return { kind: 'revoked', revokedAtMs: integer(row, 'at_ms'), reason };
 }
 
-function entryOf(row: Row): Uint8Array {
+export function entryOf(row: Row): Uint8Array {
   const serialNumber = blob(row, 'serial');
   return encodeRevokedEntry({
     serialNumber,
