@@ -15,6 +15,7 @@ import { oidContent } from '../../src/wire/der/oid.ts';
 import { DerReader } from '../../src/wire/der/reader.ts';
 import * as der from '../../src/wire/der/writer.ts';
 import { decodeBody, encodeBody } from '../../src/wire/est/body.ts';
+import { decodeCsrAttributes, encodeCsrAttributes } from '../../src/wire/est/csrAttributes.ts';
 import { decodeCertsOnly, encodeCertsOnly } from '../../src/wire/est/certsOnly.ts';
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import { parseCertificationRequest } from '../../src/wire/x509/certificationRequest.ts';
@@ -173,6 +174,20 @@ fuzz({
     ...requests.map((request) => utf8(encodePem('CERTIFICATE REQUEST', request))),
   ],
   read: (input) => parseCertificationRequest(decodeBody(input)),
+});
+
+fuzz({
+  name: 'csr-attributes',
+  valid: [
+    encodeCsrAttributes([
+      { oid: '1.2.840.113549.1.9.7' },
+      { type: '2.5.4.3', values: ['2.5.4.5'] },
+    ]),
+    encodeCsrAttributes([
+      { template: { subject: [{ type: '2.5.4.5' }], key: { algorithm: '1.3.101.112' } } },
+    ]),
+  ],
+  read: decodeCsrAttributes,
 });
 
 fuzz({

@@ -7,8 +7,11 @@ import type {
   EnrolmentAuthority,
   LdevidOutcome,
   LdevidRequest,
+  SecretHolder,
+  SecretOutcome,
+  SecretRequest,
 } from '../../src/trust/ports/enrolment.ts';
-import { isRefusal } from '../../src/trust/ports/faults.ts';
+import { isRefusal, refuse } from '../../src/trust/ports/faults.ts';
 import type { CertificateKind } from '../../src/trust/ports/registryStore.ts';
 import { Registry } from '../../src/trust/registry/registry.ts';
 import { parseCertificationRequest } from '../../src/wire/x509/certificationRequest.ts';
@@ -24,6 +27,20 @@ export class FakeAuthority implements EnrolmentAuthority {
 
   constructor(pki: TestPki) {
     this.#pki = pki;
+  }
+
+  /** Holders by their secrets; spent by no one. */
+  readonly secrets = new Map<string, SecretHolder>();
+
+  async secretHolder(secret: string): Promise<SecretHolder | undefined> {
+    return this.secrets.get(secret);
+  }
+
+  async issueBySecret({ secret, request, profile }: SecretRequest): Promise<SecretOutcome> {
+    const holder = this.secrets.get(secret);
+    if (holder === undefined) return refuse('bad-secret', 'no such secret');
+    const shown = { authenticatedBy: new Uint8Array(0), issuers: [] };
+    return this.issueLdevid({ ...holder, ...shown, request, profile });
   }
 
   issueLdevid(request: LdevidRequest): Promise<LdevidOutcome> {
@@ -82,7 +99,13 @@ export function testEnrolment(): TestEnrolment {
     registry,
     authority,
     peers,
-    enrolment: new Enrolment({ registry, authority, verifier, sha256: sha256Of }),
+    enrolment: new Enrolment({
+      registry,
+      authority,
+      verifier,
+      sha256: sha256Of,
+      owner: 'owner',
+    }),
     policy: {
       profile: 'ldevid',
       caCertificates: () => [pki.root.certificate.der, pki.operational.certificate.der],

@@ -5,8 +5,15 @@ import type {
   ProvisioningAuthority,
   PublishedManifest,
 } from '../../src/trust/ports/authority.ts';
-import type { LdevidOutcome, LdevidRequest } from '../../src/trust/ports/enrolment.ts';
-import { EnvironmentError } from '../../src/trust/ports/faults.ts';
+import type {
+  LdevidOutcome,
+  LdevidRequest,
+  SecretHolder,
+  SecretOutcome,
+  SecretRequest,
+} from '../../src/trust/ports/enrolment.ts';
+import type { ProfilePolicy } from '../../src/trust/ports/grantStore.ts';
+import { EnvironmentError, refuse } from '../../src/trust/ports/faults.ts';
 import type { LineStep } from '../../src/trust/ports/lineTransport.ts';
 import type { AuthorityNotice } from '../../src/trust/ports/registryStore.ts';
 import { parseCertificationRequest } from '../../src/wire/x509/certificationRequest.ts';
@@ -23,6 +30,9 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
   /** DER; by default those of the test hierarchy. */
   roots: readonly Uint8Array[];
   serverIdentity: Uint8Array | undefined;
+  profilePolicies: readonly ProfilePolicy[] = [];
+  /** By secret. */
+  readonly secrets = new Map<string, SecretHolder>();
   issuedServers = 0;
   away = false;
 
@@ -63,8 +73,30 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
     return this.pki.server.issue(fields, { spki: publicKey.spki });
   }
 
+  async policies(): Promise<readonly ProfilePolicy[]> {
+    this.#reach();
+    return this.profilePolicies;
+  }
+
+  async secretHolder(secret: string): Promise<SecretHolder | undefined> {
+    this.#reach();
+    return this.secrets.get(secret);
+  }
+
+  async issueBySecret({ secret, request }: SecretRequest): Promise<SecretOutcome> {
+    this.#reach();
+    const holder = this.secrets.get(secret);
+    return holder === undefined
+      ? refuse('bad-secret', 'no such secret')
+      : this.#ldevid(holder.deviceId, request);
+  }
+
   async issueLdevid({ deviceId, request }: LdevidRequest): Promise<LdevidOutcome> {
     this.#reach();
+    return this.#ldevid(deviceId, request);
+  }
+
+  #ldevid(deviceId: string, request: Uint8Array): { readonly certificate: Uint8Array } {
     const { publicKey } = parseCertificationRequest(request);
     const { spki } = publicKey;
     const issued = this.pki.operational.issue(ldevidFields(deviceId), { spki });

@@ -7,13 +7,15 @@ import { DocumentFolder } from '../../drivers/store/files/documentFolder.ts';
 import { SqliteAuditStore } from '../../drivers/store/sqlite/auditStore.ts';
 import type { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { SqliteForeignStore } from '../../drivers/store/sqlite/foreignStore.ts';
+import { SqliteGrantStore } from '../../drivers/store/sqlite/grantStore.ts';
 import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
 import { SqliteOrderStore } from '../../drivers/store/sqlite/orderStore.ts';
 import { Certification } from '../../trust/issuance/certification.ts';
 import { ForeignElements } from '../../trust/issuance/foreign.ts';
+import { EnrolmentGrants } from '../../trust/issuance/grants.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
-import { builtInProfiles } from '../../trust/issuance/profiles.ts';
+import { builtInProfiles, deviceProfiles } from '../../trust/issuance/profiles.ts';
 import type { ClosingOptions } from '../../trust/personalization/closing.ts';
 import { LineService } from '../../trust/personalization/lineService.ts';
 import { Orders } from '../../trust/personalization/orders.ts';
@@ -37,6 +39,7 @@ export interface Parts {
   readonly certification: Certification;
   readonly statusNotices: StatusNotices;
   readonly foreign: ForeignElements;
+  readonly grants: EnrolmentGrants;
   readonly line: LineService;
   readonly orders: Orders;
   readonly closing: ClosingOptions;
@@ -83,12 +86,20 @@ export async function assemble(
     clock,
     verifier: new SoftwareVerifier(),
   });
+  const grants = new EnrolmentGrants({
+    store: new SqliteGrantStore(database),
+    crypto,
+    clock,
+    profiles: deviceProfiles(builtInProfiles),
+  });
   const certification = new Certification({
     crypto,
+    clock,
     issuance,
     certificates: stores.issuance,
     units: stores.orders,
     foreign,
+    grants,
     verifier,
   });
   const statusNotices = new StatusNotices({
@@ -110,6 +121,7 @@ export async function assemble(
     certification,
     statusNotices,
     foreign,
+    grants,
     line: new LineService({
       ...shared,
       issuance,

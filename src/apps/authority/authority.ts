@@ -94,7 +94,12 @@ function actsOf(parts: Parts, { log }: Auditing, recovery: Recovery): AuthorityA
     },
     certifyDevice: (request) => certification.certifyDevice(request),
     recordRevocations: (notices) => parts.statusNotices.record(notices),
+    secrets: {
+      secretHolder: (secret) => certification.secretHolder(secret),
+      issueBySecret: (request) => certification.certifyBySecret(request),
+    },
     foreign: parts.foreign,
+    enrolment: parts.grants,
     saveServerIdentity: (identity) => orderStore.saveSetting(serverIdentitySetting, identity),
     createOrder: (request) => orders.create(request),
     orders: () => orderStore.orders(maximumOrders),

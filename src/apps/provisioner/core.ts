@@ -15,7 +15,8 @@ import { Revocation } from '../../trust/revocation/revocation.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import type { Chore } from './chores.ts';
 import type { Doors } from './doors.ts';
-import { type DoorName, DoorTrust } from './doorTrust.ts';
+import { type Believed, type DoorName, DoorTrust } from './doorTrust.ts';
+import { KnownAuthority } from './knownAuthority.ts';
 import { Manifests } from './manifests.ts';
 import type { ProvisionerConfig } from './provisioner.ts';
 import { ServerCertificate } from './serverCertificate.ts';
@@ -28,6 +29,9 @@ export interface Core {
   readonly clock: Clock;
   readonly authority: ProvisioningAuthority;
   readonly hierarchy: () => Hierarchy;
+  readonly owner: string;
+  /** Asks the authority again what it is and how it enrols; the doors follow. */
+  readonly learn: () => Promise<void>;
   readonly registry: Registry;
   readonly telemetry: TelemetryStore;
   readonly verifier: SoftwareVerifier;
@@ -53,10 +57,15 @@ export async function makeCore(
   const verifier = new SoftwareVerifier();
   const metrics = new Metrics();
   const live = new LiveIndex();
-  const known = await authority.hierarchy();
-  const hierarchy = (): Hierarchy => known;
+  const known = await KnownAuthority.ask(authority);
+  const hierarchy = (): Hierarchy => known.hierarchy;
   await authority.publishServerIdentity(keys.identityBytes);
-  const trust = new DoorTrust(known, await registry.foreignAuthorities());
+  const believed = async (): Promise<Believed> => ({
+    hierarchy: known.hierarchy,
+    foreign: await registry.foreignAuthorities(),
+    renewalGraceMs: known.renewalGraceMs,
+  });
+  const trust = new DoorTrust(await believed());
   const traffic = makeTraffic({ stores, keys, registry, metrics, clock });
   metrics.watch('birthmark_connections', 'Verified TLS connections', () => live.size);
   return {
@@ -65,6 +74,7 @@ export async function makeCore(
     clock,
     authority,
     hierarchy,
+    owner,
     registry,
     telemetry: stores.telemetry,
     verifier,
@@ -85,8 +95,11 @@ export async function makeCore(
       authority,
       hierarchy,
       owner,
-      onForeignAuthorities: async () => trust.replace(known, await registry.foreignAuthorities()),
+      onForeignAuthorities: async () => trust.replace(await believed()),
     }),
+    learn: async () => {
+      if (await known.refresh()) trust.replace(await believed());
+    },
     traffic,
     revocation: new Revocation({
       store: stores.registry,
@@ -97,7 +110,12 @@ export async function makeCore(
   };
 }
 
-export const choreNames = { tell: 'tell the authority', pull: 'manifests', tidy: 'tidy' } as const;
+export const choreNames = {
+  tell: 'tell the authority',
+  learn: 'ask the authority',
+  pull: 'manifests',
+  tidy: 'tidy',
+} as const;
 
 const seconds = 1000;
 
@@ -113,6 +131,7 @@ export function standingChores(core: Core): readonly Chore[] {
         if (stopped !== undefined) throw new EnvironmentError(stopped, { retryable: true });
       },
     },
+    { name: choreNames.learn, everyMs: 30 * seconds, work: core.learn },
     {
       name: choreNames.pull,
       everyMs: 60 * seconds,
@@ -135,13 +154,16 @@ export function standingChores(core: Core): readonly Chore[] {
 }
 
 /** The doors get their new certificate while they are open. */
-export function renewalChore({ certificate }: Core, doors: Doors): Chore {
+export function renewalChore(
+  { certificate }: Core,
+  doors: ReadonlyArray<Pick<Doors, 'renew'>>,
+): Chore {
   return {
     name: 'server certificate',
     everyMs: 600 * seconds,
     work: async () => {
       const { identity, renewed } = await certificate.identity();
-      if (renewed) doors.renew(identity);
+      if (renewed) for (const door of doors) door.renew(identity);
     },
   };
 }

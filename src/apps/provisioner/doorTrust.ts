@@ -28,19 +28,27 @@ const opens: Readonly<
   ],
 };
 
+/** Whom the doors believe. */
+export interface Believed {
+  readonly hierarchy: Hierarchy;
+  readonly foreign: readonly ForeignAuthority[];
+  /** How long after its end an LDevID opens the door of devices, for its renewal. */
+  readonly renewalGraceMs: number;
+}
+
 /** The authorities of this installation and those of other makers, as the doors use them. */
 export class DoorTrust {
   readonly #listeners: Array<() => void> = [];
   #rules: Readonly<Record<DoorName, PathRules>>;
 
   /** Throws a `MalformedError` or `UnsupportedError` when a certificate cannot be read. */
-  constructor(hierarchy: Hierarchy, foreign: readonly ForeignAuthority[]) {
-    this.#rules = rulesOf(hierarchy, foreign);
+  constructor(believed: Believed) {
+    this.#rules = rulesOf(believed);
   }
 
   /** What is removed here counts from the next connection on. */
-  replace(hierarchy: Hierarchy, foreign: readonly ForeignAuthority[]): void {
-    this.#rules = rulesOf(hierarchy, foreign);
+  replace(believed: Believed): void {
+    this.#rules = rulesOf(believed);
     for (const listener of this.#listeners) listener();
   }
 
@@ -60,10 +68,11 @@ export class DoorTrust {
   }
 }
 
-function rulesOf(
-  hierarchy: Hierarchy,
-  foreign: readonly ForeignAuthority[],
-): Readonly<Record<DoorName, PathRules>> {
+function rulesOf({
+  hierarchy,
+  foreign,
+  renewalGraceMs,
+}: Believed): Readonly<Record<DoorName, PathRules>> {
   const certificates: Readonly<Record<Level, readonly Certificate[]>> = {
     factory: hierarchy.factory.map(parseCertificate),
     operational: hierarchy.operational.map(parseCertificate),
@@ -84,9 +93,13 @@ function rulesOf(
     certificate,
     kinds: ['idevid'],
   }));
+  // What a device may do past its end is its renewal alone: the routes behind the door see to that.
+  const deviceAnchors = device.anchors.map((anchor) =>
+    anchor.kinds.includes('ldevid') ? { ...anchor, expiryGraceMs: renewalGraceMs } : anchor,
+  );
   return {
     device: {
-      anchors: [...device.anchors, ...foreignAnchors],
+      anchors: [...deviceAnchors, ...foreignAnchors],
       intermediates: isForeign('intermediate'),
     },
     station: own('station'),

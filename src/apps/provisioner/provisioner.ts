@@ -2,8 +2,11 @@
  * The provisioner: everything on the network, with a database of its own and no CA key. Here it is wired;
  * what is decided is decided in `trust`.
  */
+import { estRoutes } from '../../servers/http/est.ts';
+import { peerOrVisitor } from '../../servers/http/httpDoor.ts';
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
 import { provisionerRoutes } from '../../servers/local/provisioner.ts';
+import type { Connection } from '../../servers/tls/connection.ts';
 import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal } from '../../trust/ports/faults.ts';
@@ -11,7 +14,8 @@ import { localActs, type Revoke } from './acts.ts';
 import { startChores, troubleText } from './chores.ts';
 import { choreNames, type Core, makeCore, renewalChore, standingChores, statusOf } from './core.ts';
 import { type DoorPorts, type Doors, openDoors } from './doors.ts';
-import { doorRoutes } from './routes.ts';
+import { type EstDoor, type EstDoorOptions, openEstDoor } from './estDoor.ts';
+import { doorRoutes, estOptions, type RouteOptions } from './routes.ts';
 import { openKeys, openStores } from './state.ts';
 
 export interface ProvisionerConfig {
@@ -29,6 +33,8 @@ export interface ProvisionerConfig {
   readonly host: string;
   /** 0 lets the system choose. */
   readonly ports: DoorPorts;
+  /** A door for EST alone, with TLS 1.2 and one-time secrets; none when absent, 0 lets the system choose. */
+  readonly estPort?: number;
   /** Messages kept of each device. */
   readonly telemetryWindow?: number;
   readonly clock?: Clock;
@@ -38,6 +44,7 @@ export interface ProvisionerConfig {
 
 export interface Provisioner {
   readonly ports: DoorPorts;
+  readonly estPort: number | undefined;
   /** What elements get at birth as `server-identity`. */
   readonly serverIdentity: Uint8Array;
   close(): Promise<void>;
@@ -61,8 +68,9 @@ export async function startProvisioner(config: ProvisionerConfig): Promise<Provi
     const cost = keyCostLog2 === undefined ? {} : { costLog2: keyCostLog2 };
     const keys = await openKeys({ folder, passphrase, ...cost }, config.owner);
     const core = await makeCore(config, stores, keys);
-    const doors = await open(config, core, undo);
-    return { ports: doors.ports, serverIdentity: keys.identityBytes, close };
+    const { doors, est } = await open(config, core, undo);
+    const { ports } = doors;
+    return { ports, estPort: est?.port, serverIdentity: keys.identityBytes, close };
   } catch (error) {
     await close();
     throw error;
@@ -74,7 +82,7 @@ async function open(
   config: ProvisionerConfig,
   core: Core,
   undo: Array<() => Promise<void> | void>,
-): Promise<Doors> {
+): Promise<{ readonly doors: Doors; readonly est: EstDoor | undefined }> {
   const { traffic, certificate, trust, live, metrics } = core;
   const { onTrouble = () => undefined } = config;
   const trouble = (name: string, error: unknown): void => onTrouble(troubleText(name, error));
@@ -88,10 +96,14 @@ async function open(
     chores.nudge(choreNames.tell);
     return report;
   };
+  const { identity } = await certificate.identity();
+  const est = estOptions(core);
+  const onAdmitted = ({ peer }: Connection): void =>
+    void core.registry.noteUse(peer).catch(() => undefined);
   const doors = await openDoors({
     host: config.host,
     ports: config.ports,
-    identity: (await certificate.identity()).identity,
+    identity,
     trust,
     verify: core.verify,
     live,
@@ -101,13 +113,16 @@ async function open(
       doorRoutes({
         ...core,
         ...traffic,
+        est,
         revoke,
         broker: () => ({ host: config.names[0] ?? config.host, port: ports().mqtt }),
         onTicketClosed: () => chores.now(choreNames.pull),
       }),
-    onAdmitted: ({ peer }) => void core.registry.noteUse(peer).catch(() => undefined),
+    onAdmitted,
   });
   undo.push(() => doors.close());
+  const estDoor = await openEst(config, core, { est, identity, onAdmitted });
+  if (estDoor !== undefined) undo.push(() => estDoor.close());
   const acts = localActs({
     ...core,
     revoke,
@@ -121,9 +136,28 @@ async function open(
     routes: (app) => provisionerRoutes(app, acts),
   });
   undo.push(() => local.close());
-  const renewal = startChores([renewalChore(core, doors)], trouble);
+  const renewal = startChores(
+    [renewalChore(core, estDoor === undefined ? [doors] : [doors, estDoor])],
+    trouble,
+  );
   undo.push(() => renewal.stop());
   await traffic.relay.resume();
   for (const name of Object.values(choreNames)) chores.nudge(name);
-  return doors;
+  return { doors, est: estDoor };
+}
+
+async function openEst(
+  { host, estPort }: ProvisionerConfig,
+  core: Core,
+  parts: Pick<EstDoorOptions, 'identity' | 'onAdmitted'> & Pick<RouteOptions, 'est'>,
+): Promise<EstDoor | undefined> {
+  if (estPort === undefined) return undefined;
+  return openEstDoor({
+    core,
+    host,
+    port: estPort,
+    identity: parts.identity,
+    routes: (app) => estRoutes(app, { ...parts.est, peerOf: peerOrVisitor }),
+    onAdmitted: parts.onAdmitted,
+  });
 }

@@ -5,7 +5,7 @@ import type { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { apiRoutes } from '../../servers/http/api.ts';
 import { channelBindingOf } from '../../servers/http/channelBinding.ts';
 import { deviceRoutes } from '../../servers/http/deviceDoor.ts';
-import { estRoutes } from '../../servers/http/est.ts';
+import { type EstOptions, estRoutes } from '../../servers/http/est.ts';
 import { peerOf } from '../../servers/http/httpDoor.ts';
 import type { Metrics } from '../../servers/http/metrics.ts';
 import { stationRoutes } from '../../servers/http/stationDoor.ts';
@@ -17,15 +17,25 @@ import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import type { Registry } from '../../trust/registry/registry.ts';
 import type { Revoke } from './acts.ts';
 import type { HttpDoorName } from './doors.ts';
+import { estServices } from './estServices.ts';
 import type { TelemetryIntake } from './telemetryIntake.ts';
 
+/** What EST needs. */
+export interface EnrolmentParts {
+  readonly owner: string;
+  readonly registry: Registry;
+  readonly authority: ProvisioningAuthority;
+  readonly verifier: SoftwareVerifier;
+  readonly hierarchy: () => Hierarchy;
+  readonly metrics: Metrics;
+}
+
 export interface RouteOptions {
+  readonly est: Omit<EstOptions, 'peerOf'>;
   readonly registry: Registry;
   readonly telemetry: TelemetryStore;
   readonly intake: TelemetryIntake;
   readonly authority: ProvisioningAuthority;
-  readonly verifier: SoftwareVerifier;
-  readonly hierarchy: () => Hierarchy;
   readonly metrics: Metrics;
   readonly clock: Clock;
   /** Where devices find the broker. */
@@ -60,30 +70,23 @@ export function doorRoutes(
   };
 }
 
-function deviceDoor(app: FastifyInstance, options: RouteOptions): void {
-  const { registry, authority, verifier, hierarchy, metrics, clock, broker, intake } = options;
-  const onRefusal = (code: string): void => metrics.refused('device', code);
+/** EST as both doors have it that offer it; a device is served by one request at a time over both. */
+export function estOptions(options: EnrolmentParts): Omit<EstOptions, 'peerOf'> {
+  const { registry, authority, verifier, hierarchy, metrics, owner } = options;
   const sha256 = (data: Uint8Array): Uint8Array => nodeCrypto.hash('SHA-256', data);
-  estRoutes(app, {
-    enrolment: new Enrolment({ registry, authority, verifier, sha256 }),
-    services: new Map([
-      [
-        '',
-        {
-          profile: 'ldevid',
-          // RFC 7030 §4.1.3: the root, and what stands between it and a device.
-          caCertificates: () => [...hierarchy().roots, ...hierarchy().operational],
-          popLinking: 'when-present',
-          again: 'allowed',
-          framing: 'wrap64',
-        },
-      ],
-    ]),
-    peerOf,
+  return {
+    enrolment: new Enrolment({ registry, authority, verifier, sha256, owner }),
+    services: estServices(hierarchy),
     channelBindingOf,
-    onRefusal,
+    onRefusal: (code) => metrics.refused('est', code),
     onEnrolled: () => metrics.enrolled(),
-  });
+  };
+}
+
+function deviceDoor(app: FastifyInstance, options: RouteOptions): void {
+  const { registry, metrics, clock, broker, intake } = options;
+  const onRefusal = (code: string): void => metrics.refused('device', code);
+  estRoutes(app, { ...options.est, peerOf, onRefusal });
   deviceRoutes(app, {
     device: (deviceId) => registry.device(deviceId),
     configurationOf: ({ deviceId, role }) => ({
@@ -94,6 +97,7 @@ function deviceDoor(app: FastifyInstance, options: RouteOptions): void {
     }),
     onTelemetry: (deviceId, payload) => intake.take(deviceId, 'https', payload),
     onRefusal,
+    nowMs: () => clock.nowMs(),
     payloadBytes,
   });
 }

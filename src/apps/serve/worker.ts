@@ -20,6 +20,8 @@ export interface ServeOptions {
   readonly host: string;
   readonly names: readonly string[];
   readonly ports: DoorPorts;
+  /** No door for EST alone when absent. */
+  readonly estPort: number | undefined;
   /** Default: the maker's name in the authority's folder. */
   readonly owner: string | undefined;
 }
@@ -55,7 +57,7 @@ async function startAuthorityWorker({ data }: ServeOptions, passphrase: string):
 }
 
 async function startProvisionerWorker(options: ServeOptions, passphrase: string): Promise<Worker> {
-  const { data, host, names, ports } = options;
+  const { data, host, names, ports, estPort } = options;
   const authority = new AuthorityClient(socketPathFor(data, 'authority'));
   const owner = options.owner ?? (await requireInstallation(authorityPaths(data))).organization;
   const provisioner = await startProvisioner({
@@ -67,10 +69,16 @@ async function startProvisionerWorker(options: ServeOptions, passphrase: string)
     names,
     host,
     ports,
+    ...(estPort === undefined ? {} : { estPort }),
     onTrouble: complain,
   });
   return {
-    ready: { ports: provisioner.ports },
+    ready: {
+      ports: {
+        ...provisioner.ports,
+        ...(provisioner.estPort === undefined ? {} : { est: provisioner.estPort }),
+      },
+    },
     close: async () => {
       await provisioner.close();
       authority.close();

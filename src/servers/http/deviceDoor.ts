@@ -20,6 +20,7 @@ export interface DeviceDoorOptions {
   /** Resolves when the message is durable. */
   readonly onTelemetry: (deviceId: string, payload: Uint8Array) => Promise<void>;
   readonly onRefusal: (code: string) => void;
+  readonly nowMs: () => number;
   /** Largest telemetry message. */
   readonly payloadBytes: number;
 }
@@ -53,12 +54,14 @@ export function deviceRoutes(app: FastifyInstance, options: DeviceDoorOptions): 
 
 /** The IDevID opens this door for enrolment alone. */
 async function operational(
-  { device, onRefusal }: DeviceDoorOptions,
+  { device, onRefusal, nowMs }: DeviceDoorOptions,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<DeviceRecord | undefined> {
   const peer = peerOf(request);
-  const found = peer.kind === 'ldevid' ? await device(peer.holder) : undefined;
+  // Past its end a certificate may be good for its renewal, and for nothing else.
+  const valid = peer.kind === 'ldevid' && nowMs() <= peer.certificate.notAfterMs;
+  const found = valid ? await device(peer.holder) : undefined;
   if (found !== undefined) return found;
   onRefusal('not-enrolled');
   void sendProblem(reply, {

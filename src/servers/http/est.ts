@@ -3,8 +3,8 @@
  * become statuses and plain text, which is what EST has for errors (RFC 7030 §4.2.3).
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { csrAttributesOf } from '../../trust/enrolment/csrAttributes.ts';
 import {
-  csrAttributesOf,
   type Enrolment,
   type EnrolmentOutcome,
   type EnrolmentPolicy,
@@ -16,6 +16,7 @@ import { isRefusal } from '../../trust/ports/faults.ts';
 import { decodeBody, encodeBody, type Framing, maximumBodyBytes } from '../../wire/est/body.ts';
 import { encodeCertsOnly } from '../../wire/est/certsOnly.ts';
 import { type EstOperation, parseEstPath } from '../../wire/est/path.ts';
+import { challenge, secretOf } from './credentials.ts';
 import { problemOf } from './problem.ts';
 
 /** What a label of the URI chooses; the empty label is what comes without one. */
@@ -29,7 +30,7 @@ export interface EstOptions {
   readonly services: ReadonlyMap<string, EstService>;
   /** `undefined` where the door let somebody in without a certificate. */
   readonly peerOf: (request: FastifyRequest) => VerifiedPeer | undefined;
-  /** The tls-exporter of the request's connection (RFC 9266); `undefined` where it has none. */
+  /** tls-exporter or tls-unique of the request's connection; `undefined` where it has none. */
   readonly channelBindingOf: (request: FastifyRequest) => Uint8Array | undefined;
   readonly onRefusal: (code: string) => void;
   readonly onEnrolled: (deviceId: string) => void;
@@ -39,7 +40,7 @@ const certsOnlyType = 'application/pkcs7-mime; smime-type=certs-only';
 const requestType = 'application/pkcs10';
 
 /** Stable codes beside those of `trust/enrolment`, for the metrics. */
-type EstRefusal = 'no-such-path' | 'wrong-method' | 'not-offered' | 'no-certificate' | 'wrong-type';
+type EstRefusal = 'no-such-path' | 'wrong-method' | 'not-offered' | 'no-credentials' | 'wrong-type';
 
 /** Adds `/.well-known/est/...` to a door. */
 export function estRoutes(app: FastifyInstance, options: EstOptions): void {
@@ -96,11 +97,20 @@ async function answer(
     case 'simpleenroll':
     case 'simplereenroll': {
       const peer = options.peerOf(request);
-      if (peer === undefined) return no('no-certificate', 403, 'a device certificate is needed');
+      const secret = secretOf(request.headers.authorization);
+      if (peer === undefined && (secret === undefined || operation === 'simplereenroll')) {
+        void reply.header('www-authenticate', challenge);
+        return no('no-credentials', 401, 'a device certificate or a one-time secret is needed');
+      }
       if (mediaType(request) !== requestType)
         return no('wrong-type', 415, `${requestType} expected`);
-      const outcome = await enrol(options, operation, peer, service, sentRequest(options, request));
-      return sendOutcome(options, reply, service, peer, outcome);
+      const sent = sentRequest(options, request);
+      // RFC 7030 §3.2.3: HTTP authentication is for who has no certificate; one that is shown decides.
+      const outcome =
+        peer === undefined
+          ? await options.enrolment.enrollWithSecret(secret ?? '', sent, service)
+          : await enrol(options, operation, peer, service, sent);
+      return sendOutcome(options, reply, service, outcome);
     }
   }
 }
@@ -134,11 +144,11 @@ function sendOutcome(
   { onRefusal, onEnrolled }: EstOptions,
   reply: FastifyReply,
   service: EstService,
-  peer: VerifiedPeer,
   outcome: EnrolmentOutcome,
 ): FastifyReply {
   if (isRefusal(outcome)) {
     onRefusal(outcome.refused);
+    if (outcome.refused === 'bad-secret') void reply.header('www-authenticate', challenge);
     return sendText(reply, statuses[outcome.refused], outcome.reason);
   }
   if ('retryAfterS' in outcome) {
@@ -146,7 +156,7 @@ function sendOutcome(
     void reply.header('retry-after', String(outcome.retryAfterS));
     return sendText(reply, 202, 'accepted; ask again later');
   }
-  onEnrolled(peer.holder);
+  onEnrolled(outcome.deviceId);
   // RFC 7030 §4.2.3: only the certificate that was issued.
   return sendCertificates(reply, service, [outcome.certificate]);
 }
@@ -156,6 +166,7 @@ const statuses: Readonly<Record<EnrolmentRefusalCode, number>> = {
   'pop-linking': 400,
   'subject-mismatch': 400,
   rejected: 400,
+  'bad-secret': 401,
   'wrong-identity': 403,
   'unknown-device': 403,
   'not-released': 403,

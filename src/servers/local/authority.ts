@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { createReadStream } from 'node:fs';
 import { namedProfiles, type NamedRequest } from '../../trust/issuance/certification.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
-import type { ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
+import type { EnrolmentDesk, ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
 import type { LdevidOutcome, LdevidRequest } from '../../trust/ports/enrolment.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { LineStep } from '../../trust/ports/lineTransport.ts';
@@ -33,6 +33,7 @@ import {
   readTicketRequest,
   ticketDocument,
 } from './authorityFields.ts';
+import { enrolmentDeskRoutes, type SecretActs, secretRoutes } from './enrolment.ts';
 import { Fields } from './fields.ts';
 import { foreignRoutes } from './foreign.ts';
 
@@ -45,7 +46,9 @@ export interface AuthorityActs {
   readonly certify: (request: NamedRequest) => Outcome<readonly Uint8Array[]>;
   readonly certifyDevice: (request: LdevidRequest) => Promise<LdevidOutcome>;
   readonly recordRevocations: (notices: readonly AuthorityNotice[]) => Promise<number>;
+  readonly secrets: SecretActs;
   readonly foreign: ForeignDesk;
+  readonly enrolment: EnrolmentDesk;
   readonly saveServerIdentity: (identity: Uint8Array) => Promise<void>;
   readonly createOrder: (request: OrderRequest) => Outcome<OrderRecord>;
   readonly orders: () => Promise<readonly OrderRecord[]>;
@@ -82,6 +85,8 @@ export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void
   app.get('/v1/status', () => acts.status());
   app.get('/v1/anchors', () => Promise.resolve(hierarchyDocument(acts.hierarchy())));
   certificateRoutes(app, acts);
+  secretRoutes(app, acts.secrets);
+  enrolmentDeskRoutes(app, acts.enrolment);
   foreignRoutes(app, acts.foreign);
   orderRoutes(app, acts);
   manifestRoutes(app, acts);

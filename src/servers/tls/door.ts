@@ -17,7 +17,7 @@ import {
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { VerifiedPeer } from '../../trust/peers/verifiedPeer.ts';
 import { Connection, rememberConnection } from './connection.ts';
-import { hasExtendedMasterSecret } from './extendedMasterSecret.ts';
+import { lacksExtendedMasterSecret } from './extendedMasterSecret.ts';
 import type { LiveIndex } from './liveIndex.ts';
 import { peerChain } from './peerChain.ts';
 
@@ -74,7 +74,7 @@ export interface DoorOptions {
   readonly accept: (connection: Connection) => void;
   /** Takes over the socket of a peer that showed no certificate; without it there is no such peer. */
   readonly acceptVisitor?: (socket: TLSSocket) => void;
-  /** Speaks TLS 1.2 too, for clients of others: ECDHE, AEAD, extended master secret. 1.3 alone otherwise. */
+  /** Speaks TLS 1.2 too, for clients of others: ECDHE and AEAD alone. 1.3 alone otherwise. */
   readonly tls12?: boolean;
   readonly onRefusal: (code: string) => void;
   readonly limits?: Partial<DoorLimits>;
@@ -184,8 +184,9 @@ export class TlsDoor {
     const endpoint = endpointOf(socket);
     // A peer that goes away while we look must not become an unhandled error.
     socket.on('error', ignore);
-    // RFC 7627 §1: without it two connections can be made to share one master secret.
-    if (socket.getProtocol() !== 'TLSv1.3' && !hasExtendedMasterSecret(socket)) {
+    // RFC 7627 §5.4: what was agreed without it must not be resumed, since another connection may share
+    // the secret. Clients of others still come without it, and are served on full handshakes.
+    if (socket.isSessionReused() && lacksExtendedMasterSecret(socket)) {
       onRefusal('no-extended-master-secret' satisfies DoorRefusal);
       socket.destroy();
       return;

@@ -8,8 +8,13 @@ import { MalformedError } from '../../wire/bytes/malformed.ts';
 const flagsField = 13;
 const extendedMasterSecret = 1;
 
+/** Never true of TLS 1.3, whose secrets are bound to their handshake. */
+export function lacksExtendedMasterSecret(socket: TLSSocket): boolean {
+  return socket.getProtocol() !== 'TLSv1.3' && !isExtended(socket);
+}
+
 /** False also where the session cannot be read: then nobody knows. */
-export function hasExtendedMasterSecret(socket: TLSSocket): boolean {
+function isExtended(socket: TLSSocket): boolean {
   const session = socket.getSession();
   if (session === undefined) return false;
   try {

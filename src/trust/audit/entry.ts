@@ -17,7 +17,8 @@ export type AuditEntry =
   | ForeignRevokedEntry
   | HeldEntry
   | ReinstatedEntry
-  | ListSignedEntry;
+  | ListSignedEntry
+  | DecisionEntry;
 
 interface Dated {
   readonly atMs: number;
@@ -118,6 +119,16 @@ export interface ForeignRevokedEntry extends Dated {
   readonly reason: string;
 }
 
+/** A person decided something that changes what will be issued. */
+export interface DecisionEntry extends Dated {
+  readonly kind: 'decision';
+  /** A word for what was done. */
+  readonly act: string;
+  /** Of whom or what. */
+  readonly subject: string;
+  readonly detail: string;
+}
+
 export function encodeAuditEntry(entry: AuditEntry): Uint8Array {
   return cbor.array(
     cbor.integer(version),
@@ -155,6 +166,7 @@ const kinds = [
   'held',
   'reinstated',
   'list-signed',
+  'decision',
 ] as const;
 
 const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
@@ -170,6 +182,7 @@ const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
   held: 2,
   reinstated: 2,
   'list-signed': 4,
+  decision: 3,
 };
 
 function members(entry: AuditEntry): readonly Uint8Array[] {
@@ -220,6 +233,8 @@ function members(entry: AuditEntry): readonly Uint8Array[] {
       ];
     case 'foreign-revoked':
       return [cbor.text(entry.deviceId), cbor.text(entry.reason)];
+    case 'decision':
+      return [cbor.text(entry.act), cbor.text(entry.subject), cbor.text(entry.detail)];
   }
 }
 
@@ -285,5 +300,7 @@ function readMembers(reader: CborReader, kind: AuditEntry['kind'], atMs: number)
       };
     case 'foreign-revoked':
       return { kind, atMs, deviceId: reader.text(), reason: reader.text() };
+    case 'decision':
+      return { kind, atMs, act: reader.text(), subject: reader.text(), detail: reader.text() };
   }
 }

@@ -4,31 +4,39 @@
  * and that proof; names and extensions come from registry and profile.
  */
 import { equal } from '../../wire/bytes/bytes.ts';
+import { utf8 } from '../../wire/bytes/utf8.ts';
 import { linksTo } from '../../wire/est/popLinking.ts';
-import { type CsrAttribute, encodeCsrAttributes } from '../../wire/est/csrAttributes.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
-import { curveOids, keyTypeOids, signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import {
   type CertificationRequest,
   parseCertificationRequest,
-  requestAttributeOids,
 } from '../../wire/x509/certificationRequest.ts';
 import type { VerifiedPeer } from '../peers/verifiedPeer.ts';
-import type { AuthorityRefusalCode, EnrolmentAuthority } from '../ports/enrolment.ts';
+import type {
+  AuthorityRefusalCode,
+  EnrolmentAuthority,
+  LdevidOutcome,
+  SecretHolder,
+  SecretOutcome,
+} from '../ports/enrolment.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { SignatureVerifier } from '../ports/keys.ts';
-import type { CertificateEntry, DeviceRecord } from '../ports/registryStore.ts';
-import type { EnrolmentRefusal } from '../registry/registry.ts';
+import type { CertificateEntry, DeviceRecord, ImportedDevice } from '../ports/registryStore.ts';
+import type { EnrolmentRefusal, ImportRefusal, ImportSummary } from '../registry/registry.ts';
 import { subjectMismatch } from './subjectRule.ts';
 
 /** The part of `Registry` that enrolment asks. */
 export interface EnrolmentRegistry {
+  device(deviceId: string): Promise<DeviceRecord | undefined>;
   mayEnrol(deviceId: string): Promise<DeviceRecord | Refusal<EnrolmentRefusal>>;
   deviceBySignKey(spki: Uint8Array): Promise<DeviceRecord | undefined>;
   enrolDevice(
     entry: CertificateEntry & { readonly kind: 'ldevid' },
   ): Promise<undefined | Refusal<EnrolmentRefusal>>;
+  importDevices(
+    devices: readonly ImportedDevice[],
+  ): Promise<ImportSummary | Refusal<ImportRefusal>>;
 }
 
 /** What one EST label stands for. */
@@ -48,6 +56,8 @@ export interface EnrolmentPorts {
   readonly authority: EnrolmentAuthority;
   readonly verifier: SignatureVerifier;
   readonly sha256: (data: Uint8Array) => Uint8Array;
+  /** Whose devices those become that enrol by a secret and were not known before. */
+  readonly owner: string;
 }
 
 export interface SentRequest {
@@ -60,6 +70,7 @@ export interface SentRequest {
 export type EnrolmentRefusalCode =
   | EnrolmentRefusal
   | AuthorityRefusalCode
+  | 'bad-secret'
   | 'wrong-identity'
   | 'enrolled-already'
   | 'bad-proof'
@@ -68,7 +79,7 @@ export type EnrolmentRefusalCode =
 
 export type EnrolmentOutcome =
   /** DER of the LDevID; it opens doors from now on. */
-  | { readonly certificate: Uint8Array }
+  | { readonly certificate: Uint8Array; readonly deviceId: string }
   | { readonly retryAfterS: number }
   | Refusal<EnrolmentRefusalCode>;
 
@@ -104,6 +115,36 @@ export class Enrolment {
   }
 
   /**
+   * RFC 7030 §3.2.3: the first operational certificate of a device that has none to show, and knows a
+   * one-time secret. Throws a `MalformedError` for a request that is none.
+   */
+  async enrollWithSecret(
+    secret: string,
+    sent: SentRequest,
+    policy: EnrolmentPolicy,
+  ): Promise<EnrolmentOutcome> {
+    const { authority, registry } = this.#ports;
+    const request = parseCertificationRequest(sent.der);
+    const unproven =
+      this.#refusalOfProof(request) ?? refusalOfLink(request, sent.channelBinding, policy);
+    if (unproven !== undefined) return unproven;
+    const holder = await authority.secretHolder(secret);
+    if (holder === undefined) return refuse('bad-secret', 'the secret opens nothing');
+    const { deviceId } = holder;
+    if ((await registry.device(deviceId)) !== undefined) {
+      const device = await registry.mayEnrol(deviceId);
+      if (isRefusal(device)) return device;
+    }
+    const taken = await this.#refusalOfKey(request, deviceId);
+    if (taken !== undefined) return taken;
+    return this.#oneAtATime(deviceId, async () => {
+      const { profile } = policy;
+      const outcome = await authority.issueBySecret({ secret, request: request.der, profile });
+      return this.#entered(holder, request, outcome);
+    });
+  }
+
+  /**
    * RFC 7030 §4.2.2: renewal, with the same key or a new one, under the same names. Throws a
    * `MalformedError` for a request that is none.
    */
@@ -134,13 +175,31 @@ export class Enrolment {
       refusalOfLink(request, sent.channelBinding, policy) ??
       (await this.#refusalOfKey(request, peer.holder));
     if (refusal !== undefined) return refusal;
-    // One at a time for each device, or a burst of requests would leave it with a handful of identities.
-    if (this.#inFlight.has(peer.holder)) return { retryAfterS: busyRetryAfterS };
-    this.#inFlight.add(peer.holder);
+    const { deviceId, product } = device;
+    return this.#oneAtATime(deviceId, async () => {
+      const outcome = await this.#ports.authority.issueLdevid({
+        deviceId,
+        authenticatedBy: peer.certificate.der,
+        issuers: peer.issuers,
+        product,
+        request: request.der,
+        profile: policy.profile,
+      });
+      return this.#entered(device, request, outcome);
+    });
+  }
+
+  /** A burst of requests would leave the device with a handful of identities. */
+  async #oneAtATime(
+    deviceId: string,
+    act: () => Promise<EnrolmentOutcome>,
+  ): Promise<EnrolmentOutcome> {
+    if (this.#inFlight.has(deviceId)) return { retryAfterS: busyRetryAfterS };
+    this.#inFlight.add(deviceId);
     try {
-      return await this.#issue(peer, device, request, policy);
+      return await act();
     } finally {
-      this.#inFlight.delete(peer.holder);
+      this.#inFlight.delete(deviceId);
     }
   }
 
@@ -165,21 +224,13 @@ export class Enrolment {
     return taken ? refuse('key-taken', 'the key belongs to somebody else') : undefined;
   }
 
-  async #issue(
-    peer: VerifiedPeer,
-    { product }: DeviceRecord,
+  /** What the authority said, in the registry: an issued certificate opens doors from then on. */
+  async #entered(
+    { deviceId, product }: SecretHolder,
     request: CertificationRequest,
-    { profile }: EnrolmentPolicy,
+    outcome: LdevidOutcome | SecretOutcome,
   ): Promise<EnrolmentOutcome> {
-    const { authority, registry, sha256 } = this.#ports;
-    const outcome = await authority.issueLdevid({
-      deviceId: peer.holder,
-      authenticatedBy: peer.certificate.der,
-      issuers: peer.issuers,
-      product,
-      request: request.der,
-      profile,
-    });
+    const { registry, sha256 } = this.#ports;
     if (!('certificate' in outcome)) return outcome;
     const { certificate } = outcome;
     const { publicKey, notAfterMs } = parseCertificate(certificate);
@@ -188,24 +239,42 @@ export class Enrolment {
     }
     // A crash here leaves a certificate that no door knows: the device gets none, asks again, and the
     // unknown one opens nothing. Revoked in the meantime, the device is refused by the registry.
+    if ((await registry.device(deviceId)) === undefined) {
+      const born = await registry.importDevices([this.#newDevice(deviceId, product, request)]);
+      if (isRefusal(born)) return refuse('key-taken', born.reason);
+    }
     const refusal = await registry.enrolDevice({
       sha256: sha256(certificate),
       kind: 'ldevid',
-      holder: peer.holder,
+      holder: deviceId,
       notAfterMs: notAfterMs === noExpirationMs ? undefined : notAfterMs,
     });
-    return refusal ?? { certificate };
+    return refusal ?? { certificate, deviceId };
   }
-}
 
-/** DER of what a server with this policy wants to see in a request (RFC 7030 §4.5.2). */
-export function csrAttributesOf({ popLinking }: EnrolmentPolicy): Uint8Array {
-  const wanted: CsrAttribute[] = [
-    { type: keyTypeOids.ecPublicKey, values: [curveOids['P-256']] },
-    { oid: signatureAlgorithmOids['ecdsa-with-SHA256'] },
-  ];
-  const password = { oid: requestAttributeOids.challengePassword };
-  return encodeCsrAttributes(popLinking === 'required' ? [password, ...wanted] : wanted);
+  /** A device without an identity from birth: it is known by the key that it enrolled with. */
+  #newDevice(
+    deviceId: string,
+    product: string,
+    { publicKey }: CertificationRequest,
+  ): ImportedDevice {
+    return {
+      identity: {
+        deviceId,
+        family: 'enrolled',
+        uid: utf8(deviceId),
+        eui64: undefined,
+        product,
+        owner: this.#ports.owner,
+        signKeySpki: publicKey.spki,
+        agreeKey: undefined,
+        kid: undefined,
+        proofLevel: 'possession',
+      },
+      state: 'released',
+      certificates: [],
+    };
+  }
 }
 
 function refusalOfLink(

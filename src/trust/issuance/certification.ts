@@ -8,17 +8,27 @@ import { MalformedError } from '../../wire/bytes/malformed.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
 import {
   type CertificationRequest,
   parseCertificationRequest,
 } from '../../wire/x509/certificationRequest.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
-import type { LdevidOutcome, LdevidRequest } from '../ports/enrolment.ts';
+import type { Clock } from '../ports/clock.ts';
+import type {
+  LdevidOutcome,
+  LdevidRequest,
+  SecretHolder,
+  SecretOutcome,
+  SecretRequest,
+} from '../ports/enrolment.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
+import type { GrantReference } from '../ports/grantStore.ts';
 import type { IssuanceStore, IssuedCertificate } from '../ports/issuanceStore.ts';
 import type { ProofVerifier } from '../ports/keys.ts';
 import type { OrderStore } from '../ports/orderStore.ts';
 import type { ForeignElements } from './foreign.ts';
+import { type EnrolmentGrants, type GrantOutcome, unsignedRetryAfterS } from './grants.ts';
 import type { Issuance } from './issuance.ts';
 import { identifierOfKey } from './issuer.ts';
 
@@ -28,6 +38,8 @@ export interface CertificationOptions {
   readonly certificates: IssuanceStore;
   readonly units: Pick<OrderStore, 'unitByDevice'>;
   readonly foreign: ForeignElements;
+  readonly grants: EnrolmentGrants;
+  readonly clock: Clock;
   readonly verifier: ProofVerifier;
 }
 
@@ -74,17 +86,44 @@ export class Certification {
   /** RFC 7030 §4.2: for a device that showed a certificate, which is judged anew here. */
   async certifyDevice(ldevid: LdevidRequest): Promise<LdevidOutcome> {
     const { deviceId, profile } = ldevid;
-    if (profile !== 'ldevid') return refuse('rejected', `Profile ${profile} is not for devices.`);
     if (!isDeviceId(deviceId)) return refuse('rejected', 'No device is called like that.');
-    const refused = await this.#refusalOfDevice(ldevid);
-    if (refused !== undefined) return refused;
-    const request = await this.#proven(ldevid.request);
-    if (isRefusal(request)) return refuse('rejected', request.reason);
-    const { spki } = request.publicKey;
-    const taken = await this.#refusalOfKey(spki, deviceId);
-    if (taken !== undefined) return taken;
-    const certificate = await this.#issue(profile, { spki, name: deviceId });
-    return isRefusal(certificate) ? refuse('rejected', certificate.reason) : { certificate };
+    const shown = await this.#shownBy(ldevid);
+    if (isRefusal(shown)) return shown;
+    const spki = await this.#provenKey(ldevid.request, deviceId);
+    if (isRefusal(spki)) return spki;
+    const granted = await this.#options.grants.judge({
+      deviceId,
+      profile,
+      keyIdentifier: identifierOfKey(this.#options.crypto, spki),
+      ...shown,
+    });
+    return this.#issueGranted(granted, { profile, deviceId, spki });
+  }
+
+  /** Changes nothing: whether the device may enrol is asked elsewhere first. */
+  async secretHolder(secret: string): Promise<SecretHolder | undefined> {
+    const known = await this.#options.grants.secret(secret);
+    return known === undefined ? undefined : { deviceId: known.deviceId, product: known.product };
+  }
+
+  /** RFC 7030 §3.2.3: for a device that has no certificate, and knows a secret that was made for it. */
+  async certifyBySecret(asked: SecretRequest): Promise<SecretOutcome> {
+    const { grants, crypto } = this.#options;
+    const secret = await grants.secret(asked.secret);
+    if (secret === undefined) return refuse('bad-secret', 'The secret opens nothing.');
+    const { deviceId, profile } = secret;
+    if (profile !== asked.profile) {
+      return refuse('rejected', `The secret is for profile ${profile}.`);
+    }
+    const revoked = await this.#refusalOfRevoked(deviceId);
+    if (revoked !== undefined) return revoked;
+    const spki = await this.#provenKey(asked.request, deviceId);
+    if (isRefusal(spki)) return spki;
+    const keyIdentifier = identifierOfKey(crypto, spki);
+    // The first key that proves itself has the secret; whoever learns it later has nothing.
+    const used = await grants.useSecret(secret, keyIdentifier);
+    if (used === undefined) return refuse('bad-secret', 'The secret is bound to another key.');
+    return this.#issueGranted(used, { profile, deviceId, spki });
   }
 
   async #proven(der: Uint8Array): Promise<CertificationRequest | CertificationRefusal> {
@@ -110,14 +149,30 @@ export class Certification {
       : refuse('bad-proof', 'The signature of the request is not made by its key.');
   }
 
-  async #refusalOfDevice(ldevid: LdevidRequest): Promise<Refusal<'rejected'> | undefined> {
-    const { certificates, foreign, units } = this.#options;
+  /** What the certificate is that the device has shown, when it makes it that device. */
+  async #shownBy(ldevid: LdevidRequest): Promise<Shown | Refusal<'rejected'>> {
+    const { clock, foreign } = this.#options;
     const { deviceId } = ldevid;
     const shown = await this.#issuedBefore(ldevid.authenticatedBy);
-    if (shown === undefined) return foreign.refusalOf(ldevid);
+    if (shown === undefined) {
+      const refusal = await foreign.refusalOf(ldevid);
+      return refusal ?? { cause: 'first', expiredForMs: 0 };
+    }
     if (shown.holder !== deviceId) {
       return refuse('rejected', 'The certificate shown was issued for somebody else.');
     }
+    if (shown.revokedMs !== undefined) return refuse('rejected', 'The certificate is revoked.');
+    const refusal = await this.#refusalOfRevoked(deviceId);
+    return (
+      refusal ?? {
+        cause: isBirth(shown) ? 'first' : 'renewal',
+        expiredForMs: clock.nowMs() - shown.notAfterMs,
+      }
+    );
+  }
+
+  async #refusalOfRevoked(deviceId: string): Promise<Refusal<'rejected'> | undefined> {
+    const { certificates, foreign, units } = this.#options;
     const revoked = await foreign.refusalOfRevoked(deviceId);
     if (revoked !== undefined) return revoked;
     const others = await certificates.certificatesOf(deviceId);
@@ -125,11 +180,42 @@ export class Certification {
       return refuse('rejected', 'The identity from birth is revoked.');
     }
     if (others.some((other) => other.held)) return refuse('rejected', 'The device is on hold.');
-    if (shown.revokedMs !== undefined) return refuse('rejected', 'The certificate is revoked.');
     const unit = await units.unitByDevice(deviceId);
     return unit !== undefined && unit.state !== 'locked'
       ? refuse('rejected', `The element was never finished: it is ${unit.state}.`)
       : undefined;
+  }
+
+  /** DER of the key, proven by the request and nobody else's. */
+  async #provenKey(
+    der: Uint8Array,
+    deviceId: string,
+  ): Promise<Uint8Array | Refusal<'rejected' | 'key-taken'>> {
+    const request = await this.#proven(der);
+    if (isRefusal(request)) return refuse('rejected', request.reason);
+    const { spki } = request.publicKey;
+    return (await this.#refusalOfKey(spki, deviceId)) ?? spki;
+  }
+
+  async #issueGranted(
+    granted: GrantOutcome,
+    { profile, deviceId, spki }: { profile: string; deviceId: string; spki: Uint8Array },
+  ): Promise<LdevidOutcome> {
+    if (isRefusal(granted) || 'retryAfterS' in granted) return granted;
+    if ('spentOn' in granted) return this.#issuedOn(granted.spentOn, spki);
+    const content = { spki, name: deviceId };
+    const certificate = await this.#issue(profile, content, granted.grants);
+    return isRefusal(certificate) ? refuse('rejected', certificate.reason) : { certificate };
+  }
+
+  /** The answer got lost: the same key gets the same certificate, and nothing new is made. */
+  async #issuedOn(serialNumber: Uint8Array, spki: Uint8Array): Promise<LdevidOutcome> {
+    const issued = await this.#options.certificates.certificateBySerial(serialNumber);
+    if (issued === undefined) return { retryAfterS: unsignedRetryAfterS };
+    if (issued.revokedMs !== undefined) return refuse('rejected', 'The certificate is revoked.');
+    const certificate = completeCertificate(issued.tbs, issued.signature);
+    const same = equal(parseCertificate(certificate).publicKey.spki, spki);
+    return same ? { certificate } : refuse('rejected', 'The certificate is for another key.');
   }
 
   /** The certificate, octet for octet, as it was issued here. */
@@ -164,8 +250,9 @@ export class Certification {
   async #issue(
     profile: string,
     content: { spki: Uint8Array; name: string; hosts?: readonly string[] },
+    grants: readonly GrantReference[] = [],
   ): Promise<Uint8Array | Refusal<'lint' | 'rejected'>> {
-    const [outcome] = await this.#options.issuance.issue([{ profile, content }]);
+    const [outcome] = await this.#options.issuance.issue([{ profile, content, grants }]);
     if (outcome === undefined) return refuse('rejected', 'Nothing was issued.');
     if (!isRefusal(outcome)) return outcome.certificate;
     return refuse(outcome.refused === 'lint' ? 'lint' : 'rejected', outcome.reason);
@@ -182,6 +269,13 @@ export function serialMagnitude(content: Uint8Array): Uint8Array | undefined {
 }
 
 const serialBytes = 16;
+
+/** How a device was authenticated. */
+interface Shown {
+  readonly cause: 'first' | 'renewal';
+  /** 0 or less while the certificate is valid. */
+  readonly expiredForMs: number;
+}
 
 /** 80 bits in lower-case Crockford base32. */
 function isDeviceId(name: string): boolean {

@@ -2,12 +2,13 @@
  * Issuing: prepare → lint → T1 → sign → T2. Nothing is signed that was not stored first, and nothing
  * leaves before its signature and its audit leaf are stored too.
  */
-import { toHex } from '../../wire/bytes/hex.ts';
+import { equal } from '../../wire/bytes/bytes.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
 import type { Clock } from '../ports/clock.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
+import type { GrantReference } from '../ports/grantStore.ts';
 import type {
   Completion,
   Intent,
@@ -18,7 +19,8 @@ import type {
 } from '../ports/issuanceStore.ts';
 import type { Issuer } from './issuer.ts';
 import { lint, type LintedTbs } from './lint.ts';
-import { type CertificateContent, compileProfile, type Prepared } from './prepare.ts';
+import { Siblings } from './lints/siblings.ts';
+import { type CertificateContent, compileProfile, type Prepared, serialBytes } from './prepare.ts';
 import { type Profile, profileLabel } from './profile.ts';
 
 export interface IssuanceOptions {
@@ -32,6 +34,8 @@ export interface IssuanceOptions {
 export interface IssueRequest {
   readonly profile: string;
   readonly content: CertificateContent;
+  /** Spent in T1. */
+  readonly grants?: readonly GrantReference[];
   /** For birth certificates. */
   readonly unit?: UnitIntent;
 }
@@ -51,6 +55,7 @@ export type IssueRefusalCode =
   | 'ticket-closed'
   | 'quota-exhausted'
   | 'no-eui64-left'
+  | 'grant-spent'
   | 'uid-taken'
   | 'key-taken'
   | 'device-id-taken';
@@ -64,6 +69,11 @@ export interface Recovery {
 }
 
 type Encoder = ReturnType<typeof compileProfile>;
+
+interface Work {
+  readonly serialNumbers: readonly Uint8Array[];
+  readonly result: Promise<unknown>;
+}
 
 /** Between T1 and T2. */
 interface Signable {
@@ -80,8 +90,9 @@ const recoveryBatch = 500;
 
 export class Issuance {
   readonly #options: IssuanceOptions;
-  /** Serial numbers of intents that a call of this process is going to finish. */
-  readonly #underWay = new Map<string, Promise<unknown>>();
+  /** Intents that calls of this process are going to finish. */
+  readonly #underWay = new Set<Work>();
+  readonly #siblings = new Siblings();
   readonly #encoders = new Map<string, { readonly profile: Profile; readonly encode: Encoder }>();
 
   constructor(options: IssuanceOptions) {
@@ -99,7 +110,8 @@ export class Issuance {
   /** Outcomes in the order of the requests. Rejects with an `EnvironmentError` when store or key fail. */
   async issue(requests: readonly IssueRequest[]): Promise<ReadonlyArray<Issued | IssueRefusal>> {
     const nowMs = this.#options.clock.nowMs();
-    const plans = requests.map((request) => this.#plan(request, nowMs));
+    const serials = drawn(this.#options.crypto, requests.length);
+    const plans = requests.map((request, index) => this.#plan(request, nowMs, serials(index)));
     return this.#guarded(
       plans.flatMap((plan) => (isRefusal(plan) ? [] : [plan.intent.serialNumber])),
       () => this.#carryOut(plans, nowMs),
@@ -121,7 +133,7 @@ export class Issuance {
       if (last === undefined) return { finished, withheld };
       const signables: Signable[] = [];
       for (const intent of unfinished) {
-        if (this.#underWay.has(toHex(intent.serialNumber))) continue;
+        if (this.#workOn(intent.serialNumber) !== undefined) continue;
         const signable = this.#relint(intent);
         if (signable === undefined) withheld.push(intent.id);
         else signables.push(signable);
@@ -137,22 +149,29 @@ export class Issuance {
 
   /** Resolves when no call of this process is at work on that intent; whether it succeeded is in the store. */
   async settled(serialNumber: Uint8Array): Promise<void> {
-    await Promise.allSettled([this.#underWay.get(toHex(serialNumber))]);
+    await Promise.allSettled([this.#workOn(serialNumber)?.result]);
   }
 
   /** Keeps `recover` away from these for as long as the work takes. */
   async #guarded<Result>(
     serialNumbers: readonly Uint8Array[],
-    work: () => Promise<Result>,
+    act: () => Promise<Result>,
   ): Promise<Result> {
-    const names = serialNumbers.map(toHex);
-    const working = work();
-    for (const name of names) this.#underWay.set(name, working);
+    const result = act();
+    const work: Work = { serialNumbers, result };
+    this.#underWay.add(work);
     try {
-      return await working;
+      return await result;
     } finally {
-      for (const name of names) this.#underWay.delete(name);
+      this.#underWay.delete(work);
     }
+  }
+
+  /** Asked after crashes and by retries only, so that a walk will do. */
+  #workOn(serialNumber: Uint8Array): Work | undefined {
+    return [...this.#underWay].find(({ serialNumbers }) =>
+      serialNumbers.some((candidate) => equal(candidate, serialNumber)),
+    );
   }
 
   async #carryOut(
@@ -184,14 +203,15 @@ export class Issuance {
     });
   }
 
-  #plan(request: IssueRequest, nowMs: number): Plan | IssueRefusal {
+  #plan(request: IssueRequest, nowMs: number, serialNumber: Uint8Array): Plan | IssueRefusal {
     const encoder = this.#encoders.get(request.profile);
     if (encoder === undefined) {
       return refuse('unknown-profile', `No authority here issues profile ${request.profile}.`);
     }
-    const prepared = encoder.encode(request.content, nowMs);
+    const prepared = encoder.encode(request.content, nowMs, serialNumber);
     const { profile, issuer, tbs } = prepared;
-    const linted = lint(this.#options.crypto, { tbs, profile, issuer, nowMs });
+    const input = { tbs, profile, issuer, nowMs };
+    const linted = lint(this.#options.crypto, input, this.#siblings);
     if (isRefusal(linted)) return linted;
     return { linted, intent: intentOf(request, prepared, nowMs) };
   }
@@ -247,6 +267,12 @@ function sign({ issuer, tbs }: LintedTbs): Promise<Uint8Array> {
   return issuer.signer.sign(tbs);
 }
 
+/** Serial numbers for a whole batch in one call of the random source. */
+function drawn(crypto: Crypto, count: number): (index: number) => Uint8Array {
+  const random = crypto.random(serialBytes * count);
+  return (index) => random.slice(index * serialBytes, (index + 1) * serialBytes);
+}
+
 interface Plan {
   readonly linted: LintedTbs;
   readonly intent: Intent;
@@ -262,6 +288,7 @@ function intentOf(request: IssueRequest, prepared: Prepared, nowMs: number): Int
     preparedMs: nowMs,
     notAfterMs: prepared.notAfterMs,
     tbs: prepared.tbs,
+    grants: request.grants ?? [],
     unit: request.unit,
   };
 }
@@ -275,6 +302,7 @@ const quotaReasons = {
   'ticket-closed': 'The ticket is closed.',
   'quota-exhausted': 'Every identity of this ticket is taken.',
   'no-eui64-left': 'The order has no EUI-64 left.',
+  'grant-spent': 'The secret or approval was spent, or taken back.',
 } as const;
 
 function conflictRefusal(conflict: IntentConflict): IssueRefusal {

@@ -69,6 +69,13 @@ const ldevid: Profile = {
   keyPurposes: [keyPurposes.clientAuth],
 };
 
+/** For owners who would rather renew every few days than ask whether something is revoked. */
+const shortLived: Profile = {
+  ...ldevid,
+  name: 'ldevid-short',
+  lifetime: { kind: 'days', days: 7 },
+};
+
 /** The only profile with serverAuth and host names. */
 const server: Profile = {
   name: 'server',
@@ -132,6 +139,7 @@ export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   serverAuthority,
   idevid,
   ldevid,
+  shortLived,
   server,
   station,
   application,
@@ -139,3 +147,11 @@ export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   documents,
   ...responders,
 ]);
+
+/** Names of the profiles that enrolment gives to devices. */
+export function deviceProfiles(profiles: ReadonlyMap<string, Profile>): ReadonlySet<string> {
+  const operational = [...profiles.values()].filter(
+    ({ subject, issuedBy }) => subject === 'device' && issuedBy.includes('operational'),
+  );
+  return new Set(operational.map(({ name }) => name));
+}

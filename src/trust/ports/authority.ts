@@ -1,6 +1,7 @@
 /** The authority as the provisioner sees it: a process of its own on the same machine, reached over its socket. */
 import type { EnrolmentAuthority } from './enrolment.ts';
 import type { Refusal } from './faults.ts';
+import type { ProfilePolicy } from './grantStore.ts';
 import type { LineTransport } from './lineTransport.ts';
 import type { AuthorityNotice } from './registryStore.ts';
 
@@ -33,6 +34,8 @@ export interface PublishedManifest {
 /** Every call rejects with an `EnvironmentError`, retryable, when the authority cannot be reached. */
 export interface ProvisioningAuthority extends LineTransport, EnrolmentAuthority {
   hierarchy(): Promise<Hierarchy>;
+  /** How each profile of devices is given out. */
+  policies(): Promise<readonly ProfilePolicy[]>;
   /**
    * For the doors of this server. `request` is DER of PKCS#10; its key is certified for `names`, DNS names
    * and IP addresses in text form.

@@ -25,7 +25,27 @@ export type LdevidOutcome =
   | { readonly retryAfterS: number }
   | Refusal<AuthorityRefusalCode>;
 
+/** A device without a certificate, that knows a one-time secret. */
+export interface SecretRequest {
+  readonly secret: string;
+  /** DER of PKCS#10, as in `LdevidRequest`. */
+  readonly request: Uint8Array;
+  readonly profile: string;
+}
+
+/** Whom a secret makes its bearer. */
+export interface SecretHolder {
+  readonly deviceId: string;
+  readonly product: string;
+}
+
+export type SecretOutcome = LdevidOutcome | Refusal<'bad-secret'>;
+
+/** Every call rejects with an `EnvironmentError` when the authority cannot be reached. */
 export interface EnrolmentAuthority {
-  /** Rejects with an `EnvironmentError` when the authority cannot be reached. */
   issueLdevid(request: LdevidRequest): Promise<LdevidOutcome>;
+  /** `undefined` for a secret that opens nothing, or nothing any more. Changes nothing. */
+  secretHolder(secret: string): Promise<SecretHolder | undefined>;
+  /** Binds the secret to the key of the first request; spent once. */
+  issueBySecret(request: SecretRequest): Promise<SecretOutcome>;
 }

@@ -1,6 +1,12 @@
 /** What an operator decides about enrolment at the authority: a process of its own, reached over its socket. */
 import type { Refusal } from './faults.ts';
 import type { ForeignAnchor } from './foreignStore.ts';
+import type {
+  ApprovalDecision,
+  ApprovalRecord,
+  ProfilePolicy,
+  SecretRecord,
+} from './grantStore.ts';
 
 export interface AnchorDecision {
   readonly product: string;
@@ -18,4 +24,40 @@ export interface ForeignDesk {
   retire(product: string, sha256: Uint8Array): Promise<undefined | Refusal<string>>;
   /** In the order they were pinned, retired ones included. */
   anchors(): Promise<readonly ForeignAnchor[]>;
+}
+
+export interface SecretOrder {
+  /** A new device when absent. */
+  readonly deviceId?: string;
+  readonly product: string;
+  readonly profile: string;
+  readonly lifetimeMs: number;
+}
+
+export interface CreatedSecret {
+  readonly id: number;
+  /** 32 characters; told once, and kept as a hash only. */
+  readonly secret: string;
+  readonly deviceId: string;
+  readonly product: string;
+  readonly profile: string;
+  readonly expiresMs: number;
+}
+
+/** One-time secrets, approvals and policies. Rejects with an `EnvironmentError` as above. */
+export interface EnrolmentDesk {
+  createSecret(order: SecretOrder): Promise<CreatedSecret | Refusal<string>>;
+  /** Newest first. */
+  secrets(): Promise<readonly SecretRecord[]>;
+  voidSecret(id: number): Promise<undefined | Refusal<string>>;
+  /** Undecided ones, oldest first. */
+  approvals(): Promise<readonly ApprovalRecord[]>;
+  decide(
+    id: number,
+    decision: ApprovalDecision,
+    decidedBy: string,
+  ): Promise<undefined | Refusal<string>>;
+  /** Of every profile of devices. */
+  policies(): Promise<readonly ProfilePolicy[]>;
+  savePolicy(policy: ProfilePolicy): Promise<undefined | Refusal<string>>;
 }

@@ -4,6 +4,7 @@
  */
 import type { RevocationReason } from '../../wire/crl/reason.ts';
 import type { ProofLevel } from '../../wire/line/ticket.ts';
+import type { GrantReference } from './grantStore.ts';
 
 /** A certificate that passed every lint and is about to be signed. */
 export interface Intent {
@@ -20,6 +21,8 @@ export interface Intent {
   readonly preparedMs: number;
   readonly notAfterMs: number;
   readonly tbs: Uint8Array;
+  /** All of them spent with the intent, or nothing is taken. */
+  readonly grants?: readonly GrantReference[];
   /** For birth certificates: what T1 takes and reserves besides. */
   readonly unit: UnitIntent | undefined;
 }
@@ -43,7 +46,7 @@ export interface UnitIntent {
 
 export type IntentOutcome =
   | { readonly taken: number; readonly eui64: Uint8Array | undefined }
-  | { readonly refused: 'ticket-closed' | 'quota-exhausted' | 'no-eui64-left' }
+  | { readonly refused: 'ticket-closed' | 'quota-exhausted' | 'no-eui64-left' | 'grant-spent' }
   /** Something that has to be unique is there already. */
   | { readonly conflict: IntentConflict };
 

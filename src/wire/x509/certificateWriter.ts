@@ -3,6 +3,7 @@
  * encoded once and handed in as bytes, so that writing costs a small part of the signature that follows.
  */
 import { fromHex } from '../bytes/hex.ts';
+import { DerReader } from '../der/reader.ts';
 import { contextConstructed, tags } from '../der/tags.ts';
 import { element, headerBytes, time, unsignedInteger, writeHeader } from '../der/writer.ts';
 
@@ -45,6 +46,21 @@ export function encodeValidity(notBeforeMs: number, notAfterMs: number): Uint8Ar
 }
 
 /** DER of Certificate. `signatureAlgorithm` is the AlgorithmIdentifier that stands in `tbs` too. */
+/**
+ * DER of the certificate from its two stored parts: the signature algorithm stands in the signed part too,
+ * and is the same there (RFC 5280 §4.1.2.3). Throws a `MalformedError` when `tbs` is none.
+ */
+export function completeCertificate(tbs: Uint8Array, signature: Uint8Array): Uint8Array {
+  const algorithm = new DerReader(tbs).constructed(tags.sequence, (content) => {
+    content.optional(contextConstructed(0), (version) => version.element());
+    content.element();
+    const found = content.element();
+    while (!content.atEnd) content.element();
+    return found;
+  });
+  return encodeCertificate(tbs, algorithm, signature);
+}
+
 export function encodeCertificate(
   tbs: Uint8Array,
   signatureAlgorithm: Uint8Array,

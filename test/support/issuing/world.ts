@@ -13,15 +13,17 @@ import { DocumentFolder } from '../../../src/drivers/store/files/documentFolder.
 import { SqliteAuditStore } from '../../../src/drivers/store/sqlite/auditStore.ts';
 import { SqliteDatabase } from '../../../src/drivers/store/sqlite/database.ts';
 import { SqliteForeignStore } from '../../../src/drivers/store/sqlite/foreignStore.ts';
+import { SqliteGrantStore } from '../../../src/drivers/store/sqlite/grantStore.ts';
 import { SqliteIssuanceStore } from '../../../src/drivers/store/sqlite/issuanceStore.ts';
 import { issuingMigrations } from '../../../src/drivers/store/sqlite/issuingTables.ts';
 import { SqliteOrderStore } from '../../../src/drivers/store/sqlite/orderStore.ts';
 import { AuditLog } from '../../../src/trust/audit/log.ts';
 import { Certification } from '../../../src/trust/issuance/certification.ts';
 import { ForeignElements } from '../../../src/trust/issuance/foreign.ts';
+import { EnrolmentGrants } from '../../../src/trust/issuance/grants.ts';
 import { Issuance } from '../../../src/trust/issuance/issuance.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../../src/trust/issuance/issuer.ts';
-import { builtInProfiles } from '../../../src/trust/issuance/profiles.ts';
+import { builtInProfiles, deviceProfiles } from '../../../src/trust/issuance/profiles.ts';
 import type { ClosingOptions } from '../../../src/trust/personalization/closing.ts';
 import { LineService } from '../../../src/trust/personalization/lineService.ts';
 import { Orders } from '../../../src/trust/personalization/orders.ts';
@@ -52,6 +54,7 @@ export interface OpenAuthority {
   readonly certification: Certification;
   readonly statusNotices: StatusNotices;
   readonly foreign: ForeignElements;
+  readonly grants: EnrolmentGrants;
   readonly orders: Orders;
   readonly line: LineService;
   readonly closing: ClosingOptions;
@@ -140,6 +143,12 @@ export class World {
       clock,
       verifier,
     });
+    const grants = new EnrolmentGrants({
+      store: new SqliteGrantStore(database),
+      crypto,
+      clock,
+      profiles: deviceProfiles(builtInProfiles),
+    });
     const documents = new DocumentFolder(join(this.folder, 'documents'));
     const eui64Base = Uint8Array.of(2, 0, 0, 0xff, 0xfe, 0, 0, 0);
     const { order: orderKey, manifest: manifestKey } = this.keys;
@@ -156,9 +165,12 @@ export class World {
         certificates: issuanceStore,
         units: orderStore,
         foreign,
+        grants,
+        clock,
         verifier,
       }),
       foreign,
+      grants,
       statusNotices: new StatusNotices({
         crypto,
         certificates: issuanceStore,

@@ -181,7 +181,9 @@ test('who is refused, and with which status', async () => {
   const payload = Buffer.from(encodeBody(linked));
   assert.equal((await house.enroll({ payload }, 'strict')).statusCode, 200);
   house.present = undefined;
-  assert.equal((await house.enroll()).statusCode, 403);
+  const nobody = await house.enroll();
+  assert.equal(nobody.statusCode, 401);
+  assert.match(String(nobody.headers['www-authenticate']), /^Basic realm=.*, Bearer$/);
   house.device = await house.born(2, 'expected');
   house.present = await house.peer(house.device.idevid);
   const early = await house.enroll();
@@ -196,7 +198,7 @@ test('who is refused, and with which status', async () => {
   assert.deepEqual(house.refusals, [
     'wrong-identity',
     'pop-linking',
-    'no-certificate',
+    'no-credentials',
     'not-released',
     'key-taken',
     'rejected',

@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  csrAttributesOf,
-  type EnrolmentOutcome,
-  type SentRequest,
-} from '../../../src/trust/enrolment/enrolment.ts';
+import { csrAttributesOf } from '../../../src/trust/enrolment/csrAttributes.ts';
+import { type EnrolmentOutcome, type SentRequest } from '../../../src/trust/enrolment/enrolment.ts';
 import { subjectMismatch } from '../../../src/trust/enrolment/subjectRule.ts';
 import { InvariantError, isRefusal, refuse } from '../../../src/trust/ports/faults.ts';
 import { parseBase64 } from '../../../src/wire/bytes/base64.ts';
 import { fromHex, toHex } from '../../../src/wire/bytes/hex.ts';
 import { nullElement } from '../../../src/wire/der/writer.ts';
-import { encodeCsrAttributes } from '../../../src/wire/est/csrAttributes.ts';
+import { decodeCsrAttributes, encodeCsrAttributes } from '../../../src/wire/est/csrAttributes.ts';
 import { linkingPassword } from '../../../src/wire/est/popLinking.ts';
 import { parseCertificate } from '../../../src/wire/x509/certificate.ts';
 import { parseCertificationRequest } from '../../../src/wire/x509/certificationRequest.ts';
@@ -236,4 +233,34 @@ test('RFC 8951 §4: CSR attributes byte for byte, and ours', () => {
   const password = '06092a864886f70d010907';
   assert.ok(!toHex(csrAttributesOf(policy)).includes(password));
   assert.ok(toHex(csrAttributesOf({ ...policy, popLinking: 'required' })).includes(password));
+});
+
+test('RFC 8951 §4: the example read, and a template of RFC 9908 §3.4', () => {
+  const example = parseBase64(
+    'MEEGCSqGSIb3DQEJBzASBgcqhkjOPQIBMQcGBSuBBAAiMBYGCSqGSIb3DQEJDjEJBgcrBgEBAQEWBggqhkjOPQQDAw==',
+  );
+  assert.deepEqual(decodeCsrAttributes(example ?? new Uint8Array()), [
+    { oid: '1.2.840.113549.1.9.7' },
+    { type: '1.2.840.10045.2.1', values: [fromHex('06052b81040022')] },
+    { type: '1.2.840.113549.1.9.14', values: [fromHex('06072b060101010116')] },
+    { oid: '1.2.840.10045.4.3.3' },
+  ]);
+  const subject = [{ type: '2.5.4.10', value: 'Owner' }, { type: '2.5.4.5' }];
+  const key = { algorithm: '1.2.840.10045.2.1', curve: '1.2.840.10045.3.1.7' };
+  const encoded = encodeCsrAttributes([{ template: { subject, key } }]);
+  // Written by hand after the module of RFC 9908: implicit tags, [0] in place of the key's SEQUENCE.
+  const byHand = [
+    '304a 3048 060b2a864886f70d010910023d 3139 3037 020100',
+    '3019 310e300c060355040a0c054f776e6572 310730050603550405',
+    'a015 3013 06072a8648ce3d0201 06082a8648ce3d030107 a100',
+  ];
+  assert.equal(toHex(encoded), byHand.join('').replaceAll(' ', ''));
+  const [read] = decodeCsrAttributes(encoded);
+  assert.ok(read !== undefined && 'template' in read);
+  assert.deepEqual(read.template.subject, [
+    { type: '2.5.4.10', value: fromHex('0c054f776e6572') },
+    { type: '2.5.4.5', value: undefined },
+  ]);
+  assert.equal(read.template.key?.algorithm, key.algorithm);
+  assert.equal(read.template.key?.publicKey, undefined);
 });

@@ -22,6 +22,7 @@ interface CommandOptions extends OutputOptions {
   readonly stationPort: number;
   readonly apiPort: number;
   readonly mqttPort: number;
+  readonly estPort?: number;
   readonly owner?: string;
   readonly role?: ServerRole;
 }
@@ -43,6 +44,11 @@ export function registerServe(root: Command): void {
     .option('--api-port <port>', 'HTTPS of applications and operators', port, 8444)
     .option('--station-port <port>', 'HTTPS of personalization stations', port, 8445)
     .option('--mqtt-port <port>', 'MQTTS of devices, gateways and applications', port, 8883)
+    .option(
+      '--est-port <port>',
+      'a door for EST alone that speaks TLS 1.2 too and takes one-time secrets (default: none)',
+      port,
+    )
     .option('--owner <name>', "whose devices these are (default: the maker's name)")
     .option('--json', 'one JSON line when the doors are open')
     .addOption(new Option('--role <role>', 'run one process alone').choices(serverRoles))
@@ -145,7 +151,7 @@ function report(message: object): void {
 }
 
 function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
-  const { data, host, name, devicePort, apiPort, stationPort, mqttPort, owner } = options;
+  const { data, host, name, devicePort, apiPort, stationPort, mqttPort, estPort, owner } = options;
   const values: Readonly<Record<string, string>> = {
     '--role': role,
     '--data': data,
@@ -154,20 +160,21 @@ function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
     '--api-port': String(apiPort),
     '--station-port': String(stationPort),
     '--mqtt-port': String(mqttPort),
+    ...(estPort === undefined ? {} : { '--est-port': String(estPort) }),
     ...(owner === undefined ? {} : { '--owner': owner }),
   };
   return ['serve', ...Object.entries(values).flat(), '--name', ...name];
 }
 
 function serveOptions(options: CommandOptions): ServeOptions {
-  const { data, host, name, devicePort, apiPort, stationPort, mqttPort, owner } = options;
+  const { data, host, name, devicePort, apiPort, stationPort, mqttPort, estPort, owner } = options;
   const ports: DoorPorts = {
     device: devicePort,
     api: apiPort,
     station: stationPort,
     mqtt: mqttPort,
   };
-  return { data, host, names: name, ports, owner };
+  return { data, host, names: name, ports, estPort, owner };
 }
 
 function port(text: string): number {

@@ -59,6 +59,10 @@ export class Answer {
     return new Answer(this.#member(name));
   }
 
+  isNull(name: string): boolean {
+    return this.#member(name) === null;
+  }
+
   has(name: string): boolean {
     return this.#member(name) !== undefined;
   }

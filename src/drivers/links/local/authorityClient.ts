@@ -5,8 +5,16 @@ import type {
   ProvisioningAuthority,
   PublishedManifest,
 } from '../../../trust/ports/authority.ts';
-import type { LdevidOutcome, LdevidRequest } from '../../../trust/ports/enrolment.ts';
+import type {
+  AuthorityRefusalCode,
+  LdevidOutcome,
+  LdevidRequest,
+  SecretHolder,
+  SecretOutcome,
+  SecretRequest,
+} from '../../../trust/ports/enrolment.ts';
 import { EnvironmentError, isRefusal, type Refusal, refuse } from '../../../trust/ports/faults.ts';
+import type { ProfilePolicy } from '../../../trust/ports/grantStore.ts';
 import type { LineStep } from '../../../trust/ports/lineTransport.ts';
 import type {
   AuthorityStatus,
@@ -24,6 +32,7 @@ import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { type Answer, readAnswer } from './answers.ts';
 import { readClosedBatch, readOrder, readOrderView, readTicketView } from './authorityAnswers.ts';
+import { readPolicy } from './deskAnswers.ts';
 import { LocalClient, type LocalRequest } from './localClient.ts';
 
 export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority {
@@ -97,13 +106,31 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
         request: toBase64(request.request),
         profile: request.profile,
       },
-      (answer) =>
-        answer.has('certificate')
-          ? { certificate: answer.base64('certificate') }
-          : { retryAfterS: answer.number('retryAfterS') },
+      readLdevid,
     );
+    return isRefusal(outcome) ? enrolmentRefusal(outcome) : outcome;
+  }
+
+  secretHolder(secret: string): Promise<SecretHolder | undefined> {
+    return this.#ask('/v1/secret-holder', { secret }, (answer) => {
+      if (answer.isNull('holder')) return undefined;
+      const holder = answer.answer('holder');
+      return { deviceId: holder.text('deviceId'), product: holder.text('product') };
+    });
+  }
+
+  async issueBySecret({ secret, request, profile }: SecretRequest): Promise<SecretOutcome> {
+    const body = { secret, request: toBase64(request), profile };
+    const outcome = await this.#post<LdevidOutcome>('/v1/ldevid-by-secret', body, readLdevid);
     if (!isRefusal(outcome)) return outcome;
-    return refuse(outcome.refused === 'key-taken' ? 'key-taken' : 'rejected', outcome.reason);
+    const { refused, reason } = outcome;
+    return refused === 'bad-secret' ? refuse(refused, reason) : enrolmentRefusal(outcome);
+  }
+
+  policies(): Promise<readonly ProfilePolicy[]> {
+    return this.#get('/v1/enrolment/policies', (answer) =>
+      answer.answers('policies').map(readPolicy),
+    );
   }
 
   async publishServerIdentity(identity: Uint8Array): Promise<void> {
@@ -203,6 +230,10 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
     return allowed(await this.#send({ method: 'GET', path }, read));
   }
 
+  async #ask<Value>(path: string, body: object, read: (answer: Answer) => Value): Promise<Value> {
+    return allowed(await this.#post(path, body, read));
+  }
+
   #post<Value>(
     path: string,
     body: object,
@@ -217,6 +248,16 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
   ): Promise<Value | Refusal<string>> {
     return readAnswer(await this.#client.send(request), read);
   }
+}
+
+function readLdevid(answer: Answer): LdevidOutcome {
+  return answer.has('certificate')
+    ? { certificate: answer.base64('certificate') }
+    : { retryAfterS: answer.number('retryAfterS') };
+}
+
+function enrolmentRefusal({ refused, reason }: Refusal<string>): Refusal<AuthorityRefusalCode> {
+  return refuse(refused === 'key-taken' ? 'key-taken' : 'rejected', reason);
 }
 
 function json(body: object): { readonly contentType: string; readonly body: string } {

@@ -1,13 +1,26 @@
 /** The authority's enrolment desk, reached over its local socket. */
-import type { AnchorDecision, ForeignDesk } from '../../../trust/ports/enrolmentDesk.ts';
+import type {
+  AnchorDecision,
+  CreatedSecret,
+  EnrolmentDesk,
+  ForeignDesk,
+  SecretOrder,
+} from '../../../trust/ports/enrolmentDesk.ts';
 import { EnvironmentError, isRefusal, type Refusal } from '../../../trust/ports/faults.ts';
 import type { ForeignAnchor } from '../../../trust/ports/foreignStore.ts';
+import type {
+  ApprovalDecision,
+  ApprovalRecord,
+  ProfilePolicy,
+  SecretRecord,
+} from '../../../trust/ports/grantStore.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { type Answer, readAnswer } from './answers.ts';
+import { readAnchor, readApproval, readCreated, readPolicy, readSecret } from './deskAnswers.ts';
 import { LocalClient } from './localClient.ts';
 
-export class DeskClient implements ForeignDesk {
+export class DeskClient implements ForeignDesk, EnrolmentDesk {
   readonly #client: LocalClient;
 
   constructor(socketPath: string) {
@@ -32,6 +45,43 @@ export class DeskClient implements ForeignDesk {
     return this.#get('/v1/foreign-anchors', (answer) => answer.answers('anchors').map(readAnchor));
   }
 
+  createSecret(order: SecretOrder): Promise<CreatedSecret | Refusal<string>> {
+    return this.#post('/v1/enrolment/secrets', order, readCreated);
+  }
+
+  secrets(): Promise<readonly SecretRecord[]> {
+    return this.#get('/v1/enrolment/secrets', (answer) =>
+      answer.answers('secrets').map(readSecret),
+    );
+  }
+
+  voidSecret(id: number): Promise<undefined | Refusal<string>> {
+    return this.#post('/v1/enrolment/secrets/void', { id }, () => undefined);
+  }
+
+  approvals(): Promise<readonly ApprovalRecord[]> {
+    return this.#get('/v1/enrolment/requests', (answer) =>
+      answer.answers('requests').map(readApproval),
+    );
+  }
+
+  decide(id: number, decision: ApprovalDecision, by: string): Promise<undefined | Refusal<string>> {
+    return this.#post('/v1/enrolment/requests/decide', { id, decision, by }, () => undefined);
+  }
+
+  policies(): Promise<readonly ProfilePolicy[]> {
+    return this.#get('/v1/enrolment/policies', (answer) =>
+      answer.answers('policies').map(readPolicy),
+    );
+  }
+
+  async savePolicy(policy: ProfilePolicy): Promise<undefined | Refusal<string>> {
+    const { profile, approval, afterExpiry } = policy;
+    const days = afterExpiry.kind === 'within' ? { days: afterExpiry.days } : {};
+    const body = { profile, approval, afterExpiry: afterExpiry.kind, ...days };
+    return this.#send('PUT', '/v1/enrolment/policies', body, () => undefined);
+  }
+
   async #get<Value>(path: string, read: (answer: Answer) => Value): Promise<Value> {
     const outcome = readAnswer(await this.#client.send({ method: 'GET', path }), read);
     if (!isRefusal(outcome)) return outcome;
@@ -41,24 +91,21 @@ export class DeskClient implements ForeignDesk {
     });
   }
 
-  async #post<Value>(
+  #post<Value>(
+    path: string,
+    body: object,
+    read: (answer: Answer) => Value,
+  ): Promise<Value | Refusal<string>> {
+    return this.#send('POST', path, body, read);
+  }
+
+  async #send<Value>(
+    method: 'POST' | 'PUT',
     path: string,
     body: object,
     read: (answer: Answer) => Value,
   ): Promise<Value | Refusal<string>> {
     const json = { contentType: 'application/json', body: JSON.stringify(body) };
-    return readAnswer(await this.#client.send({ method: 'POST', path, ...json }), read);
+    return readAnswer(await this.#client.send({ method, path, ...json }), read);
   }
-}
-
-function readAnchor(answer: Answer): ForeignAnchor {
-  return {
-    product: answer.text('product'),
-    certificate: answer.base64('certificate'),
-    sha256: answer.hex('sha256'),
-    count: answer.number('count'),
-    taken: answer.number('taken'),
-    pinnedMs: answer.number('pinnedMs'),
-    retiredMs: answer.optionalNumber('retiredMs'),
-  };
 }

@@ -14,6 +14,7 @@ import type {
 import { proofLevels } from '../../../wire/line/ticket.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { isUniqueViolation } from './faults.ts';
+import { isGrantFree, spendGrant } from './grantRows.ts';
 import { Quotas } from './quotas.ts';
 import { blob, integer, optionalBlob, optionalInteger, type Row, text } from './rows.ts';
 import { changeStatus, codeOf } from './statusRows.ts';
@@ -28,10 +29,8 @@ export class SqliteIssuanceStore implements IssuanceStore {
 
   begin(intents: readonly Intent[]): Promise<readonly IntentOutcome[]> {
     return this.#database.transact((connection) => {
-      const quotas = new Quotas(connection);
-      const outcomes = intents.map((intent) => beginOne(connection, quotas, intent));
-      quotas.save();
-      return outcomes;
+      const smooth = beginAll(connection, intents);
+      return smooth ?? beginEach(connection, intents);
     });
   }
 
@@ -112,37 +111,61 @@ export function revokeOne(connection: Connection, revocation: Revocation): boole
   return true;
 }
 
-function beginOne(connection: Connection, quotas: Quotas, intent: Intent): IntentOutcome {
-  const { unit } = intent;
+/** The usual case, without a savepoint for each: `undefined`, and nothing written, when a value is there already. */
+function beginAll(
+  connection: Connection,
+  intents: readonly Intent[],
+): readonly IntentOutcome[] | undefined {
+  connection.prepare('SAVEPOINT intents').run();
+  const quotas = new Quotas(connection);
+  const outcomes: IntentOutcome[] = [];
+  try {
+    for (const intent of intents) outcomes.push(insertOne(connection, quotas, intent));
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    connection.prepare('ROLLBACK TO intents').run();
+    connection.prepare('RELEASE intents').run();
+    return undefined;
+  }
+  quotas.save();
+  connection.prepare('RELEASE intents').run();
+  return outcomes;
+}
+
+/** When a value is there already, undoes the inserts of that intent alone and says which value it is. */
+function beginEach(connection: Connection, intents: readonly Intent[]): readonly IntentOutcome[] {
+  const quotas = new Quotas(connection);
+  const outcomes = intents.map((intent): IntentOutcome => {
+    connection.prepare('SAVEPOINT intent').run();
+    try {
+      const outcome = insertOne(connection, quotas, intent);
+      connection.prepare('RELEASE intent').run();
+      return outcome;
+    } catch (error) {
+      if (!isUniqueViolation(error)) throw error;
+      connection.prepare('ROLLBACK TO intent').run();
+      connection.prepare('RELEASE intent').run();
+      return { conflict: conflictOf(error) };
+    }
+  });
+  quotas.save();
+  return outcomes;
+}
+
+function insertOne(connection: Connection, quotas: Quotas, intent: Intent): IntentOutcome {
+  const { unit, grants = [] } = intent;
   if (unit === undefined) {
-    return reserve(connection, () => ({
-      taken: insertIssuance(connection, intent, intent.holder),
-      eui64: undefined,
-    }));
+    if (!grants.every((grant) => isGrantFree(connection, grant))) return { refused: 'grant-spent' };
+    const taken = insertIssuance(connection, intent, intent.holder);
+    for (const grant of grants) spendGrant(connection, grant, taken);
+    return { taken, eui64: undefined };
   }
   const offer = quotas.next(unit.ticketId);
   if ('refused' in offer) return offer;
-  return reserve(connection, () => {
-    const id = insertIssuance(connection, intent, null);
-    insertUnit(connection, id, offer.ticket, intent, unit, offer.eui64);
-    quotas.take(unit.ticketId);
-    return { taken: id, eui64: offer.eui64 };
-  });
-}
-
-/** Runs the inserts of one intent; when a value is there already, undoes them and says which. */
-function reserve(connection: Connection, insert: () => IntentOutcome): IntentOutcome {
-  connection.prepare('SAVEPOINT intent').run();
-  let outcome: IntentOutcome;
-  try {
-    outcome = insert();
-  } catch (error) {
-    if (!isUniqueViolation(error)) throw error;
-    connection.prepare('ROLLBACK TO intent').run();
-    outcome = { conflict: conflictOf(error) };
-  }
-  connection.prepare('RELEASE intent').run();
-  return outcome;
+  const id = insertIssuance(connection, intent, null);
+  insertUnit(connection, id, offer.ticket, intent, unit, offer.eui64);
+  quotas.take(unit.ticketId);
+  return { taken: id, eui64: offer.eui64 };
 }
 
 function insertIssuance(connection: Connection, intent: Intent, holder: string | null): number {
@@ -230,7 +253,7 @@ const selectOfHolder = `${selectIssued}
   )
   ORDER BY issuances.id`;
 
-function unfinishedOf(row: Row): UnfinishedIntent {
+export function unfinishedOf(row: Row): UnfinishedIntent {
   return {
     id: integer(row, 'id'),
     issuer: text(row, 'issuer'),
@@ -243,7 +266,7 @@ function unfinishedOf(row: Row): UnfinishedIntent {
   };
 }
 
-function issuedOf(row: Row): IssuedCertificate {
+export function issuedOf(row: Row): IssuedCertificate {
   return {
     issuer: text(row, 'issuer'),
     profile: text(row, 'profile'),

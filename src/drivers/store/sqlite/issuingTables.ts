@@ -3,6 +3,7 @@
  * to be unique over all batches is a unique index, so that no path of the program can break it.
  */
 import { foreignMigration } from './foreignTables.ts';
+import { grantMigration } from './grantTables.ts';
 import type { Migration } from './migrations.ts';
 import { statusMigration } from './statusTables.ts';
 
@@ -129,4 +130,5 @@ export const issuingMigrations: readonly Migration[] = [
   },
   foreignMigration,
   statusMigration,
+  grantMigration,
 ];
