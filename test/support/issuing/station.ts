@@ -44,11 +44,16 @@ export function testElement(uid: string): TestElement {
 
 export class TestStation {
   readonly signer: TestSigner = testSigner();
-  readonly #line: LineService;
+  readonly #line: Pick<LineService, 'answer'>;
   readonly #orderKey: PublicKey;
   readonly #ticket: Uint8Array;
 
-  constructor(line: LineService, orderKey: Signer, ticket: Uint8Array, signer?: TestSigner) {
+  constructor(
+    line: Pick<LineService, 'answer'>,
+    orderKey: Pick<Signer, 'publicKeySpki'>,
+    ticket: Uint8Array,
+    signer?: TestSigner,
+  ) {
     this.#line = line;
     const key = nodeCrypto.importPublicKey('P-256', p256Point(orderKey.publicKeySpki));
     if (key === undefined) throw new Error('no order key');
