@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import { CoapSession, type CoapSessionOptions } from '../../src/device/sessions/coapSession.ts';
 import { openSealedStore } from '../../src/device/storage/sealedStore.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
+import { decompressPoint } from '../../src/drivers/keys/software/points.ts';
 import { CoapClient } from '../../src/drivers/links/coap/coapClient.ts';
 import {
   type CoapDoor,
@@ -81,6 +82,7 @@ export async function coapWorld(
         link: link ?? (await client()),
         store,
         crypto: nodeCrypto,
+        decompress: decompressPoint,
       };
       const session = await CoapSession.open(
         ports,

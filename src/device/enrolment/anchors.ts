@@ -7,7 +7,7 @@ import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts'
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
-import { isAuthority, isIssuedBy } from './signatures.ts';
+import { isAuthority, isIssuedBy } from '../identity/signatures.ts';
 
 /** More than any rollover needs at a time. */
 export const maximumAnchors = 8;

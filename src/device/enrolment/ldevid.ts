@@ -8,7 +8,7 @@ import type { Certificate } from '../../wire/x509/model.ts';
 import { attributeText } from '../../wire/x509/names.ts';
 import { p256Spki } from '../../wire/x509/spki.ts';
 import type { DeviceElement } from '../ports/element.ts';
-import { isAuthority, isIssuedBy } from './signatures.ts';
+import { isAuthority, isIssuedBy } from '../identity/signatures.ts';
 
 /** Certificates between a device's and its root. */
 const longestChain = 4;

@@ -4,87 +4,85 @@
  * shown its keys, and its numbers are reserved before they are used: what was never stored is never
  * continued, so that no number can come twice.
  */
+import { CborReader } from '../../wire/cbor/reader.ts';
+import * as cbor from '../../wire/cbor/writer.ts';
 import { isSuccess, methods, responses } from '../../wire/coap/codes.ts';
 import type { CoapContent } from '../../wire/coap/message.ts';
 import { optionNumbers, text, uint, uriPath } from '../../wire/coap/options.ts';
-import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { carry, carryStart, coapTransfer } from '../../wire/edhoc/carriage.ts';
+import { parseError } from '../../wire/edhoc/refusal.ts';
+import { EdhocSession } from '../../wire/edhoc/session.ts';
 import { combineRequest, refuseCombination } from '../../wire/oscore/edhocRequest.ts';
-import { readFrame } from '../../wire/relay/frame.ts';
 import { telemetryPath } from '../../wire/relay/rawLink.ts';
+import { MalformedError } from '../../wire/bytes/malformed.ts';
 import type { CoapLink } from '../ports/coap.ts';
-import type { DeviceStore } from '../ports/deviceStore.ts';
-import type { DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
-import { Channel, freshChannel } from './channel.ts';
+import { Channel, type ChannelUse, freshChannel } from './channel.ts';
 import {
-  beginHandshake,
-  type Parties,
-  readParties,
-  takeMessage2,
-  type Unconfirmed,
-} from './handshake.ts';
-import { sessionRecordName } from './record.ts';
-import {
-  type LiveSession,
-  restoredState,
-  storedForm,
-  type UnconfirmedSession,
-} from './sessionState.ts';
+  CoapHandshakes,
+  type Handshaken,
+  type HandshakeOptions,
+  type HandshakePorts,
+} from './coapHandshake.ts';
 
-export interface CoapSessionPorts {
-  readonly element: DeviceElement;
+/** `store` is a sealed one: see `device/storage`. */
+export interface CoapSessionPorts extends HandshakePorts {
   readonly link: CoapLink;
-  /** A sealed one: see `device/storage`. */
-  readonly store: DeviceStore;
-  readonly crypto: Crypto;
 }
 
-export interface CoapSessionOptions {
+export interface CoapSessionOptions extends HandshakeOptions {
   /** Sequence numbers that one write to the store reserves; as many are skipped at a loss of power. */
   readonly lookAhead: number;
   /** MAX_UNFRAGMENTED_SIZE of the path (RFC 9668 §3.2.2): beyond it message_3 goes alone. */
   readonly maximumPayloadBytes: number;
 }
 
-export const coapSessionDefaults: CoapSessionOptions = {
-  lookAhead: 32,
-  maximumPayloadBytes: 1024,
-};
+interface SessionLimits extends Pick<CoapSessionOptions, 'lookAhead' | 'maximumPayloadBytes'> {}
+
+const defaults: SessionLimits = { lookAhead: 32, maximumPayloadBytes: 1024 };
+
+interface LiveSession {
+  /** `EdhocSession.store()`. */
+  readonly keys: Uint8Array;
+  readonly channel: Channel;
+}
+
+/** `[keys: bstr, reserved: uint, failed: uint]`, replaced whole. */
+const recordName = 'coap-session';
 
 export class CoapSession {
   readonly #ports: CoapSessionPorts;
-  readonly #options: CoapSessionOptions;
-  readonly #parties: Parties;
+  readonly #limits: SessionLimits;
+  readonly #handshakes: CoapHandshakes;
   readonly #onSession: (handshakeBytes: readonly number[]) => void;
   #session: LiveSession | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(
     ports: CoapSessionPorts,
-    options: CoapSessionOptions,
-    parties: Parties,
+    limits: SessionLimits,
+    handshakes: CoapHandshakes,
     onSession: (handshakeBytes: readonly number[]) => void,
   ) {
     this.#ports = ports;
-    this.#options = options;
-    this.#parties = parties;
+    this.#limits = limits;
+    this.#handshakes = handshakes;
     this.#onSession = onSession;
   }
 
-  /** Goes on in the stored session, if there is one; a handshake begins with the first request. */
+  /**
+   * Goes on in the stored session, if there is one; a handshake begins with the first request. Rejects with
+   * a `DeviceFault` when the element was not personalized for sessions.
+   */
   static async open(
     ports: CoapSessionPorts,
     onSession: (handshakeBytes: readonly number[]) => void = () => undefined,
     options: Partial<CoapSessionOptions> = {},
   ): Promise<CoapSession> {
-    const { element, crypto, store } = ports;
-    const parties = await readParties(element, crypto);
-    const settings = { ...coapSessionDefaults, ...options };
-    const session = new CoapSession(ports, settings, parties, onSession);
-    const stored = await store.read(sessionRecordName);
-    const state = stored === undefined ? undefined : restoredState(crypto, stored);
-    session.#session = state?.kind === 'live' ? state : undefined;
+    const handshakes = await CoapHandshakes.open(ports, options);
+    const session = new CoapSession(ports, { ...defaults, ...options }, handshakes, onSession);
+    const stored = await ports.store.read(recordName);
+    session.#session = stored === undefined ? undefined : restored(ports, stored);
     return session;
   }
 
@@ -130,76 +128,97 @@ export class CoapSession {
     return answer;
   }
 
-  async #askAnew(request: CoapContent): Promise<CoapContent> {
+  async #askAnew(request: CoapContent, byValue = false): Promise<CoapContent> {
     this.#session = undefined;
-    const unconfirmed = await this.#handshake();
-    const channel = new Channel(
-      this.#ports.crypto,
-      unconfirmed.edhoc.pendingKeys.oscoreParameters(),
-      freshChannel,
-    );
+    const { crypto, link } = this.#ports;
+    const first = async (message1: Uint8Array): Promise<Uint8Array> => {
+      const response = await link.request(edhocRequest(carryStart(message1)));
+      if (response.code !== responses.changed) throw refusedHandshake(response);
+      return response.payload;
+    };
+    const handshaken = await this.#handshakes.run({ first }, byValue);
+    const { edhoc, handshakeBytes, finished } = handshaken;
+    const channel = new Channel(crypto, edhoc.pendingKeys.oscoreParameters(), freshChannel);
     // Never stored in this state: a loss of power ends the handshake and its numbers with it.
-    const use = channel.reservation(this.#options.lookAhead);
+    const use = channel.reservation(this.#limits.lookAhead);
     if (use === undefined) throw new DeviceFault('no sequence numbers', { retryable: false });
     channel.confirm(use);
-    const session = { ...unconfirmed, channel };
-    const answer = await this.#first(session, request);
-    const { handshakeBytes, edhoc } = session;
+    const answer = await this.#first(handshaken, channel, request);
+    // RFC 9528 §6.4: by its hash our certificate was not known.
+    if (answer === 'unknown-credential') return this.#askAnew(request, true);
     // RFC 9528 §5.4.2: only now is it known that the server has the keys.
-    await this.#keep({ kind: 'live', session: edhoc.confirm(), handshakeBytes, channel });
+    const session = { keys: edhoc.confirm().store(), channel };
+    await this.#store(session, channel.use);
+    this.#session = session;
+    await finished();
     this.#onSession(handshakeBytes);
     return answer;
   }
 
-  async #handshake(): Promise<Unconfirmed> {
-    const { link, crypto, element } = this.#ports;
-    const awaiting = beginHandshake(crypto);
-    const started = readFrame(awaiting.frame);
-    if (started.kind !== 'edhoc-start') throw new TypeError('a handshake begins with message_1');
-    const response = await link.request(edhocRequest(carryStart(started.message1)));
-    if (response.code !== responses.changed) throw refusedHandshake(response);
-    const outcome = await takeMessage2(awaiting, response.payload, this.#parties, element);
-    if (outcome.kind === 'unconfirmed') return outcome;
-    throw new DeviceFault(`no handshake: ${outcome.refusal.reason}`, { retryable: true });
-  }
-
   /** message_3 with the first request, or in front of it. */
-  async #first(session: UnconfirmedSession, request: CoapContent): Promise<CoapContent> {
+  async #first(
+    { message3, connectionId, shownByHash }: Handshaken,
+    channel: Channel,
+    request: CoapContent,
+  ): Promise<CoapContent | 'unknown-credential'> {
     const { link } = this.#ports;
-    const protectedRequest = session.channel.protect(request);
+    const protectedRequest = channel.protect(request);
     if (protectedRequest === undefined) {
       throw new DeviceFault('the request is too long', { retryable: false });
     }
-    const third = readFrame(session.frame);
-    if (third.kind !== 'edhoc') throw new TypeError('message_3 expected');
-    const { message: message3, connectionId } = third;
     const { message, exchange } = protectedRequest;
     const combined =
       refuseCombination(request) === undefined
-        ? combineRequest(request, message, message3, this.#options)
+        ? combineRequest(request, message, message3, this.#limits)
         : undefined;
     let response: CoapContent;
     if (combined === undefined || 'refused' in combined) {
-      const accepted = await link.request(edhocRequest(carry(connectionId, message3)));
-      if (!isSuccess(accepted.code)) throw refusedHandshake(accepted);
-      response = await link.request(message);
+      response = await link.request(edhocRequest(carry(connectionId, message3)));
+      if (isSuccess(response.code)) response = await link.request(message);
     } else response = await link.request(combined);
-    const answer = session.channel.open(exchange, response);
-    if (answer === undefined) throw refusedHandshake(response);
-    return answer;
+    const answer = channel.open(exchange, response);
+    if (answer !== undefined) return answer;
+    if (shownByHash && isUnknownCredential(response)) return 'unknown-credential';
+    throw refusedHandshake(response);
   }
 
   async #reserve(session: LiveSession): Promise<boolean> {
-    const use = session.channel.reservation(this.#options.lookAhead);
+    const use = session.channel.reservation(this.#limits.lookAhead);
     if (use === undefined) return false;
-    await this.#ports.store.commit(new Map([[sessionRecordName, storedForm(session, use)]]));
+    await this.#store(session, use);
     session.channel.confirm(use);
     return true;
   }
 
-  async #keep(session: LiveSession): Promise<void> {
-    await this.#ports.store.commit(new Map([[sessionRecordName, storedForm(session)]]));
-    this.#session = session;
+  async #store({ keys }: LiveSession, use: ChannelUse): Promise<void> {
+    const record = cbor.array(
+      cbor.bytes(keys),
+      cbor.integer(use.reservedEnd),
+      cbor.integer(use.failedVerifications),
+    );
+    await this.#ports.store.commit(new Map([[recordName, record]]));
+  }
+}
+
+/** Throws a `MalformedError` on bytes that were not stored here. */
+function restored({ crypto }: CoapSessionPorts, record: Uint8Array): LiveSession {
+  const reader = new CborReader(record);
+  if (reader.array() !== 3) reader.fail('not the members of this record', 0);
+  const keys = reader.bytes().slice();
+  const use = { reservedEnd: reader.unsigned(), failedVerifications: reader.unsigned() };
+  reader.end();
+  const parameters = EdhocSession.restore(crypto, keys).oscoreParameters();
+  return { keys, channel: new Channel(crypto, parameters, use) };
+}
+
+/** Error 3; unauthenticated, so that it may cost another handshake and nothing else. */
+function isUnknownCredential({ code, payload }: CoapContent): boolean {
+  if (code !== responses.badRequest) return false;
+  try {
+    return parseError(payload).code === 3;
+  } catch (error) {
+    if (error instanceof MalformedError) return false;
+    throw error;
   }
 }
 

@@ -20,6 +20,7 @@ import {
   uriPath,
 } from '../../../src/wire/coap/options.ts';
 import { startInitiator } from '../../../src/wire/edhoc/initiator.ts';
+import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { carryStart } from '../../../src/wire/edhoc/carriage.ts';
 import type { CoapLink } from '../../../src/device/ports/coap.ts';
@@ -303,6 +304,7 @@ test('what is repeated is answered with the stored bytes, what is altered with a
     link,
     store,
     crypto: nodeCrypto,
+    decompress: decompressPoint,
   });
   await session.telemetry(utf8('one'));
   await session.telemetry(utf8('two'));

@@ -1,0 +1,223 @@
+/**
+ * How a device on IP shows itself and knows its server in EDHOC: by the kid of its agree key, or with a
+ * certificate of its element; the server by the credential that was pinned at birth, or by a certificate
+ * chain to the anchor in the element. Methods 3 and 1: the server's key agrees, the device's may sign.
+ */
+import { equal } from '../../wire/bytes/bytes.ts';
+import { encodeC5t, encodeCoseC509 } from '../../wire/c509/coseHeaders.ts';
+import { parseEitherCertificate } from '../../wire/c509/either.ts';
+import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
+import * as cbor from '../../wire/cbor/writer.ts';
+import { headerLabels } from '../../wire/cose/headers.ts';
+import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { fixedSignature } from '../../wire/der/ecdsa.ts';
+import { AwaitApplication } from '../../wire/edhoc/completion.ts';
+import type { Credential, OwnCredential } from '../../wire/edhoc/credential.ts';
+import {
+  type Message3Step,
+  type ResponderCredentialNeeded,
+  type ResponderVerified,
+  startInitiator,
+} from '../../wire/edhoc/initiator.ts';
+import { isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
+import type { Method } from '../../wire/edhoc/suites.ts';
+import { readAnchors } from '../../wire/line/slotData.ts';
+import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
+import { exampleGenerationOid } from '../../wire/x509/serverGeneration.ts';
+import { p256Point } from '../../wire/x509/spki.ts';
+import { FloorStore, judgeServer, type ServerCertificate } from '../identity/serverCertificate.ts';
+import type { DeviceStore } from '../ports/deviceStore.ts';
+import type { DeviceElement } from '../ports/element.ts';
+import { DeviceFault } from '../ports/faults.ts';
+import { type Parties, readParties } from './handshake.ts';
+
+export interface HandshakePorts {
+  readonly element: DeviceElement;
+  readonly store: DeviceStore;
+  readonly crypto: Crypto;
+  readonly decompress: PointDecompressor;
+}
+
+export interface HandshakeOptions {
+  /** `kid`: of the agree key. A slot: with the certificate in it, by value, and a signature. */
+  readonly showAs: 'kid' | 'ldevid' | 'idevid';
+  /** Whether a certificate goes as its hash: a server that does not know it says so, and gets it whole. */
+  readonly byThumbprint: boolean;
+  readonly trust: 'pinned' | 'chain';
+  readonly generationOid: string;
+}
+
+export const handshakeDefaults: HandshakeOptions = {
+  showAs: 'kid',
+  byThumbprint: false,
+  trust: 'pinned',
+  generationOid: exampleGenerationOid,
+};
+
+/** One handshake as its two messages travel over CoAP. */
+export interface HandshakeTransport {
+  /** POST of message_1; the message_2 that came back. */
+  first(message1: Uint8Array): Promise<Uint8Array>;
+}
+
+export interface Handshaken {
+  readonly edhoc: AwaitApplication;
+  readonly message3: Uint8Array;
+  /** C_R. */
+  readonly connectionId: Uint8Array;
+  readonly handshakeBytes: readonly number[];
+  /** Whether a server that does not know our credential may know it by value. */
+  readonly shownByHash: boolean;
+  /** To be called when the server has shown its keys. */
+  readonly finished: () => Promise<void>;
+}
+
+export class CoapHandshakes {
+  readonly #ports: HandshakePorts;
+  readonly #options: HandshakeOptions;
+  readonly #parties: Parties;
+  readonly #floors: FloorStore;
+
+  private constructor(ports: HandshakePorts, options: HandshakeOptions, parties: Parties) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#parties = parties;
+    this.#floors = new FloorStore(ports.store);
+  }
+
+  /** Rejects with a `DeviceFault` when the element was not personalized for this. */
+  static async open(
+    ports: HandshakePorts,
+    options: Partial<HandshakeOptions>,
+  ): Promise<CoapHandshakes> {
+    const parties = await readParties(ports.element, ports.crypto);
+    return new CoapHandshakes(ports, { ...handshakeDefaults, ...options }, parties);
+  }
+
+  /** Rejects with a `DeviceFault`: a server that is not ours is refused without a word about us. */
+  async run(transport: HandshakeTransport, byValue: boolean): Promise<Handshaken> {
+    const { crypto } = this.#ports;
+    const { showAs, byThumbprint } = this.#options;
+    const method: Method = showAs === 'kid' ? rawLinkMethod : 1;
+    const connectionId = oneByteIdentifier(crypto);
+    const profile = { method, suites: [rawLinkSuite], message4: false };
+    const { next, message1 } = startInitiator(crypto, profile, { connectionId });
+    const message2 = await transport.first(message1);
+    const read = next.readMessage2(message2);
+    if (isEdhocRefusal(read)) throw refused(read.reason);
+    const peerConnectionId = read.peerConnectionId.slice();
+    const { verified, certificate } = await this.#verifyServer(read);
+    const shownByHash = byThumbprint && showAs !== 'kid' && !byValue;
+    const own =
+      showAs === 'kid' ? this.#parties.own : await this.#ownCertificate(showAs, shownByHash);
+    const { next: edhoc, message3 } = await this.#prove(verified, own);
+    if (!(edhoc instanceof AwaitApplication)) throw new TypeError('the profile has no message_4');
+    return {
+      edhoc,
+      message3,
+      connectionId: peerConnectionId,
+      handshakeBytes: [message1.length, message2.length, message3.length],
+      shownByHash,
+      finished: async () => {
+        if (certificate !== undefined) await this.#floors.raise(certificate);
+      },
+    };
+  }
+
+  async #verifyServer(read: ResponderCredentialNeeded): Promise<{
+    readonly verified: ResponderVerified;
+    readonly certificate: ServerCertificate | undefined;
+  }> {
+    const certificate = this.#options.trust === 'chain' ? await this.#judge(read) : undefined;
+    const credential: Credential = certificate?.credential ?? this.#pinned(read);
+    const verified = read.accept(credential);
+    if (isEdhocRefusal(verified)) throw refused(verified.reason);
+    return { verified, certificate };
+  }
+
+  #pinned(read: ResponderCredentialNeeded): Credential {
+    const [reference, ...more] = read.references;
+    const { server } = this.#parties;
+    const isPinned =
+      reference?.kind === 'kid' && more.length === 0 && equal(reference.kid, server.kid);
+    if (!isPinned) throw refused('another server');
+    return server;
+  }
+
+  async #judge(read: ResponderCredentialNeeded): Promise<ServerCertificate> {
+    const { crypto, decompress, element } = this.#ports;
+    const { generationOid } = this.#options;
+    const [reference, ...more] = read.references;
+    const slot = await element.readData('anchors');
+    if (slot === undefined)
+      throw new DeviceFault('the element has no anchors', { retryable: false });
+    if (reference === undefined || more.length > 0) throw refused('no certificate');
+    const anchors = readAnchors(slot);
+    const rules = { crypto, decompress, anchors, generationOid, keyUse: 'keyAgreement' } as const;
+    const judged = judgeServer(reference, rules);
+    if ('fault' in judged) throw refused(`the certificate of the server: ${judged.fault}`);
+    if (!(await this.#floors.allows(judged))) throw refused('an old credential of the server');
+    return judged;
+  }
+
+  async #ownCertificate(slot: 'ldevid' | 'idevid', byHash: boolean): Promise<OwnCredential> {
+    const { crypto, decompress, element } = this.#ports;
+    const [leaf, ...chain] = (await element.readCertificate(slot)) ?? [];
+    if (leaf === undefined)
+      throw new DeviceFault(`the element has no ${slot}`, { retryable: false });
+    const { form, certificate } = parseEitherCertificate(leaf, decompress);
+    const publicKey = crypto.importPublicKey('P-256', p256Point(certificate.publicKey.spki));
+    if (publicKey === undefined)
+      throw new DeviceFault('the element is damaged', { retryable: false });
+    const sha256 = (data: Uint8Array): Uint8Array => crypto.hash('SHA-256', data);
+    if (form === 'der') {
+      const hash = cbor.array(cbor.integer(-16), cbor.bytes(sha256(leaf)));
+      const idCred = byHash
+        ? header(headerLabels.x5t, hash)
+        : header(headerLabels.x5chain, chainItem([leaf, ...chain]));
+      return { idCred, cred: cbor.bytes(leaf), publicKey };
+    }
+    const idCred = byHash
+      ? header(headerLabels.c5t, encodeC5t(leaf, { algorithm: -15, hash: sha256 }))
+      : header(headerLabels.c5c, encodeCoseC509([leaf]));
+    return { idCred, cred: leaf, publicKey };
+  }
+
+  async #prove(verified: ResponderVerified, own: OwnCredential): Promise<Message3Step> {
+    const { element } = this.#ports;
+    const needed = verified.compose({ own });
+    if (isEdhocRefusal(needed)) throw refused(needed.reason);
+    if (needed.kind === 'signature-needed') {
+      const signature = await element.sign('sign', needed.toBeSigned);
+      return needed.finish(fixedSignature(signature, coordinateBytes));
+    }
+    const secret = await element.agree('agree', needed.peerPublicKey);
+    if (secret === undefined) throw refused('the element refused G_Y');
+    return needed.finish(secret);
+  }
+}
+
+const coordinateBytes = 32;
+
+function header(label: number, value: Uint8Array): Uint8Array {
+  return cbor.map([cbor.integer(label), value]);
+}
+
+/** RFC 9360 §2: one certificate stands alone. */
+function chainItem(chain: readonly Uint8Array[]): Uint8Array {
+  const [leaf, ...more] = chain;
+  return leaf !== undefined && more.length === 0
+    ? cbor.bytes(leaf)
+    : cbor.array(...chain.map(cbor.bytes));
+}
+
+/** RFC 9528 §3.3.2: one byte that travels as one byte. */
+function oneByteIdentifier(crypto: Crypto): Uint8Array {
+  const [chance = 0] = crypto.random(1);
+  const place = chance % 48;
+  return Uint8Array.of(place < 24 ? place : 0x20 + place - 24);
+}
+
+function refused(reason: string): DeviceFault {
+  return new DeviceFault(`no handshake: ${reason}`, { retryable: true });
+}
