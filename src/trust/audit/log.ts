@@ -186,7 +186,11 @@ export class GrowingTree {
 
   /** What became complete with it, lowest level first. */
   append(entry: Uint8Array): readonly CompleteHash[] {
-    const leaf = leafHash(this.#hash, entry);
+    return this.appendHash(leafHash(this.#hash, entry));
+  }
+
+  /** For an entry of which the hash alone is known. */
+  appendHash(leaf: Uint8Array): readonly CompleteHash[] {
     const made = hashesOnAppend(this.#hash, this.#stored, this.#size, leaf);
     for (const { level, hash } of made) {
       this.#edge.delete(level - 1);

@@ -64,6 +64,13 @@ export class TileEdge {
     return [...this.#full, ...partial.map(fileOf)];
   }
 
+  /** The full tiles alone, each once. */
+  takeFull(): readonly LogFile[] {
+    const full = this.#full;
+    this.#full = [];
+    return full;
+  }
+
   /** What `files` said is durable. Returns the paths of the full tiles among it. */
   written(): readonly string[] {
     const paths = this.#full.map(({ path }) => path);
