@@ -287,6 +287,17 @@ for (const { name, open } of backends) {
       },
     );
 
+    check('devices by product and by family, in pages', async (store) => {
+      const devices = [1, 2, 3, 4].map((n) => importedDevice(n));
+      await store.importDevices(devices, 100);
+      const ids = devices.map(({ identity }) => identity.deviceId).sort();
+      const { product, family } = importedDevice(1).identity;
+      assert.deepEqual(await store.deviceIdsOf('product', product, undefined, 3), ids.slice(0, 3));
+      assert.deepEqual(await store.deviceIdsOf('product', product, ids[2], 3), ids.slice(3));
+      assert.deepEqual(await store.deviceIdsOf('family', family, undefined, 9), ids);
+      assert.deepEqual(await store.deviceIdsOf('family', 'other', undefined, 9), []);
+    });
+
     check('authorities of others are kept once, in order', async (store) => {
       const anchor = { role: 'anchor', certificate: Uint8Array.of(1) } as const;
       const intermediate = { role: 'intermediate', certificate: Uint8Array.of(2) } as const;

@@ -58,6 +58,18 @@ export class MemoryRegistryStore implements RegistryStore {
       .slice(0, limit);
   }
 
+  async deviceIdsOf(
+    by: 'product' | 'family',
+    name: string,
+    after: string | undefined,
+    limit: number,
+  ): Promise<readonly string[]> {
+    return this.#sorted()
+      .filter((device) => device[by] === name && device.deviceId > (after ?? ''))
+      .slice(0, limit)
+      .map(({ deviceId }) => deviceId);
+  }
+
   async countDevices(): Promise<Readonly<Record<DeviceState, number>>> {
     const counts = { expected: 0, released: 0, enrolled: 0, revoked: 0 };
     for (const { state } of this.#devices.values()) counts[state] += 1;

@@ -163,6 +163,13 @@ export interface RegistryStore {
   devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]>;
   /** In order of deviceId. */
   devices(page: DevicePage): Promise<readonly DeviceRecord[]>;
+  /** In order of deviceId, behind `after`. */
+  deviceIdsOf(
+    by: 'product' | 'family',
+    name: string,
+    after: string | undefined,
+    limit: number,
+  ): Promise<readonly string[]>;
   countDevices(): Promise<Readonly<Record<DeviceState, number>>>;
 
   certificate(sha256: Uint8Array): Promise<CertificateRecord | undefined>;

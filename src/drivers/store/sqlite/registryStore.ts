@@ -22,7 +22,7 @@ import type { RevocationReason } from '../../../wire/crl/reason.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { importAll } from './registryImport.ts';
 import { certificateOf, deviceOf, foreignAuthorityOf, noticeOf } from './registryTables.ts';
-import { blob, integer, word } from './rows.ts';
+import { blob, integer, text, word } from './rows.ts';
 
 export class SqliteRegistryStore implements RegistryStore {
   readonly #database: SqliteDatabase;
@@ -79,6 +79,20 @@ export class SqliteRegistryStore implements RegistryStore {
               .all(state, after, limit);
       return rows.map(deviceOf);
     });
+  }
+
+  deviceIdsOf(
+    by: 'product' | 'family',
+    name: string,
+    after: string | undefined,
+    limit: number,
+  ): Promise<readonly string[]> {
+    return this.#database.read((connection) =>
+      connection
+        .prepare(selectIds[by])
+        .all(name, after ?? '', limit)
+        .map((row) => text(row, 'device_id')),
+    );
   }
 
   countDevices(): Promise<Readonly<Record<DeviceState, number>>> {
@@ -250,6 +264,14 @@ export class SqliteRegistryStore implements RegistryStore {
     });
   }
 }
+
+// The unary plus keeps the walk on the primary key: one pass over all pages, sorted as it is.
+const selectIds = {
+  product: `SELECT device_id FROM device
+    WHERE +product = ? AND device_id > ? ORDER BY device_id LIMIT ?`,
+  family: `SELECT device_id FROM device
+    WHERE +family = ? AND device_id > ? ORDER BY device_id LIMIT ?`,
+} as const;
 
 function deviceById(connection: Connection, deviceId: string): DeviceRecord | undefined {
   const row = connection.prepare('SELECT * FROM device WHERE device_id = ?').get(deviceId);
