@@ -174,7 +174,14 @@ async function fill({ store, sessions: sessionStore }: House): Promise<{
       const { id: sessionId, linkAddress, state } = row;
       const resumption = { sessionId, deviceId, linkAddress, kid: random(2), key: random(350) };
       const session = { ...row, deviceId, standing: 'fresh' } as const;
-      await sessionStore.promote(row, session, { ...resumption, authenticatedMs: 1 }, 8);
+      await sessionStore.promote(
+        row,
+        session,
+        { ...resumption, authenticatedMs: 1 },
+        {
+          maximumPerEndpoint: 8,
+        },
+      );
       await sessionStore.updateSession(sessionId, 1, { state, confirmedMs: 1 });
     }),
   );

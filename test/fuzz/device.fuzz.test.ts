@@ -1,7 +1,12 @@
 /** What a device reads that it did not write itself: its server's answers, and a store on a failing disk. */
 import assert from 'node:assert/strict';
 import { parseConfiguration } from '../../src/device/enrolment/configuration.ts';
-import { encodeRecord, parseRecord } from '../../src/device/sessions/record.ts';
+import {
+  encodeRecord,
+  encodeResumption,
+  parseRecord,
+  parseResumption,
+} from '../../src/device/sessions/record.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import { decode } from '../../src/drivers/store/files/deviceStore.ts';
 import { fromHex } from '../../src/wire/bytes/hex.ts';
@@ -36,6 +41,7 @@ const keys = { reservedEnd: 32, failedVerifications: 0 };
 fuzz({
   name: 'device-session-record',
   valid: [
+    encodeRecord({ kind: 'resuming', state, frame: state, handshakeBytes: [37] }),
     encodeRecord({ kind: 'awaiting', state, frame: state, handshakeBytes: [37] }),
     encodeRecord({
       kind: 'unconfirmed',
@@ -47,4 +53,10 @@ fuzz({
     encodeRecord({ kind: 'live', state, handshakeBytes: [37, 45, 19], ...keys }),
   ],
   read: (input) => assert.deepEqual(encodeRecord(parseRecord(input)), input),
+});
+
+fuzz({
+  name: 'device-resumption-record',
+  valid: [encodeResumption({ psk: fromHex('8501'), uses: 3 })],
+  read: (input) => assert.deepEqual(encodeResumption(parseResumption(input)), input),
 });

@@ -6,11 +6,8 @@ import { readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type Context, createContext, type Module, runInContext, SourceTextModule } from 'node:vm';
-import type {
-  NonIpSensor as Sensor,
-  SensorEvent,
-  SensorPorts,
-} from '../../src/device/sessions/sensor.ts';
+import type { NonIpSensor as Sensor } from '../../src/device/sessions/sensor.ts';
+import type { SensorEvent, SensorPorts } from '../../src/device/sessions/sensorOptions.ts';
 import type { openSealedStore as OpenSealedStore } from '../../src/device/storage/sealedStore.ts';
 import { Field } from './field.ts';
 

@@ -3,11 +3,8 @@
  * server's relay behind it. Either side can be switched off and on at any moment.
  */
 import { GatewayRelay } from '../../src/device/relay/gatewayRelay.ts';
-import {
-  NonIpSensor,
-  type SensorEvent,
-  type SensorOptions,
-} from '../../src/device/sessions/sensor.ts';
+import { NonIpSensor } from '../../src/device/sessions/sensor.ts';
+import type { SensorEvent, SensorOptions } from '../../src/device/sessions/sensorOptions.ts';
 import { openSealedStore } from '../../src/device/storage/sealedStore.ts';
 import {
   generateP256,

@@ -65,7 +65,7 @@ export class MemorySessionStore implements SessionStore {
     handshake: { readonly id: string; readonly version: number },
     session: StoredSession,
     resumption: StoredResumption,
-    maximumPerEndpoint: number,
+    { maximumPerEndpoint, usedKeyOf }: { maximumPerEndpoint: number; usedKeyOf?: string },
   ): Promise<'promoted' | 'gone' | 'endpoint-full'> {
     this.beforeWrite('promote');
     const others = this.sessionRows.filter((row) => row.deviceId !== session.deviceId);
@@ -80,6 +80,7 @@ export class MemorySessionStore implements SessionStore {
       ({ deviceId, standing }) => deviceId === session.deviceId && standing === 'fresh',
     );
     this.sessionRows = [...this.sessionRows.filter((row) => row !== unused), session];
+    if (usedKeyOf !== undefined) this.#keepResumption(session.deviceId, usedKeyOf);
     this.resumptionRows = [
       resumption,
       ...this.resumptionRows.filter(({ sessionId }) => sessionId !== unused?.id),
@@ -119,11 +120,12 @@ export class MemorySessionStore implements SessionStore {
     this.beforeWrite('updateSession');
     const known = this.sessionRows.find((row) => row.id === id && row.version === version);
     if (known === undefined) return false;
-    const { state, keys = known.keys, accepted, confirmedMs, retired } = change;
+    const { state, keys = known.keys, accepted, confirmedMs, settled, retired } = change;
     const changed = { ...known, keys, state, version: version + 1 };
     this.sessionRows = this.sessionRows.map((row) => (row === known ? changed : row));
     if (accepted !== undefined) this.undeliveredRows.push(accepted);
     if (confirmedMs !== undefined) this.#confirm(changed, confirmedMs);
+    if (settled === true) this.#keepResumption(known.deviceId, id);
     if (retired !== undefined) this.#supersede(retired.session, retired.atMs);
     return true;
   }
@@ -174,8 +176,11 @@ export class MemorySessionStore implements SessionStore {
       .filter((row) => !others.includes(row))
       .map((row) => (row.id === id ? { ...row, standing: 'live' as const } : row));
     for (const row of others) this.#supersede({ ...row, standing: 'superseded' }, atMs);
+  }
+
+  #keepResumption(deviceId: string, sessionId: string): void {
     this.resumptionRows = this.resumptionRows.filter(
-      (row) => row.deviceId !== deviceId || row.sessionId === id,
+      (row) => row.deviceId !== deviceId || row.sessionId === sessionId,
     );
   }
 

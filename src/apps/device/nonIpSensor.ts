@@ -1,6 +1,7 @@
 /** A sensor behind a radio as a process: element, sealed memory, modem. Wiring only. */
 import { DeviceFault } from '../../device/ports/faults.ts';
-import { NonIpSensor, type SensorEvent, type SensorOptions } from '../../device/sessions/sensor.ts';
+import { NonIpSensor } from '../../device/sessions/sensor.ts';
+import type { SensorEvent, SensorOptions } from '../../device/sessions/sensorOptions.ts';
 import { openSealedStore } from '../../device/storage/sealedStore.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { systemTimer } from '../../drivers/links/systemTimer.ts';

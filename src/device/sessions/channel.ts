@@ -81,17 +81,15 @@ export class Channel {
     return keyState(this.#context.usage, this.#context.limits) !== 'fine';
   }
 
-  /**
-   * A request with the next reserved number. A confirmable one is answered; of the other kind every
-   * response is waived (RFC 7967), since a downlink is dear. `undefined` when the key may not be used.
-   */
-  telemetry(payload: Uint8Array, confirmable: boolean): OpenRequest | undefined {
-    const path = text(optionNumbers.uriPath, telemetryPath);
-    const options: CoapOption[] = confirmable ? [path] : [path, noResponse(noResponseAtAll)];
-    return this.request({ code: methods.post, options, payload }, confirmable);
+  /** The number that the next request will have. */
+  get nextNumber(): number {
+    return this.#sequence.next;
   }
 
-  /** Any request as a frame of a raw link. */
+  /**
+   * A request with the next reserved number, as a frame of a raw link. `undefined` when the key may not be
+   * used.
+   */
   request(content: CoapContent, confirmable: boolean): OpenRequest | undefined {
     const number = this.#sequence.take();
     if (isRefused(number)) return undefined;
@@ -129,6 +127,16 @@ export class Channel {
     const opened = unprotectResponse(exchange, response);
     return isRefused(opened) ? undefined : opened.message;
   }
+}
+
+/**
+ * A confirmable request is answered; of the other kind every response is waived (RFC 7967), since a downlink
+ * is dear.
+ */
+export function telemetryRequest(payload: Uint8Array, confirmable: boolean): CoapContent {
+  const path = text(optionNumbers.uriPath, telemetryPath);
+  const options: CoapOption[] = confirmable ? [path] : [path, noResponse(noResponseAtAll)];
+  return { code: methods.post, options, payload };
 }
 
 /** Whether telemetry was taken: `refused` is an authentic no. */

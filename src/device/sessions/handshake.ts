@@ -9,13 +9,15 @@ import {
   deviceCredential,
   readServerIdentity,
 } from '../../wire/edhoc/agreeCredential.ts';
-import { AwaitApplication } from '../../wire/edhoc/completion.ts';
+import { AwaitApplication, type AwaitMessage4 } from '../../wire/edhoc/completion.ts';
 import {
   type AwaitMessage2,
   type ResponderVerified,
   startInitiator,
 } from '../../wire/edhoc/initiator.ts';
 import { type EdhocRefusal, isEdhocRefusal, refuse } from '../../wire/edhoc/refusal.ts';
+import type { PskCredential } from '../../wire/edhoc/psk.ts';
+import { type PskAwaitMessage2, startPskInitiator } from '../../wire/edhoc/pskInitiator.ts';
 import type { Method } from '../../wire/edhoc/suites.ts';
 import { fromUtf8 } from '../../wire/bytes/utf8.ts';
 import { writeFrame } from '../../wire/relay/frame.ts';
@@ -55,27 +57,50 @@ export interface Awaiting {
   readonly handshakeBytes: readonly number[];
 }
 
+/** The same with a resumption key (draft-ietf-lake-edhoc-psk). */
+export interface Resuming {
+  readonly kind: 'resuming';
+  readonly edhoc: PskAwaitMessage2;
+  readonly frame: Uint8Array;
+  readonly handshakeBytes: readonly number[];
+}
+
 export interface Unconfirmed {
   readonly kind: 'unconfirmed';
+  /** With a PSK nobody has authenticated the server yet, and nothing of it may be stored. */
+  readonly resumed: boolean;
   readonly edhoc: AwaitApplication;
   readonly frame: Uint8Array;
   readonly handshakeBytes: readonly number[];
 }
 
-/** A new ephemeral key and a new connection identifier, one byte that travels as one byte. */
+/** A new ephemeral key and a new connection identifier. */
 export function beginHandshake(crypto: Crypto): Awaiting {
-  const [chance = 0] = crypto.random(1);
-  const place = chance % 48;
-  const connectionId = Uint8Array.of(place < 24 ? place : 0x20 + place - 24);
+  const connectionId = newConnectionId(crypto);
   const { next, message1 } = startInitiator(crypto, profile, { connectionId });
   const frame = writeFrame({ kind: 'edhoc-start', message1 });
   return { kind: 'awaiting', edhoc: next, frame, handshakeBytes: [message1.length] };
 }
 
-export type Message2Outcome =
+/** The same towards resumption; the key is named in message_3 only. */
+export function beginResumption(crypto: Crypto): Resuming {
+  const connectionId = newConnectionId(crypto);
+  const { next, message1 } = startPskInitiator(crypto, profile, { connectionId });
+  const frame = writeFrame({ kind: 'edhoc-start', message1 });
+  return { kind: 'resuming', edhoc: next, frame, handshakeBytes: [message1.length] };
+}
+
+/** One byte that travels as one byte. */
+function newConnectionId(crypto: Crypto): Uint8Array {
+  const [chance = 0] = crypto.random(1);
+  const place = chance % 48;
+  return Uint8Array.of(place < 24 ? place : 0x20 + place - 24);
+}
+
+export type Message2Outcome<Edhoc = AwaitMessage2> =
   | Unconfirmed
   /** Forged, damaged or for an earlier handshake: the true one may still come. */
-  | { readonly kind: 'ignored'; readonly edhoc: AwaitMessage2; readonly refusal: EdhocRefusal }
+  | { readonly kind: 'ignored'; readonly edhoc: Edhoc; readonly refusal: EdhocRefusal }
   /** This handshake cannot go on; another one may. */
   | { readonly kind: 'over'; readonly refusal: EdhocRefusal };
 
@@ -99,14 +124,40 @@ export async function takeMessage2(
     return { kind: 'over', refusal: refuse('invalid-key', 'the element refused G_Y') };
   }
   const { next, message3 } = needed.finish(secret);
+  return unconfirmed(next, message3, false, [...awaiting.handshakeBytes, message2.length]);
+}
+
+/**
+ * The same with a resumption key. Anybody can have made message_2: whoever cannot answer message_3 ends
+ * this attempt, and only it.
+ */
+export function takeResumption(
+  resuming: Resuming,
+  message2: Uint8Array,
+  psk: PskCredential,
+): Message2Outcome<PskAwaitMessage2> {
+  const { edhoc, handshakeBytes } = resuming;
+  const read = edhoc.readMessage2(message2);
+  if (isEdhocRefusal(read)) {
+    return edhoc.spent
+      ? { kind: 'over', refusal: read }
+      : { kind: 'ignored', edhoc, refusal: read };
+  }
+  const { next, message3 } = read.compose({ psk });
+  return unconfirmed(next, message3, true, [...handshakeBytes, message2.length]);
+}
+
+function unconfirmed(
+  next: AwaitMessage4 | AwaitApplication,
+  message3: Uint8Array,
+  resumed: boolean,
+  sizes: readonly number[],
+): Unconfirmed {
   if (!(next instanceof AwaitApplication)) throw new TypeError('the profile has no message_4');
   const connectionId = next.pendingKeys.peerConnectionId;
-  return {
-    kind: 'unconfirmed',
-    edhoc: next,
-    frame: writeFrame({ kind: 'edhoc', connectionId, message: message3 }),
-    handshakeBytes: [...awaiting.handshakeBytes, message2.length, message3.length],
-  };
+  const frame = writeFrame({ kind: 'edhoc', connectionId, message: message3 });
+  const handshakeBytes = [...sizes, message3.length];
+  return { kind: 'unconfirmed', resumed, edhoc: next, frame, handshakeBytes };
 }
 
 /** Only the pinned server will do, whatever credential message_2 names. */

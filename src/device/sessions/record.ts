@@ -5,12 +5,21 @@
  *     awaiting    = [0, state: bstr, frame: bstr, sizes: [1* uint]]
  *     unconfirmed = [1, state: bstr, frame: bstr, sizes: [3* uint], reserved: uint, failed: uint]
  *     live        = [2, state: bstr, sizes: [3* uint], reserved: uint, failed: uint]
+ *     resuming    = [3, state: bstr, frame: bstr, sizes: [1* uint]]
+ *
+ * Beside it, while a renewal has not got as far as message_3, the live session that it is to replace, and
+ * for the next renewal the resumption key of the session:
+ *
+ *     resumption  = [psk: bstr, uses: uint]
  */
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 
 /** The one name under which the record is stored: it is replaced whole, never in parts. */
 export const sessionRecordName = 'session';
+/** A live record: what to go back to when a renewal is not answered. */
+export const standbyRecordName = 'standby';
+export const resumptionRecordName = 'resumption';
 
 interface KeyRecord {
   /** End of the sequence numbers that were reserved durably (RFC 8613 §B.1.1). */
@@ -29,6 +38,11 @@ export interface AwaitingRecord {
   readonly handshakeBytes: readonly number[];
 }
 
+export interface ResumingRecord extends Omit<AwaitingRecord, 'kind'> {
+  /** The state is `PskAwaitMessage2.store()`. */
+  readonly kind: 'resuming';
+}
+
 export interface UnconfirmedRecord extends KeyRecord {
   readonly kind: 'unconfirmed';
   /** `AwaitApplication.store()`. */
@@ -45,13 +59,14 @@ export interface LiveRecord extends KeyRecord {
   readonly handshakeBytes: readonly number[];
 }
 
-export type SessionRecord = AwaitingRecord | UnconfirmedRecord | LiveRecord;
+export type SessionRecord = AwaitingRecord | ResumingRecord | UnconfirmedRecord | LiveRecord;
 
 export function encodeRecord(record: SessionRecord): Uint8Array {
   const state = cbor.bytes(record.state);
   const sizes = cbor.array(...record.handshakeBytes.map(cbor.integer));
-  if (record.kind === 'awaiting') {
-    return cbor.array(cbor.integer(0), state, cbor.bytes(record.frame), sizes);
+  if (record.kind === 'awaiting' || record.kind === 'resuming') {
+    const kind = cbor.integer(record.kind === 'awaiting' ? 0 : 3);
+    return cbor.array(kind, state, cbor.bytes(record.frame), sizes);
   }
   const keys = [cbor.integer(record.reservedEnd), cbor.integer(record.failedVerifications)];
   return record.kind === 'unconfirmed'
@@ -63,18 +78,42 @@ export function encodeRecord(record: SessionRecord): Uint8Array {
 export function parseRecord(bytes: Uint8Array): SessionRecord {
   const reader = new CborReader(bytes);
   const members = reader.array();
-  const kind = reader.unsigned(2);
-  if (members !== [4, 6, 5][kind]) reader.fail('not the members of this record', 0);
+  const number = reader.unsigned(3);
+  if (members !== [4, 6, 5, 4][number]) reader.fail('not the members of this record', 0);
   const state = reader.bytes().slice();
-  const frame = kind === 2 ? undefined : reader.bytes().slice();
+  const frame = number === 2 ? undefined : reader.bytes().slice();
   const handshakeBytes = Array.from({ length: reader.array() }, () => reader.unsigned());
-  const keys =
-    kind === 0
-      ? undefined
-      : { reservedEnd: reader.unsigned(), failedVerifications: reader.unsigned() };
+  const isUnanswered = number === 0 || number === 3;
+  const keys = isUnanswered
+    ? undefined
+    : { reservedEnd: reader.unsigned(), failedVerifications: reader.unsigned() };
   reader.end();
-  if (keys === undefined) return { kind: 'awaiting', state, frame: frame ?? state, handshakeBytes };
+  if (keys === undefined) {
+    const kind = number === 0 ? 'awaiting' : 'resuming';
+    return { kind, state, frame: frame ?? state, handshakeBytes };
+  }
   return frame === undefined
     ? { kind: 'live', state, handshakeBytes, ...keys }
     : { kind: 'unconfirmed', state, frame, handshakeBytes, ...keys };
+}
+
+/** What the next session can be made with, cheaper than with the long-term keys. */
+export interface ResumptionRecord {
+  /** `storePskCredential()`. */
+  readonly psk: Uint8Array;
+  /** Resumptions in a row since the long-term keys were used. */
+  readonly uses: number;
+}
+
+export function encodeResumption({ psk, uses }: ResumptionRecord): Uint8Array {
+  return cbor.array(cbor.bytes(psk), cbor.integer(uses));
+}
+
+/** Throws a `MalformedError` on bytes that `encodeResumption` did not give. */
+export function parseResumption(bytes: Uint8Array): ResumptionRecord {
+  const reader = new CborReader(bytes);
+  if (reader.array() !== 2) reader.fail('not the members of this record', 0);
+  const record = { psk: reader.bytes().slice(), uses: reader.unsigned() };
+  reader.end();
+  return record;
 }

@@ -3,85 +3,60 @@
  * it survives a loss of power. One event at a time: a frame, a timer or a new payload is dealt with to its
  * end before the next. Nothing leaves before what it rests on is stored.
  */
-import { equal } from '../../wire/bytes/bytes.ts';
+import { empty, equal } from '../../wire/bytes/bytes.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { type CoapContent, type CoapMessage, parseMessage } from '../../wire/coap/message.ts';
-import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { resumptionCredential } from '../../wire/edhoc/psk.ts';
+import { answerChallenge } from '../../wire/oscore/echo.ts';
 import { type LinkFrame, readFrame } from '../../wire/relay/frame.ts';
-import { telemetryOverheadBytes } from '../../wire/relay/rawLink.ts';
-import type { DeviceElement } from '../ports/element.ts';
-import { DeviceFault, isRetryable } from '../ports/faults.ts';
-import type { Link } from '../ports/link.ts';
-import type { DeviceStore } from '../ports/deviceStore.ts';
-import type { Timer } from '../ports/timer.ts';
-import { Channel, type ChannelUse, freshChannel, type OpenRequest, verdictOn } from './channel.ts';
+import { epochContext, telemetryOverheadBytes } from '../../wire/relay/rawLink.ts';
+import { isRetryable } from '../ports/faults.ts';
+import { pauseOf, type RetryPolicy } from '../ports/retry.ts';
+import {
+  Channel,
+  type ChannelUse,
+  freshChannel,
+  type OpenRequest,
+  telemetryRequest,
+  verdictOn,
+} from './channel.ts';
 import {
   type Awaiting,
   beginHandshake,
+  beginResumption,
+  type Message2Outcome,
   type Parties,
   readParties,
+  type Resuming,
   takeMessage2,
+  takeResumption,
 } from './handshake.ts';
-import { sessionRecordName } from './record.ts';
-import { pauseOf, type RetryPolicy } from '../ports/retry.ts';
-import { restoredState, type SessionState, storedForm } from './sessionState.ts';
-
-export interface SensorPorts {
-  readonly element: DeviceElement;
-  readonly link: Link;
-  /** A sealed one: see `device/storage`. */
-  readonly store: DeviceStore;
-  readonly timer: Timer;
-  readonly crypto: Crypto;
-}
-
-export interface SensorOptions {
-  /** Of message_1, and of a confirmable message with, before its first answer, message_3. */
-  readonly retransmission: RetryPolicy;
-  /** Transmissions of the same bytes before the sensor gives up on them. */
-  readonly transmissions: number;
-  /** Pauses between handshakes that came to nothing. */
-  readonly rest: RetryPolicy;
-  /** Sequence numbers that one write to the store reserves; as many are skipped at a loss of power. */
-  readonly lookAhead: number;
-  /** Every so many messages one is confirmable, so that a lost session is noticed. 1: all of them. */
-  readonly confirmEvery: number;
-  /** Payloads that wait; beyond it the oldest is dropped, since the newest says most. */
-  readonly maximumQueued: number;
-}
-
-export const sensorDefaults: SensorOptions = {
-  retransmission: { firstMs: 2_000, longestMs: 60_000 },
-  transmissions: 6,
-  rest: { firstMs: 30_000, longestMs: 3_600_000 },
-  lookAhead: 32,
-  confirmEvery: 8,
-  maximumQueued: 16,
-};
-
-export type SensorEvent =
-  | { readonly kind: 'sent'; readonly what: 'message-1' | 'message-3'; readonly attempt: number }
-  /** The server has shown that it has the keys. */
-  | { readonly kind: 'session'; readonly handshakeBytes: readonly number[] }
-  | { readonly kind: 'telemetry'; readonly payload: Uint8Array; readonly confirmed: boolean }
-  /** `queue-full`, or the server's authentic no. */
-  | { readonly kind: 'telemetry-dropped'; readonly reason: 'queue-full' | 'refused' }
-  | { readonly kind: 'ignored'; readonly reason: string }
-  | { readonly kind: 'resting'; readonly pauseMs: number; readonly reason: string }
-  /** A port failed. `final`: it will not get better without a person. */
-  | { readonly kind: 'fault'; readonly error: unknown; readonly final: boolean };
-
-/** A request of `exchange`, until its answer. */
-interface Pending {
-  readonly content: CoapContent;
-  readonly resolve: (answer: CoapContent) => void;
-  readonly reject: (fault: DeviceFault) => void;
-}
+import { type Resumption, SessionMemory } from './memory.ts';
+import { Outbox, sessionEnded, type Waiting, type WaitingRequest } from './outbox.ts';
+import { isDue, nextStep, type RenewalStep } from './renewal.ts';
+import {
+  sensorDefaults,
+  type SensorEvent,
+  type SensorOptions,
+  type SensorPorts,
+} from './sensorOptions.ts';
+import {
+  hasKeys,
+  type LiveSession,
+  type OpenSession,
+  type SessionState,
+  type UnconfirmedSession,
+} from './sessionState.ts';
 
 interface OpenExchange {
   readonly request: OpenRequest;
   /** Absent for telemetry, which stands in front of its queue. */
-  readonly pending: Pending | undefined;
+  readonly pending: WaitingRequest | undefined;
+  /** The request in clear, for when the server wants it again with proof that it is new. */
+  readonly content: CoapContent;
+  readonly challenged: boolean;
+  /** It carries the answer to a challenge and no telemetry. */
+  readonly isProbe: boolean;
   transmissions: number;
 }
 
@@ -90,10 +65,17 @@ export class NonIpSensor {
   readonly #options: SensorOptions;
   readonly #parties: Parties;
   readonly #report: (event: SensorEvent) => void;
+  readonly #memory: SessionMemory;
   #state: SessionState | undefined;
+  #standby: LiveSession | undefined;
+  #resumption: Resumption | undefined;
+  /** Whether the server has answered under the present keys since the sensor was switched on. */
+  #proven = false;
+  #keysSinceMs = 0;
+  /** After a renewal that was not answered: not again before this time. */
+  #renewNotBeforeMs = 0;
   #open: OpenExchange | undefined;
-  readonly #queue: Uint8Array[] = [];
-  readonly #pending: Pending[] = [];
+  readonly #outbox: Outbox;
   #sinceConfirmed = 0;
   #rests = 0;
   #cancelTimer: () => void = () => undefined;
@@ -110,6 +92,8 @@ export class NonIpSensor {
     this.#options = options;
     this.#parties = parties;
     this.#report = report;
+    this.#outbox = new Outbox(options.maximumQueued);
+    this.#memory = new SessionMemory(ports.store, ports.crypto);
   }
 
   /**
@@ -139,11 +123,9 @@ export class NonIpSensor {
       throw new TypeError(`a payload has 1 to ${this.maximumPayloadBytes} bytes`);
     }
     return this.#event(async () => {
-      this.#queue.push(payload.slice());
-      if (this.#queue.length > this.#options.maximumQueued) {
-        // The first one is under way while its exchange is open.
-        const underWay = this.#open !== undefined && this.#open.pending === undefined;
-        this.#queue.splice(underWay ? 1 : 0, 1);
+      // The first one is under way while its exchange is open.
+      const isUnderWay = this.#open !== undefined && this.#open.pending === undefined;
+      if (!this.#outbox.addTelemetry(payload, isUnderWay)) {
         this.#report({ kind: 'telemetry-dropped', reason: 'queue-full' });
       }
       await this.#pump();
@@ -156,9 +138,9 @@ export class NonIpSensor {
    */
   exchange(content: CoapContent): Promise<CoapContent> {
     return new Promise((resolve, reject) => {
-      if (this.#stopped) return reject(ended());
+      if (this.#stopped) return reject(sessionEnded());
       return void this.#event(async () => {
-        this.#pending.push({ content, resolve, reject });
+        this.#outbox.addRequest({ content, resolve, reject });
         await this.#pump();
       });
     });
@@ -170,14 +152,14 @@ export class NonIpSensor {
     this.#cancelTimer();
     await this.#last;
     this.#drop();
-    for (const { reject } of this.#pending.splice(0)) reject(ended());
+    this.#outbox.end();
   }
 
   /** The open exchange will not be answered: telemetry is still in its queue, a request is given back. */
   #drop(): void {
     const pending = this.#open?.pending;
     this.#open = undefined;
-    pending?.reject(ended());
+    pending?.reject(sessionEnded());
   }
 
   #event(work: () => Promise<void>): Promise<void> {
@@ -200,31 +182,60 @@ export class NonIpSensor {
   }
 
   async #reload(): Promise<void> {
-    const { store, crypto } = this.#ports;
-    const stored = await store.read(sessionRecordName);
-    if (stored === undefined) return this.#beginHandshake();
-    const state = restoredState(crypto, stored);
+    const { state, standby, resumption } = await this.#memory.read();
+    this.#standby = standby;
+    this.#resumption = resumption;
+    if (state === undefined) return this.#beginHandshake();
     this.#state = state;
-    if (state.kind === 'awaiting') return this.#sendMessage1(state, 0);
+    this.#proven = false;
+    this.#keysSinceMs = this.#ports.timer.nowMs();
+    if (!hasKeys(state)) return this.#sendMessage1(state, 0);
     if (state.kind === 'unconfirmed') await this.#send(state.frame, 'message-3', 0);
     return this.#pump();
   }
 
-  async #beginHandshake(): Promise<void> {
+  /** By resumption while that is allowed; `standby` is what to go back to when nobody answers. */
+  async #beginHandshake(
+    standby?: LiveSession,
+    uses: number | undefined = this.#resumption?.uses,
+  ): Promise<void> {
     this.#drop();
-    const state = beginHandshake(this.#ports.crypto);
+    const { crypto } = this.#ports;
+    this.#standby = standby;
+    const step = nextStep(this.#options, undefined, uses);
+    const state = step === 'resumption' ? beginResumption(crypto) : beginHandshake(crypto);
     await this.#keep(state);
     await this.#sendMessage1(state, 0);
   }
 
-  async #sendMessage1(state: Awaiting, attempt: number): Promise<void> {
+  async #sendMessage1(state: Awaiting | Resuming, attempt: number): Promise<void> {
     // A wake-up that was on its way while message_2 came.
-    if (this.#state?.kind !== 'awaiting' || this.#state.frame !== state.frame) return undefined;
-    if (attempt >= this.#options.transmissions) return this.#rest('message_1 was not answered');
+    const present = this.#state;
+    if (present === undefined || hasKeys(present) || present.frame !== state.frame) return;
+    const { retransmission, transmissions, resumptionTransmissions } = this.#options;
+    const most = state.kind === 'resuming' ? resumptionTransmissions : transmissions;
+    if (attempt >= most) return this.#giveUp(state, 'message_1 was not answered');
     await this.#send(state.frame, 'message-1', attempt);
-    const { retransmission } = this.#options;
     this.#wakeAfter(retransmission, attempt, () => this.#sendMessage1(state, attempt + 1));
-    return undefined;
+  }
+
+  /** What failed with a resumption key is tried with the long-term keys; what failed with those, later. */
+  async #giveUp(state: SessionState, reason: string): Promise<void> {
+    const standby = this.#standby;
+    const wasResumption =
+      state.kind === 'resuming' || (state.kind === 'unconfirmed' && state.resumed);
+    if (wasResumption) {
+      this.#report({ kind: 'renewal-failed', by: 'resumption', reason });
+      return this.#beginHandshake(standby, Number.POSITIVE_INFINITY);
+    }
+    if (standby === undefined) return this.#rest(reason);
+    this.#report({ kind: 'renewal-failed', by: 'handshake', reason });
+    this.#cancelTimer();
+    this.#standby = undefined;
+    await this.#keep(standby);
+    const { timer } = this.#ports;
+    this.#renewNotBeforeMs = timer.nowMs() + this.#options.rest.longestMs;
+    return this.#pump();
   }
 
   #rest(reason: string): void {
@@ -238,8 +249,9 @@ export class NonIpSensor {
 
   async #onFrame(bytes: Uint8Array): Promise<void> {
     const frame = readOrUndefined(() => readFrame(bytes));
-    if (frame?.kind === 'edhoc' && this.#state?.kind === 'awaiting') {
-      await this.#onMessage2(this.#state, frame);
+    const state = this.#state;
+    if (frame?.kind === 'edhoc' && state !== undefined && !hasKeys(state)) {
+      await this.#onMessage2(state, frame);
     } else if (frame?.kind === 'coap' && this.#open !== undefined) {
       const message = readOrUndefined(() => parseMessage(frame.message));
       if (message === undefined) this.#ignore('not a CoAP message');
@@ -248,72 +260,138 @@ export class NonIpSensor {
   }
 
   async #onMessage2(
-    state: Awaiting,
+    state: Awaiting | Resuming,
     frame: Extract<LinkFrame, { readonly kind: 'edhoc' }>,
   ): Promise<void> {
     if (!equal(frame.connectionId, state.edhoc.connectionId))
       return this.#ignore('another handshake');
-    const { element, crypto } = this.#ports;
-    const outcome = await takeMessage2(state, frame.message, this.#parties, element);
-    if (outcome.kind === 'over') return this.#rest(outcome.refusal.reason);
+    const outcome = await this.#take(state, frame.message);
+    if (outcome.kind === 'over') return this.#giveUp(state, outcome.refusal.reason);
     if (outcome.kind === 'ignored') {
-      this.#state = { ...state, edhoc: outcome.edhoc };
+      this.#state = outcome.waiting;
       return this.#ignore(outcome.refusal.reason);
     }
-    const channel = new Channel(crypto, outcome.edhoc.pendingKeys.oscoreParameters(), freshChannel);
-    const unconfirmed = { ...outcome, channel };
+    const keys = outcome.edhoc.pendingKeys.oscoreParameters();
+    const channel = new Channel(this.#ports.crypto, keys, freshChannel);
+    // From message_3 on the server may have left the old session: there is no way back to it.
+    this.#standby = undefined;
     // A crash before this write: message_2 comes again. After it: message_3, these very bytes, goes again.
-    await this.#reserve(unconfirmed, channel);
+    await this.#reserve({ ...outcome, channel }, channel);
     this.#cancelTimer();
     await this.#send(outcome.frame, 'message-3', 0);
     return this.#pump();
+  }
+
+  async #take(
+    state: Awaiting | Resuming,
+    message2: Uint8Array,
+  ): Promise<
+    | Exclude<Message2Outcome, { kind: 'ignored' }>
+    | { kind: 'ignored'; waiting: SessionState; refusal: { reason: string } }
+  > {
+    if (state.kind === 'awaiting') {
+      const { element } = this.#ports;
+      const outcome = await takeMessage2(state, message2, this.#parties, element);
+      if (outcome.kind !== 'ignored') return outcome;
+      return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
+    }
+    const psk = this.#resumption?.psk;
+    if (psk === undefined) throw new TypeError('a resumption without its key');
+    const outcome = takeResumption(state, message2, psk);
+    if (outcome.kind !== 'ignored') return outcome;
+    return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
   }
 
   /** Sends what waits, as far as it may go now. */
   async #pump(): Promise<void> {
     while (this.#open === undefined) {
       const state = this.#state;
-      const waits = this.#queue.length + this.#pending.length > 0;
-      if (!waits || state === undefined || state.kind === 'awaiting') return;
+      const next = this.#outbox.next;
+      if (next === undefined || !hasKeys(state)) return;
+      const step = this.#dueStep(state);
+      if (state.kind === 'live' && step !== undefined && step !== 'update') {
+        return this.#beginHandshake(state);
+      }
+      if (state.kind === 'live' && step === 'update' && this.#isSettled) {
+        await this.#updateKeys(state);
+        continue;
+      }
       const { channel } = state;
       const usable =
         !channel.isWearingOut && (channel.left > 0 || (await this.#reserve(state, channel)));
-      if (!usable || !(await this.#sendNext(state))) return this.#beginHandshake();
+      const mustConfirm = step === 'update' || (this.#isUnproven(state) && !this.#proven);
+      if (!usable || !(await this.#sendNext(state, next, mustConfirm))) {
+        return this.#beginHandshake();
+      }
     }
   }
 
-  /** Telemetry first. False when the key may not be used any more. */
-  async #sendNext({ kind, channel }: Exclude<SessionState, Awaiting>): Promise<boolean> {
-    const payload = this.#queue[0];
-    const pending = payload === undefined ? this.#pending[0] : undefined;
+  /**
+   * The server has answered the latest message under these keys: it has them, since it follows by one epoch
+   * at a time, and nothing under them is still on its way, which would look like a clone's.
+   */
+  get #isSettled(): boolean {
+    return this.#proven && this.#sinceConfirmed === 0;
+  }
+
+  #isUnproven(state: OpenSession): boolean {
+    return state.kind === 'unconfirmed' || state.session.epoch > 0;
+  }
+
+  #dueStep(state: OpenSession): RenewalStep | undefined {
+    if (state.kind !== 'live' || !this.#isRenewalDue(state)) return undefined;
+    return nextStep(this.#options, state.session.epoch, this.#resumption?.uses);
+  }
+
+  #isRenewalDue({ channel }: LiveSession): boolean {
+    const nowMs = this.#ports.timer.nowMs();
+    if (nowMs < this.#renewNotBeforeMs) return false;
+    const { nextNumber, isWearingOut } = channel;
+    return isDue(this.#options, { nextNumber, isWearingOut, ageMs: nowMs - this.#keysSinceMs });
+  }
+
+  async #updateKeys(state: LiveSession): Promise<void> {
+    const { session } = state;
+    const updated = session.keyUpdate(epochContext(session.epoch + 1));
+    const channel = new Channel(this.#ports.crypto, updated.oscoreParameters(), freshChannel);
+    // A crash before this write: nothing has changed. After it: the old keys are gone, and the server
+    // follows with the first message.
+    await this.#reserve({ ...state, session: updated, channel }, channel);
+    this.#proven = false;
+    this.#keysSinceMs = this.#ports.timer.nowMs();
+  }
+
+  /** False when the key may not be used any more. */
+  async #sendNext({ channel }: OpenSession, next: Waiting, mustConfirm: boolean): Promise<boolean> {
+    const { confirmEvery } = this.#options;
+    const pending = next.kind === 'request' ? next.request : undefined;
     const confirmable =
-      pending !== undefined ||
-      kind === 'unconfirmed' ||
-      this.#sinceConfirmed + 1 >= this.#options.confirmEvery;
-    const request =
-      payload === undefined
-        ? pending && channel.request(pending.content, true)
-        : channel.telemetry(payload, confirmable);
+      pending !== undefined || mustConfirm || this.#sinceConfirmed + 1 >= confirmEvery;
+    const content =
+      next.kind === 'request' ? next.request.content : telemetryRequest(next.payload, confirmable);
+    const request = channel.request(content, confirmable);
     if (request === undefined) return false;
-    if (pending !== undefined) this.#pending.shift();
-    if (confirmable) {
-      this.#open = { request, pending, transmissions: 0 };
+    if (next.kind === 'request') this.#outbox.takeRequest();
+    if (confirmable || next.kind === 'request') {
+      const open = { request, pending, content, challenged: false, isProbe: false };
+      this.#open = { ...open, transmissions: 0 };
       await this.#transmit(this.#open);
-    } else if (payload !== undefined) {
-      await this.#send(request.frame);
-      this.#queue.shift();
-      this.#sinceConfirmed += 1;
-      this.#report({ kind: 'telemetry', payload, confirmed: false });
+      return true;
     }
+    await this.#send(request.frame);
+    this.#outbox.takeTelemetry();
+    this.#sinceConfirmed += 1;
+    this.#report({ kind: 'telemetry', payload: next.payload, confirmed: false });
     return true;
   }
 
   async #transmit(open: OpenExchange): Promise<void> {
     const state = this.#state;
-    if (this.#open !== open || state === undefined || state.kind === 'awaiting') return undefined;
+    if (this.#open !== open || !hasKeys(state)) return undefined;
     if (open.transmissions >= this.#options.transmissions) {
       // The server has lost or ended the session, or never had it.
-      return state.kind === 'live' ? this.#beginHandshake() : this.#rest('no answer under OSCORE');
+      const reason = 'no answer under OSCORE';
+      return state.kind === 'live' ? this.#beginHandshake() : this.#giveUp(state, reason);
     }
     // Whether message_3 or the request got lost cannot be known.
     if (state.kind === 'unconfirmed' && open.transmissions > 0) {
@@ -328,26 +406,62 @@ export class NonIpSensor {
 
   async #onAnswer(open: OpenExchange, message: CoapMessage): Promise<void> {
     const state = this.#state;
-    if (state === undefined || state.kind === 'awaiting') return;
+    if (!hasKeys(state)) return;
     const answer = state.channel.answerTo(open.request, message);
     if (answer === undefined) return this.#ignore('not-an-answer');
     this.#cancelTimer();
     this.#open = undefined;
     this.#sinceConfirmed = 0;
     this.#rests = 0;
-    if (state.kind === 'unconfirmed') {
-      const { channel, handshakeBytes } = state;
-      // RFC 9528 §5.4.2: only now is it known that the server has the keys.
-      await this.#keep({ kind: 'live', session: state.edhoc.confirm(), handshakeBytes, channel });
-      this.#report({ kind: 'session', handshakeBytes });
+    if (state.kind === 'unconfirmed') await this.#confirm(state);
+    else if (!this.#proven && state.session.epoch > 0) {
+      this.#report({ kind: 'keys-updated', epoch: state.session.epoch });
     }
-    if (open.pending === undefined) this.#settleTelemetry(verdictOn(answer));
-    else open.pending.resolve(answer);
+    this.#proven = true;
+    if (await this.#answerChallenge(state, open, answer)) return undefined;
+    if (open.pending !== undefined) open.pending.resolve(answer);
+    else if (!open.isProbe) this.#settleTelemetry(verdictOn(answer));
     return this.#pump();
   }
 
+  /** RFC 9528 §5.4.2: only now is it known that the server has the keys. */
+  async #confirm({ edhoc, channel, handshakeBytes, resumed }: UnconfirmedSession): Promise<void> {
+    const session = edhoc.confirm();
+    // The key that led here is of no use any more: the server has derived the next one.
+    this.#resumption = {
+      psk: resumptionCredential(this.#ports.crypto, session),
+      uses: resumed ? (this.#resumption?.uses ?? 0) + 1 : 0,
+    };
+    await this.#keep({ kind: 'live', session, handshakeBytes, channel });
+    this.#keysSinceMs = this.#ports.timer.nowMs();
+    this.#report({ kind: 'session', handshakeBytes, resumed });
+  }
+
+  /**
+   * RFC 8613 §B.1.2: a server that lost its window asks for a sign that a request is new. Where the request
+   * and the sign do not fit one frame, the sign goes alone, and the telemetry after it. True when on its way.
+   */
+  async #answerChallenge(
+    state: OpenSession,
+    open: OpenExchange,
+    answer: CoapContent,
+  ): Promise<boolean> {
+    const again = open.challenged ? undefined : answerChallenge(open.content, answer);
+    if (again === undefined) return false;
+    const { channel } = state;
+    const isProbe = open.pending === undefined;
+    const content = isProbe ? { ...again, payload: empty } : again;
+    const usable = channel.left > 0 || (await this.#reserve(state, channel));
+    const request = usable ? channel.request(content, true) : undefined;
+    if (request === undefined) return false;
+    const { pending } = open;
+    this.#open = { request, pending, content, challenged: true, isProbe, transmissions: 0 };
+    await this.#transmit(this.#open);
+    return true;
+  }
+
   #settleTelemetry(verdict: 'accepted' | 'refused'): void {
-    const payload = this.#queue.shift();
+    const payload = this.#outbox.takeTelemetry();
     if (verdict === 'refused') this.#report({ kind: 'telemetry-dropped', reason: 'refused' });
     else if (payload !== undefined) this.#report({ kind: 'telemetry', payload, confirmed: true });
   }
@@ -362,7 +476,9 @@ export class NonIpSensor {
   }
 
   async #keep(state: SessionState, use?: ChannelUse): Promise<void> {
-    await this.#ports.store.commit(new Map([[sessionRecordName, storedForm(state, use)]]));
+    const standby = this.#standby;
+    const resumption = this.#resumption;
+    await this.#memory.keep({ state, standby, resumption }, use);
     this.#state = state;
   }
 
@@ -389,10 +505,6 @@ export class NonIpSensor {
   #ignore(reason: string): void {
     this.#report({ kind: 'ignored', reason });
   }
-}
-
-function ended(): DeviceFault {
-  return new DeviceFault('the session ended before the answer came', { retryable: true });
 }
 
 function readOrUndefined<Value>(read: () => Value): Value | undefined {

@@ -2,9 +2,10 @@
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { AwaitApplication } from '../../wire/edhoc/completion.ts';
 import { AwaitMessage2 } from '../../wire/edhoc/initiator.ts';
+import { PskAwaitMessage2 } from '../../wire/edhoc/pskInitiator.ts';
 import { EdhocSession } from '../../wire/edhoc/session.ts';
 import { Channel, type ChannelUse } from './channel.ts';
-import type { Awaiting, Unconfirmed } from './handshake.ts';
+import type { Awaiting, Resuming, Unconfirmed } from './handshake.ts';
 import { encodeRecord, parseRecord } from './record.ts';
 
 /** message_3 was made, and nothing has shown yet that the server has the keys too. */
@@ -19,13 +20,21 @@ export interface LiveSession {
   readonly channel: Channel;
 }
 
-export type SessionState = Awaiting | UnconfirmedSession | LiveSession;
+export type SessionState = Awaiting | Resuming | UnconfirmedSession | LiveSession;
+
+/** Those with keys to send under. */
+export type OpenSession = UnconfirmedSession | LiveSession;
+
+export function hasKeys(state: SessionState | undefined): state is OpenSession {
+  return state?.kind === 'unconfirmed' || state?.kind === 'live';
+}
 
 /** `use` is what will hold once the value is durable; of a channel that exists, by default, what holds now. */
 export function storedForm(state: SessionState, use?: ChannelUse): Uint8Array {
   const { handshakeBytes } = state;
   switch (state.kind) {
-    case 'awaiting': {
+    case 'awaiting':
+    case 'resuming': {
       const { kind, edhoc, frame } = state;
       return encodeRecord({ kind, state: edhoc.store(), frame, handshakeBytes });
     }
@@ -55,11 +64,16 @@ export function restoredState(crypto: Crypto, stored: Uint8Array): SessionState 
       const { kind, frame } = record;
       return { kind, edhoc: AwaitMessage2.restore(crypto, record.state), frame, handshakeBytes };
     }
+    case 'resuming': {
+      const { kind, frame } = record;
+      const edhoc = PskAwaitMessage2.restore(crypto, record.state);
+      return { kind, edhoc, frame, handshakeBytes };
+    }
     case 'unconfirmed': {
       const { kind, frame } = record;
       const edhoc = AwaitApplication.restore(crypto, record.state);
       const channel = new Channel(crypto, edhoc.pendingKeys.oscoreParameters(), record);
-      return { kind, edhoc, frame, handshakeBytes, channel };
+      return { kind, resumed: false, edhoc, frame, handshakeBytes, channel };
     }
     case 'live': {
       const session = EdhocSession.restore(crypto, record.state);

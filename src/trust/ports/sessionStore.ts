@@ -62,10 +62,15 @@ export interface SessionChange {
   readonly keys?: Uint8Array;
   readonly accepted?: UndeliveredTelemetry;
   /**
-   * The first message under new keys: the session is live, the device's other sessions are superseded at
-   * this time, and its other resumption keys are deleted.
+   * The first message under new keys: the session is live, and the device's other sessions are superseded
+   * at this time.
    */
   readonly confirmedMs?: number;
+  /**
+   * A message that the device would not have sent without an answer under the new keys: it has the
+   * session's resumption key, and its other ones are deleted.
+   */
+  readonly settled?: boolean;
   /** The keys before an update, as a session of its own that is superseded at this time. */
   readonly retired?: { readonly session: StoredSession; readonly atMs: number };
 }
@@ -105,13 +110,14 @@ export interface SessionStore {
 
   /**
    * Turns a handshake into a `fresh` session of the device, with its resumption key. What was fresh before
-   * is gone; a live session stays as it is. `gone`: the handshake is not there any more, or has changed.
+   * is gone; a live session stays as it is. With `usedKeyOf`, the session whose resumption key led here, the
+   * device's other resumption keys are deleted. `gone`: the handshake is not there any more, or has changed.
    */
   promote(
     handshake: { readonly id: string; readonly version: number },
     session: StoredSession,
     resumption: StoredResumption,
-    maximumPerEndpoint: number,
+    options: { readonly maximumPerEndpoint: number; readonly usedKeyOf?: string },
   ): Promise<'promoted' | 'gone' | 'endpoint-full'>;
 
   /** Fresh or live. */

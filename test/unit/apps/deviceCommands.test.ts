@@ -90,6 +90,11 @@ test('a command line that is wrong ends with 2, an element that does not open wi
   const gateway = ['gateway', 'run', '--server', 'a:1', '--element'];
   const cases = [
     [2, /--server takes host:port/, sensor('ip')],
+    [
+      2,
+      /--renew-by is update, resumption or handshake/,
+      [...sensor('non-ip'), '--radio', 'b:1', '--renew-by', 'magic'],
+    ],
     [2, /--radio takes host:port/, [...gateway, elementFile, '--radio', 'b:99999']],
     [3, /cannot be read/, [...gateway, join(folder, '00.element'), '--radio', '[::1]:2']],
   ] as const;

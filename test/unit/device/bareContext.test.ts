@@ -15,5 +15,5 @@ test('the device ring works where there is nothing but ECMAScript', () => {
   assert.deepEqual(platform, []);
   assert.ok(Number(modules) > 40, `${String(modules)} modules`);
   assert.deepEqual(texts, ['one', 'two', 'three']);
-  assert.deepEqual(session, { kind: 'session', handshakeBytes: [37, 45, 19] });
+  assert.deepEqual(session, { kind: 'session', handshakeBytes: [37, 45, 19], resumed: false });
 });

@@ -64,7 +64,7 @@ test('from first power-on to telemetry: 37, 45 and 19 bytes, and then frames of 
   await device.switchOn();
   await deliverAll(field, device, ['21.5 C']);
   const session = device.events.find((event) => event.kind === 'session');
-  assert.deepEqual(session, { kind: 'session', handshakeBytes: [37, 45, 19] });
+  assert.deepEqual(session, { kind: 'session', handshakeBytes: [37, 45, 19], resumed: false });
   assert.deepEqual(
     field.air.heard.map(({ direction, frame }) => `${direction} ${frame.length}`),
     // EDHOC with kind and correlation in front, then request and response under OSCORE.

@@ -85,7 +85,7 @@ async function begin(
     { id, version: 1 },
     session(id, deviceId, at),
     resumption(id, deviceId),
-    8,
+    { maximumPerEndpoint: 8 },
   );
   if (confirmedMs !== undefined) {
     assert.equal(await store.updateSession(id, 1, { state: fromHex('02'), confirmedMs }), true);
@@ -144,7 +144,7 @@ for (const [name, create] of stores) {
       { id: '1', version: 1 },
       session('1', 'device'),
       resumption('1', 'device'),
-      8,
+      { maximumPerEndpoint: 8 },
     );
     assert.equal(
       await store.addHandshake(handshake('a', { connectionId: fromHex('01') }), limits),
@@ -163,7 +163,7 @@ for (const [name, create] of stores) {
         { id: '1', version: 2 },
         session('1', 'device'),
         resumption('1', 'device'),
-        8,
+        { maximumPerEndpoint: 8 },
       ),
       'gone',
     );
@@ -172,7 +172,7 @@ for (const [name, create] of stores) {
         { id: '9', version: 1 },
         session('9', 'device'),
         resumption('9', 'device'),
-        8,
+        { maximumPerEndpoint: 8 },
       ),
       'gone',
     );
@@ -181,7 +181,7 @@ for (const [name, create] of stores) {
         { id: '1', version: 1 },
         session('1', 'device'),
         resumption('1', 'device'),
-        8,
+        { maximumPerEndpoint: 8 },
       ),
       'promoted',
     );
@@ -192,7 +192,7 @@ for (const [name, create] of stores) {
         { id: '1', version: 1 },
         session('1', 'device'),
         resumption('1', 'device'),
-        8,
+        { maximumPerEndpoint: 8 },
       ),
       'gone',
     );
@@ -200,7 +200,9 @@ for (const [name, create] of stores) {
     await store.addHandshake(handshake('2', elsewhere), limits);
     const moved = session('2', 'device', elsewhere);
     assert.equal(
-      await store.promote({ id: '2', version: 1 }, moved, resumption('2', 'device'), 8),
+      await store.promote({ id: '2', version: 1 }, moved, resumption('2', 'device'), {
+        maximumPerEndpoint: 8,
+      }),
       'promoted',
     );
     assert.equal(await store.session(endpoint, fromHex('01')), undefined);
@@ -275,6 +277,8 @@ for (const [name, create] of stores) {
     await begin(store, '3', 'device');
     assert.deepEqual(await owners(), ['3', '1']);
     await store.updateSession('3', 1, { state: fromHex('02'), confirmedMs: 20 });
+    assert.deepEqual(await owners(), ['3', '1']);
+    await store.updateSession('3', 2, { state: fromHex('02'), settled: true });
     assert.deepEqual(await owners(), ['3']);
     await begin(store, '4', 'other', { confirmedMs: 30 });
     assert.deepEqual(await store.resumptions(linkAddress, fromHex('0a0b'), 1), [
@@ -282,6 +286,19 @@ for (const [name, create] of stores) {
     ]);
     assert.deepEqual(await store.resumptions(linkAddress, fromHex('0a0c'), 16), []);
     assert.deepEqual(await store.resumptions(fromHex('0103'), fromHex('0a0b'), 16), []);
+    // Whoever resumes with a key has it: what came before that key is gone.
+    await begin(store, '5', 'other');
+    await store.addHandshake(handshake('6'), limits);
+    const used = { maximumPerEndpoint: 8, usedKeyOf: '4' };
+    await store.promote(
+      { id: '6', version: 1 },
+      session('6', 'other'),
+      resumption('6', 'other'),
+      used,
+    );
+    assert.deepEqual(await owners(), ['6', '4', '3']);
+    await store.removeSessionsOf(['other']);
+    await begin(store, '4', 'other', { confirmedMs: 30 });
     // A worn-out session can be resumed, a revoked device cannot.
     await store.removeSession('3');
     assert.deepEqual(await owners(), ['4', '3']);
@@ -302,7 +319,7 @@ for (const [name, create] of stores) {
           { id, version: 1 },
           session(id, `device ${id}`),
           resumption(id, `device ${id}`),
-          limit,
+          { maximumPerEndpoint: limit },
         ),
         outcome,
       );
@@ -313,7 +330,7 @@ for (const [name, create] of stores) {
         { id: '4', version: 1 },
         session('4', 'device 2'),
         resumption('4', 'device 2'),
-        2,
+        { maximumPerEndpoint: 2 },
       ),
       'promoted',
     );
@@ -326,7 +343,7 @@ for (const [name, create] of stores) {
       { id: '1', version: 1 },
       session('1', 'device'),
       resumption('1', 'device'),
-      8,
+      { maximumPerEndpoint: 8 },
     );
     assert.equal(
       await store.updateSession('1', 1, { state: fromHex('01'), accepted: telemetry }),
@@ -359,7 +376,7 @@ for (const [name, create] of stores) {
         { id, version: 1 },
         session(id, `device ${id}`),
         resumption(id, `device ${id}`),
-        8,
+        { maximumPerEndpoint: 8 },
       );
     }
     await store.updateSession('1', 1, {
@@ -378,12 +395,9 @@ test('sqlite: sessions outlive the process', async () => {
   const store = new SqliteSessionStore(first);
   await store.addHandshake(handshake('1'), limits);
   await store.addHandshake(handshake('2'), limits);
-  await store.promote(
-    { id: '1', version: 1 },
-    session('1', 'device'),
-    resumption('1', 'device'),
-    8,
-  );
+  await store.promote({ id: '1', version: 1 }, session('1', 'device'), resumption('1', 'device'), {
+    maximumPerEndpoint: 8,
+  });
   first.close();
   const again = new SqliteSessionStore(openDatabase('restart.sqlite'));
   assert.deepEqual(await again.session(endpoint, fromHex('01')), session('1', 'device'));

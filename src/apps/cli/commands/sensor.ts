@@ -1,7 +1,8 @@
 /** `birthmark sensor`: a sensor on this machine, from first power-on to telemetry. */
 import type { Command } from 'commander';
 import type { IpDeviceEvent } from '../../../device/enrolment/ipDevice.ts';
-import type { SensorEvent } from '../../../device/sessions/sensor.ts';
+import type { RenewalPolicy } from '../../../device/sessions/renewal.ts';
+import type { SensorEvent } from '../../../device/sessions/sensorOptions.ts';
 import { utf8 } from '../../../wire/bytes/utf8.ts';
 import { startIpSensor } from '../../device/ipSensor.ts';
 import { startNonIpSensor } from '../../device/nonIpSensor.ts';
@@ -20,6 +21,8 @@ interface SensorRunOptions extends OutputOptions {
   readonly count?: number;
   readonly payload: string;
   readonly confirmEvery: number;
+  readonly renewEvery?: number;
+  readonly renewBy?: string;
   readonly retry?: number;
   readonly https?: boolean;
 }
@@ -37,6 +40,11 @@ export function registerSensor(program: Command): void {
     .option('--radio <host:port>', 'non-ip: the modem of its radio, over UDP')
     .option('--max-frame <bytes>', 'non-ip: longest frame of the radio', positive, 51)
     .option('--confirm-every <n>', 'non-ip: ask for an answer every n messages', positive, 1)
+    .option('--renew-every <n>', 'non-ip: new keys after so many messages', positive)
+    .option(
+      '--renew-by <way>',
+      'non-ip: update (no bytes), resumption (fresh Diffie-Hellman) or handshake (long-term keys)',
+    )
     .option('--interval <ms>', 'between two messages', positive, 5000)
     .option('--count <n>', 'stop when so many messages arrived', positive)
     .option('--payload <text>', 'what to send; {n} counts, {t} is a temperature', 't={t} n={n}')
@@ -48,6 +56,7 @@ export function registerSensor(program: Command): void {
 Examples:
   birthmark sensor run --kind ip --element reel-7/01.element --server iot.example:8443
   birthmark sensor run --kind non-ip --element reel-7/02.element --radio 127.0.0.1:1700 --count 10 --json
+  birthmark sensor run --kind non-ip --element reel-7/02.element --radio 127.0.0.1:1700 --renew-every 5 --renew-by resumption
 
 A sensor that was killed is started again with the same words and goes on where it was. The exit code is
 0 when it was stopped or has sent --count messages, 3 when it cannot go on.`,
@@ -98,6 +107,7 @@ async function runNonIp(options: SensorRunOptions): Promise<void> {
     maximumFrameBytes: options.maxFrame,
     options: {
       confirmEvery,
+      ...renewalOf(options),
       ...(retry === undefined
         ? {}
         : {
@@ -111,6 +121,23 @@ async function runNonIp(options: SensorRunOptions): Promise<void> {
   await run.whileRunning((payload) => sensor.sensor.submit(utf8(payload)));
   await sensor.close();
   run.end();
+}
+
+/** Without `--renew-by` a sensor goes through all three ways, the cheapest first. */
+function renewalOf({ renewEvery, renewBy }: SensorRunOptions): Partial<RenewalPolicy> {
+  const every = renewEvery === undefined ? {} : { renewEvery };
+  switch (renewBy) {
+    case undefined:
+      return every;
+    case 'update':
+      return { ...every, updatesPerHandshake: Number.MAX_SAFE_INTEGER };
+    case 'resumption':
+      return { ...every, updatesPerHandshake: 0, resumptionsPerHandshake: Number.MAX_SAFE_INTEGER };
+    case 'handshake':
+      return { ...every, updatesPerHandshake: 0, resumptionsPerHandshake: 0 };
+    default:
+      throw new CommandFailure('--renew-by is update, resumption or handshake', exitCodes.usage);
+  }
 }
 
 export function describeIp(event: IpDeviceEvent): string | undefined {
@@ -140,7 +167,11 @@ function describeNonIp(event: SensorEvent): string | undefined {
     case 'sent':
       return event.attempt === 0 ? `${event.what} sent` : `${event.what} sent again`;
     case 'session':
-      return `session: handshake of ${event.handshakeBytes.join(' + ')} bytes`;
+      return `session: ${event.resumed ? 'resumption' : 'handshake'} of ${event.handshakeBytes.join(' + ')} bytes`;
+    case 'keys-updated':
+      return `keys updated: epoch ${event.epoch}`;
+    case 'renewal-failed':
+      return `renewal by ${event.by} failed: ${event.reason}`;
     case 'resting':
       return `${event.reason}; again in ${(event.pauseMs / 1000).toFixed(1)} s`;
     case 'telemetry-dropped':

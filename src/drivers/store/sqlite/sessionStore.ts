@@ -9,6 +9,7 @@ import type {
   StoredSession,
   UndeliveredTelemetry,
 } from '../../../trust/ports/sessionStore.ts';
+import { InvariantError } from '../../../trust/ports/faults.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { blob, type Row, text } from './rows.ts';
 import { handshakeOf, resumptionOf, sessionOf, undeliveredOf } from './sessionTables.ts';
@@ -69,7 +70,7 @@ export class SqliteSessionStore implements SessionStore {
     handshake: { readonly id: string; readonly version: number },
     session: StoredSession,
     resumption: StoredResumption,
-    maximumPerEndpoint: number,
+    { maximumPerEndpoint, usedKeyOf }: { maximumPerEndpoint: number; usedKeyOf?: string },
   ): Promise<'promoted' | 'gone' | 'endpoint-full'> {
     return this.#database.transact((connection) => {
       const { ingress, linkAddress, deviceId } = session;
@@ -90,6 +91,7 @@ export class SqliteSessionStore implements SessionStore {
       connection
         .prepare(`DELETE FROM session WHERE device_id = ? AND standing = 'fresh'`)
         .run(deviceId);
+      if (usedKeyOf !== undefined) keepResumption(connection, deviceId, usedKeyOf);
       insertSession(connection, session, undefined);
       insertResumption(connection, resumption);
       return 'promoted';
@@ -129,7 +131,7 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   updateSession(id: string, version: number, change: SessionChange): Promise<boolean> {
-    const { state, keys, accepted, confirmedMs, retired } = change;
+    const { state, keys, accepted, confirmedMs, settled, retired } = change;
     return this.#database.transact((connection) => {
       const updated = connection
         .prepare(
@@ -140,6 +142,7 @@ export class SqliteSessionStore implements SessionStore {
       if (updated.changes !== 1) return false;
       if (accepted !== undefined) insertUndelivered(connection, accepted);
       if (confirmedMs !== undefined) confirm(connection, id, confirmedMs);
+      if (settled === true) keepResumption(connection, deviceOf(connection, id), id);
       if (retired !== undefined) {
         insertSession(connection, retired.session, retired.atMs);
         keepFewSuperseded(connection, retired.session.deviceId);
@@ -274,8 +277,7 @@ function insertResumption(connection: Connection, resumption: StoredResumption):
 
 /** Supersedes the live session before the fresh one takes its place. */
 function confirm(connection: Connection, id: string, confirmedMs: number): void {
-  const row = connection.prepare('SELECT device_id FROM session WHERE id = ?').get(id);
-  const deviceId = row === undefined ? '' : text(row, 'device_id');
+  const deviceId = deviceOf(connection, id);
   connection
     .prepare(
       `UPDATE session SET standing = 'superseded', superseded_ms = ?
@@ -284,9 +286,18 @@ function confirm(connection: Connection, id: string, confirmedMs: number): void 
     .run(confirmedMs, deviceId, id);
   connection.prepare(`UPDATE session SET standing = 'live' WHERE id = ?`).run(id);
   keepFewSuperseded(connection, deviceId);
+}
+
+function deviceOf(connection: Connection, id: string): string {
+  const row = connection.prepare('SELECT device_id FROM session WHERE id = ?').get(id);
+  if (row === undefined) throw new InvariantError('a session without a row');
+  return text(row, 'device_id');
+}
+
+function keepResumption(connection: Connection, deviceId: string, sessionId: string): void {
   connection
     .prepare('DELETE FROM resumption WHERE device_id = ? AND session_id <> ?')
-    .run(deviceId, id);
+    .run(deviceId, sessionId);
 }
 
 /** Enough to recognize a clone, and few enough to be tried with every message that does not verify. */
