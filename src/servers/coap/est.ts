@@ -198,6 +198,7 @@ const codes: Readonly<Record<EnrolmentRefusalCode, number>> = {
   'wrong-identity': responses.forbidden,
   'unknown-device': responses.forbidden,
   'not-released': responses.forbidden,
+  held: responses.forbidden,
   revoked: responses.forbidden,
   'enrolled-already': responses.conflict,
   'key-taken': responses.conflict,
