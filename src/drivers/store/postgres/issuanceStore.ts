@@ -1,0 +1,256 @@
+/** T1 and T2 of issuing on PostgreSQL. This is the hot path: callers are gathered, statements are about all. */
+import type {
+  Completion,
+  Intent,
+  IntentOutcome,
+  IssuanceStore,
+  IssuedCertificate,
+  Revocation,
+  UnfinishedIntent,
+} from '../../../trust/ports/issuanceStore.ts';
+import { proofLevels } from '../../../wire/line/ticket.ts';
+import { issuedOf, unfinishedOf } from '../sqlite/issuanceStore.ts';
+import { integer, text } from '../sqlite/rows.ts';
+import { appendLeaves } from './auditStore.ts';
+import type { Connection } from './connection.ts';
+import type { PostgresDatabase } from './database.ts';
+import { Gathering } from './gathering.ts';
+import { grantsOf, keysOf, Quotas } from './quotas.ts';
+import { revokeOne } from './statusRows.ts';
+
+export class PostgresIssuanceStore implements IssuanceStore {
+  readonly #database: PostgresDatabase;
+  readonly #begin: Gathering<Intent, IntentOutcome>;
+  readonly #complete: Gathering<Completion, void>;
+
+  /** The database has to hold the tables of `issuingMigrations`. */
+  constructor(database: PostgresDatabase) {
+    this.#database = database;
+    this.#begin = new Gathering(database, begin);
+    this.#complete = new Gathering(database, complete);
+  }
+
+  begin(intents: readonly Intent[]): Promise<readonly IntentOutcome[]> {
+    return this.#begin.call(intents);
+  }
+
+  async complete(completions: readonly Completion[]): Promise<void> {
+    await this.#complete.call(completions);
+  }
+
+  unfinished(afterId: number, limit: number): Promise<readonly UnfinishedIntent[]> {
+    return this.#database.read(async (connection) => {
+      const last = integer((await connection.first(selectLastId)) ?? {}, 'id');
+      const found: UnfinishedIntent[] = [];
+      // Almost all are finished: in steps, so that no statement takes long however many there are.
+      for (let from = afterId; from < last && found.length < limit; from += stepOfIds) {
+        const left = limit - found.length;
+        const rows = await connection.all(selectUnfinished, from, from + stepOfIds, left);
+        found.push(...rows.map(unfinishedOf));
+      }
+      return found;
+    });
+  }
+
+  certificatesOf(holder: string): Promise<readonly IssuedCertificate[]> {
+    return this.#database.read(async (connection) =>
+      (await connection.all(selectOfHolder, holder)).map(issuedOf),
+    );
+  }
+
+  certificateBySerial(serialNumber: Uint8Array): Promise<IssuedCertificate | undefined> {
+    return this.#database.read(async (connection) => {
+      const row = await connection.first(`${selectIssued} WHERE serial = $1`, serialNumber);
+      return row === undefined ? undefined : issuedOf(row);
+    });
+  }
+
+  holderOfKey(keyIdentifier: Uint8Array): Promise<string | undefined> {
+    return this.#database.read(async (connection) => {
+      const row = await connection.first(selectHolderOfKey, keyIdentifier);
+      return row === undefined ? undefined : text(row, 'holder');
+    });
+  }
+
+  revoke(revocations: readonly Revocation[]): Promise<number> {
+    return this.#database.transact(async (connection) => {
+      let changed = 0;
+      for (const revocation of revocations) {
+        if (await revokeOne(connection, revocation)) changed += 1;
+      }
+      return changed;
+    });
+  }
+
+  countCertificates(): Promise<{ readonly issued: number; readonly revoked: number }> {
+    return this.#database.read(async (connection) => {
+      const row = (await connection.first(selectCounts)) ?? {};
+      return { issued: integer(row, 'issued'), revoked: integer(row, 'revoked') };
+    });
+  }
+}
+
+interface Accepted {
+  readonly id: number;
+  readonly intent: Intent;
+  readonly ticket: number | undefined;
+  readonly eui64: Uint8Array | undefined;
+}
+
+async function begin(
+  connection: Connection,
+  intents: readonly Intent[],
+): Promise<readonly IntentOutcome[]> {
+  const quotas = await Quotas.read(connection, intents);
+  let id = integer((await connection.first(selectLastId)) ?? {}, 'id');
+  const accepted: Accepted[] = [];
+  const outcomes = intents.map((intent): IntentOutcome => {
+    const verdict = quotas.judge(intent);
+    if (!('ticket' in verdict)) return verdict;
+    id += 1;
+    accepted.push({ id, intent, ...verdict });
+    return { taken: id, eui64: verdict.eui64 };
+  });
+  if (accepted.length === 0) return outcomes;
+  await insertIssuances(connection, accepted);
+  await insertUnits(connection, accepted);
+  await spendGrants(connection, accepted);
+  await quotas.save(connection);
+  return outcomes;
+}
+
+async function complete(
+  connection: Connection,
+  completions: readonly Completion[],
+): Promise<readonly void[]> {
+  const first = new Map<number, Completion>();
+  for (const completion of completions) {
+    if (!first.has(completion.id)) first.set(completion.id, completion);
+  }
+  const all = [...first.values()];
+  const signed = await connection.all(
+    `INSERT INTO signatures SELECT * FROM unnest($1::bigint[], $2::bytea[])
+     ON CONFLICT DO NOTHING RETURNING id`,
+    all.map(({ id }) => id),
+    all.map(({ signature }) => signature),
+  );
+  const made = new Set(signed.map((row) => integer(row, 'id')));
+  const leaves = all.flatMap(({ id, entry }) => (made.has(id) ? [entry] : []));
+  await appendLeaves(connection, leaves);
+  return completions.map(() => undefined);
+}
+
+async function insertIssuances(
+  connection: Connection,
+  accepted: readonly Accepted[],
+): Promise<void> {
+  const intents = accepted.map(({ intent }) => intent);
+  await connection.run(
+    `INSERT INTO issuances
+       (id, serial, issuer, profile, holder, key_id, prepared_ms, not_after_ms, tbs)
+     SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::bytea[],
+       $7::bigint[], $8::bigint[], $9::bytea[])`,
+    accepted.map(({ id }) => id),
+    intents.map(({ serialNumber }) => serialNumber),
+    intents.map(({ issuer }) => issuer),
+    intents.map(({ profile }) => profile),
+    intents.map(({ unit, holder }) => (unit === undefined ? holder : null)),
+    intents.map(({ keyIdentifier }) => keyIdentifier),
+    intents.map(({ preparedMs }) => preparedMs),
+    intents.map(({ notAfterMs }) => notAfterMs),
+    intents.map(({ tbs }) => tbs),
+  );
+}
+
+async function insertUnits(connection: Connection, accepted: readonly Accepted[]): Promise<void> {
+  const units = accepted.flatMap(({ intent, ticket, eui64, id }) => {
+    const { unit, holder } = intent;
+    if (unit === undefined || ticket === undefined || eui64 === undefined) return [];
+    return { ...unit, id, ticket, eui64, deviceId: holder, keys: keysOf(intent) };
+  });
+  if (units.length === 0) return;
+  await connection.run(
+    `INSERT INTO units (id, ticket, family, uid, model, firmware, proof, device_id, eui64, agree_key)
+     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::text[],
+       $7::integer[], $8::text[], $9::bytea[], $10::bytea[])`,
+    units.map(({ id }) => id),
+    units.map(({ ticket }) => ticket),
+    units.map(({ family }) => family),
+    units.map(({ uid }) => uid),
+    units.map(({ model }) => model),
+    units.map(({ firmware }) => firmware),
+    units.map(({ proofLevel }) => proofLevels.indexOf(proofLevel)),
+    units.map(({ deviceId }) => deviceId),
+    units.map(({ eui64 }) => eui64),
+    units.map(({ agreeKey }) => agreeKey?.point ?? null),
+  );
+  await connection.run(
+    'INSERT INTO unit_keys SELECT * FROM unnest($1::bytea[], $2::bigint[])',
+    units.flatMap(({ keys }) => keys),
+    units.flatMap(({ keys, id }) => keys.map(() => id)),
+  );
+}
+
+async function spendGrants(connection: Connection, accepted: readonly Accepted[]): Promise<void> {
+  for (const kind of ['secret', 'approval'] as const) {
+    const spent = accepted.flatMap(({ intent, id }) =>
+      grantsOf(intent, kind).map((grant) => ({ grant, id })),
+    );
+    if (spent.length === 0) continue;
+    await connection.run(
+      spend[kind],
+      spent.map(({ grant }) => grant),
+      spent.map(({ id }) => id),
+    );
+  }
+}
+
+const spend = {
+  secret: `UPDATE enrolment_secrets SET issuance = spent.issuance
+    FROM unnest($1::bigint[], $2::bigint[]) AS spent (id, issuance)
+    WHERE enrolment_secrets.id = spent.id`,
+  approval: `UPDATE enrolment_approvals SET issuance = spent.issuance
+    FROM unnest($1::bigint[], $2::bigint[]) AS spent (id, issuance)
+    WHERE enrolment_approvals.id = spent.id`,
+} as const;
+
+const selectLastId = 'SELECT coalesce(max(id), 0) AS id FROM issuances';
+
+const stepOfIds = 100_000;
+
+const selectUnfinished = `
+  SELECT issuances.id, issuer, profile, serial, coalesce(holder, device_id) AS holder,
+         prepared_ms, tbs, ticket_id
+  FROM issuances
+  LEFT JOIN units USING (id)
+  LEFT JOIN tickets ON tickets.id = units.ticket
+  WHERE issuances.id > $1 AND issuances.id <= $2
+    AND NOT EXISTS (SELECT FROM signatures WHERE signatures.id = issuances.id)
+  ORDER BY issuances.id LIMIT $3`;
+
+const selectIssued = `
+  SELECT issuer, profile, serial, coalesce(holder, device_id) AS holder, tbs, signature,
+         issuances.not_after_ms, revocations.at_ms AS revoked_ms, code
+  FROM issuances
+  JOIN signatures USING (id)
+  LEFT JOIN units USING (id)
+  LEFT JOIN revocations USING (id)
+  LEFT JOIN list_entries ON certificate = issuances.id`;
+
+const selectOfHolder = `${selectIssued}
+  WHERE issuances.id IN (
+    SELECT id FROM issuances WHERE holder = $1 UNION ALL SELECT id FROM units WHERE device_id = $1
+  )
+  ORDER BY issuances.id`;
+
+const selectHolderOfKey = `
+  SELECT holder FROM (
+    SELECT device_id AS holder, 0 AS id FROM unit_keys JOIN units ON units.id = unit
+    WHERE key_id = $1
+    UNION ALL
+    SELECT holder, id FROM issuances WHERE key_id = $1 AND holder IS NOT NULL
+  ) AS known
+  ORDER BY id LIMIT 1`;
+
+const selectCounts = `
+  SELECT (SELECT count(*) FROM signatures) AS issued, (SELECT count(*) FROM revocations) AS revoked`;

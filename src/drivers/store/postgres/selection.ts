@@ -1,0 +1,70 @@
+/**
+ * Units by what they have in common. Everything that they can be chosen by hangs on their ticket or their
+ * order, so a selection is a set of tickets: their units are then read along an index, page by page.
+ */
+import type { DevicePageOfSelection, UnitSelection } from '../../../trust/ports/statusStore.ts';
+import { toHex } from '../../../wire/bytes/hex.ts';
+import { blob, integer, text } from '../sqlite/rows.ts';
+import { keyIdOf, readCursor } from '../sqlite/selection.ts';
+import type { Connection } from './connection.ts';
+
+/** `after`: TICKET.UNIT, as the last page said. */
+export async function devicesOf(
+  connection: Connection,
+  selection: UnitSelection,
+  after: string | undefined,
+  limit: number,
+): Promise<DevicePageOfSelection> {
+  const [afterTicket, afterUnit] = readCursor(after);
+  const firmware = selection.by === 'family' ? (selection.firmware ?? null) : null;
+  const deviceIds: string[] = [];
+  for (const ticket of await ticketsOf(connection, selection)) {
+    if (ticket < afterTicket) continue;
+    const from = ticket === afterTicket ? afterUnit : 0;
+    const left = limit - deviceIds.length;
+    const rows = await connection.all(selectUnits, ticket, from, firmware, left);
+    deviceIds.push(...rows.map((row) => text(row, 'device_id')));
+    const last = rows.at(-1);
+    if (deviceIds.length === limit && last !== undefined) {
+      return { deviceIds, next: `${ticket}.${integer(last, 'id')}` };
+    }
+  }
+  return { deviceIds, next: undefined };
+}
+
+/** In ascending order. */
+async function ticketsOf(
+  connection: Connection,
+  { by, name }: UnitSelection,
+): Promise<readonly number[]> {
+  if (by === 'station') return ticketsOfStation(connection, name);
+  return (await connection.all(selectTickets[by], name)).map((row) => integer(row, 'id'));
+}
+
+/** A ticket holds the station's key and not its name, which the key's certificates have. */
+async function ticketsOfStation(connection: Connection, name: string): Promise<readonly number[]> {
+  const certified = await connection.all(
+    `SELECT key_id FROM issuances WHERE holder = $1 AND profile LIKE 'station@%'`,
+    name,
+  );
+  const keys = new Set(certified.map((row) => toHex(blob(row, 'key_id'))));
+  const tickets = await connection.all('SELECT id, station_spki FROM tickets ORDER BY id');
+  return tickets
+    .filter((row) => keys.has(keyIdOf(blob(row, 'station_spki'))))
+    .map((row) => integer(row, 'id'));
+}
+
+const fromTickets = `
+  SELECT tickets.id FROM tickets
+  JOIN batches ON batches.id = batch_id JOIN orders ON orders.id = order_id`;
+
+const selectTickets = {
+  batch: `${fromTickets} WHERE batches.name = $1 ORDER BY tickets.id`,
+  product: `${fromTickets} WHERE orders.product = $1 ORDER BY tickets.id`,
+  family: `${fromTickets} WHERE orders.family = $1 ORDER BY tickets.id`,
+} as const;
+
+const selectUnits = `
+  SELECT units.id, device_id FROM units JOIN signatures USING (id)
+  WHERE ticket = $1 AND units.id > $2 AND ($3::text IS NULL OR firmware = $3)
+  ORDER BY units.id LIMIT $4`;

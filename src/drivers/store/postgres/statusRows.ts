@@ -1,0 +1,82 @@
+/** One certificate's change of status, inside whatever transaction it belongs to. */
+import { InvariantError } from '../../../trust/ports/faults.ts';
+import type { Revocation } from '../../../trust/ports/issuanceStore.ts';
+import { encodeRevokedEntry } from '../../../wire/crl/certificateList.ts';
+import { revocationReasons } from '../../../wire/crl/reason.ts';
+import { shardOf } from '../../../wire/crl/shard.ts';
+import { integer, text } from '../sqlite/rows.ts';
+import { codeOf, follows } from '../sqlite/statusRows.ts';
+import { appendLeaves } from './auditStore.ts';
+import type { Connection } from './connection.ts';
+
+/** Whether anything changed, with its leaf. Throws when nothing of that serial number was signed. */
+export async function revokeOne(connection: Connection, change: Revocation): Promise<boolean> {
+  const { serialNumber, code, reason, atMs, entry } = change;
+  const signed = await connection.first(selectSigned, serialNumber);
+  if (signed === undefined) throw new InvariantError('a new status for what was never issued');
+  if (!follows(codeOf(signed), code)) return false;
+  const id = integer(signed, 'id');
+  const list = await listOf(connection, text(signed, 'issuer'), serialNumber);
+  const taken = code === 'removeFromCRL';
+  await connection.run(
+    upsertEntry,
+    list,
+    id,
+    taken ? null : revocationReasons[code],
+    atMs,
+    integer(signed, 'not_after_ms'),
+    taken ? 0 : 1,
+    encodeRevokedEntry({ serialNumber, revokedAtMs: atMs, reason: code }),
+  );
+  if (!taken && code !== 'certificateHold') {
+    await connection.run('INSERT INTO revocations VALUES ($1, $2, $3)', id, reason, atMs);
+  }
+  await connection.run('UPDATE lists SET revision = revision + 1 WHERE id = $1', list);
+  await appendLeaves(connection, [entry]);
+  return true;
+}
+
+export async function insertLists(
+  connection: Connection,
+  authority: string,
+  shards: number,
+  baseUrl: string | null,
+): Promise<void> {
+  await connection.run('INSERT INTO authorities VALUES ($1, $2, $3)', authority, shards, baseUrl);
+  await connection.run(
+    `INSERT INTO lists (authority, shard)
+     SELECT $1, shard FROM generate_series(0, $2::integer - 1) AS shard`,
+    authority,
+    shards,
+  );
+}
+
+/** Makes the row of a list when its authority was never given any: one list, complete. */
+async function listOf(
+  connection: Connection,
+  authority: string,
+  serialNumber: Uint8Array,
+): Promise<number> {
+  const known = await connection.first('SELECT shards FROM authorities WHERE name = $1', authority);
+  if (known === undefined) await insertLists(connection, authority, 1, null);
+  const shards = known === undefined ? 1 : integer(known, 'shards');
+  const list = await connection.first(
+    'SELECT id FROM lists WHERE authority = $1 AND shard = $2',
+    authority,
+    shardOf(serialNumber, shards),
+  );
+  return integer(list ?? {}, 'id');
+}
+
+const selectSigned = `
+  SELECT issuances.id, issuer, issuances.not_after_ms, code
+  FROM issuances JOIN signatures USING (id)
+  LEFT JOIN list_entries ON certificate = issuances.id
+  WHERE serial = $1`;
+
+const upsertEntry = `
+  INSERT INTO list_entries (list, certificate, change, code, at_ms, not_after_ms, listed, entry)
+  VALUES ($1, $2, (SELECT coalesce(max(change), 0) + 1 FROM list_entries), $3, $4, $5, $6, $7)
+  ON CONFLICT (certificate) DO UPDATE SET
+    change = excluded.change, code = excluded.code, at_ms = excluded.at_ms,
+    listed = excluded.listed, entry = excluded.entry`;
