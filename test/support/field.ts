@@ -32,6 +32,7 @@ import {
   kidOfAgreeKey,
   readServerIdentity,
 } from '../../src/wire/edhoc/agreeCredential.ts';
+import type { OwnCredential } from '../../src/wire/edhoc/credential.ts';
 import { type AirOptions, defaultAir } from '../../sim/radio/air.ts';
 import { MemoryAir } from '../../sim/radio/memoryAir.ts';
 import { seededRandom } from '../../sim/radio/random.ts';
@@ -73,6 +74,8 @@ export class Field {
   readonly envelopes: Uint8Array[] = [];
   readonly serverKey: P256KeyPair = generateP256();
   readonly serverIdentity: Uint8Array;
+  /** In place of the pinned one, from the next start of the server on. */
+  identity: OwnCredential | undefined;
   relay: Relay;
   /** False while the application takes no telemetry. */
   accepting = true;
@@ -167,7 +170,7 @@ export class Field {
             return secret === undefined ? undefined : crypto.exportSecret(secret);
           },
         },
-        identity: readServerIdentity(crypto, this.serverIdentity),
+        identity: this.identity ?? readServerIdentity(crypto, this.serverIdentity),
         ...(this.#serve === undefined ? {} : { serve: this.#serve }),
         ...(this.#certificates === undefined ? {} : { certificates: this.#certificates }),
         sendDown: (_gateway, envelope) => {

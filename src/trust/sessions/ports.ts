@@ -1,7 +1,7 @@
 /** What the session service needs of the world, and what it tells it. */
 import type { CoapContent } from '../../wire/coap/message.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import type { AgreeCredential } from '../../wire/edhoc/agreeCredential.ts';
+import type { OwnCredential } from '../../wire/edhoc/credential.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Refusal } from '../ports/faults.ts';
 import type { KeyAgreement, SealingKey } from '../ports/keys.ts';
@@ -47,9 +47,9 @@ export interface SessionPorts {
   readonly registry: SessionRegistry;
   readonly store: SessionStore;
   readonly sealing: SealingKey;
-  /** The server's static key, and the credential with its public half that elements have pinned. */
+  /** The server's static key, and the credential with its public half: pinned by elements, or a chain. */
   readonly agreement: KeyAgreement;
-  readonly identity: AgreeCredential;
+  readonly identity: OwnCredential;
   readonly serve?: SessionResource;
   /** Absent: devices authenticate by kid alone. */
   readonly certificates?: CertificatePorts;
