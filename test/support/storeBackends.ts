@@ -35,11 +35,13 @@ export function contract<Stores>(
   const { memory, sqlite, postgres } = parts;
   if (memory !== undefined) {
     describe(`${name}: memory`, () => {
-      suite((title, body) => test(title, (context) => body(memory(), context)));
+      suite((title, body) => {
+        test(title, (context) => body(memory(), context));
+      });
     });
   }
   describe(`${name}: sqlite`, () => {
-    suite((title, body) =>
+    suite((title, body) => {
       test(title, async (context) => {
         const folder = mkdtempSync(join(tmpdir(), 'birthmark-'));
         const path = join(folder, 'store.sqlite');
@@ -50,17 +52,17 @@ export function contract<Stores>(
           database.close();
           rmSync(folder, { recursive: true });
         }
-      }),
-    );
+      });
+    });
   });
   const server = testServer();
   describe(`${name}: postgres`, () => {
-    suite((title, body) =>
+    suite((title, body) => {
       test(title, { skip: postgresMissing }, async (context) => {
         const database = await server().open({ migrations: postgres.migrations });
         await body(postgres.stores(database), context);
-      }),
-    );
+      });
+    });
   });
 }
 
