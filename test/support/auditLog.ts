@@ -18,9 +18,9 @@ import type { TileStore } from '../../src/trust/ports/tileStore.ts';
 export class LogWorld {
   readonly folder: string;
   readonly signer: Signer = noteSigner();
-  readonly verifier = new SoftwareVerifier();
+  readonly verifier: SoftwareVerifier = new SoftwareVerifier();
   nowMs: number = Date.UTC(2026, 5, 1);
-  readonly clock = { nowMs: (): number => this.nowMs };
+  readonly clock: { nowMs(): number } = { nowMs: () => this.nowMs };
   #database: SqliteDatabase | undefined;
   #made = 0;
 

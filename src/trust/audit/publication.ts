@@ -118,13 +118,16 @@ export class Publication {
   }
 }
 
+export function logKey(crypto: Crypto, signer: Signer): NoteKey {
+  return logKeyOf(hashOf(crypto), signer.publicKeySpki);
+}
+
 /**
  * The log's name comes from its key: no two logs share one, and a log with a new key is a new log
- * (C2SP tlog-checkpoint: the origin is unique).
+ * (C2SP tlog-checkpoint: the origin is unique). `spki`: Ed25519.
  */
-export function logKey(crypto: Crypto, signer: Signer): NoteKey {
-  const hash = hashOf(crypto);
-  const publicKey = ed25519Key(signer.publicKeySpki);
+export function logKeyOf(hash: TreeHash, spki: Uint8Array): NoteKey {
+  const publicKey = ed25519Key(spki);
   const name = `birthmark.invalid/log/${toHex(hash(publicKey).subarray(0, 8))}`;
   return noteKey(hash, 'log', name, publicKey);
 }

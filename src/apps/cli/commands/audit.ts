@@ -9,6 +9,8 @@ import {
 } from '../../authority/authorityFolder.ts';
 import { fsck as check } from '../../fsck/fsck.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, Progress } from '../terminal.ts';
+import { registerAuditLog } from './auditLog.ts';
+import { registerAuditWitness } from './auditWitness.ts';
 import { defaultData } from './ca.ts';
 import { withAuthority } from './order.ts';
 
@@ -33,6 +35,8 @@ Exit code 0 when nothing is signed that is not recorded, nothing is recorded twi
 and the log is consistent; 1 when a fault was found.`,
     )
     .action(fsck);
+  registerAuditLog(audit);
+  registerAuditWitness(audit);
   audit
     .command('head')
     .description(
