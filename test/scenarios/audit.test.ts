@@ -35,6 +35,19 @@ function birthmark(...words: readonly string[]): Promise<Result> {
   });
 }
 
+interface Document {
+  readonly ok: boolean;
+  readonly treeSize: number;
+  readonly firstLeaf: number | null;
+  readonly keyFromCopy: boolean;
+  readonly witnessed: ReadonlyArray<{ readonly source: string }>;
+  readonly witnesses: readonly object[];
+  readonly entry: { readonly kind: string; readonly holder: string };
+  readonly proof: string;
+}
+
+const json = ({ stdout }: Result): Document => JSON.parse(stdout) as Document;
+
 const start = (troubles: string[] = []): Promise<RunningAuthority> =>
   startAuthority({
     dataFolder: data,
@@ -74,22 +87,19 @@ test('an operator adds witnesses; an auditor verifies a copy and finds what was 
     witness('remove', '/nowhere'),
   ]);
   assert.deepEqual([keyless.code, wrongKind.code, dry.code, unknown.code], [2, 2, 0, 1]);
-  assert.equal(JSON.parse((await witness('list')).stdout).witnesses.length, 2);
+  assert.equal(json(await witness('list')).witnesses.length, 2);
 
   const troubles: string[] = [];
   await (await start(troubles)).close();
   assert.deepEqual(troubles, []);
   const whole = await birthmark('audit', 'verify', '--data', data, '--json');
-  const report = JSON.parse(whole.stdout);
+  const report = json(whole);
   assert.deepEqual(
     [whole.code, report.ok, report.treeSize],
     [0, true, 5],
     whole.stdout + whole.stderr,
   );
-  assert.deepEqual(
-    report.witnessed.map((one: { source: string }) => one.source).toSorted(),
-    [near, url].toSorted(),
-  );
+  assert.deepEqual(report.witnessed.map(({ source }) => source).toSorted(), [near, url].toSorted());
   assert.match((await birthmark('audit', 'fsck', '--data', data)).stdout, /Everything adds up/);
 
   const copy = join(folder, 'copy');
@@ -103,10 +113,10 @@ test('an operator adds witnesses; an auditor verifies a copy and finds what was 
     birthmark(...trusted),
     birthmark(...offLine, '--key', far.key),
   ]);
-  const shown = JSON.parse(first.stdout);
+  const shown = json(first);
   assert.deepEqual([shown.entry.kind, shown.entry.holder], ['issued', 'Example Sensors Root']);
   assert.match(shown.proof, /^c2sp\.org\/tlog-proof@v1\nindex 0\n/);
-  assert.equal(JSON.parse(untrusted.stdout).keyFromCopy, true);
+  assert.equal(json(untrusted).keyFromCopy, true);
   assert.deepEqual([beyond.code, verified.code, stranger.code], [1, 0, 1]);
 
   const bundle = join(copy, 'tile/entries/000.p/5');
@@ -114,7 +124,7 @@ test('an operator adds witnesses; an auditor verifies a copy and finds what was 
   bytes[bytes.length - 1] = 0xff;
   writeFileSync(bundle, bytes);
   const damaged = await birthmark(...trusted);
-  assert.deepEqual([damaged.code, JSON.parse(damaged.stdout).firstLeaf], [1, 4]);
+  assert.deepEqual([damaged.code, json(damaged).firstLeaf], [1, 4]);
 });
 
 test('an authority whose past a witness refuses does not start, before or after its log was made anew', async () => {
