@@ -90,18 +90,42 @@ export async function switchOnRadioSensor(
   const switchedOnMs = performance.now();
   const process = startRadioSensor(demo, element, air, stateFile(demo, element));
   const session = await process.event((event) => event['event'] === 'session');
-  const handshakeBytes = session['handshakeBytes'];
-  const sizes = Array.isArray(handshakeBytes) ? handshakeBytes.map(Number) : [];
+  const sizes = sizesIn(session);
   check(demo, sizes.join() === '37,45,19', `EDHOC in ${sizes.join(' + ')} bytes, mutual`);
   const known = { element, process, kind: 'non-ip-sensor', link: 'radio', switchedOnMs } as const;
-  return watch(demo, { ...known, handshakeBytes: sizes }, application);
+  const live = await watch(demo, { ...known, handshakeBytes: sizes }, application);
+  await showResumption(demo, live, application);
+  return live;
+}
+
+/** New keys after a few messages: a fresh Diffie-Hellman under the secret of the session before. */
+async function showResumption(
+  demo: Demo,
+  { element, process }: LiveDevice,
+  application: Application,
+): Promise<void> {
+  const resumed = await process.event((event) => event['resumed'] === true);
+  const bytes = sizesIn(resumed);
+  const arrived = application.of(element.deviceId).length;
+  await application.reading(element.deviceId, arrived + 1);
+  check(
+    demo,
+    bytes.length === 3,
+    `renewed by EDHOC-PSK resumption in ${bytes.join(' + ')} bytes; telemetry goes on under the new keys`,
+  );
+}
+
+function sizesIn(session: Event): readonly number[] {
+  const handshakeBytes = session['handshakeBytes'];
+  return Array.isArray(handshakeBytes) ? handshakeBytes.map(Number) : [];
 }
 
 export function startRadioSensor(demo: Demo, element: Finished, air: Air, state: string): Running {
   return start(
     demo.environment,
     words`sensor run --kind non-ip --element ${element.file} --state ${state}
-      --radio 127.0.0.1:${air.sensorPort} --interval ${intervalMs} --retry 150 --json`,
+      --radio 127.0.0.1:${air.sensorPort} --interval ${intervalMs} --retry 150
+      --renew-every 4 --renew-by resumption --json`,
   );
 }
 
