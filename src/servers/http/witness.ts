@@ -24,6 +24,7 @@ export function witnessRoutes(
       case 'accepted':
         return reply.type('text/plain; charset=utf-8').send(answer.cosignatures);
       case 'conflict':
+        if (answer.otherRoot) onRefusal('inconsistent', `another tree of ${answer.size} leaves`);
         return reply.code(409).type('text/x.tlog.size').send(`${answer.size}\n`);
       case 'refused':
         onRefusal(answer.code, answer.reason);

@@ -79,6 +79,9 @@ export class Witness implements WitnessTarget {
     const seen = last === undefined ? undefined : parseCheckpoint(last);
     const seenSize = seen?.treeSize ?? 0;
     if (submission.oldSize !== seenSize) return { kind: 'conflict', size: seenSize };
+    if (seenSize === note.treeSize && seen !== undefined && !equal(seen.root, note.root)) {
+      return { kind: 'conflict', size: seenSize, otherRoot: true };
+    }
     if (seen !== undefined && !this.#continues(seen, note, submission.path)) {
       return refused(
         'inconsistent',
@@ -91,8 +94,7 @@ export class Witness implements WitnessTarget {
   }
 
   #continues(seen: SignedCheckpoint, note: SignedCheckpoint, path: readonly Uint8Array[]): boolean {
-    if (seen.treeSize === note.treeSize) return path.length === 0 && equal(seen.root, note.root);
-    if (seen.treeSize === 0) return path.length === 0;
+    if (seen.treeSize === note.treeSize || seen.treeSize === 0) return path.length === 0;
     return verifyConsistency((data) => this.#options.crypto.hash('SHA-256', data), {
       oldSize: seen.treeSize,
       oldRoot: seen.root,

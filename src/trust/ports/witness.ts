@@ -4,7 +4,12 @@ export type WitnessAnswer =
   /** Seen, consistent and remembered. Signature lines of a note, none from a witness without a key. */
   | { readonly kind: 'accepted'; readonly cosignatures: string }
   /** The proof has to begin at this size: what the witness saw last. */
-  | { readonly kind: 'conflict'; readonly size: number }
+  | {
+      readonly kind: 'conflict';
+      readonly size: number;
+      /** It saw another tree of that very size: two histories. */
+      readonly otherRoot?: true;
+    }
   | { readonly kind: 'refused'; readonly code: WitnessRefusalCode; readonly reason: string };
 
 export type WitnessRefusalCode =
