@@ -12,6 +12,7 @@ import type {
   SecretOutcome,
   SecretRequest,
 } from '../../src/trust/ports/enrolment.ts';
+import type { SessionLdevidRequest } from '../../src/trust/ports/sessionEnrolment.ts';
 import type { ProfilePolicy } from '../../src/trust/ports/grantStore.ts';
 import { EnvironmentError, refuse } from '../../src/trust/ports/faults.ts';
 import type { LineStep } from '../../src/trust/ports/lineTransport.ts';
@@ -92,6 +93,11 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
   }
 
   async issueLdevid({ deviceId, request }: LdevidRequest): Promise<LdevidOutcome> {
+    this.#reach();
+    return this.#ldevid(deviceId, request);
+  }
+
+  async issueInSession({ deviceId, request }: SessionLdevidRequest): Promise<LdevidOutcome> {
     this.#reach();
     return this.#ldevid(deviceId, request);
   }

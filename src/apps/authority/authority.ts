@@ -93,6 +93,7 @@ function actsOf(parts: Parts, { log }: Auditing, recovery: Recovery): AuthorityA
       return isRefusal(certificate) ? certificate : [certificate, ...hierarchy.server];
     },
     certifyDevice: (request) => certification.certifyDevice(request),
+    certifyInSession: (request) => certification.certifyInSession(request),
     recordRevocations: (notices) => parts.statusNotices.record(notices),
     secrets: {
       secretHolder: (secret) => certification.secretHolder(secret),

@@ -66,7 +66,8 @@ export async function makeCore(
     renewalGraceMs: known.renewalGraceMs,
   });
   const trust = new DoorTrust(await believed());
-  const traffic = makeTraffic({ stores, keys, registry, metrics, clock });
+  const parts = { registry, authority, hierarchy, verifier, trust, metrics, clock };
+  const traffic = makeTraffic({ ...parts, stores, keys });
   metrics.watch('birthmark_connections', 'Verified TLS connections', () => live.size);
   return {
     stores,

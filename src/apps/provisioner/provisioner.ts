@@ -2,6 +2,7 @@
  * The provisioner: everything on the network, with a database of its own and no CA key. Here it is wired;
  * what is decided is decided in `trust`.
  */
+import type { CoapDoor } from '../../servers/coap/coapDoor.ts';
 import { estRoutes } from '../../servers/http/est.ts';
 import { peerOrVisitor } from '../../servers/http/httpDoor.ts';
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
@@ -15,6 +16,7 @@ import { startChores, troubleText } from './chores.ts';
 import { choreNames, type Core, makeCore, renewalChore, standingChores, statusOf } from './core.ts';
 import { type DoorPorts, type Doors, openDoors } from './doors.ts';
 import { type EstDoor, type EstDoorOptions, openEstDoor } from './estDoor.ts';
+import { openCoap } from './sessionParts.ts';
 import { doorRoutes, estOptions, type RouteOptions } from './routes.ts';
 import { openKeys, openStores } from './state.ts';
 
@@ -35,6 +37,8 @@ export interface ProvisionerConfig {
   readonly ports: DoorPorts;
   /** A door for EST alone, with TLS 1.2 and one-time secrets; none when absent, 0 lets the system choose. */
   readonly estPort?: number;
+  /** CoAP over UDP for devices without TLS; none when absent, 0 lets the system choose. */
+  readonly coapPort?: number;
   /** Messages kept of each device. */
   readonly telemetryWindow?: number;
   readonly clock?: Clock;
@@ -45,6 +49,7 @@ export interface ProvisionerConfig {
 export interface Provisioner {
   readonly ports: DoorPorts;
   readonly estPort: number | undefined;
+  readonly coapPort: number | undefined;
   /** What elements get at birth as `server-identity`. */
   readonly serverIdentity: Uint8Array;
   close(): Promise<void>;
@@ -68,13 +73,20 @@ export async function startProvisioner(config: ProvisionerConfig): Promise<Provi
     const cost = keyCostLog2 === undefined ? {} : { costLog2: keyCostLog2 };
     const keys = await openKeys({ folder, passphrase, ...cost }, config.owner);
     const core = await makeCore(config, stores, keys);
-    const { doors, est } = await open(config, core, undo);
+    const { doors, est, coap } = await open(config, core, undo);
     const { ports } = doors;
-    return { ports, estPort: est?.port, serverIdentity: keys.identityBytes, close };
+    const { identityBytes: serverIdentity } = keys;
+    return { ports, estPort: est?.port, coapPort: coap?.port, serverIdentity, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+interface Opened {
+  readonly doors: Doors;
+  readonly est: EstDoor | undefined;
+  readonly coap: CoapDoor | undefined;
 }
 
 /** Puts into `undo` how to close what it opens, in the order it was opened. */
@@ -82,7 +94,7 @@ async function open(
   config: ProvisionerConfig,
   core: Core,
   undo: Array<() => Promise<void> | void>,
-): Promise<{ readonly doors: Doors; readonly est: EstDoor | undefined }> {
+): Promise<Opened> {
   const { traffic, certificate, trust, live, metrics } = core;
   const { onTrouble = () => undefined } = config;
   const trouble = (name: string, error: unknown): void => onTrouble(troubleText(name, error));
@@ -123,6 +135,8 @@ async function open(
   undo.push(() => doors.close());
   const estDoor = await openEst(config, core, { est, identity, onAdmitted });
   if (estDoor !== undefined) undo.push(() => estDoor.close());
+  const coap = await openCoap(config, traffic.relay, metrics, trouble);
+  if (coap !== undefined) undo.push(() => coap.close());
   const acts = localActs({
     ...core,
     revoke,
@@ -143,7 +157,7 @@ async function open(
   undo.push(() => renewal.stop());
   await traffic.relay.resume();
   for (const name of Object.values(choreNames)) chores.nudge(name);
-  return { doors, est: estDoor };
+  return { doors, est: estDoor, coap };
 }
 
 async function openEst(

@@ -2,10 +2,9 @@
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { Metrics } from '../../servers/http/metrics.ts';
 import { MqttBroker } from '../../servers/mqtt/broker.ts';
-import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
-import type { Registry } from '../../trust/registry/registry.ts';
 import { createRelay, type Relay, type RelayObservation } from '../../trust/relay/relay.ts';
+import { certificatePorts, type SessionPartOptions, sessionResource } from './sessionParts.ts';
 import type { ServerKeys, Stores } from './state.ts';
 import { TelemetryIntake } from './telemetryIntake.ts';
 
@@ -15,12 +14,9 @@ export interface Traffic {
   readonly intake: TelemetryIntake;
 }
 
-export interface TrafficOptions {
+export interface TrafficOptions extends SessionPartOptions {
   readonly stores: Stores;
   readonly keys: ServerKeys;
-  readonly registry: Registry;
-  readonly metrics: Metrics;
-  readonly clock: Clock;
 }
 
 export function makeTraffic(options: TrafficOptions): Traffic {
@@ -45,6 +41,8 @@ export function makeTraffic(options: TrafficOptions): Traffic {
     sealing: keys.sealing,
     agreement: keys.agreement,
     identity: keys.identity,
+    serve: sessionResource(options),
+    certificates: certificatePorts(options),
     sendDown: async (gatewayId, envelope) => {
       if (await broker.sendDown(gatewayId, envelope)) return;
       throw new EnvironmentError(`gateway ${gatewayId} is away`, { retryable: true });

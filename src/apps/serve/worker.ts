@@ -22,6 +22,8 @@ export interface ServeOptions {
   readonly ports: DoorPorts;
   /** No door for EST alone when absent. */
   readonly estPort: number | undefined;
+  /** No CoAP when absent. */
+  readonly coapPort: number | undefined;
   /** Default: the maker's name in the authority's folder. */
   readonly owner: string | undefined;
 }
@@ -57,7 +59,7 @@ async function startAuthorityWorker({ data }: ServeOptions, passphrase: string):
 }
 
 async function startProvisionerWorker(options: ServeOptions, passphrase: string): Promise<Worker> {
-  const { data, host, names, ports, estPort } = options;
+  const { data, host, names, ports, estPort, coapPort } = options;
   const authority = new AuthorityClient(socketPathFor(data, 'authority'));
   const owner = options.owner ?? (await requireInstallation(authorityPaths(data))).organization;
   const provisioner = await startProvisioner({
@@ -70,6 +72,7 @@ async function startProvisionerWorker(options: ServeOptions, passphrase: string)
     host,
     ports,
     ...(estPort === undefined ? {} : { estPort }),
+    ...(coapPort === undefined ? {} : { coapPort }),
     onTrouble: complain,
   });
   return {
@@ -77,6 +80,7 @@ async function startProvisionerWorker(options: ServeOptions, passphrase: string)
       ports: {
         ...provisioner.ports,
         ...(provisioner.estPort === undefined ? {} : { est: provisioner.estPort }),
+        ...(provisioner.coapPort === undefined ? {} : { coap: provisioner.coapPort }),
       },
     },
     close: async () => {

@@ -9,6 +9,7 @@ import { namedProfiles, type NamedRequest } from '../../trust/issuance/certifica
 import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { EnrolmentDesk, ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
 import type { LdevidOutcome, LdevidRequest } from '../../trust/ports/enrolment.ts';
+import type { SessionLdevidRequest } from '../../trust/ports/sessionEnrolment.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { LineStep } from '../../trust/ports/lineTransport.ts';
 import type {
@@ -45,6 +46,7 @@ export interface AuthorityActs {
   /** Chain of the new certificate, DER, leaf first, without the root. */
   readonly certify: (request: NamedRequest) => Outcome<readonly Uint8Array[]>;
   readonly certifyDevice: (request: LdevidRequest) => Promise<LdevidOutcome>;
+  readonly certifyInSession: (request: SessionLdevidRequest) => Promise<LdevidOutcome>;
   readonly recordRevocations: (notices: readonly AuthorityNotice[]) => Promise<number>;
   readonly secrets: SecretActs;
   readonly foreign: ForeignDesk;
@@ -111,6 +113,18 @@ function certificateRoutes(app: FastifyInstance, acts: AuthorityActs): void {
       authenticatedBy: fields.base64('authenticatedBy'),
       issuers: fields.base64List('issuers', maximumIssuers),
       product: fields.text('product', 64),
+      request: fields.base64('request'),
+      profile: fields.text('profile', 64),
+    });
+    return answer(reply, outcome, (issued) =>
+      'certificate' in issued ? { certificate: toBase64(issued.certificate) } : issued,
+    );
+  });
+
+  app.post('/v1/ldevid-in-session', async (request, reply) => {
+    const fields = new Fields(request.body);
+    const outcome = await acts.certifyInSession({
+      deviceId: fields.text('deviceId', 16),
       request: fields.base64('request'),
       profile: fields.text('profile', 64),
     });

@@ -26,6 +26,7 @@ import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { GrantReference } from '../ports/grantStore.ts';
 import type { IssuanceStore, IssuedCertificate } from '../ports/issuanceStore.ts';
 import type { ProofVerifier } from '../ports/keys.ts';
+import type { SessionLdevidRequest } from '../ports/sessionEnrolment.ts';
 import type { OrderStore } from '../ports/orderStore.ts';
 import type { ForeignElements } from './foreign.ts';
 import { type EnrolmentGrants, type GrantOutcome, unsignedRetryAfterS } from './grants.ts';
@@ -96,6 +97,30 @@ export class Certification {
       profile,
       keyIdentifier: identifierOfKey(this.#options.crypto, spki),
       ...shown,
+    });
+    return this.#issueGranted(granted, { profile, deviceId, spki });
+  }
+
+  /**
+   * For a device that was authenticated in a session of the provisioner. That is only heard: what counts
+   * is that the request is signed by the key that was certified here for this device at birth.
+   */
+  async certifyInSession(asked: SessionLdevidRequest): Promise<LdevidOutcome> {
+    const { deviceId, profile } = asked;
+    if (!isDeviceId(deviceId)) return refuse('rejected', 'No device is called like that.');
+    const revoked = await this.#refusalOfRevoked(deviceId);
+    if (revoked !== undefined) return revoked;
+    const spki = await this.#provenKey(asked.request, deviceId);
+    if (isRefusal(spki)) return spki;
+    const issued = await this.#options.certificates.certificatesOf(deviceId);
+    const born = issued.some((one) => isBirth(one) && certifies(one, spki));
+    if (!born) return refuse('rejected', 'The key was not certified here at birth.');
+    const granted = await this.#options.grants.judge({
+      deviceId,
+      profile,
+      keyIdentifier: identifierOfKey(this.#options.crypto, spki),
+      cause: issued.every(isBirth) ? 'first' : 'renewal',
+      expiredForMs: 0,
     });
     return this.#issueGranted(granted, { profile, deviceId, spki });
   }
@@ -280,6 +305,10 @@ interface Shown {
 /** 80 bits in lower-case Crockford base32. */
 function isDeviceId(name: string): boolean {
   return /^[0-9a-hjkmnp-tv-z]{16}$/.test(name);
+}
+
+function certifies({ tbs, signature }: IssuedCertificate, spki: Uint8Array): boolean {
+  return equal(parseCertificate(completeCertificate(tbs, signature)).publicKey.spki, spki);
 }
 
 function isBirth({ profile }: IssuedCertificate): boolean {

@@ -1,5 +1,6 @@
 /** The authority as the provisioner sees it: a process of its own on the same machine, reached over its socket. */
 import type { EnrolmentAuthority } from './enrolment.ts';
+import type { SessionEnrolmentAuthority } from './sessionEnrolment.ts';
 import type { Refusal } from './faults.ts';
 import type { ProfilePolicy } from './grantStore.ts';
 import type { LineTransport } from './lineTransport.ts';
@@ -32,7 +33,8 @@ export interface PublishedManifest {
 }
 
 /** Every call rejects with an `EnvironmentError`, retryable, when the authority cannot be reached. */
-export interface ProvisioningAuthority extends LineTransport, EnrolmentAuthority {
+export interface ProvisioningAuthority
+  extends LineTransport, EnrolmentAuthority, SessionEnrolmentAuthority {
   hierarchy(): Promise<Hierarchy>;
   /** How each profile of devices is given out. */
   policies(): Promise<readonly ProfilePolicy[]>;

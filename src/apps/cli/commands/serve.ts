@@ -23,6 +23,7 @@ interface CommandOptions extends OutputOptions {
   readonly apiPort: number;
   readonly mqttPort: number;
   readonly estPort?: number;
+  readonly coapPort?: number;
   readonly owner?: string;
   readonly role?: ServerRole;
 }
@@ -47,6 +48,11 @@ export function registerServe(root: Command): void {
     .option(
       '--est-port <port>',
       'a door for EST alone that speaks TLS 1.2 too and takes one-time secrets (default: none)',
+      port,
+    )
+    .option(
+      '--coap-port <port>',
+      'CoAP over UDP: EDHOC, OSCORE, EST for devices without TLS (default: none; 5683 is usual)',
       port,
     )
     .option('--owner <name>', "whose devices these are (default: the maker's name)")
@@ -151,7 +157,8 @@ function report(message: object): void {
 }
 
 function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
-  const { data, host, name, devicePort, apiPort, stationPort, mqttPort, estPort, owner } = options;
+  const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
+  const { estPort, coapPort, owner } = options;
   const values: Readonly<Record<string, string>> = {
     '--role': role,
     '--data': data,
@@ -161,20 +168,22 @@ function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
     '--station-port': String(stationPort),
     '--mqtt-port': String(mqttPort),
     ...(estPort === undefined ? {} : { '--est-port': String(estPort) }),
+    ...(coapPort === undefined ? {} : { '--coap-port': String(coapPort) }),
     ...(owner === undefined ? {} : { '--owner': owner }),
   };
   return ['serve', ...Object.entries(values).flat(), '--name', ...name];
 }
 
 function serveOptions(options: CommandOptions): ServeOptions {
-  const { data, host, name, devicePort, apiPort, stationPort, mqttPort, estPort, owner } = options;
+  const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
+  const { estPort, coapPort, owner } = options;
   const ports: DoorPorts = {
     device: devicePort,
     api: apiPort,
     station: stationPort,
     mqtt: mqttPort,
   };
-  return { data, host, names: name, ports, estPort, owner };
+  return { data, host, names: name, ports, estPort, coapPort, owner };
 }
 
 function port(text: string): number {

@@ -13,6 +13,7 @@ import type {
   SecretOutcome,
   SecretRequest,
 } from '../../../trust/ports/enrolment.ts';
+import type { SessionLdevidRequest } from '../../../trust/ports/sessionEnrolment.ts';
 import { EnvironmentError, isRefusal, type Refusal, refuse } from '../../../trust/ports/faults.ts';
 import type { ProfilePolicy } from '../../../trust/ports/grantStore.ts';
 import type { LineStep } from '../../../trust/ports/lineTransport.ts';
@@ -65,6 +66,7 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
       factory: answer.base64List('factory'),
       operational: answer.base64List('operational'),
       server: answer.base64List('server'),
+      links: answer.base64List('links'),
       manifestSigners: answer.base64List('manifestSigners'),
       orderKeySpki: answer.base64('orderKeySpki'),
     }));
@@ -108,6 +110,13 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
       },
       readLdevid,
     );
+    return isRefusal(outcome) ? enrolmentRefusal(outcome) : outcome;
+  }
+
+  async issueInSession(request: SessionLdevidRequest): Promise<LdevidOutcome> {
+    const { deviceId, profile } = request;
+    const body = { deviceId, request: toBase64(request.request), profile };
+    const outcome = await this.#post<LdevidOutcome>('/v1/ldevid-in-session', body, readLdevid);
     return isRefusal(outcome) ? enrolmentRefusal(outcome) : outcome;
   }
 
