@@ -49,6 +49,7 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
       factory: [this.pki.factory.certificate.der],
       operational: [this.pki.operational.certificate.der],
       server: [this.pki.server.certificate.der],
+      links: [],
       manifestSigners: this.manifestSigners,
     };
   }

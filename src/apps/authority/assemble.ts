@@ -19,6 +19,7 @@ import { builtInProfiles, deviceProfiles } from '../../trust/issuance/profiles.t
 import type { ClosingOptions } from '../../trust/personalization/closing.ts';
 import { LineService } from '../../trust/personalization/lineService.ts';
 import { Orders } from '../../trust/personalization/orders.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { SealingKey, Signer } from '../../trust/ports/keys.ts';
@@ -28,7 +29,10 @@ import {
   type Installation,
   otherKeys,
   readCertificateFile,
+  readLinks,
 } from './authorityFolder.ts';
+import { AuthorityKeys } from './authorityKeys.ts';
+import { active, type AuthorityRecord, readBook } from './book.ts';
 
 export interface Parts {
   readonly installation: Installation;
@@ -46,7 +50,7 @@ export interface Parts {
   /** Ed25519; signs checkpoints of the audit log. */
   readonly logSigner: Signer;
   /** To be closed with the process: it has threads. */
-  readonly verifier: VerifierPool;
+  readonly close: () => Promise<void>;
 }
 
 export interface Stores {
@@ -55,22 +59,28 @@ export interface Stores {
   readonly audit: SqliteAuditStore;
 }
 
+export interface AssembleOptions {
+  readonly passphrase: string;
+  readonly clock: Clock;
+  /** A key was away: what T1 promised has to be signed later. */
+  readonly onUnsigned: () => void;
+}
+
 /** Rejects with an `EnvironmentError` when a key does not open or a file is missing. */
 export async function assemble(
   paths: AuthorityPaths,
   installation: Installation,
   database: SqliteDatabase,
-  { passphrase, clock }: { readonly passphrase: string; readonly clock: Clock },
+  { passphrase, clock, onUnsigned }: AssembleOptions,
 ): Promise<Parts> {
   const crypto = nodeCrypto;
-  const keys = await openKeys(paths, passphrase);
-  const hierarchy = await readHierarchy(paths, keys.orderKey);
-  const { factory: chain, server: anchors } = hierarchy;
-  const stores: Stores = {
-    issuance: new SqliteIssuanceStore(database),
-    orders: new SqliteOrderStore(database),
-    audit: new SqliteAuditStore(database),
-  };
+  const book = await readBook(paths);
+  const keys = await openKeys(paths, book, passphrase, onUnsigned);
+  const hierarchy = await readHierarchy(paths, book, keys.orderKey);
+  const { server: anchors } = hierarchy;
+  // Of several that are believed the first one issues.
+  const chain = hierarchy.factory.slice(0, 1);
+  const stores = storesOf(database);
   const verifier = new VerifierPool();
   const { issuers, orderKey, manifestKey, sealingKey } = keys;
   const issuance = new Issuance({
@@ -80,18 +90,7 @@ export async function assemble(
     profiles: builtInProfiles,
     issuers,
   });
-  const foreign = new ForeignElements({
-    store: new SqliteForeignStore(database),
-    crypto,
-    clock,
-    verifier: new SoftwareVerifier(),
-  });
-  const grants = new EnrolmentGrants({
-    store: new SqliteGrantStore(database),
-    crypto,
-    clock,
-    profiles: deviceProfiles(builtInProfiles),
-  });
+  const { foreign, grants } = enrolmentDesks(database, clock);
   const certification = new Certification({
     crypto,
     clock,
@@ -122,23 +121,65 @@ export async function assemble(
     statusNotices,
     foreign,
     grants,
-    line: new LineService({
-      ...shared,
-      issuance,
-      verifier,
-      orderKey,
-      sealingKey,
-      anchors,
-      chain,
-    }),
+    line: new LineService({ ...shared, issuance, verifier, orderKey, sealingKey, anchors, chain }),
     orders: new Orders({ ...shared, orderKey, eui64Base }),
     logSigner: keys.logSigner,
     closing: { ...shared, documents, manifestKey, manifestCertificate, chain, maker },
-    verifier,
+    close: async () => {
+      await verifier.close();
+      await keys.authorityKeys.close();
+    },
+  };
+}
+
+function storesOf(database: SqliteDatabase): Stores {
+  return {
+    issuance: new SqliteIssuanceStore(database),
+    orders: new SqliteOrderStore(database),
+    audit: new SqliteAuditStore(database),
+  };
+}
+
+function enrolmentDesks(
+  database: SqliteDatabase,
+  clock: Clock,
+): { readonly foreign: ForeignElements; readonly grants: EnrolmentGrants } {
+  const crypto = nodeCrypto;
+  return {
+    foreign: new ForeignElements({
+      store: new SqliteForeignStore(database),
+      crypto,
+      clock,
+      verifier: new SoftwareVerifier(),
+    }),
+    grants: new EnrolmentGrants({
+      store: new SqliteGrantStore(database),
+      crypto,
+      clock,
+      profiles: deviceProfiles(builtInProfiles),
+    }),
+  };
+}
+
+/** `onUnsigned` hears of every signature that did not come about. */
+function noticed(signer: Signer, onUnsigned: () => void): Signer {
+  const { algorithm, publicKeySpki } = signer;
+  return {
+    algorithm,
+    publicKeySpki,
+    sign: async (data) => {
+      try {
+        return await signer.sign(data);
+      } catch (error) {
+        onUnsigned();
+        throw error;
+      }
+    },
   };
 }
 
 interface OpenedKeys {
+  readonly authorityKeys: AuthorityKeys;
   /** The root is not among them: its key opens in `birthmark ca` commands only. */
   readonly issuers: readonly Issuer[];
   readonly orderKey: Signer;
@@ -147,14 +188,24 @@ interface OpenedKeys {
   readonly logSigner: Signer;
 }
 
-async function openKeys(paths: AuthorityPaths, passphrase: string): Promise<OpenedKeys> {
+async function openKeys(
+  paths: AuthorityPaths,
+  book: readonly AuthorityRecord[],
+  passphrase: string,
+  onUnsigned: () => void,
+): Promise<OpenedKeys> {
   const keys = await KeyFolder.open({ folder: paths.keys, passphrase });
+  const authorityKeys = new AuthorityKeys(keys);
   const issuers: Issuer[] = [];
   for (const role of ['factory', 'operational', 'server'] as const) {
-    const certificate = await readCertificateFile(paths, role);
-    issuers.push(issuerFrom(role, certificate, await keys.signer(role)));
+    const record = active(book, role);
+    const certificate = await readCertificateFile(paths, record.name);
+    const { spki } = parseCertificate(certificate).publicKey;
+    const signer = noticed(await authorityKeys.signer(record, spki), onUnsigned);
+    issuers.push(issuerFrom(role, certificate, signer));
   }
   return {
+    authorityKeys,
     issuers,
     orderKey: await keys.signer(otherKeys.order),
     manifestKey: await keys.signer(otherKeys.manifest),
@@ -170,16 +221,28 @@ async function logSignerOf(keys: KeyFolder): Promise<Signer> {
   return keys.noteSigner(otherKeys.log);
 }
 
-async function readHierarchy(paths: AuthorityPaths, orderKey: Signer): Promise<Parts['hierarchy']> {
-  const read = async (name: string): Promise<readonly Uint8Array[]> => [
-    await readCertificateFile(paths, name),
-  ];
+async function readHierarchy(
+  paths: AuthorityPaths,
+  book: readonly AuthorityRecord[],
+  orderKey: Signer,
+): Promise<Parts['hierarchy']> {
+  const of = (role: AuthorityRecord['role']): Promise<readonly Uint8Array[]> => {
+    // The active one first: what is shown as the chain of a new certificate.
+    const records = book.filter((record) => record.role === role);
+    const sorted = records.toSorted((left, right) => rankOf(left) - rankOf(right));
+    return Promise.all(sorted.map(({ name }) => readCertificateFile(paths, name)));
+  };
   return {
-    roots: await read('root'),
-    factory: await read('factory'),
-    operational: await read('operational'),
-    server: await read('server'),
-    manifestSigners: await read(otherKeys.manifest),
+    roots: await of('root'),
+    factory: await of('factory'),
+    operational: await of('operational'),
+    server: await of('server'),
+    links: await readLinks(paths),
+    manifestSigners: [await readCertificateFile(paths, otherKeys.manifest)],
     orderKeySpki: orderKey.publicKeySpki,
   };
+}
+
+function rankOf({ state }: AuthorityRecord): number {
+  return state === 'active' ? 0 : 1;
 }

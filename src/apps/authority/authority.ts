@@ -8,7 +8,7 @@ import type { Recovery } from '../../trust/issuance/issuance.ts';
 import { closeBatch } from '../../trust/personalization/closing.ts';
 import { serverIdentitySetting } from '../../trust/personalization/orders.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
-import { isRefusal } from '../../trust/ports/faults.ts';
+import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
 import type { OrderView } from '../../trust/ports/operatorAuthority.ts';
 import type { OrderStore } from '../../trust/ports/orderStore.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
@@ -23,6 +23,8 @@ export interface AuthorityConfig {
   readonly passphrase: string;
   /** Default: the system's. */
   readonly clock?: Clock;
+  /** How soon what a lost key left unsigned is tried again; 2 s unless told. */
+  readonly signAgainMs?: number;
   readonly onRefusal?: (code: string) => void;
   /** The log could not be hashed on; it is tried again. */
   readonly onTrouble?: (error: unknown) => void;
@@ -35,6 +37,7 @@ export interface RunningAuthority {
 }
 
 const maximumOrders = 1_000;
+const signAgainMs = 2_000;
 const manifestPage = 8;
 const maximumRequestBytes = 4_194_304;
 
@@ -46,9 +49,13 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
   try {
     const clock = config.clock ?? { nowMs: Date.now };
     const { passphrase } = config;
-    const parts = await assemble(paths, installation, database, { passphrase, clock });
+    let unsigned = false;
+    const onUnsigned = (): void => {
+      unsigned = true;
+    };
+    const parts = await assemble(paths, installation, database, { passphrase, clock, onUnsigned });
     // Before anything new is issued: what T1 promised is signed first.
-    const recovery = await parts.issuance.recover();
+    const recovery = await recoverWhatCan(parts);
     const auditing = await startAuditing({
       folder: paths.log,
       store: parts.stores.audit,
@@ -66,18 +73,34 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
         authorityRoutes(app, actsOf(parts, auditing, recovery));
       },
     });
+    const timer = setInterval(() => {
+      if (!unsigned) return;
+      unsigned = false;
+      parts.issuance.recover().catch((error: unknown) => config.onTrouble?.(error));
+    }, config.signAgainMs ?? signAgainMs);
     return {
       socketPath,
       recovery,
       close: async () => {
+        clearInterval(timer);
         await door.close();
         await auditing.close();
-        await parts.verifier.close();
+        await parts.close();
         database.close();
       },
     };
   } catch (error) {
     database.close();
+    throw error;
+  }
+}
+
+/** A token that is away is no reason not to start: what waits for it is signed when it is back. */
+async function recoverWhatCan({ issuance }: Parts): Promise<Recovery> {
+  try {
+    return await issuance.recover();
+  } catch (error) {
+    if (error instanceof EnvironmentError && error.retryable) return { finished: 0, withheld: [] };
     throw error;
   }
 }
@@ -90,7 +113,7 @@ function actsOf(parts: Parts, { log }: Auditing, recovery: Recovery): AuthorityA
     hierarchy: () => hierarchy,
     certify: async (request) => {
       const certificate = await certification.certify(request);
-      return isRefusal(certificate) ? certificate : [certificate, ...hierarchy.server];
+      return isRefusal(certificate) ? certificate : [certificate, ...hierarchy.server.slice(0, 1)];
     },
     certifyDevice: (request) => certification.certifyDevice(request),
     certifyInSession: (request) => certification.certifyInSession(request),

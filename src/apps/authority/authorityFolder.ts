@@ -2,13 +2,14 @@
  * The authority's folder: which files there are and what they mean.
  *
  *     authority.json   organization and address block, written once
+ *     authorities.json which authorities there are, where their keys are, and which of them issue
  *     keys/NAME.key    encrypted keys
  *     NAME.pem         certificates
  *     issuing.sqlite   everything that was ordered, issued, revoked and logged
  *     documents/       manifests and yield reports
  *     log/             the audit log as files: tiles, checkpoint, verifier key, what witnesses signed
  */
-import { open, readFile, rename } from 'node:fs/promises';
+import { open, readdir, readFile, rename } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { parseHex, toHex } from '../../wire/bytes/hex.ts';
@@ -105,6 +106,18 @@ export async function readCertificateFile(
   return parsePem(text, 'CERTIFICATE');
 }
 
+/** DER of every certificate that links one authority to another: `NAME.LINK.pem`. */
+export async function readLinks({ folder }: AuthorityPaths): Promise<readonly Uint8Array[]> {
+  const links = (await readdir(folder)).filter((file) =>
+    /^[a-z0-9-]+\.[a-z0-9-]+\.pem$/.test(file),
+  );
+  return Promise.all(
+    links.toSorted().map(async (file) => {
+      return parsePem(await readFile(join(folder, file), 'utf8'), 'CERTIFICATE');
+    }),
+  );
+}
+
 export async function writeCertificateFile(
   paths: AuthorityPaths,
   name: string,
@@ -129,7 +142,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
 }
 
 /** The file is there whole or not at all. */
-async function writeWhole(path: string, text: string): Promise<void> {
+export async function writeWhole(path: string, text: string): Promise<void> {
   const file = await open(`${path}.tmp`, 'w', 0o600);
   try {
     await file.writeFile(text);

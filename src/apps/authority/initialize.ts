@@ -5,23 +5,18 @@
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
 import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
-import { Issuance } from '../../trust/issuance/issuance.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
-import { builtInProfiles } from '../../trust/issuance/profiles.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
-import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
-import { encodeSignatureAlgorithm } from '../../wire/x509/algorithms.ts';
-import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
 import { encodeName } from '../../wire/x509/names.ts';
 import {
-  type AuthorityName,
-  authorityNames,
   authorityPaths,
   type AuthorityPaths,
   otherKeys,
@@ -29,6 +24,10 @@ import {
   writeCertificateFile,
   writeInstallation,
 } from './authorityFolder.ts';
+import { AuthorityKeys } from './authorityKeys.ts';
+import { authorityProfiles, commonNameOf, manifestNameOf, underName } from './authorityNames.ts';
+import { type AuthorityRecord, defaultBook, hasBook, readBook, writeBook } from './book.ts';
+import { certifyOnce, type Subject } from './certifyOnce.ts';
 
 export interface InitializeOptions {
   readonly dataFolder: string;
@@ -38,8 +37,21 @@ export interface InitializeOptions {
   /** Default: a random block of locally administered addresses, good for evaluation. */
   readonly eui64Base?: Uint8Array;
   readonly clock: Clock;
+  /** Default: four authorities with P-256 keys in files. */
+  readonly authorities?: readonly AuthorityRecord[];
+  /** Hears of every step, for a transcript. */
+  readonly onStep?: (step: InitializeStep) => void;
   /** For tests: a cost of the key files that protects nothing. */
   readonly costLog2?: number;
+}
+
+export interface InitializeStep {
+  /** File of the certificate, without `.pem`. */
+  readonly name: string;
+  readonly key: string;
+  readonly algorithm: string;
+  /** DER. */
+  readonly certificate: Uint8Array;
 }
 
 /** Rejects with an `EnvironmentError` when the folder holds an authority of another organization. */
@@ -52,13 +64,19 @@ export async function initializeAuthority(options: InitializeOptions): Promise<A
       retryable: false,
     });
   }
-  const keys = await openKeys(options, paths);
+  const book = await bookFor(options, paths);
+  const { passphrase, costLog2 } = options;
+  const cost = costLog2 === undefined ? {} : { costLog2 };
+  const files = await KeyFolder.open({ folder: paths.keys, passphrase, ...cost });
+  await makeOtherKeys(files);
+  const keys = new AuthorityKeys(files);
   const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
   try {
     const store = new SqliteIssuanceStore(database);
-    await new Ceremony(options, paths, keys, store).perform();
+    await new Foundation(options, paths, files, keys, store).lay(book);
   } finally {
     database.close();
+    await keys.close();
   }
   const { organization, eui64Base = localBlock() } = options;
   // Written last: an authority that says that it is one is complete.
@@ -66,123 +84,103 @@ export async function initializeAuthority(options: InitializeOptions): Promise<A
   return paths;
 }
 
-const profiles: Readonly<Record<AuthorityName, string>> = {
-  root: 'root',
-  factory: 'issuing-factory',
-  operational: 'issuing',
-  server: 'issuing-server',
-};
+/** The book decides from its first writing on: a second call makes what the first one meant. */
+async function bookFor(
+  { authorities }: InitializeOptions,
+  paths: AuthorityPaths,
+): Promise<readonly AuthorityRecord[]> {
+  const written = await hasBook(paths);
+  const book = written ? await readBook(paths) : (authorities ?? defaultBook);
+  if (written && authorities !== undefined && !isDeepStrictEqual(book, authorities)) {
+    throw new EnvironmentError(`${paths.folder} was begun with other authorities`, {
+      retryable: false,
+    });
+  }
+  if (!written) await writeBook(paths, book);
+  return book;
+}
 
-const titles: Readonly<Record<AuthorityName, string>> = {
-  root: 'Root',
-  factory: 'Factory',
-  operational: 'Operational',
-  server: 'Servers',
-};
+async function makeOtherKeys(files: KeyFolder): Promise<void> {
+  const present = new Set(await files.names());
+  for (const name of [otherKeys.order, otherKeys.manifest]) {
+    if (!present.has(name)) await files.create(name, 'p256-sign');
+  }
+  if (!present.has(otherKeys.log)) await files.create(otherKeys.log, 'ed25519-sign');
+  if (!present.has(otherKeys.sealing)) await files.create(otherKeys.sealing, 'sealing');
+}
 
-class Ceremony {
+class Foundation {
   readonly #options: InitializeOptions;
   readonly #paths: AuthorityPaths;
-  readonly #keys: KeyFolder;
+  readonly #files: KeyFolder;
+  readonly #keys: AuthorityKeys;
   readonly #store: SqliteIssuanceStore;
 
   constructor(
     options: InitializeOptions,
     paths: AuthorityPaths,
-    keys: KeyFolder,
+    files: KeyFolder,
+    keys: AuthorityKeys,
     store: SqliteIssuanceStore,
   ) {
     this.#options = options;
     this.#paths = paths;
+    this.#files = files;
     this.#keys = keys;
     this.#store = store;
   }
 
-  async perform(): Promise<void> {
-    const root = await this.#make('root', 'root', this.#name('root'), await this.#rootToBe());
-    const rootIssuer = issuerFrom('root', root, await this.#keys.signer('root'));
-    for (const name of ['factory', 'operational', 'server'] as const) {
-      const certificate = await this.#make(name, name, this.#name(name), rootIssuer);
-      if (name !== 'server') continue;
-      const issuer = issuerFrom('server', certificate, await this.#keys.signer('server'));
-      await this.#make(
-        'manifest',
-        otherKeys.manifest,
-        `${this.#options.organization} Manifests`,
-        issuer,
-      );
+  /** The first root signs the others' certificates; every further root certifies them a second time. */
+  async lay(book: readonly AuthorityRecord[]): Promise<void> {
+    const { organization } = this.#options;
+    const [first, ...further] = await this.#roots(book);
+    for (const record of book.filter(({ role }) => role !== 'root')) {
+      const subject = {
+        profile: authorityProfiles[record.role],
+        name: commonNameOf(organization, record),
+        signer: await this.#keys.make(record),
+        key: record.key ?? 'file',
+      };
+      const certificate = await this.#make(record.name, subject, first?.issuer);
+      for (const { record: root, issuer } of further) {
+        await this.#make(underName(record.name, root.name), subject, issuer);
+      }
+      if (record.role !== 'server') continue;
+      const signer = await this.#files.signer(otherKeys.manifest);
+      const manifest = { profile: 'documents', name: manifestNameOf(organization), signer };
+      const issuer = issuerFrom('server', certificate, subject.signer);
+      await this.#make(otherKeys.manifest, { ...manifest, key: 'file' }, issuer);
     }
   }
 
+  async #roots(
+    book: readonly AuthorityRecord[],
+  ): Promise<ReadonlyArray<{ readonly record: AuthorityRecord; readonly issuer: Issuer }>> {
+    const { organization } = this.#options;
+    const roots = [];
+    for (const record of book.filter(({ role }) => role === 'root')) {
+      const name = commonNameOf(organization, record);
+      const signer = await this.#keys.make(record);
+      const subject = encodeName(['organizationName', organization], ['commonName', name]);
+      const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
+      const self = rootToBe(nodeCrypto, subject, signer, period);
+      const made = { profile: 'root', name, signer, key: record.key ?? 'file' };
+      const certificate = await this.#make(record.name, made, self);
+      roots.push({ record, issuer: issuerFrom('root', certificate, signer) });
+    }
+    return roots;
+  }
+
   /** DER of the certificate, from the database when it was issued before. */
-  async #make(
-    file: AuthorityName | 'manifest',
-    key: string,
-    name: string,
-    issuer: Issuer,
-  ): Promise<Uint8Array> {
-    const { clock } = this.#options;
-    const issuance = new Issuance({
-      store: this.#store,
-      crypto: nodeCrypto,
-      clock,
-      profiles: builtInProfiles,
-      issuers: [issuer],
-    });
-    await issuance.recover();
-    const [known] = await this.#store.certificatesOf(name);
-    const certificate =
-      known === undefined
-        ? await this.#issue(issuance, file, key, name)
-        : encodeCertificate(known.tbs, ecdsaWithSha256, known.signature);
+  async #make(file: string, subject: Subject, issuer: Issuer | undefined): Promise<Uint8Array> {
+    if (issuer === undefined) throw new TypeError('a book without a root');
+    const { clock, onStep } = this.#options;
+    const certificate = await certifyOnce({ clock, store: this.#store }, subject, issuer);
     await writeCertificateFile(this.#paths, file, certificate);
+    const { key, signer } = subject;
+    onStep?.({ name: file, key, algorithm: signer.algorithm, certificate });
     return certificate;
   }
-
-  async #issue(
-    issuance: Issuance,
-    file: AuthorityName | 'manifest',
-    key: string,
-    name: string,
-  ): Promise<Uint8Array> {
-    const profile = file === 'manifest' ? 'documents' : profiles[file];
-    const { publicKeySpki: spki } = await this.#keys.signer(key);
-    const [issued] = await issuance.issue([{ profile, content: { spki, name } }]);
-    if (issued !== undefined && !isRefusal(issued)) return issued.certificate;
-    throw new EnvironmentError(
-      `the certificate ${name} cannot be issued: ${issued?.reason ?? 'no answer'}`,
-      { retryable: false },
-    );
-  }
-
-  async #rootToBe(): Promise<Issuer> {
-    const { organization } = this.#options;
-    const subject = encodeName(
-      ['organizationName', organization],
-      ['commonName', this.#name('root')],
-    );
-    const signer = await this.#keys.signer('root');
-    return rootToBe(nodeCrypto, subject, signer, { notBeforeMs: 0, notAfterMs: noExpirationMs });
-  }
-
-  #name(authority: AuthorityName): string {
-    return `${this.#options.organization} ${titles[authority]}`;
-  }
-}
-
-const ecdsaWithSha256 = encodeSignatureAlgorithm('ecdsa-with-SHA256');
-
-async function openKeys(options: InitializeOptions, paths: AuthorityPaths): Promise<KeyFolder> {
-  const { passphrase, costLog2 } = options;
-  const cost = costLog2 === undefined ? {} : { costLog2 };
-  const keys = await KeyFolder.open({ folder: paths.keys, passphrase, ...cost });
-  const present = new Set(await keys.names());
-  for (const name of [...authorityNames, otherKeys.order, otherKeys.manifest]) {
-    if (!present.has(name)) await keys.create(name, 'p256-sign');
-  }
-  if (!present.has(otherKeys.sealing)) await keys.create(otherKeys.sealing, 'sealing');
-  if (!present.has(otherKeys.log)) await keys.create(otherKeys.log, 'ed25519-sign');
-  return keys;
 }
 
 /** Locally administered (IEEE 802: bit 1 of the first octet), 2^32 addresses from a random place. */

@@ -2,9 +2,8 @@
 import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
-import { encodeSignatureAlgorithm } from '../../wire/x509/algorithms.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
-import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
+import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
 import { attributeText } from '../../wire/x509/names.ts';
 import type { Inspection, Row } from './fsck.ts';
@@ -83,9 +82,15 @@ class IssuerKeys {
     );
   }
 
-  of(role: string): KeyObject | undefined {
+  /** By any authority of that role: operational, operational-2, ... */
+  signed(issuer: string, tbs: Uint8Array, signature: Uint8Array): boolean {
     // The root signs itself.
-    return this.#keys.get(role === 'self' ? 'root' : role);
+    const role = issuer === 'self' ? 'root' : issuer;
+    return [...this.#keys].some(
+      ([name, key]) =>
+        (name === role || name.startsWith(`${role}-`)) &&
+        verify(digestOf(key), tbs, key, signature),
+    );
   }
 }
 
@@ -102,20 +107,20 @@ function checkOne(row: Row, keys: IssuerKeys, fault: (text: string) => void): st
   const name = `serial number ${hex(row, 'serial')}`;
   const signed = !isNull(row, 'signature');
   const tbs = bytes(row, 'tbs');
-  const der = encodeCertificate(tbs, ecdsaWithSha256, bytes(row, 'signature'));
+  let der: Uint8Array;
   try {
+    der = completeCertificate(tbs, signed ? bytes(row, 'signature') : new Uint8Array(0));
     checkContent(row, parseCertificate(der), (text) => fault(`${name}: ${text}`));
   } catch (error) {
     if (!(error instanceof MalformedError)) throw error;
     fault(`${name}: ${error.message}`);
+    return undefined;
   }
-
   if (number(row, 'state') === scrapped && isNull(row, 'revoked_ms')) {
     fault(`${name}: scrapped and not revoked`);
   }
   if (!signed) return undefined;
-  const key = keys.of(string(row, 'issuer'));
-  if (key === undefined || !verify('sha256', tbs, key, bytes(row, 'signature'))) {
+  if (!keys.signed(string(row, 'issuer'), tbs, bytes(row, 'signature'))) {
     fault(`${name}: the signature is not that of the ${string(row, 'issuer')} authority`);
   }
   return createHash('sha256').update(der).digest('hex');
@@ -171,4 +176,8 @@ function keyId(point: Uint8Array): string {
   return createHash('sha256').update(point).digest('hex').slice(0, 40);
 }
 
-const ecdsaWithSha256 = encodeSignatureAlgorithm('ecdsa-with-SHA256');
+/** `null` where the algorithm hashes by itself. */
+function digestOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string | null {
+  if (asymmetricKeyType !== 'ec') return null;
+  return asymmetricKeyDetails?.namedCurve === 'secp384r1' ? 'sha384' : 'sha256';
+}

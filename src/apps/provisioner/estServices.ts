@@ -6,8 +6,8 @@ import type { Hierarchy } from '../../trust/ports/authority.ts';
 export function estServices(hierarchy: () => Hierarchy): ReadonlyMap<string, EstService> {
   const standard: EstService = {
     profile: 'ldevid',
-    // RFC 7030 §4.1.3: the root, and what stands between it and a device.
-    caCertificates: () => [...hierarchy().roots, ...hierarchy().operational],
+    // RFC 7030 §4.1.3: the root, what stands between it and a device, and what links the old to the new.
+    caCertificates: () => [...hierarchy().roots, ...hierarchy().operational, ...hierarchy().links],
     popLinking: 'when-present',
     again: 'allowed',
     framing: 'line',

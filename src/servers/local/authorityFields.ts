@@ -79,6 +79,7 @@ export function hierarchyDocument(
     factory: hierarchy.factory.map(toBase64),
     operational: hierarchy.operational.map(toBase64),
     server: hierarchy.server.map(toBase64),
+    links: hierarchy.links.map(toBase64),
     manifestSigners: hierarchy.manifestSigners.map(toBase64),
     orderKeySpki: toBase64(hierarchy.orderKeySpki),
   };

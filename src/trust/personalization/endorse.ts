@@ -7,8 +7,7 @@ import { equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import type { Crypto, EphemeralKey } from '../../wire/crypto/crypto.ts';
 import type { EndorseRequest, UnitAnswer, UnitRequest } from '../../wire/line/endorsement.ts';
-import { encodeSignatureAlgorithm } from '../../wire/x509/algorithms.ts';
-import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
+import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
 import type { Issuance, IssueRequest } from '../issuance/issuance.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { ProofVerifier } from '../ports/keys.ts';
@@ -233,10 +232,8 @@ function answerAgain(record: UnitRecord, read: ReadUnit, ticket: TicketRecord): 
 
 /** Units have certificates of P-256 authorities only. */
 export function certificateOf(tbs: Uint8Array, signature: Uint8Array): Uint8Array {
-  return encodeCertificate(tbs, ecdsaWithSha256, signature);
+  return completeCertificate(tbs, signature);
 }
-
-const ecdsaWithSha256 = encodeSignatureAlgorithm('ecdsa-with-SHA256');
 
 function issueRefusal(refusal: Refusal<string>): UnitRefusal {
   const { refused, reason } = refusal;

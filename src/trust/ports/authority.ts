@@ -15,6 +15,8 @@ export interface Hierarchy {
   readonly operational: readonly Uint8Array[];
   /** Issue certificates of servers, stations, applications and operators. */
   readonly server: readonly Uint8Array[];
+  /** Between generations of an authority and between roots, for whoever believes only one of them. */
+  readonly links: readonly Uint8Array[];
   /** Certificates of the keys that sign manifests. */
   readonly manifestSigners: readonly Uint8Array[];
 }

@@ -2,8 +2,7 @@
 import { parseHex, toHex } from '../../wire/bytes/hex.ts';
 import type { RevocationReason } from '../../wire/crl/reason.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import { encodeSignatureAlgorithm } from '../../wire/x509/algorithms.ts';
-import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
+import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
 import { encodeAuditEntry, readAuditEntry } from '../audit/entry.ts';
 import type { ForeignElements } from '../issuance/foreign.ts';
 import type { AuditStore } from '../ports/auditStore.ts';
@@ -52,7 +51,7 @@ export class StatusNotices {
       act === 'revoke-device'
         ? known
         : known.filter(({ tbs, signature }) => {
-            const der = encodeCertificate(tbs, ecdsaWithSha256, signature);
+            const der = completeCertificate(tbs, signature);
             return toHex(crypto.hash('SHA-256', der)) === subject;
           });
     return meant.map(({ serialNumber }) => changeOf(serialNumber, notice));
@@ -107,5 +106,3 @@ function auditOf(
   if (code === 'removeFromCRL') return { kind: 'reinstated', reason };
   return { kind: 'revoked', reason: code === 'unspecified' ? reason : `${code}: ${reason}` };
 }
-
-const ecdsaWithSha256 = encodeSignatureAlgorithm('ecdsa-with-SHA256');

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { inspect } from 'node:util';
-import { parseKeyFile } from '../../../src/drivers/keys/software/keyFile.ts';
+import { parseKeyFile, signingKinds } from '../../../src/drivers/keys/software/keyFile.ts';
 import { KeyFolder } from '../../../src/drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { EnvironmentError } from '../../../src/trust/ports/faults.ts';
@@ -35,8 +35,26 @@ test('a key for checkpoints is Ed25519 and serves nothing else', async (context)
   });
   assert.equal(key.asymmetricKeyType, 'ed25519');
   assert.ok(verify(undefined, data, key, await signer.sign(data)));
-  await assert.rejects(again.signer('log'), EnvironmentError);
+  await assert.rejects(again.agreement('log'), EnvironmentError);
   await assert.rejects(again.tlsKeyPem('log'), EnvironmentError);
+});
+
+test('signing keys of every algorithm that an authority may have', async (context) => {
+  const folder = temporary(context);
+  const keys = await open(folder);
+  for (const kind of signingKinds) await keys.create(kind, kind);
+  const data = Uint8Array.of(1, 2, 3);
+  const digests = new Map([
+    ['ecdsa-with-SHA256', 'sha256'],
+    ['ecdsa-with-SHA384', 'sha384'],
+  ]);
+  for (const kind of signingKinds) {
+    const signer = await (await open(folder)).signer(kind);
+    const spki = Buffer.from(signer.publicKeySpki);
+    const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+    const signature = await signer.sign(data);
+    assert.ok(verify(digests.get(signer.algorithm) ?? null, data, key, signature), kind);
+  }
 });
 
 test('keys outlive the process and sign, agree and seal as before', async (context) => {

@@ -1,8 +1,8 @@
 /** `birthmark audit`: is the record of the authority whole and consistent. */
 import type { Command } from 'commander';
+import { readBook } from '../../authority/book.ts';
 import { existsSync } from 'node:fs';
 import {
-  authorityNames,
   authorityPaths,
   type AuthorityPaths,
   readCertificateFile,
@@ -79,6 +79,8 @@ async function head(options: AuditOptions): Promise<void> {
 
 async function readIssuers(paths: AuthorityPaths): Promise<ReadonlyMap<string, Uint8Array>> {
   const issuers = new Map<string, Uint8Array>();
-  for (const name of authorityNames) issuers.set(name, await readCertificateFile(paths, name));
+  for (const { name } of await readBook(paths)) {
+    issuers.set(name, await readCertificateFile(paths, name));
+  }
   return issuers;
 }

@@ -1,7 +1,6 @@
 /** `birthmark ca`: makes the authorities and shows them. The root key opens here and nowhere else. */
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import {
-  authorityNames,
   authorityPaths,
   type AuthorityPaths,
   certificatePath,
@@ -10,6 +9,13 @@ import {
   readInstallation,
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
+import {
+  authorityAlgorithms,
+  type AuthorityRecord,
+  defaultBook,
+  readBook,
+} from '../../authority/book.ts';
+import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
 import { initializeAuthority } from '../../authority/initialize.ts';
 import { parseHex } from '../../../wire/bytes/hex.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
@@ -27,6 +33,9 @@ interface DataOptions extends OutputOptions {
 interface InitOptions extends DataOptions {
   readonly organization: string;
   readonly eui64?: string;
+  readonly key?: ReadonlyMap<string, string>;
+  readonly algorithm?: ReadonlyMap<string, string>;
+  readonly moreRoot?: ReadonlyMap<string, string>;
   readonly dryRun?: boolean;
 }
 
@@ -39,6 +48,9 @@ export function registerCa(program: Command): void {
     .requiredOption('--organization <name>', 'the maker: O of every certificate')
     .option('--data <folder>', 'data folder', defaultData)
     .option('--eui64 <hex>', 'first EUI-64 to hand out (default: a locally administered block)')
+    .option('--key <authority=uri>', 'keep its key in a PKCS#11 token (RFC 7512)', pairs)
+    .option('--algorithm <authority=name>', `one of ${authorityAlgorithms.join(', ')}`, pairs)
+    .option('--more-root <name=algorithm>', 'another root beside the first, root-NAME', pairs)
     .option('--dry-run', 'say what would be made')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
@@ -47,8 +59,12 @@ export function registerCa(program: Command): void {
 Examples:
   birthmark ca init --organization "Example Sensors"
   BIRTHMARK_PASSPHRASE_FILE=/run/secrets/ca birthmark ca init --organization "Example Sensors"
+  birthmark ca init --organization "Example Sensors" --more-root pq=ML-DSA-65 \\
+    --key 'operational=pkcs11:token=ca;object=operational?module-path=/usr/lib/softhsm/libsofthsm2.so'
 
-A second call after a crash makes what is missing and keeps what is there.`,
+The PIN of a token comes from the file that pin-source=file:PATH in its URI names, from
+BIRTHMARK_PIN_FILE or from BIRTHMARK_PIN. A key of that label is used when the token has one, and made
+when it has none. A second call after a crash makes what is missing and keeps what is there.`,
     )
     .action(init);
   ca.command('show')
@@ -90,9 +106,56 @@ async function init(options: InitOptions): Promise<void> {
     passphrase,
     organization,
     clock: { nowMs: Date.now },
+    ...authoritiesOf(options),
     ...(eui64Base === undefined ? {} : { eui64Base }),
   });
   await show(options);
+}
+
+/** Nothing where nothing was asked for: what a first call has written counts. */
+function authoritiesOf(options: InitOptions): {
+  readonly authorities?: readonly AuthorityRecord[];
+} {
+  const { key: keys, algorithm: algorithms, moreRoot: roots } = options;
+  if (keys === undefined && algorithms === undefined && roots === undefined) return {};
+  const further = [...(roots ?? [])].map(([name, algorithm]): AuthorityRecord => {
+    const full = `root-${name}`;
+    return { name: full, role: 'root', algorithm: algorithmOf(algorithm), state: 'active' };
+  });
+  const book = [...defaultBook.slice(0, 1), ...further, ...defaultBook.slice(1)];
+  for (const name of [...(keys?.keys() ?? []), ...(algorithms?.keys() ?? [])]) {
+    if (book.some((record) => record.name === name)) continue;
+    throw new CommandFailure(`no authority is called ${name}`, exitCodes.usage);
+  }
+  const authorities = book.map((record): AuthorityRecord => {
+    const key = keys?.get(record.name);
+    if (key !== undefined) parseKeyUri(key);
+    const algorithm = algorithms?.get(record.name);
+    return {
+      ...record,
+      ...(algorithm === undefined ? {} : { algorithm: algorithmOf(algorithm) }),
+      ...(key === undefined ? {} : { key }),
+    };
+  });
+  return { authorities };
+}
+
+function algorithmOf(text: string): AuthorityRecord['algorithm'] {
+  const found = authorityAlgorithms.find((algorithm) => algorithm === text);
+  if (found !== undefined) return found;
+  throw new CommandFailure(
+    `an algorithm is one of ${authorityAlgorithms.join(', ')}`,
+    exitCodes.usage,
+  );
+}
+
+/** NAME=VALUE, several times. */
+function pairs(text: string, before?: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const [, name, value] = /^([a-z][a-z0-9-]{0,30})=(.+)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) {
+    throw new InvalidArgumentError('name=value is expected');
+  }
+  return new Map([...(before ?? []), [name, value]]);
 }
 
 async function show(options: DataOptions): Promise<void> {
@@ -108,12 +171,14 @@ async function show(options: DataOptions): Promise<void> {
   print(options, document, [
     `${organization}, in ${paths.folder}`,
     ...table([
-      ['', 'subject', 'SHA-256', 'file'],
-      ...certificates.map(({ name, subject, sha256, file }) => [
+      ['', '', 'subject', 'algorithm', 'key', 'SHA-256'],
+      ...certificates.map(({ name, state, subject, algorithm, key, sha256 }) => [
         name,
+        state,
         subject,
+        algorithm,
+        key,
         `${sha256.slice(0, 16)}…`,
-        file,
       ]),
     ]),
   ]);
@@ -124,8 +189,8 @@ async function horizon(options: DataOptions): Promise<void> {
   await requireInstallation(paths);
   const certificates = await readAll(paths);
   const rows = certificates
-    .map(({ name, subject, notAfterMs }) => {
-      const leafDays = longestLeafDays[name];
+    .map(({ name, role, subject, notAfterMs }) => {
+      const leafDays = longestLeafDays[role];
       const issuesUntilMs =
         notAfterMs === undefined || leafDays === undefined
           ? notAfterMs
@@ -161,6 +226,11 @@ const longestLeafDays: Readonly<Record<string, number>> = { operational: 365, se
 
 interface ShownCertificate {
   readonly name: string;
+  readonly role: string;
+  readonly state: string;
+  readonly algorithm: string;
+  /** `file`, or the URI of a token. */
+  readonly key: string;
   readonly subject: string;
   readonly sha256: string;
   readonly file: string;
@@ -170,11 +240,22 @@ interface ShownCertificate {
 
 async function readAll(paths: AuthorityPaths): Promise<readonly ShownCertificate[]> {
   const shown: ShownCertificate[] = [];
-  for (const name of [...authorityNames, otherKeys.manifest]) {
+  const manifest = {
+    name: otherKeys.manifest,
+    role: otherKeys.manifest,
+    algorithm: 'ecdsa-with-SHA256',
+    state: 'active',
+  };
+  for (const record of [...(await readBook(paths)), manifest]) {
+    const { name, role, state, algorithm } = record;
     const der = await readCertificateFile(paths, name);
     const { subject, notAfterMs } = parseCertificate(der);
     shown.push({
       name,
+      role,
+      state,
+      algorithm,
+      key: 'key' in record ? (record.key ?? 'file') : 'file',
       subject: printName(subject),
       sha256: toHex(nodeCrypto.hash('SHA-256', der)),
       file: certificatePath(paths, name),

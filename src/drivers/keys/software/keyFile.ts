@@ -15,7 +15,18 @@ import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import { parseBase64, toBase64 } from '../../../wire/bytes/base64.ts';
 import { MalformedError } from '../../../wire/bytes/malformed.ts';
 
-export type KeyKind = 'p256-sign' | 'p256-agree' | 'ed25519-sign' | 'sealing';
+export const signingKinds = [
+  'p256-sign',
+  'p384-sign',
+  'ed25519-sign',
+  'ml-dsa-44-sign',
+  'ml-dsa-65-sign',
+  'ml-dsa-87-sign',
+] as const;
+
+export type SigningKind = (typeof signingKinds)[number];
+
+export type KeyKind = SigningKind | 'p256-agree' | 'sealing';
 
 export interface KeyFile {
   readonly name: string;
@@ -43,7 +54,7 @@ export const defaultCost = { costLog2: 17, blockSize: 8, parallelization: 1 } as
 const limits = { costLog2: 20, blockSize: 16, parallelization: 4 } as const;
 
 const format = 'birthmark-key-1';
-const kinds: readonly KeyKind[] = ['p256-sign', 'p256-agree', 'ed25519-sign', 'sealing'];
+const kinds: readonly KeyKind[] = [...signingKinds, 'p256-agree', 'sealing'];
 
 /** The key of keys, in a private field that neither inspect nor JSON reaches. One derivation serves all files of one salt. */
 export class WrappingKey {
@@ -140,7 +151,8 @@ export function parseKeyFile(text: string): KeyFile {
       salt: bytes('salt', 16, 64),
     },
     nonce: bytes('nonce', 12, 12),
-    encrypted: bytes('encrypted', 17, 4096),
+    // ML-DSA-87 is the largest: seed and expanded key together.
+    encrypted: bytes('encrypted', 17, 8192),
   };
 }
 

@@ -21,6 +21,8 @@ import {
   encodeKeyFile,
   type KeyFile,
   type KeyKind,
+  type SigningKind,
+  signingKinds,
   parseKeyFile,
   type ScryptParameters,
   WrappingKey,
@@ -57,24 +59,23 @@ export class KeyFolder {
   /** Rejects with an `EnvironmentError` when the name is taken: keys are never overwritten. */
   async create(name: string, kind: KeyKind): Promise<void> {
     if (kind === 'sealing') return this.#write(name, kind, new Uint8Array(0), randomBytes(32));
-    const { privateKey, publicKey } =
-      kind === 'ed25519-sign'
-        ? generateKeyPairSync('ed25519')
-        : generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+    const { privateKey, publicKey } = generate(kind);
     const spki = publicKey.export({ format: 'der', type: 'spki' });
     const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' });
     await this.#write(name, kind, new Uint8Array(spki), pkcs8);
     pkcs8.fill(0);
   }
 
+  /** Of whichever algorithm its file says. */
   async signer(name: string): Promise<Signer> {
-    const { file, key } = await this.#privateKey(name, 'p256-sign');
-    return new SoftwareSigner(file.publicKeySpki, key);
+    const { file, key } = await this.#privateKey(name, signingKinds);
+    const kind = signingKinds.find((candidate) => candidate === file.kind) ?? 'p256-sign';
+    return new SoftwareSigner(file.publicKeySpki, key, kind);
   }
 
   /** For the checkpoints of logs and witnesses, which are signed with Ed25519. */
   async noteSigner(name: string): Promise<Signer> {
-    const { file, key } = await this.#privateKey(name, 'ed25519-sign');
+    const { file, key } = await this.#privateKey(name, ['ed25519-sign']);
     return {
       algorithm: 'Ed25519',
       publicKeySpki: file.publicKeySpki,
@@ -83,32 +84,35 @@ export class KeyFolder {
   }
 
   async agreement(name: string): Promise<KeyAgreement> {
-    const { file, key } = await this.#privateKey(name, 'p256-agree');
+    const { file, key } = await this.#privateKey(name, ['p256-agree']);
     return new SoftwareAgreement(p256Point(file.publicKeySpki), key);
   }
 
   async sealingKey(name: string): Promise<SealingKey> {
-    const { secret } = await this.#read(name, 'sealing');
+    const { secret } = await this.#read(name, ['sealing']);
     return new SoftwareSealingKey(secret);
   }
 
   /** For a TLS library of this process, which takes keys in no other form. Never write or log it. */
   async tlsKeyPem(name: string): Promise<string> {
-    const { key } = await this.#privateKey(name, 'p256-sign');
+    const { key } = await this.#privateKey(name, ['p256-sign']);
     return key.export({ format: 'pem', type: 'pkcs8' }).toString();
   }
 
-  async #privateKey(name: string, kind: KeyKind): Promise<{ file: KeyFile; key: KeyObject }> {
-    const { file, secret } = await this.#read(name, kind);
+  async #privateKey(
+    name: string,
+    kinds: readonly KeyKind[],
+  ): Promise<{ file: KeyFile; key: KeyObject }> {
+    const { file, secret } = await this.#read(name, kinds);
     const key = createPrivateKey({ key: secret, format: 'der', type: 'pkcs8' });
     secret.fill(0);
     return { file, key };
   }
 
-  async #read(name: string, kind: KeyKind): Promise<{ file: KeyFile; secret: Buffer }> {
+  async #read(name: string, kinds: readonly KeyKind[]): Promise<{ file: KeyFile; secret: Buffer }> {
     const path = this.#pathOf(name);
     const file = parseKeyFile(await readFile(path, 'utf8'));
-    if (file.name !== name || file.kind !== kind) {
+    if (file.name !== name || !kinds.includes(file.kind)) {
       throw new EnvironmentError(`${path} holds the ${file.kind} key ${file.name}`, {
         retryable: false,
       });
@@ -172,13 +176,50 @@ export class KeyFolder {
 
 const suffix = '.key';
 
+/** `digest` is `null` where the algorithm hashes by itself. */
+const signing: Readonly<
+  Record<SigningKind, { readonly algorithm: Signer['algorithm']; readonly digest: string | null }>
+> = {
+  'p256-sign': { algorithm: 'ecdsa-with-SHA256', digest: 'sha256' },
+  'p384-sign': { algorithm: 'ecdsa-with-SHA384', digest: 'sha384' },
+  'ed25519-sign': { algorithm: 'Ed25519', digest: null },
+  'ml-dsa-44-sign': { algorithm: 'ML-DSA-44', digest: null },
+  'ml-dsa-65-sign': { algorithm: 'ML-DSA-65', digest: null },
+  'ml-dsa-87-sign': { algorithm: 'ML-DSA-87', digest: null },
+};
+
+function generate(kind: Exclude<KeyKind, 'sealing'>): {
+  readonly privateKey: KeyObject;
+  readonly publicKey: KeyObject;
+} {
+  switch (kind) {
+    case 'p256-sign':
+    case 'p256-agree':
+      return generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+    case 'p384-sign':
+      return generateKeyPairSync('ec', { namedCurve: 'secp384r1' });
+    case 'ed25519-sign':
+      return generateKeyPairSync('ed25519');
+    case 'ml-dsa-44-sign':
+      return generateKeyPairSync('ml-dsa-44');
+    case 'ml-dsa-65-sign':
+      return generateKeyPairSync('ml-dsa-65');
+    case 'ml-dsa-87-sign':
+      return generateKeyPairSync('ml-dsa-87');
+  }
+}
+
 class SoftwareSigner implements Signer {
-  readonly algorithm = 'ecdsa-with-SHA256';
+  readonly algorithm: Signer['algorithm'];
   readonly publicKeySpki: Uint8Array;
+  readonly #digest: string | null;
   readonly #key: KeyObject;
 
-  constructor(publicKeySpki: Uint8Array, key: KeyObject) {
+  constructor(publicKeySpki: Uint8Array, key: KeyObject, kind: SigningKind) {
+    const { algorithm, digest } = signing[kind];
+    this.algorithm = algorithm;
     this.publicKeySpki = publicKeySpki;
+    this.#digest = digest;
     this.#key = key;
   }
 
@@ -187,7 +228,7 @@ class SoftwareSigner implements Signer {
    * are busy with proofs, which cost five times as much.
    */
   async sign(data: Uint8Array): Promise<Uint8Array> {
-    return plain(sign('sha256', data, this.#key));
+    return plain(sign(this.#digest, data, this.#key));
   }
 }
 

@@ -1,6 +1,8 @@
 /** The subject's key, key identifiers, and what the key may be used for (RFC 5280 §4.1.2.7, §4.2.1.1 to §4.2.1.3, §4.2.1.12). */
 import { equal } from '../../../wire/bytes/bytes.ts';
 import { extensionOids, keyPurposes } from '../../../wire/x509/extensions.ts';
+import { keyTypeOids, signatureAlgorithmOids } from '../../../wire/x509/algorithms.ts';
+import type { PublicKeyInfo } from '../../../wire/x509/model.ts';
 import { namedCurve } from '../../../wire/x509/spki.ts';
 import { extension, type Rule } from './rule.ts';
 
@@ -8,10 +10,17 @@ export const keyRules: readonly Rule[] = [
   {
     id: 'subject-key',
     clause: 'RFC 5480 §2.1.1, §2.2',
-    fault: ({ certificate: { publicKey } }) =>
-      namedCurve(publicKey) === 'P-256' && publicKey.key.length === 65 && publicKey.key[0] === 4
-        ? undefined
-        : 'the key is no uncompressed point on P-256',
+    fault: ({ certificate: { publicKey }, profile }) => {
+      if (
+        namedCurve(publicKey) === 'P-256' &&
+        publicKey.key.length === 65 &&
+        publicKey.key[0] === 4
+      )
+        return undefined;
+      return profile.authority === undefined
+        ? 'the key is no uncompressed point on P-256'
+        : faultOfAuthorityKey(publicKey);
+    },
   },
   {
     id: 'subject-key-is-not-the-issuers',
@@ -97,3 +106,20 @@ export const keyRules: readonly Rule[] = [
         : undefined,
   },
 ];
+
+/** Bytes of the public keys that authorities may have besides P-256 (RFC 5480, RFC 8410, RFC 9881 §4). */
+const authorityKeyBytes: ReadonlyMap<string, number> = new Map<string, number>([
+  [keyTypeOids.Ed25519, 32],
+  [signatureAlgorithmOids['ML-DSA-44'], 1312],
+  [signatureAlgorithmOids['ML-DSA-65'], 1952],
+  [signatureAlgorithmOids['ML-DSA-87'], 2592],
+]);
+
+function faultOfAuthorityKey(publicKey: PublicKeyInfo): string | undefined {
+  const { key, algorithm } = publicKey;
+  if (namedCurve(publicKey) === 'P-384' && key.length === 97 && key[0] === 4) return undefined;
+  const plain = algorithm.parameters === undefined;
+  return plain && authorityKeyBytes.get(algorithm.oid) === key.length
+    ? undefined
+    : 'the key is of no kind that an authority may have';
+}

@@ -1,0 +1,33 @@
+/** How authorities are called in their certificates. */
+import type { AuthorityName } from './authorityFolder.ts';
+import type { AuthorityRecord } from './book.ts';
+
+/** Profile of the certificate of an authority, by its role. */
+export const authorityProfiles: Readonly<Record<AuthorityName, string>> = {
+  root: 'root',
+  factory: 'issuing-factory',
+  operational: 'issuing',
+  server: 'issuing-server',
+};
+
+const titles: Readonly<Record<AuthorityName, string>> = {
+  root: 'Root',
+  factory: 'Factory',
+  operational: 'Operational',
+  server: 'Servers',
+};
+
+/** Common name: what follows the role in the record's name tells authorities of one role apart. */
+export function commonNameOf(organization: string, { name, role }: AuthorityRecord): string {
+  const more = name.slice(role.length).replaceAll('-', ' ');
+  return `${organization} ${titles[role]}${more}`;
+}
+
+export function manifestNameOf(organization: string): string {
+  return `${organization} Manifests`;
+}
+
+/** File of the certificate that `issuer` has given to `name` beside its own. */
+export function underName(name: string, issuer: string): string {
+  return `${name}.under-${issuer}`;
+}

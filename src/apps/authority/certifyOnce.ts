@@ -1,0 +1,54 @@
+/**
+ * Certificates of authorities, the way of all others (lint, T1, signature, T2) and idempotent: a command
+ * that was cut short is given again, and finds what it had made.
+ */
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import type { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
+import { Issuance } from '../../trust/issuance/issuance.ts';
+import type { Issuer } from '../../trust/issuance/issuer.ts';
+import { builtInProfiles } from '../../trust/issuance/profiles.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
+import type { Signer } from '../../trust/ports/keys.ts';
+import { equal } from '../../wire/bytes/bytes.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
+
+export interface Subject {
+  readonly profile: string;
+  /** Common name. */
+  readonly name: string;
+  readonly signer: Pick<Signer, 'publicKeySpki' | 'algorithm'>;
+  /** Where its key is, for a transcript. */
+  readonly key: string;
+}
+
+/** DER. Rejects with an `EnvironmentError` when it cannot be issued. */
+export async function certifyOnce(
+  { clock, store }: { readonly clock: Clock; readonly store: SqliteIssuanceStore },
+  { profile, name, signer }: Subject,
+  issuer: Issuer,
+): Promise<Uint8Array> {
+  const issuance = new Issuance({
+    store,
+    crypto: nodeCrypto,
+    clock,
+    profiles: builtInProfiles,
+    issuers: [issuer],
+  });
+  await issuance.recover();
+  const present = (await store.certificatesOf(name))
+    .map(({ tbs, signature }) => completeCertificate(tbs, signature))
+    .find((der) => {
+      const { publicKey, issuer: above } = parseCertificate(der);
+      return equal(publicKey.spki, signer.publicKeySpki) && equal(above.der, issuer.subject.der);
+    });
+  if (present !== undefined) return present;
+  const content = { spki: signer.publicKeySpki, name };
+  const [issued] = await issuance.issue([{ profile, content }]);
+  if (issued !== undefined && !isRefusal(issued)) return issued.certificate;
+  const reason = issued?.reason ?? 'no answer';
+  throw new EnvironmentError(`the certificate ${name} cannot be issued: ${reason}`, {
+    retryable: false,
+  });
+}
