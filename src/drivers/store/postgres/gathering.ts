@@ -3,6 +3,7 @@
  * in it, and each gets its own share of the outcomes. A round trip to the server costs as much as dozens of
  * rows.
  */
+import { InvariantError } from '../../../trust/ports/faults.ts';
 import type { Connection } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
 import { isEnvironmental } from './faults.ts';
@@ -40,6 +41,12 @@ export class Gathering<Item, Outcome> {
       this.#calls.push({ items, resolve, reject });
       this.#announce();
     });
+  }
+
+  async one(item: Item): Promise<Outcome> {
+    const [outcome, ...others] = await this.call([item]);
+    if (outcome === undefined || others.length > 0) throw new InvariantError('an outcome got lost');
+    return outcome;
   }
 
   #announce(): void {

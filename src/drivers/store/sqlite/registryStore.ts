@@ -425,7 +425,7 @@ function notify(connection: Connection, notice: Omit<AuthorityNotice, 'sequence'
     );
 }
 
-function sameHolder(left: CertificateEntry, right: CertificateEntry): boolean {
+export function sameHolder(left: CertificateEntry, right: CertificateEntry): boolean {
   return left.holder === right.holder && left.kind === right.kind;
 }
 

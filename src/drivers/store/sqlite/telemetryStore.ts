@@ -46,7 +46,7 @@ export class SqliteTelemetryStore implements TelemetryStore {
   }
 }
 
-function messageOf(row: Row): TelemetryMessage {
+export function messageOf(row: Row): TelemetryMessage {
   return {
     sequence: integer(row, 'sequence'),
     receivedMs: integer(row, 'received_ms'),
