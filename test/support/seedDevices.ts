@@ -1,0 +1,13 @@
+/** Devices in a provisioner's database before it has its folder: what the import of a manifest does. */
+import { join } from 'node:path';
+import { openStores } from '../../src/apps/provisioner/state.ts';
+import type { ImportedDevice } from '../../src/trust/ports/registryStore.ts';
+
+export async function seedDevices(
+  folder: string,
+  devices: readonly ImportedDevice[],
+): Promise<void> {
+  const stores = await openStores(folder, 10);
+  await stores.registry.importDevices(devices, 1);
+  stores.close();
+}
