@@ -1,5 +1,4 @@
 /** Devices in a provisioner's database before it has its folder: what the import of a manifest does. */
-import { join } from 'node:path';
 import { openStores } from '../../src/apps/provisioner/state.ts';
 import type { ImportedDevice } from '../../src/trust/ports/registryStore.ts';
 

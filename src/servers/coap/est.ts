@@ -27,6 +27,8 @@ import {
   type CoapEstOperation,
   parseCoapEstPath,
 } from '../../wire/est/coapResources.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { sameName } from '../../wire/x509/names.ts';
 
 export interface CoapEstOptions {
   readonly enrolment: SessionEnrolment;
@@ -98,7 +100,7 @@ class CoapEst {
       return content(responses.content, format, encodeCertsOnly(certificates));
     }
     // RFC 9148 §4.3: 287 holds one certificate: the one that issues for devices.
-    const [issuer = empty] = certificates.slice(-1);
+    const issuer = certificates.find((der) => !isSelfIssued(der)) ?? certificates[0] ?? empty;
     if (accept === contentFormats.pkixCertificate)
       return content(responses.content, accept, issuer);
     if (accept === formats.certificate) {
@@ -204,6 +206,12 @@ const codes: Readonly<Record<EnrolmentRefusalCode, number>> = {
   'key-taken': responses.conflict,
   taken: responses.conflict,
 };
+
+/** A root; what links two of them comes behind the authorities (RFC 7030 §4.1.3). */
+function isSelfIssued(der: Uint8Array): boolean {
+  const { subject, issuer } = parseCertificate(der);
+  return sameName(subject, issuer);
+}
 
 function content(code: number, format: number, payload: Uint8Array): CoapContent {
   return { code, options: [uint(optionNumbers.contentFormat, format)], payload };
