@@ -79,6 +79,9 @@ export class Field {
   relay: Relay;
   /** False while the application takes no telemetry. */
   accepting = true;
+  /** Where frames of the gateway go. */
+  route: (envelope: Uint8Array) => Promise<void> = (envelope) =>
+    this.relay.onGatewayFrame(gatewayId, envelope);
   readonly #limits: Partial<RelayLimits & SessionLimits>;
   readonly #serve: SessionResource | undefined;
   readonly #certificates: CertificatePorts | undefined;
@@ -94,14 +97,14 @@ export class Field {
     this.#serve = options.serve;
     this.#certificates = options.certificates;
     this.serverIdentity = encodeServerIdentity(this.crypto, 'server', this.serverKey.publicKey);
-    this.relay = this.#newRelay();
+    this.relay = this.relayOn(this.store);
     this.gateway = new GatewayRelay(
       {
         radio: this.air.gateway(),
         timer: this.time,
         publish: (envelope) => {
           this.envelopes.push(envelope);
-          return this.time.hold(this.relay.onGatewayFrame(gatewayId, envelope).catch(fail));
+          return this.time.hold(this.route(envelope).catch(fail));
         },
       },
       { rate: { burst: 10_000, perSecond: 1000 } },
@@ -117,7 +120,7 @@ export class Field {
 
   /** The provisioner dies and starts again on what it has stored. */
   restartServer(): void {
-    this.relay = this.#newRelay();
+    this.relay = this.relayOn(this.store);
     void this.time.hold(this.relay.resume());
   }
 
@@ -137,7 +140,8 @@ export class Field {
     return this.observations.filter((one) => one.kind === 'refused' && one.code === code).length;
   }
 
-  #newRelay(): Relay {
+  /** Another process, perhaps. */
+  relayOn(store: SessionStore, { takeOver = true } = {}): Relay {
     const { serverKey, crypto } = this;
     return createRelay(
       {
@@ -160,7 +164,8 @@ export class Field {
               ? undefined
               : refuse('revoked', 'revoked'),
         },
-        store: this.store,
+        store,
+        takeOver,
         sealing: contextSealing(crypto),
         agreement: {
           curve: 'P-256',

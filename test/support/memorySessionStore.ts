@@ -2,6 +2,7 @@
 import type {
   Endpoint,
   HandshakeLimits,
+  LeaseRequest,
   SessionChange,
   SessionStore,
   StoredHandshake,
@@ -12,6 +13,8 @@ import type {
 import { equal } from '../../src/wire/bytes/bytes.ts';
 
 export class MemorySessionStore implements SessionStore {
+  incarnation = 0;
+  #lease = { token: 0, holder: '', untilMs: 0 };
   handshakeRows: StoredHandshake[] = [];
   sessionRows: StoredSession[] = [];
   /** Newest first. */
@@ -20,6 +23,20 @@ export class MemorySessionStore implements SessionStore {
   undeliveredRows: UndeliveredTelemetry[] = [];
   /** Throws where a test wants the disk to fail. */
   beforeWrite: (what: string) => void = () => undefined;
+
+  /** One object is one process here: nobody is fenced off. */
+  async lease(
+    request: LeaseRequest,
+  ): Promise<{ readonly token: number } | { readonly heldUntilMs: number }> {
+    const { holder, nowMs, untilMs, takeOver } = request;
+    const isOurs = this.#lease.holder === holder;
+    if (!isOurs && !takeOver && this.#lease.untilMs > nowMs) {
+      return { heldUntilMs: this.#lease.untilMs };
+    }
+    const token = isOurs ? this.#lease.token : this.#lease.token + 1;
+    this.#lease = { token, holder, untilMs };
+    return { token };
+  }
 
   async handshakes(endpoint: Endpoint): Promise<readonly StoredHandshake[]> {
     return this.handshakeRows.filter((row) => isAt(row, endpoint));

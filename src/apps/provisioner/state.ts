@@ -6,6 +6,7 @@ import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { SqliteRegistryStore } from '../../drivers/store/sqlite/registryStore.ts';
 import { provisionerMigrations } from '../../drivers/store/sqlite/provisionerTables.ts';
+import { openSessionLife } from '../../drivers/store/sqlite/sessionLife.ts';
 import { SqliteSessionStore } from '../../drivers/store/sqlite/sessionStore.ts';
 import { SqliteTelemetryStore } from '../../drivers/store/sqlite/telemetryStore.ts';
 import type { KeyAgreement, SealingKey } from '../../trust/ports/keys.ts';
@@ -32,11 +33,15 @@ export async function openStores(folder: string, telemetryWindow: number): Promi
     path: join(folder, 'provisioner.sqlite'),
     migrations: provisionerMigrations,
   });
+  const life = await openSessionLife(database, join(folder, 'sessions.life'));
   return {
     registry: new SqliteRegistryStore(database),
     telemetry: new SqliteTelemetryStore(database, telemetryWindow),
-    sessions: new SqliteSessionStore(database),
-    close: () => database.close(),
+    sessions: new SqliteSessionStore(database, life),
+    close: () => {
+      database.close();
+      life.close();
+    },
   };
 }
 

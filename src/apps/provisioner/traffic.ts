@@ -50,6 +50,11 @@ export function makeTraffic(options: TrafficOptions): Traffic {
     onTelemetry: (deviceId, payload) => intake.take(deviceId, 'oscore', payload),
     observe: (observation) => observe(metrics, observation),
   });
+  metrics.watch(
+    'birthmark_clone_evidence',
+    'Authentic messages that the device itself cannot have sent',
+    () => relay.counters.cloneEvidence,
+  );
   return { broker, relay, intake };
 }
 

@@ -3,6 +3,7 @@
  * transaction, durable when it resolves. `keys` and `state` are sealed by whoever calls: the store sees no
  * secret.
  */
+import { EnvironmentError } from './faults.ts';
 
 /** Where frames come from: a gateway, and the address that its radio gives the sender. */
 export interface Endpoint {
@@ -92,7 +93,38 @@ export interface UndeliveredTelemetry {
   readonly payload: Uint8Array;
 }
 
+/** Somebody else writes these sessions now. What was read before may be out of date. */
+export class LeaseLost extends EnvironmentError {
+  constructor() {
+    super('another process has the sessions', { retryable: true });
+    this.name = 'LeaseLost';
+  }
+}
+
+export interface LeaseRequest {
+  /** Names the process; another word at each start. */
+  readonly holder: string;
+  readonly nowMs: number;
+  readonly untilMs: number;
+  /** Whoever holds it is known to be dead: the lease is taken before its time. */
+  readonly takeOver: boolean;
+}
+
 export interface SessionStore {
+  /**
+   * Which life of the store this is: 0, and one more each time it was put back to an earlier state. What a
+   * session remembers from another life may be out of date.
+   */
+  readonly incarnation: number;
+  /**
+   * Takes the lease, or prolongs it for its holder. From then on this object writes under the token, and
+   * whatever writes under an earlier one gets a `LeaseLost`: handshakes, promotions and changes of sessions;
+   * to remove something is everybody's right.
+   */
+  lease(
+    request: LeaseRequest,
+  ): Promise<{ readonly token: number } | { readonly heldUntilMs: number }>;
+
   handshakes(endpoint: Endpoint): Promise<readonly StoredHandshake[]>;
   /**
    * Adds a handshake. Where a limit is reached, the newest of those it is about makes room, so that a

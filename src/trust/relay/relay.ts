@@ -201,6 +201,7 @@ function count(counters: RelayCounters, observation: RelayObservation): void {
       if (observation.resumed) counters.resumptions += 1;
       return;
     case 'session-confirmed':
+    case 'challenged':
       return;
     case 'keys-updated':
       counters.keyUpdates += 1;

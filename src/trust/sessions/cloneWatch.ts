@@ -26,6 +26,7 @@ export class CloneWatch {
   onUsedNumber(session: LiveSession, message: CoapMessage, sequenceNumber: number): boolean {
     const { progress, context } = session;
     if (progress.window.check(sequenceNumber) !== 'replayed') return false;
+    if (!progress.fingerprints.knows(sequenceNumber)) return false;
     if (this.isKnownContent(session, message, sequenceNumber)) return false;
     // What does not verify is counted by the context.
     const opened = unprotectRequest(context, ReplayWindow.empty(), message);
@@ -48,9 +49,11 @@ export class CloneWatch {
   ): Promise<boolean> {
     const { crypto, store, sealing } = this.#ports;
     for (const stored of await store.superseded(endpoint, connectionId)) {
-      const session = new LiveSession(crypto, stored, sealing);
+      const session = new LiveSession(crypto, stored, { sealing, incarnation: store.incarnation });
       const opened = unprotectRequest(session.context, ReplayWindow.empty(), message);
       if ('refused' in opened || opened.outcome !== 'accepted') continue;
+      // What the store has forgotten may well have been accepted then.
+      if (!session.progress.window.isSynchronized) return false;
       const { sequenceNumber } = opened;
       const wasUsed = session.progress.window.check(sequenceNumber) === 'replayed';
       const isReplay = wasUsed && this.isKnownContent(session, message, sequenceNumber);

@@ -38,6 +38,11 @@ export class Fingerprints {
     return new Fingerprints(bytes);
   }
 
+  /** False for a number that the window holds because it may have been used. */
+  knows(sequenceNumber: number): boolean {
+    return !this.isOf(sequenceNumber, new Uint8Array(fingerprintBytes));
+  }
+
   /** Only for a number that the window holds: else it is that of a later one. */
   isOf(sequenceNumber: number, fingerprint: Uint8Array): boolean {
     const start = placeOf(sequenceNumber);

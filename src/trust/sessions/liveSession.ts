@@ -36,12 +36,15 @@ export interface SessionProgress {
   readonly window: ReplayWindow;
   /** Of the messages that the window remembers: what tells a replay from a clone. */
   readonly fingerprints: Fingerprints;
+  /** The end of our own sequence numbers that were used: for challenges alone. */
+  readonly ownEnd: number;
   readonly lastAnswer: LastAnswer | undefined;
 }
 
 export const noProgress: SessionProgress = {
   window: ReplayWindow.empty(),
   fingerprints: Fingerprints.none(),
+  ownEnd: 0,
   lastAnswer: undefined,
 };
 
@@ -105,6 +108,7 @@ export class LiveSession {
   readonly endpoint: Endpoint;
   readonly connectionId: Uint8Array;
   readonly beganMs: number;
+  readonly incarnation: number;
   readonly message3Hash: Uint8Array;
   keys: EpochKeys;
   standing: SessionStanding;
@@ -119,10 +123,15 @@ export class LiveSession {
   /** Accepted and not yet taken over by the application, in their order. */
   readonly undelivered: AcceptedTelemetry[] = [];
 
-  constructor(crypto: Crypto, stored: StoredSession, sealing: SealingKey) {
+  /** What it remembers of another life of the store is taken for lost. */
+  constructor(
+    crypto: Crypto,
+    stored: StoredSession,
+    { sealing, incarnation }: { readonly sealing: SealingKey; readonly incarnation: number },
+  ) {
     const keys = readKeys(openPart(sealing, stored.keys, keysContext(stored.id)));
     const statePart = openPart(sealing, stored.state, stateContext(stored.id, stored.version));
-    const { usage, nextFailures, ...progress } = readState(statePart);
+    const { usage, nextFailures, incarnation: written, ...progress } = readState(statePart);
     this.id = stored.id;
     this.deviceId = stored.deviceId;
     this.peer = new SessionPeer(seal, stored.deviceId, stored.id);
@@ -134,7 +143,9 @@ export class LiveSession {
     this.standing = stored.standing;
     this.version = stored.version;
     this.beganMs = stored.beganMs;
-    this.progress = progress;
+    this.incarnation = incarnation;
+    this.progress =
+      written === incarnation ? progress : { ...progress, window: ReplayWindow.lost() };
   }
 
   get context(): SecurityContext {
@@ -149,7 +160,10 @@ export class LiveSession {
   /** What is left of the present epoch once the next one is proven, under an id of its own. */
   retired(sealing: SealingKey, id: string): StoredSession {
     const { endpoint, deviceId, connectionId, beganMs, keys, progress, message3Hash } = this;
-    const state = writeState(progress, keys.context.usage);
+    const state = writeState(progress, {
+      incarnation: this.incarnation,
+      usage: keys.context.usage,
+    });
     return {
       ...endpoint,
       id,
@@ -169,7 +183,10 @@ export class LiveSession {
     progress: SessionProgress,
     keys: EpochKeys = this.keys,
   ): Uint8Array {
-    const state = writeState(progress, keys.context.usage, keys.nextFailures);
+    const { incarnation } = this;
+    const { nextFailures } = keys;
+    const { usage } = keys.context;
+    const state = writeState(progress, { incarnation, usage, nextFailures });
     return sealing.seal(state, stateContext(this.id, this.version + 1));
   }
 }
@@ -183,11 +200,12 @@ export function firstForm(
     readonly session: EdhocSession;
     readonly message3Hash: Uint8Array;
     readonly beganMs: number;
+    readonly incarnation: number;
   },
 ): StoredSession {
   const { id, ingress, linkAddress, connectionId } = handshake;
   const keys = writeKeys(fields.session, fields.message3Hash);
-  const state = writeState(noProgress, unused);
+  const state = writeState(noProgress, { incarnation: fields.incarnation, usage: unused });
   return {
     id,
     ingress,
@@ -200,11 +218,6 @@ export function firstForm(
     keys: sealing.seal(keys, keysContext(id)),
     state: sealing.seal(state, stateContext(id, 1)),
   };
-}
-
-/** Sealed with its number: a payload cannot be given to another message. */
-export function payloadContext(sessionId: string, sequenceNumber: number): string {
-  return `telemetry/${sessionId}/${sequenceNumber}`;
 }
 
 function keysContext(id: string): string {
@@ -234,21 +247,31 @@ function readKeys(bytes: Uint8Array): { edhoc: Uint8Array; message3Hash: Uint8Ar
   return keys;
 }
 
+interface StateFacts {
+  readonly incarnation: number;
+  readonly usage: KeyUsage;
+  readonly nextFailures?: number;
+}
+
 function writeState(
-  { window, fingerprints, lastAnswer }: SessionProgress,
-  usage: KeyUsage,
-  nextFailures = 0,
+  { window, fingerprints, ownEnd, lastAnswer }: SessionProgress,
+  { incarnation, usage, nextFailures = 0 }: StateFacts,
 ): Uint8Array {
-  const { next, seen } = window.state();
   return cbor.array(
-    cbor.integer(next),
-    cbor.bytes(seen),
+    cbor.integer(incarnation),
+    window.isSynchronized ? writeWindow(window) : cbor.nullItem,
     cbor.bytes(fingerprints.store()),
     cbor.integer(usage.encryptions),
     cbor.integer(usage.failedVerifications),
     cbor.integer(nextFailures),
+    cbor.integer(ownEnd),
     lastAnswer === undefined ? cbor.nullItem : writeAnswer(lastAnswer),
   );
+}
+
+function writeWindow(window: ReplayWindow): Uint8Array {
+  const { next, seen } = window.state();
+  return cbor.array(cbor.integer(next), cbor.bytes(seen));
 }
 
 function writeAnswer({ sequenceNumber, requestHash, frame }: LastAnswer): Uint8Array {
@@ -259,19 +282,23 @@ function writeAnswer({ sequenceNumber, requestHash, frame }: LastAnswer): Uint8A
   );
 }
 
-function readState(bytes: Uint8Array): SessionProgress & {
-  readonly usage: KeyUsage;
-  readonly nextFailures: number;
-} {
+function readState(bytes: Uint8Array): SessionProgress & Required<StateFacts> {
   const reader = new CborReader(bytes);
-  if (reader.array() !== 7) reader.fail('seven members expected', 0);
-  const window = ReplayWindow.restore({ next: reader.unsigned(), seen: reader.bytes() });
+  if (reader.array() !== 8) reader.fail('eight members expected', 0);
+  const incarnation = reader.unsigned();
+  const window = reader.takeNull() ? ReplayWindow.lost() : readWindow(reader);
   const fingerprints = Fingerprints.restore(reader.bytes());
   const usage = { encryptions: reader.unsigned(), failedVerifications: reader.unsigned() };
   const nextFailures = reader.unsigned();
+  const ownEnd = reader.unsigned();
   const lastAnswer = reader.takeNull() ? undefined : readAnswer(reader);
   reader.end();
-  return { window, fingerprints, usage, nextFailures, lastAnswer };
+  return { incarnation, window, fingerprints, usage, nextFailures, ownEnd, lastAnswer };
+}
+
+function readWindow(reader: CborReader): ReplayWindow {
+  if (reader.array() !== 2) reader.fail('two members expected');
+  return ReplayWindow.restore({ next: reader.unsigned(), seen: reader.bytes() });
 }
 
 function readAnswer(reader: CborReader): LastAnswer {

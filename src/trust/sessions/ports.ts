@@ -46,6 +46,11 @@ export interface SessionPorts {
   readonly clock: Clock;
   readonly registry: SessionRegistry;
   readonly store: SessionStore;
+  /**
+   * Whether nobody else can be alive who writes this store, so that a lease left by a crash is taken at
+   * once. Default: yes; processes that share a store say no.
+   */
+  readonly takeOver?: boolean;
   readonly sealing: SealingKey;
   /** The server's static key, and the credential with its public half: pinned by elements, or a chain. */
   readonly agreement: KeyAgreement;
@@ -76,6 +81,10 @@ export type FrameRefusal =
   | 'endpoint-full'
   | 'device-refused'
   | 'lost-race'
+  /** Another process has the sessions of this store. */
+  | 'not-owner'
+  /** Authentic, and perhaps older than what the store forgot: it was asked for proof. */
+  | 'unsynchronized'
   | 'not-a-request'
   | 'replay'
   /** Authentic, and not from the device as we know it: see `CloneEvidence`. */
@@ -126,6 +135,8 @@ export type SessionObservation =
       readonly deviceId: string;
       readonly epoch: number;
     }
+  /** The store had been put back: the device was asked to prove that it is there now. */
+  | { readonly kind: 'challenged'; readonly endpoint: Endpoint; readonly deviceId: string }
   | CloneEvidence
   | { readonly kind: 'session-ended'; readonly deviceId: string; readonly reason: 'worn-out' };
 
@@ -139,6 +150,8 @@ export interface SessionLimits {
   readonly resumptionLifetimeMs: number;
   /** How long keys of superseded sessions are kept, to recognize clones. Forward secrecy waits for it. */
   readonly supersededLifetimeMs: number;
+  /** How long a process that died keeps others from its sessions. */
+  readonly leaseMs: number;
   /** Sessions whose keys are in memory; the others are read from the store when a frame comes. */
   readonly cachedSessions: number;
 }
@@ -150,5 +163,6 @@ export const sessionLimits: SessionLimits = {
   handshakeLifetimeMs: 7 * 86_400_000,
   resumptionLifetimeMs: 90 * 86_400_000,
   supersededLifetimeMs: 86_400_000,
+  leaseMs: 30_000,
   cachedSessions: 20_000,
 };

@@ -43,6 +43,13 @@ export class SessionCache {
     if (ofDevice?.size === 0) this.#byDevice.delete(session.deviceId);
   }
 
+  /** Whatever is in memory may be out of date. */
+  clear(): void {
+    for (const session of this.#sessions.values()) session.ended = true;
+    this.#sessions.clear();
+    this.#byDevice.clear();
+  }
+
   /** The fresh session that another one of this device replaced before it was used. */
   endFresh(deviceId: string): void {
     this.#endWhere(deviceId, ({ standing }) => standing === 'fresh');

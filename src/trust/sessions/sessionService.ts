@@ -16,21 +16,16 @@ import {
   protectResponse,
   type RequestRefusal,
   unprotectRequest,
+  type UnsynchronizedRequest,
 } from '../../wire/oscore/server.ts';
 import { readFrame, writeFrame } from '../../wire/relay/frame.ts';
-import { EnvironmentError, InvariantError, isRefusal } from '../ports/faults.ts';
+import { EnvironmentError, isRefusal } from '../ports/faults.ts';
 import type { LiveConnections } from '../ports/liveConnections.ts';
-import type { Endpoint, SessionChange, UndeliveredTelemetry } from '../ports/sessionStore.ts';
+import { type Endpoint, LeaseLost, type SessionChange } from '../ports/sessionStore.ts';
 import { CloneWatch } from './cloneWatch.ts';
 import { fingerprintOf, Fingerprints } from './fingerprints.ts';
 import { type CompletedHandshake, Handshakes, isRoaming, placeOf } from './handshakes.ts';
-import {
-  type EpochKeys,
-  firstForm,
-  LiveSession,
-  payloadContext,
-  type SessionProgress,
-} from './liveSession.ts';
+import { type EpochKeys, firstForm, LiveSession, type SessionProgress } from './liveSession.ts';
 import {
   type AcceptedTelemetry,
   type FrameRefusal,
@@ -38,9 +33,12 @@ import {
   sessionLimits,
   type SessionPorts,
 } from './ports.ts';
+import { Ownership } from './ownership.ts';
 import { acknowledgementOf, Resources, responseTo } from './resource.ts';
 import { Resumptions } from './resumptions.ts';
 import { SessionCache } from './sessionCache.ts';
+import { Synchronization } from './synchronization.ts';
+import { openTelemetry, sealTelemetry } from './undelivered.ts';
 
 /** A frame to send back, nothing, or why not. */
 export type FrameOutcome = Uint8Array | undefined | FrameRefusal;
@@ -65,6 +63,8 @@ export class SessionService implements LiveConnections {
   readonly #handshakes: Handshakes;
   readonly #resumptions: Resumptions;
   readonly #clones: CloneWatch;
+  readonly #synchronization: Synchronization;
+  readonly #ownership: Ownership;
   readonly #cache: SessionCache;
   readonly #resources: Resources;
 
@@ -74,7 +74,9 @@ export class SessionService implements LiveConnections {
     this.#resumptions = new Resumptions(ports, this.#limits);
     this.#handshakes = new Handshakes(ports, this.#limits, this.#resumptions);
     this.#clones = new CloneWatch(ports);
+    this.#synchronization = new Synchronization(ports);
     this.#cache = new SessionCache(this.#limits.cachedSessions);
+    this.#ownership = new Ownership(ports, this.#limits, () => this.#cache.clear());
     this.#resources = new Resources(ports.serve);
   }
 
@@ -93,6 +95,7 @@ export class SessionService implements LiveConnections {
     try {
       outcome = await this.#take(endpoint, bytes);
     } catch (error) {
+      if (error instanceof LeaseLost) this.#ownership.lost();
       outcome = refusalOf(error);
     }
     if (typeof outcome === 'string') {
@@ -114,13 +117,12 @@ export class SessionService implements LiveConnections {
 
   /** After a start: delivers what was accepted before a crash. Returns how much that was. */
   async redeliver(): Promise<number> {
-    const { store, deliver } = this.#ports;
+    const { store, sealing, deliver } = this.#ports;
     let count = 0;
     for (;;) {
       const page = await store.undelivered(redeliveryPage);
       for (const row of page) {
-        const payload = this.#openPayload(row);
-        await deliver({ ...row, payload });
+        await deliver(openTelemetry(sealing, row));
         await store.settle(row.sessionId, row.sequenceNumber);
       }
       count += page.length;
@@ -138,7 +140,8 @@ export class SessionService implements LiveConnections {
     return this.#handshakes.removeExpired();
   }
 
-  #take(endpoint: Endpoint, bytes: Uint8Array): Promise<FrameOutcome> {
+  async #take(endpoint: Endpoint, bytes: Uint8Array): Promise<FrameOutcome> {
+    if (!(await this.#ownership.holds())) return 'not-owner';
     const frame = readFrame(bytes);
     if (frame.kind === 'edhoc-start') return this.#handshakes.begin(endpoint, frame.message1);
     return frame.kind === 'edhoc'
@@ -173,7 +176,9 @@ export class SessionService implements LiveConnections {
     const { clock, store, sealing, registry, observe } = this.#ports;
     const { id: sessionId, ingress } = stored;
     const beganMs = clock.nowMs();
-    const row = firstForm(sealing, stored, { deviceId, session, message3Hash, beganMs });
+    const { incarnation } = store;
+    const fields = { deviceId, session, message3Hash, beganMs, incarnation };
+    const row = firstForm(sealing, stored, fields);
     // Where the identifier stands for the address, the next handshake cannot know it.
     const linkAddress = roaming ? empty : stored.linkAddress;
     const owner = { sessionId, deviceId, linkAddress, authenticatedMs };
@@ -214,8 +219,10 @@ export class SessionService implements LiveConnections {
     const request = { message, hash: this.#ports.crypto.hash('SHA-256', bytes) };
     const result = unprotectRequest(session.context, session.progress.window, message);
     if ('refused' in result) return this.#onRefusedRequest(session, request, result);
-    if (result.outcome === 'unsynchronized') throw new InvariantError('a stored window was lost');
-    return this.#accept(session, request, result);
+    if (result.outcome === 'accepted') return this.#accept(session, request, result);
+    return this.#synchronization.isProven(session, result)
+      ? this.#accept(session, request, result.synchronize())
+      : this.#challenge(session, request, result);
   }
 
   /** `updated`: the message came under the next epoch, and the device has left the present one. */
@@ -248,16 +255,34 @@ export class SessionService implements LiveConnections {
           };
     // A crash before this write: the request comes again and is new. After it: what it brought is
     // delivered at the next start, and a repetition gets the stored answer.
-    const known = updated === undefined ? session.progress.fingerprints : Fingerprints.none();
+    const goesOn = updated === undefined && session.progress.window.isSynchronized;
+    const known = goesOn ? session.progress.fingerprints : Fingerprints.none();
     const fingerprint = fingerprintOf(crypto, received.message.payload);
     const progress = {
       window,
       fingerprints: known.with(sequenceNumber, fingerprint),
+      ownEnd: updated === undefined ? session.progress.ownEnd : 0,
       lastAnswer: { sequenceNumber, requestHash: received.hash, frame },
     };
     if (!(await this.#advance(session, progress, telemetry, updated))) return 'lost-race';
     if (telemetry !== undefined) session.undelivered.push(telemetry);
     return (await this.#deliver(session)) ? frame : 'delivery-failed';
+  }
+
+  /** RFC 8613 §B.1.2: nothing of the request is acted on. */
+  async #challenge(
+    session: LiveSession,
+    { message }: ReceivedRequest,
+    request: UnsynchronizedRequest<CoapMessage>,
+  ): Promise<FrameOutcome> {
+    const challenge = this.#synchronization.challenge(session, message, request);
+    if (challenge === undefined) return 'unsynchronized';
+    const { frame, ownEnd } = challenge;
+    const { endpoint, deviceId } = session;
+    // A crash before this write: the number was used by nobody. After it: it is not used again.
+    if (!(await this.#advance(session, { ...session.progress, ownEnd }))) return 'lost-race';
+    this.#ports.observe({ kind: 'challenged', endpoint, deviceId });
+    return frame;
   }
 
   async #onRefusedRequest(
@@ -324,7 +349,8 @@ export class SessionService implements LiveConnections {
     session: LiveSession,
     message: CoapMessage,
   ): AcceptedRequest<CoapMessage> | undefined {
-    if (session.standing !== 'live') return undefined;
+    // Which messages of the next epoch came before the store forgot cannot be known.
+    if (session.standing !== 'live' || !session.progress.window.isSynchronized) return undefined;
     const { context } = session.keys.next;
     const opened = unprotectRequest(context, ReplayWindow.empty(), message);
     return 'refused' in opened || opened.outcome !== 'accepted' ? undefined : opened;
@@ -349,7 +375,7 @@ export class SessionService implements LiveConnections {
     const settles = isNew && session.standing === 'live' && !session.settled;
     const change: SessionChange = {
       state: session.sealedState(sealing, progress, updated),
-      ...(telemetry === undefined ? {} : { accepted: this.#sealPayload(telemetry) }),
+      ...(telemetry === undefined ? {} : { accepted: sealTelemetry(sealing, telemetry) }),
       ...(confirms ? { confirmedMs: clock.nowMs() } : {}),
       ...(settles ? { settled: true } : {}),
       ...(updated === undefined ? {} : this.#update(session, updated)),
@@ -432,7 +458,7 @@ export class SessionService implements LiveConnections {
       await store.removeSession(stored.id);
       return undefined;
     }
-    const session = new LiveSession(crypto, stored, sealing);
+    const session = new LiveSession(crypto, stored, { sealing, incarnation: store.incarnation });
     this.#cache.add(session);
     return session;
   }
@@ -444,17 +470,6 @@ export class SessionService implements LiveConnections {
     this.#ports.observe({ kind: 'session-ended', deviceId: session.deviceId, reason: 'worn-out' });
   }
 
-  #sealPayload({ payload, ...telemetry }: AcceptedTelemetry): UndeliveredTelemetry {
-    const context = payloadContext(telemetry.sessionId, telemetry.sequenceNumber);
-    return { ...telemetry, payload: this.#ports.sealing.seal(payload, context) };
-  }
-
-  #openPayload({ sessionId, sequenceNumber, payload }: UndeliveredTelemetry): Uint8Array {
-    const opened = this.#ports.sealing.open(payload, payloadContext(sessionId, sequenceNumber));
-    if (opened === undefined) throw new InvariantError('stored telemetry cannot be opened');
-    return opened;
-  }
-
   #newMessageId(): number {
     const [high = 0, low = 0] = this.#ports.crypto.random(2);
     return (high << 8) | low;
@@ -464,6 +479,7 @@ export class SessionService implements LiveConnections {
 function refusalOf(error: unknown): FrameRefusal {
   if (error instanceof MalformedError) return 'malformed';
   if (error instanceof UnsupportedError) return 'unsupported';
+  if (error instanceof LeaseLost) return 'not-owner';
   if (error instanceof EnvironmentError) return 'environment';
   throw error;
 }

@@ -1,25 +1,58 @@
 /** Sessions of devices without IP on SQLite. */
-import type {
-  Endpoint,
-  HandshakeLimits,
-  SessionChange,
-  SessionStore,
-  StoredHandshake,
-  StoredResumption,
-  StoredSession,
-  UndeliveredTelemetry,
+import {
+  type Endpoint,
+  type HandshakeLimits,
+  LeaseLost,
+  type LeaseRequest,
+  type SessionChange,
+  type SessionStore,
+  type StoredHandshake,
+  type StoredResumption,
+  type StoredSession,
+  type UndeliveredTelemetry,
 } from '../../../trust/ports/sessionStore.ts';
 import { InvariantError } from '../../../trust/ports/faults.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
-import { blob, type Row, text } from './rows.ts';
+import { blob, integer, type Row, text } from './rows.ts';
+import { type SessionLife, singleLife } from './sessionLife.ts';
 import { handshakeOf, resumptionOf, sessionOf, undeliveredOf } from './sessionTables.ts';
 
 export class SqliteSessionStore implements SessionStore {
   readonly #database: SqliteDatabase;
+  readonly #life: SessionLife;
+  #token = 0;
 
-  /** The database has `sessionMigration`. */
-  constructor(database: SqliteDatabase) {
+  /** The database has `sessionMigrations`. */
+  constructor(database: SqliteDatabase, life: SessionLife = singleLife) {
     this.#database = database;
+    this.#life = life;
+  }
+
+  get incarnation(): number {
+    return this.#life.incarnation;
+  }
+
+  async lease({
+    holder,
+    nowMs,
+    untilMs,
+    takeOver,
+  }: LeaseRequest): Promise<{ readonly token: number } | { readonly heldUntilMs: number }> {
+    const outcome = await this.#database.transact((connection) => {
+      const row = connection.prepare('SELECT * FROM session_life').get();
+      if (row === undefined) throw new InvariantError('the sessions have no life');
+      const token = integer(row, 'lease_token');
+      const heldUntilMs = integer(row, 'lease_until_ms');
+      const isOurs = token === this.#token && text(row, 'lease_holder') === holder;
+      if (!isOurs && !takeOver && heldUntilMs > nowMs) return { heldUntilMs };
+      const next = isOurs ? token : token + 1;
+      connection
+        .prepare('UPDATE session_life SET lease_token = ?, lease_holder = ?, lease_until_ms = ?')
+        .run(next, holder, untilMs);
+      return { token: next };
+    });
+    if ('token' in outcome) this.#token = outcome.token;
+    return outcome;
   }
 
   handshakes({ ingress, linkAddress }: Endpoint): Promise<readonly StoredHandshake[]> {
@@ -33,7 +66,7 @@ export class SqliteSessionStore implements SessionStore {
     handshake: StoredHandshake,
     limits: HandshakeLimits,
   ): Promise<{ readonly evicted: number } | 'taken'> {
-    return this.#database.transact((connection) => {
+    return this.#write((connection) => {
       const { ingress, linkAddress, connectionId } = handshake;
       if (idsAt(connection, handshake).some((id) => sameBytes(id, connectionId))) return 'taken';
       const evicted =
@@ -53,7 +86,7 @@ export class SqliteSessionStore implements SessionStore {
 
   updateHandshake(id: string, version: number, keys: Uint8Array): Promise<boolean> {
     const sql = 'UPDATE handshake SET keys = ?, version = version + 1 WHERE id = ? AND version = ?';
-    return this.#database.transact(
+    return this.#write(
       (connection) => connection.prepare(sql).run(keys, id, version).changes === 1,
     );
   }
@@ -72,7 +105,7 @@ export class SqliteSessionStore implements SessionStore {
     resumption: StoredResumption,
     { maximumPerEndpoint, usedKeyOf }: { maximumPerEndpoint: number; usedKeyOf?: string },
   ): Promise<'promoted' | 'gone' | 'endpoint-full'> {
-    return this.#database.transact((connection) => {
+    return this.#write((connection) => {
       const { ingress, linkAddress, deviceId } = session;
       const others = connection
         .prepare(
@@ -132,7 +165,7 @@ export class SqliteSessionStore implements SessionStore {
 
   updateSession(id: string, version: number, change: SessionChange): Promise<boolean> {
     const { state, keys, accepted, confirmedMs, settled, retired } = change;
-    return this.#database.transact((connection) => {
+    return this.#write((connection) => {
       const updated = connection
         .prepare(
           `UPDATE session SET state = ?, keys = coalesce(?, keys), version = version + 1
@@ -203,6 +236,22 @@ export class SqliteSessionStore implements SessionStore {
   async settle(sessionId: string, sequenceNumber: number): Promise<void> {
     const sql = 'DELETE FROM undelivered WHERE session_id = ? AND sequence_number = ?';
     await this.#change(sql, sessionId, sequenceNumber);
+  }
+
+  /** Under the token of this object's lease, in the transaction that checks it. */
+  async #write<Result>(work: (connection: Connection) => Result): Promise<Result> {
+    const token = this.#token;
+    const { result, written } = await this.#database.transact((connection) => {
+      const life = connection
+        .prepare(
+          'UPDATE session_life SET written = written + 1 WHERE lease_token = ? RETURNING written',
+        )
+        .get(token);
+      if (life === undefined) throw new LeaseLost();
+      return { result: work(connection), written: integer(life, 'written') };
+    });
+    this.#life.wrote(written);
+    return result;
   }
 
   #change(sql: string, ...values: ReadonlyArray<string | number>): Promise<number> {

@@ -92,7 +92,19 @@ export const renewalMigration: Migration = {
       key BLOB NOT NULL
     ) STRICT;
     CREATE INDEX resumption_by_kid ON resumption (link_address, kid);
-    CREATE INDEX resumption_by_device ON resumption (device_id)
+    CREATE INDEX resumption_by_device ON resumption (device_id);
+
+    -- written counts every change of sessions, for comparison with a mark outside of this database.
+    CREATE TABLE session_life (
+      only INTEGER PRIMARY KEY CHECK (only = 1),
+      store_id BLOB NOT NULL,
+      incarnation INTEGER NOT NULL,
+      written INTEGER NOT NULL,
+      lease_token INTEGER NOT NULL,
+      lease_holder TEXT NOT NULL,
+      lease_until_ms INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO session_life VALUES (1, randomblob(16), 0, 0, 0, '', 0)
   `,
 };
 
