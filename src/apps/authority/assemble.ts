@@ -23,7 +23,9 @@ import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { SealingKey, Signer } from '../../trust/ports/keys.ts';
+import type { SecurityLog } from '../../trust/ports/securityLog.ts';
 import { StatusNotices } from '../../trust/status/notices.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
 import {
   type AuthorityPaths,
   type Installation,
@@ -64,6 +66,7 @@ export interface AssembleOptions {
   readonly clock: Clock;
   /** A key was away: what T1 promised has to be signed later. */
   readonly onUnsigned: () => void;
+  readonly security: SecurityLog;
 }
 
 /** Rejects with an `EnvironmentError` when a key does not open or a file is missing. */
@@ -71,7 +74,7 @@ export async function assemble(
   paths: AuthorityPaths,
   installation: Installation,
   database: SqliteDatabase,
-  { passphrase, clock, onUnsigned }: AssembleOptions,
+  { passphrase, clock, onUnsigned, security }: AssembleOptions,
 ): Promise<Parts> {
   const crypto = nodeCrypto;
   const book = await readBook(paths);
@@ -121,7 +124,19 @@ export async function assemble(
     statusNotices,
     foreign,
     grants,
-    line: new LineService({ ...shared, issuance, verifier, orderKey, sealingKey, anchors, chain }),
+    line: new LineService({
+      ...shared,
+      issuance,
+      verifier,
+      orderKey,
+      sealingKey,
+      anchors,
+      chain,
+      onRefusal: ({ step, code, reason, ticketId, uid }) => {
+        const about = [ticketId, uid].flatMap((id) => (id === undefined ? [] : toHex(id)));
+        security.note({ door: `line ${step}`, code, reason, subject: about.join(' ') });
+      },
+    }),
     orders: new Orders({ ...shared, orderKey, eui64Base }),
     logSigner: keys.logSigner,
     closing: { ...shared, documents, manifestKey, manifestCertificate, chain, maker },

@@ -13,6 +13,7 @@ import type { AuditStore } from '../../trust/ports/auditStore.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { Signer } from '../../trust/ports/keys.ts';
+import type { SecurityLog } from '../../trust/ports/securityLog.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { askedWitnesses, type WitnessEntry } from './witnesses.ts';
 
@@ -22,6 +23,7 @@ export interface AuditingOptions {
   readonly signer: Signer;
   readonly witnesses: readonly WitnessEntry[];
   readonly clock: Clock;
+  readonly security: SecurityLog;
   /** What failed and is tried again; and a witness that refuses, which a person has to look into. */
   readonly onTrouble: (error: unknown) => void;
 }
@@ -55,7 +57,11 @@ export async function startAuditing(options: AuditingOptions): Promise<Auditing>
     clock,
     checkpoint: () => log.published?.checkpoint,
     keep: ({ keyId }, content) => tiles.replace({ path: `witness/${toHex(keyId)}`, content }),
-    onTrouble: (trouble) => onTrouble(new Error(textOf(trouble))),
+    onTrouble: (trouble) => {
+      const { witness: subject, kind, reason } = trouble;
+      options.security.note({ door: 'witness', code: kind, reason, subject });
+      onTrouble(new Error(textOf(trouble)));
+    },
   });
   await log.advance();
   await witnessing.advance();

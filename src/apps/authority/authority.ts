@@ -1,9 +1,11 @@
 /** The authority's process: opens keys and database, finishes what a crash left, and listens on its socket. */
 import { existsSync } from 'node:fs';
+import { SecurityLogFolder } from '../../drivers/store/files/securityLogFolder.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
 import { type AuthorityActs, authorityRoutes } from '../../servers/local/authority.ts';
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
+import { noteRefusals } from '../../servers/local/refusalNotes.ts';
 import type { Recovery } from '../../trust/issuance/issuance.ts';
 import { closeBatch } from '../../trust/personalization/closing.ts';
 import { serverIdentitySetting } from '../../trust/personalization/orders.ts';
@@ -46,14 +48,18 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
   const paths = authorityPaths(config.dataFolder);
   const installation = await requireInstallation(paths);
   const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
+  let security: SecurityLogFolder | undefined;
   try {
     const clock = config.clock ?? { nowMs: Date.now };
-    const { passphrase } = config;
+    const { passphrase, onTrouble = () => undefined } = config;
+    const log = new SecurityLogFolder({ folder: paths.security, clock, onTrouble });
+    security = log;
     let unsigned = false;
     const onUnsigned = (): void => {
       unsigned = true;
     };
-    const parts = await assemble(paths, installation, database, { passphrase, clock, onUnsigned });
+    const options = { passphrase, clock, onUnsigned, security: log };
+    const parts = await assemble(paths, installation, database, options);
     // Before anything new is issued: what T1 promised is signed first.
     const recovery = await recoverWhatCan(parts);
     const auditing = await startAuditing({
@@ -62,7 +68,8 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       signer: parts.logSigner,
       witnesses: await readWitnesses(paths.folder),
       clock,
-      onTrouble: config.onTrouble ?? (() => undefined),
+      security: log,
+      onTrouble,
     });
     const socketPath = socketPathFor(config.dataFolder, 'authority');
     const door = await openLocalDoor({
@@ -70,6 +77,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       bodyBytes: maximumRequestBytes,
       onRefusal: config.onRefusal ?? (() => undefined),
       routes: (app) => {
+        noteRefusals(app, log);
         authorityRoutes(app, actsOf(parts, auditing, recovery));
       },
     });
@@ -86,10 +94,12 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
         await door.close();
         await auditing.close();
         await parts.close();
+        security?.close();
         database.close();
       },
     };
   } catch (error) {
+    security?.close();
     database.close();
     throw error;
   }

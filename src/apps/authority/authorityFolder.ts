@@ -7,6 +7,7 @@
  *     NAME.pem         certificates
  *     issuing.sqlite   everything that was ordered, issued, revoked and logged
  *     documents/       manifests and yield reports
+ *     security/        what was refused, for whoever looks for attacks and mistakes
  *     log/             the audit log as files: tiles, checkpoint, verifier key, what witnesses signed
  */
 import { open, readdir, readFile, rename } from 'node:fs/promises';
@@ -42,6 +43,7 @@ export interface AuthorityPaths {
   readonly database: string;
   readonly documents: string;
   readonly log: string;
+  readonly security: string;
 }
 
 export function authorityPaths(dataFolder: string): AuthorityPaths {
@@ -52,6 +54,7 @@ export function authorityPaths(dataFolder: string): AuthorityPaths {
     database: join(folder, 'issuing.sqlite'),
     documents: join(folder, 'documents'),
     log: join(folder, 'log'),
+    security: join(folder, 'security'),
   };
 }
 

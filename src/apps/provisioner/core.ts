@@ -1,6 +1,8 @@
 /** The parts of the provisioner that need no socket, made in the order in which they need each other. */
+import { join } from 'node:path';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
+import { SecurityLogFolder } from '../../drivers/store/files/securityLogFolder.ts';
 import { Metrics } from '../../servers/http/metrics.ts';
 import type { VerifyPeer } from '../../servers/tls/door.ts';
 import { LiveIndex } from '../../servers/tls/liveIndex.ts';
@@ -36,6 +38,7 @@ export interface Core {
   readonly telemetry: TelemetryStore;
   readonly verifier: SoftwareVerifier;
   readonly metrics: Metrics;
+  readonly security: SecurityLogFolder;
   readonly live: LiveIndex;
   readonly trust: DoorTrust;
   readonly verify: (door: DoorName) => VerifyPeer;
@@ -55,7 +58,12 @@ export async function makeCore(
   const { authority, clock = systemClock, owner, folder, names } = config;
   const registry = new Registry(stores.registry, clock);
   const verifier = new SoftwareVerifier();
-  const metrics = new Metrics();
+  const security = new SecurityLogFolder({
+    folder: join(folder, 'security'),
+    clock,
+    onTrouble: (error) => config.onTrouble?.(`security log: ${String(error)}`),
+  });
+  const metrics = new Metrics((door, code) => security.note({ door, code }));
   const live = new LiveIndex();
   const known = await KnownAuthority.ask(authority);
   const hierarchy = (): Hierarchy => known.hierarchy;
@@ -80,6 +88,7 @@ export async function makeCore(
     telemetry: stores.telemetry,
     verifier,
     metrics,
+    security,
     live,
     trust,
     verify: (door) => {

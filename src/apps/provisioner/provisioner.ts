@@ -73,6 +73,7 @@ export async function startProvisioner(config: ProvisionerConfig): Promise<Provi
     const cost = keyCostLog2 === undefined ? {} : { costLog2: keyCostLog2 };
     const keys = await openKeys({ folder, passphrase, ...cost }, config.owner);
     const core = await makeCore(config, stores, keys);
+    undo.push(() => core.security.close());
     const { doors, est, coap } = await open(config, core, undo);
     const { ports } = doors;
     const { identityBytes: serverIdentity } = keys;

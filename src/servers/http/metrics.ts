@@ -3,6 +3,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { TelemetryPath } from '../../trust/ports/telemetryStore.ts';
 
 export class Metrics {
+  readonly #onRefused: (door: string, code: string) => void;
   readonly #registry = new Registry();
   readonly #refusals = new Counter({
     name: 'birthmark_refusals_total',
@@ -28,8 +29,14 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  /** `onRefused` hears of every refusal too. */
+  constructor(onRefused: (door: string, code: string) => void = () => undefined) {
+    this.#onRefused = onRefused;
+  }
+
   refused(door: string, code: string): void {
     this.#refusals.inc({ door, code });
+    this.#onRefused(door, code);
   }
 
   telemetryTaken(path: TelemetryPath): void {

@@ -18,7 +18,8 @@ export type AuditEntry =
   | HeldEntry
   | ReinstatedEntry
   | ListSignedEntry
-  | DecisionEntry;
+  | DecisionEntry
+  | AnswersSignedEntry;
 
 interface Dated {
   readonly atMs: number;
@@ -67,6 +68,16 @@ export interface ListSignedEntry extends Dated {
   readonly shard: number;
   readonly number: number;
   readonly listSha256: Uint8Array;
+}
+
+/** Answers about the status of certificates were signed: how many, and which. */
+export interface AnswersSignedEntry extends Dated {
+  readonly kind: 'answers-signed';
+  /** SHA-1 of the responder's key, as the answers name it. */
+  readonly signerKeyHash: Uint8Array;
+  readonly count: number;
+  /** SHA-256 over the SHA-256 of each answer, in the order they were signed. */
+  readonly batchSha256: Uint8Array;
 }
 
 export interface OrderedEntry extends Dated {
@@ -167,6 +178,7 @@ const kinds = [
   'reinstated',
   'list-signed',
   'decision',
+  'answers-signed',
 ] as const;
 
 const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
@@ -182,6 +194,7 @@ const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
   held: 2,
   reinstated: 2,
   'list-signed': 4,
+  'answers-signed': 3,
   decision: 3,
 };
 
@@ -206,6 +219,12 @@ function members(entry: AuditEntry): readonly Uint8Array[] {
         cbor.integer(entry.shard),
         cbor.integer(entry.number),
         cbor.bytes(entry.listSha256),
+      ];
+    case 'answers-signed':
+      return [
+        cbor.bytes(entry.signerKeyHash),
+        cbor.integer(entry.count),
+        cbor.bytes(entry.batchSha256),
       ];
     case 'ordered':
       return [cbor.text(entry.order), cbor.bytes(entry.recordSha256)];
@@ -264,6 +283,14 @@ function readMembers(reader: CborReader, kind: AuditEntry['kind'], atMs: number)
         shard: reader.unsigned(),
         number: reader.unsigned(),
         listSha256: bytes(),
+      };
+    case 'answers-signed':
+      return {
+        kind,
+        atMs,
+        signerKeyHash: bytes(),
+        count: reader.unsigned(),
+        batchSha256: bytes(),
       };
     case 'ordered':
       return { kind, atMs, order: reader.text(), recordSha256: bytes() };

@@ -5,7 +5,11 @@
  */
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { fixedSignature } from '../../wire/der/ecdsa.ts';
-import { encodeEndorseAnswer, readEndorseRequest } from '../../wire/line/endorsement.ts';
+import {
+  encodeEndorseAnswer,
+  isEndorsed,
+  readEndorseRequest,
+} from '../../wire/line/endorsement.ts';
 import { encodeOpenAnswer, readOpenRequest } from '../../wire/line/opening.ts';
 import * as reporting from '../../wire/line/reporting.ts';
 import { bindingTo, prepareSigned } from '../../wire/line/signed.ts';
@@ -35,6 +39,17 @@ export interface LineServiceOptions {
   readonly anchors: readonly Uint8Array[];
   /** DER certificates of the factory authority and those above it, without the root. */
   readonly chain: readonly Uint8Array[];
+  /** Hears of everything that was refused, requests and single units. */
+  readonly onRefusal?: (refusal: LineRefusal) => void;
+}
+
+export interface LineRefusal {
+  readonly step: LineStep;
+  readonly code: string;
+  readonly reason: string;
+  /** Known once the request was found to be its station's. */
+  readonly ticketId: Uint8Array | undefined;
+  readonly uid: Uint8Array | undefined;
 }
 
 /** The payload of an answer, or why there is none. */
@@ -58,6 +73,10 @@ export class LineService {
   async answer(step: LineStep, request: Uint8Array): Promise<Uint8Array> {
     const { crypto, orderKey } = this.#options;
     const payload = await this.#payload(step, request);
+    if (isRefusal(payload)) {
+      const { refused: code, reason } = payload;
+      this.#options.onRefusal?.({ step, code, reason, ticketId: undefined, uid: undefined });
+    }
     const unsigned = prepareSigned(
       isRefusal(payload)
         ? reporting.encodeRefusal({ code: payload.refused, reason: payload.reason })
@@ -113,6 +132,11 @@ export class LineService {
     if (refused !== undefined) return refused;
     const agreeKey = this.#authenticator.agreeKey(ticket);
     const units = await this.#endorsement.endorse(request, agreeKey);
+    for (const unit of units) {
+      if (isEndorsed(unit)) continue;
+      const { code, reason, uid } = unit;
+      this.#options.onRefusal?.({ step: 'endorse', code, reason, ticketId: ticket.ticketId, uid });
+    }
     return encodeEndorseAnswer({ units, chain: this.#options.chain });
   }
 

@@ -26,6 +26,8 @@ export interface ResponderOptions {
   readonly crypto: Crypto;
   readonly issuers: readonly Issuer[];
   readonly delegates: Delegates;
+  /** Hears of every answer that was signed: for the audit log, which counts them. */
+  readonly onSigned?: (answer: Uint8Array, signerKeyHash: Uint8Array) => void;
 }
 
 /** An answer is good for so long: an outage of the authority that is shorter is not noticed. */
@@ -103,7 +105,10 @@ export class Responder {
       nonce,
     });
     const signature = await delegate.signer.sign(data);
-    return encodeOcspResponse(data, delegate.signatureAlgorithm, signature, [delegate.certificate]);
+    const { signatureAlgorithm, certificate, keyHash } = delegate;
+    const answer = encodeOcspResponse(data, signatureAlgorithm, signature, [certificate]);
+    this.#options.onSigned?.(answer, keyHash);
+    return answer;
   }
 }
 
