@@ -182,7 +182,7 @@ const selectEntries = `
 const summaryColumns = `
   authority, shard, signed_lists.number, this_update_ms, next_update_ms, entries, publication`;
 const fromLists = 'FROM signed_lists JOIN lists ON lists.id = list';
-export const selectSummary = `SELECT ${summaryColumns} ${fromLists}`;
+export const selectSummary: string = `SELECT ${summaryColumns} ${fromLists}`;
 
 const selectStatus = `
   SELECT issuer, coalesce(holder, device_id) AS holder, code, list_entries.at_ms
