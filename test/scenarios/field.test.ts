@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { connectAsync } from 'mqtt';
 import { startIpSensor } from '../../src/apps/device/ipSensor.ts';
-import { startNonIpSensor } from '../../src/apps/device/nonIpSensor.ts';
+import { type NonIpSensorConfig, startNonIpSensor } from '../../src/apps/device/nonIpSensor.ts';
+import type { SessionEnrollerEvent } from '../../src/device/enrolment/sessionEnroller.ts';
 import { startGateway } from '../../src/apps/gateway/gateway.ts';
 import { SqliteDatabase } from '../../src/drivers/store/sqlite/database.ts';
 import { SqliteRegistryStore } from '../../src/drivers/store/sqlite/registryStore.ts';
@@ -65,6 +66,12 @@ async function listen(context: TestContext, it: TestProvisioner, log: Log): Prom
 const dashboard = pki.application('dashboard');
 const ada = pki.operator('ada');
 const retry = { firstMs: 40, longestMs: 400 };
+
+/** An operational certificate through the session of a radio sensor. */
+function enrolmentTo(log: Log): NonNullable<NonIpSensorConfig['enrolment']> {
+  const onEvent = ({ kind }: SessionEnrollerEvent): void => log.add(`enrolment ${kind}`);
+  return { options: { form: 'c509', retry }, onEvent };
+}
 
 /** What the import of the line's manifest does, and an operator's work. */
 async function release(folder: string, devices: readonly BornDevice[]): Promise<void> {
@@ -152,6 +159,7 @@ test('gateway, IP sensor and radio sensors switch on, report, and two of them ar
       modem: { host, port: air.sensorPort },
       maximumFrameBytes: 51,
       options: { retransmission: retry, transmissions: 4, rest: retry, confirmEvery: 1 },
+      ...(born === secondBorn ? { enrolment: enrolmentTo(log) } : {}),
       onEvent: (event) =>
         log.add(event.kind === 'session' ? `session ${event.handshakeBytes.join()}` : event.kind),
     });
@@ -183,6 +191,8 @@ test('gateway, IP sensor and radio sensors switch on, report, and two of them ar
 
   // A sensor that is switched off and on again goes on in its session.
   await secondLog.until((line) => line === 'telemetry', 5);
+  // Its operational certificate came through the session, sixteen bytes at a time.
+  await secondLog.until((line) => line === 'enrolment enrolled');
   await second.close();
   second = await radioSensor(secondBorn, secondLog);
   await second.sensor.submit(utf8('back again'));

@@ -1,19 +1,31 @@
 /** A sensor behind a radio as a process: element, sealed memory, modem. Wiring only. */
+import { blockBytesWithin } from '../../device/enrolment/sessionEnrolment.ts';
+import {
+  SessionEnroller,
+  type SessionEnrollerEvent,
+  type SessionEnrollerOptions,
+} from '../../device/enrolment/sessionEnroller.ts';
 import { DeviceFault } from '../../device/ports/faults.ts';
 import { NonIpSensor } from '../../device/sessions/sensor.ts';
 import type { SensorEvent, SensorOptions } from '../../device/sessions/sensorOptions.ts';
 import { openSealedStore } from '../../device/storage/sealedStore.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { decompressPoint } from '../../drivers/keys/software/points.ts';
 import { systemTimer } from '../../drivers/links/systemTimer.ts';
 import { type ModemAddress, openUdpLink } from '../../drivers/links/udp/udpLink.ts';
 import { fromUtf8 } from '../../wire/bytes/utf8.ts';
-import { type DeviceFiles, openSoftwareDevice } from './softwareDevice.ts';
+import { type DeviceFiles, openSoftwareDevice, systemClock } from './softwareDevice.ts';
 
 export interface NonIpSensorConfig extends DeviceFiles {
   readonly modem: ModemAddress;
   readonly maximumFrameBytes: number;
   readonly options?: Partial<SensorOptions>;
   readonly onEvent: (event: SensorEvent) => void;
+  /** An operational certificate through the session; none is asked for when absent. */
+  readonly enrolment?: {
+    readonly options: Omit<SessionEnrollerOptions, 'blockBytes'>;
+    readonly onEvent: (event: SessionEnrollerEvent) => void;
+  };
 }
 
 export interface RunningNonIpSensor {
@@ -40,6 +52,24 @@ export async function startNonIpSensor(config: NonIpSensorConfig): Promise<Runni
     const ports = { element, link, store: sealed, timer: systemTimer, crypto: nodeCrypto };
     const sensor = await NonIpSensor.start(ports, config.onEvent, config.options);
     undo.push(() => sensor.stop());
+    if (config.enrolment !== undefined) {
+      const { options, onEvent } = config.enrolment;
+      const blockBytes = blockBytesWithin(maximumFrameBytes);
+      const enroller = SessionEnroller.start(
+        {
+          element,
+          crypto: nodeCrypto,
+          clock: systemClock,
+          timer: systemTimer,
+          decompress: decompressPoint,
+          exchange: (request) => sensor.exchange(request),
+        },
+        { ...options, blockBytes },
+        onEvent,
+      );
+      // What it waits for is given back when the sensor stops, which comes first.
+      undo.splice(-1, 0, () => enroller.stop());
+    }
     const deviceId = fromUtf8((await element.readData('device-id')) ?? new Uint8Array(0)) ?? '';
     return { deviceId, sensor, close };
   } catch (error) {

@@ -1,11 +1,13 @@
 /** `birthmark sensor`: a sensor on this machine, from first power-on to telemetry. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import type { SessionEnrollerEvent } from '../../../device/enrolment/sessionEnroller.ts';
 import type { IpDeviceEvent } from '../../../device/enrolment/ipDevice.ts';
 import type { RenewalPolicy } from '../../../device/sessions/renewal.ts';
 import type { SensorEvent } from '../../../device/sessions/sensorOptions.ts';
 import { utf8 } from '../../../wire/bytes/utf8.ts';
+import { codeText } from '../../../wire/coap/codes.ts';
 import { startIpSensor } from '../../device/ipSensor.ts';
-import { startNonIpSensor } from '../../device/nonIpSensor.ts';
+import { type NonIpSensorConfig, startNonIpSensor } from '../../device/nonIpSensor.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { addressOf, DeviceRun, positive } from '../deviceRun.ts';
 import { CommandFailure, exitCodes, type OutputOptions } from '../terminal.ts';
@@ -23,6 +25,7 @@ interface SensorRunOptions extends OutputOptions {
   readonly confirmEvery: number;
   readonly renewEvery?: number;
   readonly renewBy?: string;
+  readonly enrol?: 'c509' | 'x509';
   readonly retry?: number;
   readonly https?: boolean;
 }
@@ -44,6 +47,12 @@ export function registerSensor(program: Command): void {
     .option(
       '--renew-by <way>',
       'non-ip: update (no bytes), resumption (fresh Diffie-Hellman) or handshake (long-term keys)',
+    )
+    .addOption(
+      new Option(
+        '--enrol <form>',
+        'non-ip: fetch an operational certificate through the session, and renew it',
+      ).choices(['c509', 'x509']),
     )
     .option('--interval <ms>', 'between two messages', positive, 5000)
     .option('--count <n>', 'stop when so many messages arrived', positive)
@@ -116,11 +125,24 @@ async function runNonIp(options: SensorRunOptions): Promise<void> {
           }),
     },
     onEvent: (event) => run.take(event),
+    ...enrolmentOf(options, run),
   });
   run.begin({ kind: 'non-ip-sensor', link: 'radio', deviceId: sensor.deviceId });
   await run.whileRunning((payload) => sensor.sensor.submit(utf8(payload)));
   await sensor.close();
   run.end();
+}
+
+function enrolmentOf(
+  { enrol: form }: SensorRunOptions,
+  run: DeviceRun<SensorEvent>,
+): Pick<NonIpSensorConfig, 'enrolment'> {
+  if (form === undefined) return {};
+  const onEvent = (event: SessionEnrollerEvent): void => {
+    const { kind, ...members } = event;
+    run.print({ event: `enrolment-${kind}`, ...members }, describeEnrolment(event));
+  };
+  return { enrolment: { options: { form }, onEvent } };
 }
 
 /** Without `--renew-by` a sensor goes through all three ways, the cheapest first. */
@@ -180,5 +202,24 @@ function describeNonIp(event: SensorEvent): string | undefined {
     case 'fault':
     case 'telemetry':
       return undefined;
+  }
+}
+
+function describeEnrolment(event: SessionEnrollerEvent): string | undefined {
+  switch (event.kind) {
+    case 'enrolled':
+      return `${event.again ? 'renewed' : 'enrolled'}: an LDevID of ${event.certificateBytes} bytes`;
+    case 'in-force':
+      return undefined;
+    case 'later':
+      return `enrolment: again in ${event.retryAfterMs / 1000} s`;
+    case 'refused':
+      return `enrolment refused: ${codeText(event.code)}`;
+    case 'unacceptable':
+      return `the certificate is unacceptable: ${event.fault}`;
+    case 'interrupted':
+      return `enrolment interrupted: ${event.reason}`;
+    case 'failed':
+      return 'enrolment failed for good';
   }
 }
