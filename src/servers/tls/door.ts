@@ -76,9 +76,14 @@ export interface DoorOptions {
   readonly acceptVisitor?: (socket: TLSSocket) => void;
   /** Speaks TLS 1.2 too, for clients of others: ECDHE and AEAD alone. 1.3 alone otherwise. */
   readonly tls12?: boolean;
+  /** RFC 6066 §8: what is known of the server's certificate, for clients that ask in the handshake. */
+  readonly staple?: Staple;
   readonly onRefusal: (code: string) => void;
   readonly limits?: Partial<DoorLimits>;
 }
+
+/** DER of OCSPResponse for a certificate and its issuer's; `undefined` while there is none. */
+export type Staple = (certificate: Uint8Array, issuer: Uint8Array) => Uint8Array | undefined;
 
 /** TLS 1.3 alone, with the suites of RFC 8446 §9.1 and AES-CCM for chips that have no GCM. */
 const suites = [
@@ -120,6 +125,8 @@ export class TlsDoor {
       // Node leaves the socket open when the time for the handshake is over.
       socket.destroy();
     });
+    const { staple } = options;
+    if (staple !== undefined) stapleWith(this.#tls, staple);
     options.live.onDrop(() => this.rotateTickets());
     // The TLS server gets its sockets from here, so that the limits hold before any cryptography.
     const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs };
@@ -250,6 +257,21 @@ export class TlsDoor {
     live.add(connection);
     accept(connection);
   }
+}
+
+function stapleWith(server: TlsServer, staple: Staple): void {
+  server.on('OCSPRequest', (certificate, issuer, respond) => {
+    // Without the issuer's certificate in the chain nothing can be asked.
+    const answer = issuer.length === 0 ? undefined : staple(plain(certificate), plain(issuer));
+    respond(null, answer === undefined ? emptyStaple : Buffer.from(answer));
+  });
+}
+
+/** Node sends no status for it, and goes on. */
+const emptyStaple = Buffer.alloc(0);
+
+function plain({ buffer, byteOffset, length }: Buffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length);
 }
 
 function tlsOptions(options: DoorOptions, limits: DoorLimits): TlsOptions {

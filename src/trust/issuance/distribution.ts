@@ -3,6 +3,7 @@
  * and into the lists byte for byte (RFC 5280 §5.2.5), so it is fixed when the authority is made.
  */
 import { shardOf } from '../../wire/crl/shard.ts';
+import type { AuthorityLists } from '../ports/statusStore.ts';
 
 export interface Distribution {
   /** The authority's name in URLs. */
@@ -13,6 +14,16 @@ export interface Distribution {
   readonly shards: number;
   /** Whether a responder answers for it: not for a root, whose key sleeps. */
   readonly responder: boolean;
+}
+
+/** `undefined` for an authority whose certificates say nothing of it: its one list is complete. */
+export function distributionFrom({
+  authority,
+  shards,
+  baseUrl,
+}: AuthorityLists): Distribution | undefined {
+  if (baseUrl === undefined) return undefined;
+  return { authority, baseUrl, shards, responder: authority !== 'root' };
 }
 
 /** Bounds what every certificate carries three times. */

@@ -94,7 +94,21 @@ export class Answers implements LiveConnections {
     if (der === undefined || parsed === undefined) return 'malformedRequest';
     const plain = plainOf(parsed);
     if (plain === undefined) return this.#answerOnce(authority, der);
-    return this.#answerPlain(authority, plain);
+    return this.keep(authority, plain);
+  }
+
+  /** The same for exactly this request, which is kept whatever it asks: not for what strangers send. */
+  async keep(authority: string, request: string): Promise<DoorAnswer | Unsuccessful> {
+    // The same question in other words, for example with a requestor's name, may have been here before.
+    const kept = this.kept(authority, request);
+    if (kept !== undefined) return kept;
+    const key = keyOf(authority, request);
+    const old = this.#kept.get(key);
+    const coming =
+      this.#coming.get(key) ??
+      (this.#signing.take() ? this.#fetch(authority, request, key) : undefined);
+    const answer = coming === undefined ? 'tryLater' : this.#atDoor(await coming);
+    return (answer === 'tryLater' ? this.#stillGood(key, old) : undefined) ?? answer;
   }
 
   /**
@@ -145,19 +159,6 @@ export class Answers implements LiveConnections {
   async #answerOnce(authority: string, der: Uint8Array): Promise<DoorAnswer | Unsuccessful> {
     if (!this.#signing.take()) return 'tryLater';
     return this.#atDoor(await this.#ask(authority, der));
-  }
-
-  async #answerPlain(authority: string, request: string): Promise<DoorAnswer | Unsuccessful> {
-    // The same question in other words, for example with a requestor's name.
-    const kept = this.kept(authority, request);
-    if (kept !== undefined) return kept;
-    const key = keyOf(authority, request);
-    const old = this.#kept.get(key);
-    const coming =
-      this.#coming.get(key) ??
-      (this.#signing.take() ? this.#fetch(authority, request, key) : undefined);
-    const answer = coming === undefined ? 'tryLater' : this.#atDoor(await coming);
-    return (answer === 'tryLater' ? this.#stillGood(key, old) : undefined) ?? answer;
   }
 
   #renew(authority: string, request: string, key: string): void {

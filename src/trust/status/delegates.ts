@@ -54,14 +54,14 @@ export class Delegates {
     return this.#next(role);
   }
 
-  /** Replaces those that are getting old. To be called now and then, so that nobody has to wait for it. */
-  async renew(roles: readonly RespondingRole[]): Promise<void> {
+  /**
+   * Replaces those that are getting old, so that nobody has to wait for it; to be called now and then.
+   * An authority that nobody asks about has no delegate.
+   */
+  async renew(): Promise<void> {
     const nowMs = this.#options.clock.nowMs();
-    const old = roles.filter((role) => {
-      const present = this.#present.get(role);
-      return present === undefined || nowMs >= renewalOf(present);
-    });
-    await Promise.all(old.map((role) => this.#next(role)));
+    const old = [...this.#present].filter(([, present]) => nowMs >= renewalOf(present));
+    await Promise.all(old.map(([role]) => this.#next(role)));
   }
 
   #next(role: RespondingRole): Promise<Delegate> {

@@ -139,17 +139,16 @@ export class RevocationLists {
 }
 
 /**
- * RFC 5280 §5.2.5: a list that not every certificate of its issuer could be on has to say so, in the words
- * of the certificates' own distribution point; a complete one says nothing.
+ * RFC 5280 §5.2.5: a list that not every certificate of its issuer could be on says so, in the words of the
+ * certificates' own distribution point. The only list of its issuer is complete and says nothing: it
+ * serves certificates too that name no list, such as the root itself.
  */
-function scopeOf(issuer: Issuer, shard: number): IssuingDistributionPoint | undefined {
-  const { distribution, pathLength } = issuer;
-  if (distribution === undefined) return undefined;
-  return {
-    uri: listUri(distribution, shard),
-    onlyContainsUserCerts: pathLength === 0,
-    onlyContainsCACerts: issuer.role === 'root',
-  };
+function scopeOf(
+  { distribution, pathLength }: Issuer,
+  shard: number,
+): IssuingDistributionPoint | undefined {
+  if (distribution === undefined || distribution.shards === 1) return undefined;
+  return { uri: listUri(distribution, shard), onlyContainsUserCerts: pathLength === 0 };
 }
 
 function toSecond(timeMs: number): number {
