@@ -21,6 +21,7 @@ import type {
   TicketView,
 } from '../../trust/ports/operatorAuthority.ts';
 import type { OrderRecord } from '../../trust/ports/orderStore.ts';
+import type { StatusAuthority } from '../../trust/ports/statusAuthority.ts';
 import type { AuthorityNotice } from '../../trust/ports/registryStore.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { lineLimits } from '../../wire/line/fields.ts';
@@ -37,6 +38,7 @@ import {
 import { enrolmentDeskRoutes, type SecretActs, secretRoutes } from './enrolment.ts';
 import { Fields } from './fields.ts';
 import { foreignRoutes } from './foreign.ts';
+import { statusRoutes } from './status.ts';
 
 type Outcome<Value> = Promise<Value | Refusal<string>>;
 
@@ -49,6 +51,7 @@ export interface AuthorityActs {
   readonly certifyInSession: (request: SessionLdevidRequest) => Promise<LdevidOutcome>;
   readonly recordRevocations: (notices: readonly AuthorityNotice[]) => Promise<number>;
   readonly secrets: SecretActs;
+  readonly certificateStatus: StatusAuthority;
   readonly foreign: ForeignDesk;
   readonly enrolment: EnrolmentDesk;
   readonly saveServerIdentity: (identity: Uint8Array) => Promise<void>;
@@ -89,6 +92,7 @@ export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void
   certificateRoutes(app, acts);
   secretRoutes(app, acts.secrets);
   enrolmentDeskRoutes(app, acts.enrolment);
+  statusRoutes(app, acts.certificateStatus);
   foreignRoutes(app, acts.foreign);
   orderRoutes(app, acts);
   manifestRoutes(app, acts);

@@ -15,6 +15,7 @@ import { toBase64 } from '../../wire/bytes/base64.ts';
 import { certificateDocument, deviceDocument, messageDocument } from '../http/api.ts';
 import { sendProblem, sendRefusal } from '../http/problem.ts';
 import { Fields } from './fields.ts';
+import { type StatusOrderActs, statusOrderRoutes } from './statusOrders.ts';
 
 type Outcome<Value> = Promise<Value | Refusal<string>>;
 
@@ -29,7 +30,7 @@ export interface ManifestOrder {
   readonly state: 'expected' | 'released';
 }
 
-export interface ProvisionerActs {
+export interface ProvisionerActs extends StatusOrderActs {
   readonly device: (deviceId: string) => Promise<DeviceRecord | undefined>;
   readonly devices: (page: DevicePage) => Promise<readonly DeviceRecord[]>;
   readonly certificatesOf: (holder: string) => Promise<readonly CertificateRecord[]>;
@@ -69,6 +70,7 @@ export function provisionerRoutes(app: FastifyInstance, acts: ProvisionerActs): 
   app.get('/v1/status', () => acts.status());
   deviceRoutes(app, acts);
   certificateRoutes(app, acts);
+  statusOrderRoutes(app, acts);
 
   app.post('/v1/products', async (request, _reply) => {
     const fields = new Fields(request.body);

@@ -2,7 +2,9 @@
 import type { Refusal } from '../../../trust/ports/faults.ts';
 import type { DeviceRole, DeviceState } from '../../../trust/ports/registryStore.ts';
 import type { RevocationPlan } from '../../../trust/ports/revocationReport.ts';
+import type { StatusOrder, StatusStep } from '../../../trust/ports/statusOrders.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
+import { toHex } from '../../../wire/bytes/hex.ts';
 import { type Answer, readAnswer } from './answers.ts';
 import { LocalClient } from './localClient.ts';
 import {
@@ -92,6 +94,21 @@ export class ProvisionerClient {
 
   reinstate(sha256Hex: string, reason: string): Promise<undefined | Refusal<string>> {
     return this.#post('/v1/certificates/reinstate', { sha256: sha256Hex, reason }, nothing);
+  }
+
+  /** One step of an order; `after` is what the step before called `next`. */
+  statusStep(order: StatusOrder, after: string | undefined): Promise<StatusStep | Refusal<string>> {
+    const { scope, ...others } = order;
+    const fields =
+      scope.by === 'certificate' ? { by: scope.by, sha256: toHex(scope.sha256) } : scope;
+    return this.#post('/v1/status/orders', { ...others, ...fields, after }, (answer) => ({
+      devices: answer.number('devices'),
+      changed: answer.number('changed'),
+      certificates: answer.number('certificates'),
+      notHere: answer.number('notHere'),
+      ended: answer.number('ended'),
+      next: answer.has('next') ? answer.text('next') : undefined,
+    }));
   }
 
   /** Returns how many known devices changed; those that come later follow. */

@@ -1,0 +1,102 @@
+/** The status of certificates from the authority, over its local socket. */
+import { EnvironmentError, isRefusal, type Refusal } from '../../../trust/ports/faults.ts';
+import type {
+  NewsCursor,
+  SignedAnswer,
+  StatusAuthority,
+  StatusNews,
+} from '../../../trust/ports/statusAuthority.ts';
+import type {
+  DevicePageOfSelection,
+  ListName,
+  UnitSelection,
+} from '../../../trust/ports/statusStore.ts';
+import { unsuccessful, type Unsuccessful } from '../../../wire/ocsp/response.ts';
+import { type Answer, readAnswer } from './answers.ts';
+import { LocalClient } from './localClient.ts';
+
+export class StatusClient implements StatusAuthority {
+  readonly #client: LocalClient;
+
+  constructor(socketPath: string) {
+    this.#client = new LocalClient(socketPath, 'authority');
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  async ocsp(authority: string, request: Uint8Array): Promise<SignedAnswer | Unsuccessful> {
+    const response = await this.#client.send({
+      method: 'POST',
+      path: `/v1/ocsp/${encodeURIComponent(authority)}`,
+      contentType: 'application/ocsp-request',
+      body: request,
+    });
+    return allowed(readAnswer(response, readSigned));
+  }
+
+  async list({ authority, shard }: ListName): Promise<Uint8Array | undefined> {
+    const path = `/v1/lists/${encodeURIComponent(authority)}/${shard}`;
+    const response = await this.#client.send({ method: 'GET', path });
+    if (response.status === 200) return response.body;
+    const refusal = readAnswer(response, () => undefined);
+    return isRefusal(refusal) && refusal.refused === 'unknown-list' ? undefined : allowed(refusal);
+  }
+
+  statusNews(cursor: NewsCursor | undefined): Promise<StatusNews> {
+    return this.#post('/v1/status/news', cursor ?? {}, readNews);
+  }
+
+  devicesOf(selection: UnitSelection, after: string | undefined): Promise<DevicePageOfSelection> {
+    return this.#post('/v1/status/devices', { ...selection, after }, (answer) => ({
+      deviceIds: answer.texts('deviceIds'),
+      next: answer.has('next') ? answer.text('next') : undefined,
+    }));
+  }
+
+  async #post<Value>(path: string, body: object, read: (answer: Answer) => Value): Promise<Value> {
+    const response = await this.#client.send({
+      method: 'POST',
+      path,
+      contentType: 'application/json',
+      body: JSON.stringify(body),
+    });
+    return allowed(readAnswer(response, read));
+  }
+}
+
+const unsuccessfulNames: readonly Unsuccessful[] = Object.keys(unsuccessful).filter(isName);
+
+function isName(name: string): name is Unsuccessful {
+  return Object.hasOwn(unsuccessful, name);
+}
+
+function readSigned(answer: Answer): SignedAnswer | Unsuccessful {
+  if (answer.has('unsuccessful')) return answer.oneOf('unsuccessful', unsuccessfulNames);
+  return {
+    der: answer.base64('answer'),
+    thisUpdateMs: answer.number('thisUpdateMs'),
+    nextUpdateMs: answer.number('nextUpdateMs'),
+    holders: answer.texts('holders'),
+  };
+}
+
+function readNews(answer: Answer): StatusNews {
+  const cursor = answer.answer('cursor');
+  return {
+    cursor: { change: cursor.number('change'), publication: cursor.number('publication') },
+    holders: answer.texts('holders'),
+    lists: answer.answers('lists').map((list) => ({
+      authority: list.text('authority'),
+      shard: list.number('shard'),
+    })),
+    more: answer.oneOf('more', [true, false]),
+  };
+}
+
+function allowed<Value>(outcome: Value | Refusal<string>): Value {
+  if (!isRefusal(outcome)) return outcome;
+  const { reason, refused } = outcome;
+  throw new EnvironmentError(`the authority refused: ${reason} [${refused}]`, { retryable: false });
+}

@@ -1,0 +1,52 @@
+/** The provisioner's local door: orders about everything that has something in common, a step a request. */
+import type { FastifyInstance } from 'fastify';
+import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+import {
+  statusActs,
+  type StatusOrder,
+  type StatusScope,
+  type StatusStep,
+} from '../../trust/ports/statusOrders.ts';
+import { sendRefusal } from '../http/problem.ts';
+import { readReason } from './authorityFields.ts';
+import { FieldError, Fields } from './fields.ts';
+import { readSelection } from './status.ts';
+
+export interface StatusOrderActs {
+  readonly statusStep: (
+    order: StatusOrder,
+    after: string | undefined,
+  ) => Promise<StatusStep | Refusal<string>>;
+}
+
+const maximumNamed = 1_000;
+
+export function statusOrderRoutes(app: FastifyInstance, acts: StatusOrderActs): void {
+  app.post('/v1/status/orders', async (request, reply) => {
+    const fields = new Fields(request.body);
+    const order: StatusOrder = {
+      act: fields.oneOf('act', statusActs),
+      scope: readScope(fields),
+      code: readReason(fields),
+      reason: fields.text('reason'),
+      dryRun: fields.flag('dryRun'),
+    };
+    const step = await acts.statusStep(order, fields.optionalText('after', 60));
+    if (isRefusal(step)) return sendRefusal(reply, step);
+    const { next, ...counts } = step;
+    return { ...counts, ...(next === undefined ? {} : { next }) };
+  });
+}
+
+function readScope(fields: Fields): StatusScope {
+  const by = fields.oneOf('by', ['device', 'certificate', 'batch', 'product', 'station', 'family']);
+  if (by === 'device') return { by, deviceIds: fields.texts('deviceIds', maximumNamed) };
+  if (by === 'certificate') {
+    const sha256 = fields.hex('sha256');
+    if (sha256.length !== 32) throw new FieldError('sha256 is 32 bytes');
+    return { by, sha256 };
+  }
+  const selection = readSelection(fields);
+  if (selection.by !== 'station') return selection;
+  return { by: 'station', name: selection.name, withDevices: fields.flag('withDevices') };
+}
