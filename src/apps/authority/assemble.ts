@@ -10,7 +10,9 @@ import { SqliteForeignStore } from '../../drivers/store/sqlite/foreignStore.ts';
 import { SqliteGrantStore } from '../../drivers/store/sqlite/grantStore.ts';
 import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
 import { SqliteOrderStore } from '../../drivers/store/sqlite/orderStore.ts';
+import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
 import { Certification } from '../../trust/issuance/certification.ts';
+import { distributionFrom } from '../../trust/issuance/distribution.ts';
 import { ForeignElements } from '../../trust/issuance/foreign.ts';
 import { EnrolmentGrants } from '../../trust/issuance/grants.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
@@ -24,6 +26,7 @@ import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { SealingKey, Signer } from '../../trust/ports/keys.ts';
 import type { SecurityLog } from '../../trust/ports/securityLog.ts';
+import type { AuthorityLists } from '../../trust/ports/statusStore.ts';
 import { StatusNotices } from '../../trust/status/notices.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import {
@@ -41,6 +44,7 @@ export interface Parts {
   readonly hierarchy: Hierarchy & { readonly orderKeySpki: Uint8Array };
   readonly stores: Stores;
   readonly documents: DocumentFolder;
+  readonly issuers: readonly Issuer[];
   readonly issuance: Issuance;
   readonly certification: Certification;
   readonly statusNotices: StatusNotices;
@@ -59,6 +63,7 @@ export interface Stores {
   readonly issuance: SqliteIssuanceStore;
   readonly orders: SqliteOrderStore;
   readonly audit: SqliteAuditStore;
+  readonly status: SqliteStatusStore;
 }
 
 export interface AssembleOptions {
@@ -78,12 +83,13 @@ export async function assemble(
 ): Promise<Parts> {
   const crypto = nodeCrypto;
   const book = await readBook(paths);
-  const keys = await openKeys(paths, book, passphrase, onUnsigned);
+  const stores = storesOf(database);
+  const lists = await stores.status.authorityLists();
+  const keys = await openKeys({ paths, book, lists, passphrase, onUnsigned });
   const hierarchy = await readHierarchy(paths, book, keys.orderKey);
   const { server: anchors } = hierarchy;
   // Of several that are believed the first one issues.
   const chain = hierarchy.factory.slice(0, 1);
-  const stores = storesOf(database);
   const verifier = new VerifierPool();
   const { issuers, orderKey, manifestKey, sealingKey } = keys;
   const issuance = new Issuance({
@@ -119,6 +125,7 @@ export async function assemble(
     hierarchy,
     stores,
     documents,
+    issuers,
     issuance,
     certification,
     statusNotices,
@@ -152,6 +159,7 @@ function storesOf(database: SqliteDatabase): Stores {
     issuance: new SqliteIssuanceStore(database),
     orders: new SqliteOrderStore(database),
     audit: new SqliteAuditStore(database),
+    status: new SqliteStatusStore(database),
   };
 }
 
@@ -203,12 +211,19 @@ interface OpenedKeys {
   readonly logSigner: Signer;
 }
 
-async function openKeys(
-  paths: AuthorityPaths,
-  book: readonly AuthorityRecord[],
-  passphrase: string,
-  onUnsigned: () => void,
-): Promise<OpenedKeys> {
+async function openKeys({
+  paths,
+  book,
+  lists,
+  passphrase,
+  onUnsigned,
+}: {
+  readonly paths: AuthorityPaths;
+  readonly book: readonly AuthorityRecord[];
+  readonly lists: readonly AuthorityLists[];
+  readonly passphrase: string;
+  readonly onUnsigned: () => void;
+}): Promise<OpenedKeys> {
   const keys = await KeyFolder.open({ folder: paths.keys, passphrase });
   const authorityKeys = new AuthorityKeys(keys);
   const issuers: Issuer[] = [];
@@ -217,7 +232,8 @@ async function openKeys(
     const certificate = await readCertificateFile(paths, record.name);
     const { spki } = parseCertificate(certificate).publicKey;
     const signer = noticed(await authorityKeys.signer(record, spki), onUnsigned);
-    issuers.push(issuerFrom(role, certificate, signer));
+    const made = lists.find(({ authority }) => authority === role);
+    issuers.push(issuerFrom(role, certificate, signer, made && distributionFrom(made)));
   }
   return {
     authorityKeys,

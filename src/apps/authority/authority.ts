@@ -18,6 +18,7 @@ import { socketPathFor } from '../socketPath.ts';
 import { assemble, type Parts } from './assemble.ts';
 import { type Auditing, startAuditing } from './auditing.ts';
 import { authorityPaths, requireInstallation } from './authorityFolder.ts';
+import { startStatusKeeping, type StatusKeeping } from './statusKeeping.ts';
 import { readWitnesses } from './witnesses.ts';
 
 export interface AuthorityConfig {
@@ -71,6 +72,12 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       security: log,
       onTrouble,
     });
+    const keeping = startStatusKeeping({
+      ...parts,
+      store: parts.stores.status,
+      clock,
+      onTrouble,
+    });
     const socketPath = socketPathFor(config.dataFolder, 'authority');
     const door = await openLocalDoor({
       path: socketPath,
@@ -78,7 +85,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       onRefusal: config.onRefusal ?? (() => undefined),
       routes: (app) => {
         noteRefusals(app, log);
-        authorityRoutes(app, actsOf(parts, auditing, recovery));
+        authorityRoutes(app, actsOf(parts, auditing, keeping, recovery));
       },
     });
     const timer = setInterval(() => {
@@ -92,6 +99,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       close: async () => {
         clearInterval(timer);
         await door.close();
+        await keeping.close();
         await auditing.close();
         await parts.close();
         security?.close();
@@ -115,7 +123,12 @@ async function recoverWhatCan({ issuance }: Parts): Promise<Recovery> {
   }
 }
 
-function actsOf(parts: Parts, { log }: Auditing, recovery: Recovery): AuthorityActs {
+function actsOf(
+  parts: Parts,
+  { log }: Auditing,
+  { desk }: StatusKeeping,
+  recovery: Recovery,
+): AuthorityActs {
   const { certification, documents, hierarchy, line, orders } = parts;
   const { orders: orderStore, issuance: issuanceStore } = parts.stores;
   return {
@@ -132,6 +145,7 @@ function actsOf(parts: Parts, { log }: Auditing, recovery: Recovery): AuthorityA
       secretHolder: (secret) => certification.secretHolder(secret),
       issueBySecret: (request) => certification.certifyBySecret(request),
     },
+    certificateStatus: desk,
     foreign: parts.foreign,
     enrolment: parts.grants,
     saveServerIdentity: (identity) => orderStore.saveSetting(serverIdentitySetting, identity),

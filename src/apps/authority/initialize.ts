@@ -11,6 +11,7 @@ import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
 import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
+import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
@@ -28,6 +29,8 @@ import { AuthorityKeys } from './authorityKeys.ts';
 import { authorityProfiles, commonNameOf, manifestNameOf, underName } from './authorityNames.ts';
 import { type AuthorityRecord, defaultBook, hasBook, readBook, writeBook } from './book.ts';
 import { certifyOnce, type Subject } from './certifyOnce.ts';
+import { publishRootList } from './rootList.ts';
+import { createLists, type Distributions, type StatusPlan } from './statusPlan.ts';
 
 export interface InitializeOptions {
   readonly dataFolder: string;
@@ -37,6 +40,8 @@ export interface InitializeOptions {
   /** Default: a random block of locally administered addresses, good for evaluation. */
   readonly eui64Base?: Uint8Array;
   readonly clock: Clock;
+  /** Where the status of certificates will be found; without it they do not say, now and for good. */
+  readonly status?: StatusPlan;
   /** Default: four authorities with P-256 keys in files. */
   readonly authorities?: readonly AuthorityRecord[];
   /** Hears of every step, for a transcript. */
@@ -54,7 +59,10 @@ export interface InitializeStep {
   readonly certificate: Uint8Array;
 }
 
-/** Rejects with an `EnvironmentError` when the folder holds an authority of another organization. */
+/**
+ * Rejects with an `EnvironmentError` when the folder holds an authority of another organization, or one
+ * whose certificates name other places for their status.
+ */
 export async function initializeAuthority(options: InitializeOptions): Promise<AuthorityPaths> {
   const paths = authorityPaths(options.dataFolder);
   await mkdir(paths.folder, { recursive: true, mode: 0o700 });
@@ -72,8 +80,10 @@ export async function initializeAuthority(options: InitializeOptions): Promise<A
   const keys = new AuthorityKeys(files);
   const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
   try {
-    const store = new SqliteIssuanceStore(database);
-    await new Foundation(options, paths, files, keys, store).lay(book);
+    const status = new SqliteStatusStore(database);
+    const distributions = await createLists(status, options.status);
+    const stores = { issuance: new SqliteIssuanceStore(database), status, distributions };
+    await new Foundation(options, paths, files, keys, stores).lay(book);
   } finally {
     database.close();
     await keys.close();
@@ -109,25 +119,31 @@ async function makeOtherKeys(files: KeyFolder): Promise<void> {
   if (!present.has(otherKeys.sealing)) await files.create(otherKeys.sealing, 'sealing');
 }
 
+interface FoundationStores {
+  readonly issuance: SqliteIssuanceStore;
+  readonly status: SqliteStatusStore;
+  readonly distributions: Distributions;
+}
+
 class Foundation {
   readonly #options: InitializeOptions;
   readonly #paths: AuthorityPaths;
   readonly #files: KeyFolder;
   readonly #keys: AuthorityKeys;
-  readonly #store: SqliteIssuanceStore;
+  readonly #stores: FoundationStores;
 
   constructor(
     options: InitializeOptions,
     paths: AuthorityPaths,
     files: KeyFolder,
     keys: AuthorityKeys,
-    store: SqliteIssuanceStore,
+    stores: FoundationStores,
   ) {
     this.#options = options;
     this.#paths = paths;
     this.#files = files;
     this.#keys = keys;
-    this.#store = store;
+    this.#stores = stores;
   }
 
   /** The first root signs the others' certificates; every further root certifies them a second time. */
@@ -148,16 +164,19 @@ class Foundation {
       if (record.role !== 'server') continue;
       const signer = await this.#files.signer(otherKeys.manifest);
       const manifest = { profile: 'documents', name: manifestNameOf(organization), signer };
-      const issuer = issuerFrom('server', certificate, subject.signer);
+      const distribution = this.#stores.distributions.get('server');
+      const issuer = issuerFrom('server', certificate, subject.signer, distribution);
       await this.#make(otherKeys.manifest, { ...manifest, key: 'file' }, issuer);
     }
+    const { status } = this.#stores;
+    if (first !== undefined) await publishRootList(status, first.issuer, this.#options.clock);
   }
 
   async #roots(
     book: readonly AuthorityRecord[],
   ): Promise<ReadonlyArray<{ readonly record: AuthorityRecord; readonly issuer: Issuer }>> {
     const { organization } = this.#options;
-    const roots = [];
+    const roots: Array<{ readonly record: AuthorityRecord; readonly issuer: Issuer }> = [];
     for (const record of book.filter(({ role }) => role === 'root')) {
       const name = commonNameOf(organization, record);
       const signer = await this.#keys.make(record);
@@ -166,7 +185,9 @@ class Foundation {
       const self = rootToBe(nodeCrypto, subject, signer, period);
       const made = { profile: 'root', name, signer, key: record.key ?? 'file' };
       const certificate = await this.#make(record.name, made, self);
-      roots.push({ record, issuer: issuerFrom('root', certificate, signer) });
+      // Further roots certify the same authorities once more: the first one speaks for their status.
+      const distribution = roots.length === 0 ? this.#stores.distributions.get('root') : undefined;
+      roots.push({ record, issuer: issuerFrom('root', certificate, signer, distribution) });
     }
     return roots;
   }
@@ -175,7 +196,7 @@ class Foundation {
   async #make(file: string, subject: Subject, issuer: Issuer | undefined): Promise<Uint8Array> {
     if (issuer === undefined) throw new TypeError('a book without a root');
     const { clock, onStep } = this.#options;
-    const certificate = await certifyOnce({ clock, store: this.#store }, subject, issuer);
+    const certificate = await certifyOnce({ clock, store: this.#stores.issuance }, subject, issuer);
     await writeCertificateFile(this.#paths, file, certificate);
     const { key, signer } = subject;
     onStep?.({ name: file, key, algorithm: signer.algorithm, certificate });

@@ -40,6 +40,7 @@ export interface ActOptions {
   readonly clock: Clock;
   /** The outbox has something to tell. */
   readonly onRevoked: () => void;
+  readonly statusStep: ProvisionerActs['statusStep'];
   readonly status: () => Promise<object>;
 }
 
@@ -61,9 +62,16 @@ export function localActs(options: ActOptions): ProvisionerActs {
     hold: async (sha256, reason) => {
       const refusal = await registry.hold(sha256, reason);
       if (refusal === undefined) await revocation.disconnectCertificate(sha256);
+      options.onRevoked();
       return refusal;
     },
-    reinstate: (sha256, reason) => registry.reinstate(sha256, reason),
+    reinstate: async (sha256, reason) => {
+      const refusal = await registry.reinstate(sha256, reason);
+      if (refusal === undefined) await revocation.disconnectCertificate(sha256);
+      options.onRevoked();
+      return refusal;
+    },
+    statusStep: options.statusStep,
     importManifest: (order) => manifests.importFile(order),
     pullManifests: () => manifests.pull(),
     enrolApplication: (name, kind, request) => enrolClient(options, name, kind, request),

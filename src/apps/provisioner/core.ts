@@ -23,6 +23,7 @@ import { Manifests } from './manifests.ts';
 import type { ProvisionerConfig } from './provisioner.ts';
 import { ServerCertificate } from './serverCertificate.ts';
 import type { ServerKeys, Stores } from './state.ts';
+import { followChore, makeStatus, settling, type Status } from './status.ts';
 import { makeTraffic, type Traffic } from './traffic.ts';
 
 export interface Core {
@@ -46,6 +47,7 @@ export interface Core {
   readonly manifests: Manifests;
   readonly traffic: Traffic;
   readonly revocation: Revocation;
+  readonly status: Status | undefined;
 }
 
 const systemClock: Clock = { nowMs: () => Date.now() };
@@ -76,6 +78,7 @@ export async function makeCore(
   const trust = new DoorTrust(await believed());
   const parts = { registry, authority, hierarchy, verifier, trust, metrics, clock };
   const traffic = makeTraffic({ ...parts, stores, keys });
+  const status = config.status && makeStatus(config.status.authority, { clock, metrics });
   metrics.watch('birthmark_connections', 'Verified TLS connections', () => live.size);
   return {
     stores,
@@ -115,8 +118,15 @@ export async function makeCore(
       store: stores.registry,
       clock,
       monotonicMs: () => performance.now(),
-      live: [live, traffic.broker, traffic.relay],
+      // What was said of a certificate lives on in the answers that are kept of it.
+      live: [
+        live,
+        traffic.broker,
+        traffic.relay,
+        ...(status === undefined ? [] : [status.answers]),
+      ],
     }),
+    status,
   };
 }
 
@@ -131,14 +141,17 @@ const seconds = 1000;
 
 /** What comes round whether or not anybody asks. */
 export function standingChores(core: Core): readonly Chore[] {
-  const { stores, authority, live, clock, manifests, traffic } = core;
+  const { stores, authority, live, clock, manifests, traffic, status } = core;
   return [
+    ...(status === undefined ? [] : [followChore(status)]),
     {
       name: choreNames.tell,
       everyMs: 5 * seconds,
       work: async () => {
-        const { stopped } = await tellAuthority(stores.registry, authority);
-        if (stopped !== undefined) throw new EnvironmentError(stopped, { retryable: true });
+        await settling(status, async () => {
+          const { stopped } = await tellAuthority(stores.registry, authority);
+          if (stopped !== undefined) throw new EnvironmentError(stopped, { retryable: true });
+        });
       },
     },
     { name: choreNames.learn, everyMs: 30 * seconds, work: core.learn },

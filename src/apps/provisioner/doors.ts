@@ -3,7 +3,12 @@ import { type HttpDoor, openHttpDoor } from '../../servers/http/httpDoor.ts';
 import type { Metrics } from '../../servers/http/metrics.ts';
 import type { MqttBroker } from '../../servers/mqtt/broker.ts';
 import type { Connection } from '../../servers/tls/connection.ts';
-import { type ServerIdentity, TlsDoor, type VerifyPeer } from '../../servers/tls/door.ts';
+import {
+  type ServerIdentity,
+  type Staple,
+  TlsDoor,
+  type VerifyPeer,
+} from '../../servers/tls/door.ts';
 import type { LiveIndex } from '../../servers/tls/liveIndex.ts';
 import type { FastifyInstance } from 'fastify';
 import { type DoorName, doorNames, type DoorTrust } from './doorTrust.ts';
@@ -26,6 +31,7 @@ export interface DoorsOptions {
   readonly routes: (ports: () => DoorPorts) => Record<HttpDoorName, (app: FastifyInstance) => void>;
   /** A verified peer has come in. */
   readonly onAdmitted: (connection: Connection) => void;
+  readonly staple?: Staple | undefined;
 }
 
 export interface Doors {
@@ -88,13 +94,14 @@ function tlsDoor(
   name: DoorName,
   accept: (connection: Connection) => void,
 ): TlsDoor {
-  const { identity, trust, verify, live, metrics, onAdmitted } = options;
+  const { identity, trust, verify, live, metrics, onAdmitted, staple } = options;
   return new TlsDoor({
     name,
     identity,
     anchorsPem: trust.anchorsPem(name),
     ...(name === 'mqtt' ? {} : { alpn: ['http/1.1'] }),
     verify: verify(name),
+    ...(staple === undefined ? {} : { staple }),
     live,
     accept: (connection) => {
       onAdmitted(connection);

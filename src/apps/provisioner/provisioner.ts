@@ -19,6 +19,7 @@ import { type EstDoor, type EstDoorOptions, openEstDoor } from './estDoor.ts';
 import { openCoap } from './sessionParts.ts';
 import { doorRoutes, estOptions, type RouteOptions } from './routes.ts';
 import { openKeys, openStores } from './state.ts';
+import { openStatus, stapleOf, type StatusConfig, statusSteps } from './status.ts';
 
 export interface ProvisionerConfig {
   /** Keys, certificate and database; made when it is missing. */
@@ -39,6 +40,8 @@ export interface ProvisionerConfig {
   readonly estPort?: number;
   /** CoAP over UDP for devices without TLS; none when absent, 0 lets the system choose. */
   readonly coapPort?: number;
+  /** Lists, responder and the door for both; without it this server says nothing of certificates. */
+  readonly status?: StatusConfig;
   /** Messages kept of each device. */
   readonly telemetryWindow?: number;
   readonly clock?: Clock;
@@ -50,6 +53,7 @@ export interface Provisioner {
   readonly ports: DoorPorts;
   readonly estPort: number | undefined;
   readonly coapPort: number | undefined;
+  readonly statusPort: number | undefined;
   /** What elements get at birth as `server-identity`. */
   readonly serverIdentity: Uint8Array;
   close(): Promise<void>;
@@ -75,9 +79,10 @@ export async function startProvisioner(config: ProvisionerConfig): Promise<Provi
     const core = await makeCore(config, stores, keys);
     undo.push(() => core.security.close());
     const { doors, est, coap } = await open(config, core, undo);
+    const statusPort = await openStatusDoor(config, core, undo);
     const { ports } = doors;
     const { identityBytes: serverIdentity } = keys;
-    return { ports, estPort: est?.port, coapPort: coap?.port, serverIdentity, close };
+    return { ports, estPort: est?.port, coapPort: coap?.port, statusPort, serverIdentity, close };
   } catch (error) {
     await close();
     throw error;
@@ -103,12 +108,7 @@ async function open(
   undo.push(() => traffic.broker.close());
   const chores = startChores(standingChores(core), trouble);
   undo.push(() => chores.stop());
-  const revoke: Revoke = async (deviceIds, reason) => {
-    const report = await core.revocation.revokeDevices(deviceIds, reason);
-    if (!isRefusal(report)) metrics.revoked(report.killMs);
-    chores.nudge(choreNames.tell);
-    return report;
-  };
+  const revoke = revoker(core, () => chores.nudge(choreNames.tell));
   const { identity } = await certificate.identity();
   const est = estOptions(core);
   const onAdmitted = ({ peer }: Connection): void =>
@@ -132,6 +132,7 @@ async function open(
         onTicketClosed: () => chores.now(choreNames.pull),
       }),
     onAdmitted,
+    staple: stapleOf(core),
   });
   undo.push(() => doors.close());
   const estDoor = await openEst(config, core, { est, identity, onAdmitted });
@@ -142,6 +143,7 @@ async function open(
     ...core,
     revoke,
     onRevoked: () => chores.nudge(choreNames.tell),
+    statusStep: statusSteps(core, () => chores.now(choreNames.tell)),
     status: () => statusOf(core, doors),
   });
   const local = await openLocalDoor({
@@ -159,6 +161,27 @@ async function open(
   await traffic.relay.resume();
   for (const name of Object.values(choreNames)) chores.nudge(name);
   return { doors, est: estDoor, coap };
+}
+
+/** `tell` is called whatever comes of it: a refusal may have found what was revoked before. */
+function revoker({ revocation, metrics }: Core, tell: () => void): Revoke {
+  return async (deviceIds, reason) => {
+    const report = await revocation.revokeDevices(deviceIds, reason);
+    if (!isRefusal(report)) metrics.revoked(report.killMs);
+    tell();
+    return report;
+  };
+}
+
+async function openStatusDoor(
+  { host, status: config }: ProvisionerConfig,
+  core: Core,
+  undo: Array<() => Promise<void> | void>,
+): Promise<number | undefined> {
+  if (core.status === undefined || config?.port === undefined) return undefined;
+  const door = await openStatus(core.status, { ...core, host, port: config.port });
+  undo.push(() => door.close());
+  return door.port;
 }
 
 async function openEst(

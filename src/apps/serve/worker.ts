@@ -5,6 +5,7 @@
  */
 import { join, resolve } from 'node:path';
 import { AuthorityClient } from '../../drivers/links/local/authorityClient.ts';
+import { StatusClient } from '../../drivers/links/local/statusClient.ts';
 import { startAuthority } from '../authority/authority.ts';
 import { authorityPaths, requireInstallation } from '../authority/authorityFolder.ts';
 import type { DoorPorts } from '../provisioner/doors.ts';
@@ -24,6 +25,8 @@ export interface ServeOptions {
   readonly estPort: number | undefined;
   /** No CoAP when absent. */
   readonly coapPort: number | undefined;
+  /** Of the door for the status of certificates; none when `undefined`. */
+  readonly statusPort: number | undefined;
   /** Default: the maker's name in the authority's folder. */
   readonly owner: string | undefined;
 }
@@ -59,8 +62,9 @@ async function startAuthorityWorker({ data }: ServeOptions, passphrase: string):
 }
 
 async function startProvisionerWorker(options: ServeOptions, passphrase: string): Promise<Worker> {
-  const { data, host, names, ports, estPort, coapPort } = options;
+  const { data, host, names, ports, estPort, coapPort, statusPort } = options;
   const authority = new AuthorityClient(socketPathFor(data, 'authority'));
+  const status = new StatusClient(socketPathFor(data, 'authority'));
   const owner = options.owner ?? (await requireInstallation(authorityPaths(data))).organization;
   const provisioner = await startProvisioner({
     folder: join(resolve(data), 'provisioner'),
@@ -73,6 +77,7 @@ async function startProvisionerWorker(options: ServeOptions, passphrase: string)
     ports,
     ...(estPort === undefined ? {} : { estPort }),
     ...(coapPort === undefined ? {} : { coapPort }),
+    status: { authority: status, port: statusPort },
     onTrouble: complain,
   });
   return {
@@ -81,11 +86,13 @@ async function startProvisionerWorker(options: ServeOptions, passphrase: string)
         ...provisioner.ports,
         ...(provisioner.estPort === undefined ? {} : { est: provisioner.estPort }),
         ...(provisioner.coapPort === undefined ? {} : { coap: provisioner.coapPort }),
+        ...(provisioner.statusPort === undefined ? {} : { status: provisioner.statusPort }),
       },
     },
     close: async () => {
       await provisioner.close();
       authority.close();
+      status.close();
     },
   };
 }

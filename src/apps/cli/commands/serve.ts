@@ -24,6 +24,7 @@ interface CommandOptions extends OutputOptions {
   readonly mqttPort: number;
   readonly estPort?: number;
   readonly coapPort?: number;
+  readonly statusPort?: number;
   readonly owner?: string;
   readonly role?: ServerRole;
 }
@@ -53,6 +54,11 @@ export function registerServe(root: Command): void {
     .option(
       '--coap-port <port>',
       'CoAP over UDP: EDHOC, OSCORE, EST for devices without TLS (default: none; 5683 is usual)',
+      port,
+    )
+    .option(
+      '--status-port <port>',
+      'plain HTTP for everybody: revocation lists, OCSP, authorities (default: none)',
       port,
     )
     .option('--owner <name>', "whose devices these are (default: the maker's name)")
@@ -158,7 +164,7 @@ function report(message: object): void {
 
 function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
   const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
-  const { estPort, coapPort, owner } = options;
+  const { estPort, coapPort, statusPort, owner } = options;
   const values: Readonly<Record<string, string>> = {
     '--role': role,
     '--data': data,
@@ -169,6 +175,7 @@ function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
     '--mqtt-port': String(mqttPort),
     ...(estPort === undefined ? {} : { '--est-port': String(estPort) }),
     ...(coapPort === undefined ? {} : { '--coap-port': String(coapPort) }),
+    ...(statusPort === undefined ? {} : { '--status-port': String(statusPort) }),
     ...(owner === undefined ? {} : { '--owner': owner }),
   };
   return ['serve', ...Object.entries(values).flat(), '--name', ...name];
@@ -176,14 +183,14 @@ function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
 
 function serveOptions(options: CommandOptions): ServeOptions {
   const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
-  const { estPort, coapPort, owner } = options;
+  const { estPort, coapPort, statusPort, owner } = options;
   const ports: DoorPorts = {
     device: devicePort,
     api: apiPort,
     station: stationPort,
     mqtt: mqttPort,
   };
-  return { data, host, names: name, ports, estPort, coapPort, owner };
+  return { data, host, names: name, ports, estPort, coapPort, statusPort, owner };
 }
 
 function port(text: string): number {

@@ -1,0 +1,135 @@
+/** The status of certificates at this server: what is kept of it, who follows it, and the door for it. */
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import type { Metrics } from '../../servers/http/metrics.ts';
+import { openStatusDoor, type StatusDoor } from '../../servers/http/status.ts';
+import type { ProvisionerActs } from '../../servers/local/provisioner.ts';
+import type { Staple } from '../../servers/tls/door.ts';
+import type { Hierarchy } from '../../trust/ports/authority.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { isRefusal, refuse } from '../../trust/ports/faults.ts';
+import type { StatusAuthority } from '../../trust/ports/statusAuthority.ts';
+import { StatusOrders } from '../../trust/revocation/statusOrders.ts';
+import { Answers } from '../../trust/status/answers.ts';
+import { StatusFollower } from '../../trust/status/follower.ts';
+import { PublishedLists } from '../../trust/status/publishedLists.ts';
+import { Stapler } from '../../trust/status/stapler.ts';
+import type { Chore } from './chores.ts';
+import type { Core } from './core.ts';
+
+export interface StatusConfig {
+  readonly authority: StatusAuthority;
+  /** Of the door, which speaks plain HTTP; none when absent, 0 lets the system choose. */
+  readonly port?: number | undefined;
+}
+
+export interface Status {
+  readonly authority: StatusAuthority;
+  readonly answers: Answers;
+  readonly lists: PublishedLists;
+  readonly follower: StatusFollower;
+  readonly stapler: Stapler;
+}
+
+export interface StatusPorts {
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+}
+
+export function makeStatus(authority: StatusAuthority, { clock, metrics }: StatusPorts): Status {
+  const answers = new Answers({
+    authority,
+    clock,
+    onTrouble: () => metrics.refused('status', 'authority-away'),
+  });
+  const lists = new PublishedLists(authority);
+  metrics.watch('birthmark_status_answers', 'Signed answers kept at the door', () => answers.size);
+  return {
+    authority,
+    answers,
+    lists,
+    follower: new StatusFollower({ authority, answers, lists }),
+    stapler: new Stapler({ answers, authority: 'server', crypto: nodeCrypto }),
+  };
+}
+
+/** What is revoked elsewhere is known here a second later. */
+export function followChore({ follower }: Status): Chore {
+  return { name: 'follow the status', everyMs: 1_000, work: () => follower.advance() };
+}
+
+/** Tells the authority what was revoked here; from then on it may be asked about it again. */
+export async function settling(
+  status: Status | undefined,
+  tell: () => Promise<void>,
+): Promise<void> {
+  const before = status?.answers.unsettled() ?? new Set<string>();
+  await tell();
+  // All of it: notices are written before anything is dropped.
+  status?.answers.settle(before);
+}
+
+/** Rejects with the system's error when the port is taken. */
+export function openStatus(
+  { answers, lists }: Status,
+  options: StatusPorts & {
+    readonly host: string;
+    readonly port: number;
+    readonly hierarchy: () => Hierarchy;
+  },
+): Promise<StatusDoor> {
+  const { host, port, clock, metrics, hierarchy } = options;
+  return openStatusDoor({
+    host,
+    port,
+    answers,
+    lists,
+    clock,
+    certificate: (authority) => certificateOf(hierarchy(), authority),
+    onRefusal: (code) => metrics.refused('status', code),
+  });
+}
+
+export function stapleOf({ status }: Pick<Core, 'status'>): Staple | undefined {
+  return status && ((certificate, issuer) => status.stapler.staple(certificate, issuer));
+}
+
+/** `told`: resolves when the authority has heard of everything, or cannot be reached. */
+export function statusSteps(
+  { status, stores, registry, revocation, authority, clock }: Core,
+  told: () => Promise<void>,
+): ProvisionerActs['statusStep'] {
+  if (status === undefined) {
+    const away = refuse(
+      'unreachable',
+      'this server has no authority to ask for what belongs together',
+    );
+    return () => Promise.resolve(away);
+  }
+  const orders = new StatusOrders({
+    store: stores.registry,
+    registry,
+    revocation,
+    selection: status.authority,
+    authority,
+    clock,
+  });
+  return async (order, after) => {
+    const step = await orders.step(order, after);
+    // Lists and answers follow within seconds of the last step, not of the next round.
+    if (!order.dryRun && !isRefusal(step) && step.next === undefined) await told();
+    return step;
+  };
+}
+
+function certificateOf(
+  { roots, factory, operational, server }: Hierarchy,
+  authority: string,
+): Uint8Array | undefined {
+  const certificates = new Map([
+    ['root', roots],
+    ['factory', factory],
+    ['operational', operational],
+    ['server', server],
+  ]);
+  return certificates.get(authority)?.[0];
+}
