@@ -1,6 +1,7 @@
 /** What the authority is made of, from its folder and its keys. */
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { decompressPoint } from '../../drivers/keys/software/points.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { VerifierPool } from '../../drivers/keys/software/verifierPool.ts';
 import { DocumentFolder } from '../../drivers/store/files/documentFolder.ts';
@@ -98,6 +99,7 @@ export async function assemble(
     clock,
     profiles: builtInProfiles,
     issuers,
+    decompress: decompressPoint,
   });
   const { foreign, grants } = enrolmentDesks(database, clock);
   const certification = new Certification({
@@ -109,6 +111,7 @@ export async function assemble(
     foreign,
     grants,
     verifier,
+    decompress: decompressPoint,
   });
   const statusNotices = new StatusNotices({
     crypto,

@@ -4,11 +4,16 @@
  * possession; names come from who asks, everything else from the profile.
  */
 import { equal } from '../../wire/bytes/bytes.ts';
-import { MalformedError } from '../../wire/bytes/malformed.ts';
+import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
+import {
+  completeEither,
+  parseEitherCertificate,
+  parseEitherRequest,
+} from '../../wire/c509/either.ts';
+import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
-import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
 import {
   type CertificationRequest,
   parseCertificationRequest,
@@ -32,6 +37,7 @@ import type { ForeignElements } from './foreign.ts';
 import { type EnrolmentGrants, type GrantOutcome, unsignedRetryAfterS } from './grants.ts';
 import type { Issuance } from './issuance.ts';
 import { identifierOfKey } from './issuer.ts';
+import { isNativeTbs } from './nativeForm.ts';
 
 export interface CertificationOptions {
   readonly crypto: Crypto;
@@ -42,6 +48,8 @@ export interface CertificationOptions {
   readonly grants: EnrolmentGrants;
   readonly clock: Clock;
   readonly verifier: ProofVerifier;
+  /** For requests in C509; without it they are none. */
+  readonly decompress?: PointDecompressor;
 }
 
 /** Profiles whose holders have a name of their own. */
@@ -112,8 +120,10 @@ export class Certification {
     if (revoked !== undefined) return revoked;
     const spki = await this.#provenKey(asked.request, deviceId);
     if (isRefusal(spki)) return spki;
+    // Who asks natively is answered natively (draft-ietf-cose-cbor-encoded-cert §4).
+    const form = this.#formOf(asked.request);
     const issued = await this.#options.certificates.certificatesOf(deviceId);
-    const born = issued.some((one) => isBirth(one) && certifies(one, spki));
+    const born = issued.some((one) => isBirth(one) && this.#certifies(one, spki));
     if (!born) return refuse('rejected', 'The key was not certified here at birth.');
     const granted = await this.#options.grants.judge({
       deviceId,
@@ -122,7 +132,7 @@ export class Certification {
       cause: issued.every(isBirth) ? 'first' : 'renewal',
       expiredForMs: 0,
     });
-    return this.#issueGranted(granted, { profile, deviceId, spki });
+    return this.#issueGranted(granted, { profile, deviceId, spki, form });
   }
 
   /** Changes nothing: whether the device may enrol is asked elsewhere first. */
@@ -151,13 +161,34 @@ export class Certification {
     return this.#issueGranted(used, { profile, deviceId, spki });
   }
 
+  #certifies({ tbs, signature }: IssuedCertificate, spki: Uint8Array): boolean {
+    const { decompress } = this.#options;
+    const encoding = completeEither(tbs, signature);
+    const certificate =
+      decompress === undefined
+        ? parseCertificate(encoding)
+        : parseEitherCertificate(encoding, decompress).certificate;
+    return equal(certificate.publicKey.spki, spki);
+  }
+
+  #formOf(request: Uint8Array): 'der' | 'native' {
+    const { decompress } = this.#options;
+    if (decompress === undefined) return 'der';
+    return parseEitherRequest(request, decompress).form === 'native' ? 'native' : 'der';
+  }
+
   async #proven(der: Uint8Array): Promise<CertificationRequest | CertificationRefusal> {
     let request: CertificationRequest;
     try {
-      request = parseCertificationRequest(der);
+      const { decompress } = this.#options;
+      request =
+        decompress === undefined
+          ? parseCertificationRequest(der)
+          : parseEitherRequest(der, decompress).request;
       p256Point(request.publicKey.spki);
     } catch (error) {
-      if (!(error instanceof MalformedError)) throw error;
+      const isPeers = error instanceof MalformedError || error instanceof UnsupportedError;
+      if (!isPeers) throw error;
       return refuse('malformed-request', error.message);
     }
     const { publicKey, signatureAlgorithm, info, signature } = request;
@@ -224,22 +255,27 @@ export class Certification {
 
   async #issueGranted(
     granted: GrantOutcome,
-    { profile, deviceId, spki }: { profile: string; deviceId: string; spki: Uint8Array },
+    { profile, deviceId, spki, form = 'der' }: GrantedContent,
   ): Promise<LdevidOutcome> {
     if (isRefusal(granted) || 'retryAfterS' in granted) return granted;
-    if ('spentOn' in granted) return this.#issuedOn(granted.spentOn, spki);
+    if ('spentOn' in granted) return this.#issuedOn(granted.spentOn, spki, form);
     const content = { spki, name: deviceId };
-    const certificate = await this.#issue(profile, content, granted.grants);
+    const certificate = await this.#issue(profile, content, granted.grants, form);
     return isRefusal(certificate) ? refuse('rejected', certificate.reason) : { certificate };
   }
 
   /** The answer got lost: the same key gets the same certificate, and nothing new is made. */
-  async #issuedOn(serialNumber: Uint8Array, spki: Uint8Array): Promise<LdevidOutcome> {
+  async #issuedOn(
+    serialNumber: Uint8Array,
+    spki: Uint8Array,
+    form: 'der' | 'native',
+  ): Promise<LdevidOutcome> {
     const issued = await this.#options.certificates.certificateBySerial(serialNumber);
     if (issued === undefined) return { retryAfterS: unsignedRetryAfterS };
     if (issued.revokedMs !== undefined) return refuse('rejected', 'The certificate is revoked.');
-    const certificate = completeCertificate(issued.tbs, issued.signature);
-    const same = equal(parseCertificate(certificate).publicKey.spki, spki);
+    const isSameForm = isNativeTbs(issued.tbs) === (form === 'native');
+    const same = isSameForm && this.#certifies(issued, spki);
+    const certificate = completeEither(issued.tbs, issued.signature);
     return same ? { certificate } : refuse('rejected', 'The certificate is for another key.');
   }
 
@@ -276,8 +312,9 @@ export class Certification {
     profile: string,
     content: { spki: Uint8Array; name: string; hosts?: readonly string[] },
     grants: readonly GrantReference[] = [],
+    form: 'der' | 'native' = 'der',
   ): Promise<Uint8Array | Refusal<'lint' | 'rejected'>> {
-    const [outcome] = await this.#options.issuance.issue([{ profile, content, grants }]);
+    const [outcome] = await this.#options.issuance.issue([{ profile, content, grants, form }]);
     if (outcome === undefined) return refuse('rejected', 'Nothing was issued.');
     if (!isRefusal(outcome)) return outcome.certificate;
     return refuse(outcome.refused === 'lint' ? 'lint' : 'rejected', outcome.reason);
@@ -307,8 +344,12 @@ function isDeviceId(name: string): boolean {
   return /^[0-9a-hjkmnp-tv-z]{16}$/.test(name);
 }
 
-function certifies({ tbs, signature }: IssuedCertificate, spki: Uint8Array): boolean {
-  return equal(parseCertificate(completeCertificate(tbs, signature)).publicKey.spki, spki);
+interface GrantedContent {
+  readonly profile: string;
+  readonly deviceId: string;
+  readonly spki: Uint8Array;
+  /** X.509 unless the request was native C509. */
+  readonly form?: 'der' | 'native';
 }
 
 function isBirth({ profile }: IssuedCertificate): boolean {

@@ -3,6 +3,8 @@
  * leaves before its signature and its audit leaf are stored too.
  */
 import { equal } from '../../wire/bytes/bytes.ts';
+import { completeNative } from '../../wire/c509/native.ts';
+import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
@@ -21,6 +23,7 @@ import type { Issuer } from './issuer.ts';
 import { lint, type LintedTbs } from './lint.ts';
 import { Siblings } from './lints/siblings.ts';
 import { type CertificateContent, compileProfile, type Prepared, serialBytes } from './prepare.ts';
+import { isNativeTbs, nativeTbsOf } from './nativeForm.ts';
 import { type Profile, profileLabel } from './profile.ts';
 
 export interface IssuanceOptions {
@@ -29,10 +32,14 @@ export interface IssuanceOptions {
   readonly clock: Clock;
   readonly profiles: ReadonlyMap<string, Profile>;
   readonly issuers: readonly Issuer[];
+  /** For natively signed C509; without it none is issued. */
+  readonly decompress?: PointDecompressor;
 }
 
 export interface IssueRequest {
   readonly profile: string;
+  /** X.509 unless told: `native` is C509 signed as CBOR. */
+  readonly form?: 'der' | 'native';
   readonly content: CertificateContent;
   /** Spent in T1. */
   readonly grants?: readonly GrantReference[];
@@ -41,7 +48,7 @@ export interface IssueRequest {
 }
 
 export interface Issued {
-  /** DER. */
+  /** DER, or the C509 array where it was asked for natively. */
   readonly certificate: Uint8Array;
   readonly serialNumber: Uint8Array;
   readonly holder: string;
@@ -208,22 +215,23 @@ export class Issuance {
     if (encoder === undefined) {
       return refuse('unknown-profile', `No authority here issues profile ${request.profile}.`);
     }
-    const prepared = encoder.encode(request.content, nowMs, serialNumber);
+    const { crypto, decompress } = this.#options;
+    const encoded = encoder.encode(request.content, nowMs, serialNumber);
+    const prepared = request.form === 'native' ? natively(encoded) : encoded;
     const { profile, issuer, tbs } = prepared;
-    const input = { tbs, profile, issuer, nowMs };
-    const linted = lint(this.#options.crypto, input, this.#siblings);
+    const linted = lint(crypto, { tbs, profile, issuer, nowMs, decompress }, this.#siblings);
     if (isRefusal(linted)) return linted;
     return { linted, intent: intentOf(request, prepared, nowMs) };
   }
 
   /** `undefined` when today's profiles and lints would not let it pass. */
   #relint(intent: UnfinishedIntent): Signable | undefined {
-    const { issuers, profiles, crypto } = this.#options;
+    const { issuers, profiles, crypto, decompress } = this.#options;
     const issuer = issuers.find(({ role }) => role === intent.issuer);
     const profile = [...profiles.values()].find((one) => profileLabel(one) === intent.profile);
     if (issuer === undefined || profile === undefined) return undefined;
     const { tbs, preparedMs } = intent;
-    const linted = lint(crypto, { tbs, profile, issuer, nowMs: preparedMs });
+    const linted = lint(crypto, { tbs, profile, issuer, nowMs: preparedMs, decompress });
     return isRefusal(linted) ? undefined : { ...intent, linted };
   }
 
@@ -247,7 +255,9 @@ export class Issuance {
     atMs: number,
   ): { readonly completion: Completion; readonly certificate: Uint8Array } {
     const { issuer, tbs } = linted;
-    const certificate = encodeCertificate(tbs, issuer.signatureAlgorithm, signature);
+    const certificate = isNativeTbs(tbs)
+      ? completeNative(tbs, signature)
+      : encodeCertificate(tbs, issuer.signatureAlgorithm, signature);
     const entry = encodeAuditEntry({
       kind: 'issued',
       atMs,
@@ -271,6 +281,12 @@ function sign({ issuer, tbs }: LintedTbs): Promise<Uint8Array> {
 function drawn(crypto: Crypto, count: number): (index: number) => Uint8Array {
   const random = crypto.random(serialBytes * count);
   return (index) => random.slice(index * serialBytes, (index + 1) * serialBytes);
+}
+
+/** The same values as CBOR; what is stored in T1 and signed is this. */
+function natively(prepared: Prepared): Prepared {
+  const { tbs, issuer } = prepared;
+  return { ...prepared, tbs: nativeTbsOf(tbs, issuer.signatureAlgorithm) };
 }
 
 interface Plan {

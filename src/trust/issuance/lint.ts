@@ -3,7 +3,9 @@
  * against the rules of RFC 5280 and of its profile; only what passes becomes a `LintedTbs`, and nothing
  * else can be signed.
  */
-import { MalformedError } from '../../wire/bytes/malformed.ts';
+import { equal } from '../../wire/bytes/bytes.ts';
+import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
+import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { type DerReader, readDer } from '../../wire/der/reader.ts';
 import { contextConstructed } from '../../wire/der/tags.ts';
@@ -20,6 +22,7 @@ import { nameRules } from './lints/names.ts';
 import { extension, type LintSubject, type Rule } from './lints/rule.ts';
 import type { Siblings } from './lints/siblings.ts';
 import { statusRules } from './lints/status.ts';
+import { derTbsOf, isNativeTbs, nativeTbsOf } from './nativeForm.ts';
 import type { Profile } from './profile.ts';
 
 export const rules: readonly Rule[] = [
@@ -36,6 +39,8 @@ export interface LintInput {
   readonly issuer: Issuer;
   /** When the certificate was prepared: dates are judged as of then. */
   readonly nowMs: number;
+  /** Where certificates are issued natively as C509 too. */
+  readonly decompress?: PointDecompressor | undefined;
 }
 
 export interface Finding {
@@ -74,9 +79,32 @@ export function lint(
   input: LintInput,
   siblings?: Siblings,
 ): LintedTbs | LintRefusal {
+  if (isNativeTbs(input.tbs)) return lintNative(crypto, input);
   const sibling = siblings?.resembling(crypto, input);
   const [first] = sibling === undefined ? findings(crypto, input, siblings) : broken(sibling);
   if (first === undefined) return new LintedTbs(passed, input.tbs, input.issuer);
+  return refuse('lint', `${first.fault} (${first.rule}: ${first.clause})`);
+}
+
+/**
+ * A natively signed certificate says the same as an X.509 certificate would: that one is read from its own
+ * bytes and judged, and has to give back these very bytes, so that nothing in them was left unjudged.
+ */
+function lintNative(crypto: Crypto, input: LintInput): LintedTbs | LintRefusal {
+  const { tbs, issuer, decompress } = input;
+  if (decompress === undefined) return refuse('lint', 'C509 is not issued here');
+  let first: Finding | undefined;
+  try {
+    const der = derTbsOf(tbs, decompress);
+    [first] = findings(crypto, { ...input, tbs: der });
+    if (first === undefined && !equal(nativeTbsOf(der, issuer.signatureAlgorithm), tbs)) {
+      return refuse('lint', 'the C509 certificate says more, or less, than its X.509 form');
+    }
+  } catch (error) {
+    if (!(error instanceof MalformedError || error instanceof UnsupportedError)) throw error;
+    return refuse('lint', error.message);
+  }
+  if (first === undefined) return new LintedTbs(passed, tbs, issuer);
   return refuse('lint', `${first.fault} (${first.rule}: ${first.clause})`);
 }
 

@@ -2,7 +2,7 @@
 import { parseHex, toHex } from '../../wire/bytes/hex.ts';
 import type { RevocationReason } from '../../wire/crl/reason.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
+import { completeEither } from '../../wire/c509/either.ts';
 import { encodeAuditEntry, readAuditEntry } from '../audit/entry.ts';
 import type { ForeignElements } from '../issuance/foreign.ts';
 import type { AuditStore } from '../ports/auditStore.ts';
@@ -51,8 +51,8 @@ export class StatusNotices {
       act === 'revoke-device'
         ? known
         : known.filter(({ tbs, signature }) => {
-            const der = completeCertificate(tbs, signature);
-            return toHex(crypto.hash('SHA-256', der)) === subject;
+            const certificate = completeEither(tbs, signature);
+            return toHex(crypto.hash('SHA-256', certificate)) === subject;
           });
     return meant.map(({ serialNumber }) => changeOf(serialNumber, notice));
   }

@@ -5,7 +5,9 @@ import {
   parseCertificationRequest,
 } from '../x509/certificationRequest.ts';
 import type { Certificate } from '../x509/model.ts';
+import { completeCertificate } from '../x509/certificateWriter.ts';
 import { parseC509Certificate } from './certificate.ts';
+import { completeNative } from './native.ts';
 import type { PointDecompressor } from './publicKey.ts';
 import { parseC509Request } from './request.ts';
 
@@ -34,6 +36,13 @@ export function parseEitherCertificate(
   if (input[0] === sequenceOctet) return { form: 'der', certificate: parseCertificate(input) };
   const { type, certificate } = parseC509Certificate(input, decompress);
   return { form: type === 3 ? 'reencoded' : 'native', certificate };
+}
+
+/** From the two parts that are stored of a certificate; DER, or the array of a natively signed one. */
+export function completeEither(tbs: Uint8Array, signature: Uint8Array): Uint8Array {
+  return tbs[0] === sequenceOctet
+    ? completeCertificate(tbs, signature)
+    : completeNative(tbs, signature);
 }
 
 /** Throws a `MalformedError` or an `UnsupportedError`. */

@@ -3,6 +3,7 @@
  * it. The key stays where it is: preparing gives the bytes to sign, `finish` takes the signature.
  */
 import { concat } from '../bytes/bytes.ts';
+import { CborReader } from '../cbor/reader.ts';
 import * as cbor from '../cbor/writer.ts';
 import { isPrintable } from '../der/writer.ts';
 import { subjectAltName } from '../x509/extensions.ts';
@@ -13,6 +14,7 @@ import {
   encodeAlgorithm,
   findAlgorithm,
   publicKeyAlgorithms,
+  readAlgorithm,
   signatureAlgorithms,
 } from './algorithms.ts';
 import { type CertificateFields, encodeNotAfter, tbsItems } from './certificate.ts';
@@ -52,6 +54,18 @@ export function prepareNativeCertificate(fields: CertificateFields): UnsignedC50
   const items = tbsItems(fields, 2, true);
   const form = signatureForm(fields.signatureAlgorithm);
   return new UnsignedC509(cbor.sequence(...items), certificateHead, form);
+}
+
+/**
+ * The array from its two stored parts: the signature's algorithm stands in the signed one. Throws a
+ * `MalformedError` when that is no sequence of a certificate.
+ */
+export function completeNative(toBeSigned: Uint8Array, signature: Uint8Array): Uint8Array {
+  const reader = new CborReader(toBeSigned);
+  reader.integer();
+  reader.bytes();
+  const form = signatureForm(readAlgorithm(reader, signatureAlgorithms));
+  return new UnsignedC509(toBeSigned, certificateHead, form).finish(signature);
 }
 
 /** What all certificates of one profile and issuer have in common. */

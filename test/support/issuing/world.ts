@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fsck, type FsckReport } from '../../../src/apps/fsck/fsck.ts';
+import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts';
 import { DocumentFolder } from '../../../src/drivers/store/files/documentFolder.ts';
@@ -135,6 +136,7 @@ export class World {
         ...issuer,
         signer: between.signer?.(issuer.signer) ?? issuer.signer,
       })),
+      decompress: decompressPoint,
     });
     const verifier = new SoftwareVerifier();
     const foreign = new ForeignElements({
@@ -168,6 +170,7 @@ export class World {
         grants,
         clock,
         verifier,
+        decompress: decompressPoint,
       }),
       foreign,
       grants,
