@@ -260,9 +260,10 @@ async function readHierarchy(
   book: readonly AuthorityRecord[],
   orderKey: Signer,
 ): Promise<Parts['hierarchy']> {
+  const believed = book.filter(({ state }) => state !== 'removed');
   const of = (role: AuthorityRecord['role']): Promise<readonly Uint8Array[]> => {
     // The active one first: what is shown as the chain of a new certificate.
-    const records = book.filter((record) => record.role === role);
+    const records = believed.filter((record) => record.role === role);
     const sorted = records.toSorted((left, right) => rankOf(left) - rankOf(right));
     return Promise.all(sorted.map(({ name }) => readCertificateFile(paths, name)));
   };
@@ -271,7 +272,7 @@ async function readHierarchy(
     factory: await of('factory'),
     operational: await of('operational'),
     server: await of('server'),
-    links: await readLinks(paths),
+    links: await readLinks(paths, new Set(believed.map(({ name }) => name))),
     manifestSigners: [await readCertificateFile(paths, otherKeys.manifest)],
     orderKeySpki: orderKey.publicKeySpki,
   };

@@ -109,11 +109,15 @@ export async function readCertificateFile(
   return parsePem(text, 'CERTIFICATE');
 }
 
-/** DER of every certificate that links one authority to another: `NAME.LINK.pem`. */
-export async function readLinks({ folder }: AuthorityPaths): Promise<readonly Uint8Array[]> {
-  const links = (await readdir(folder)).filter((file) =>
-    /^[a-z0-9-]+\.[a-z0-9-]+\.pem$/.test(file),
-  );
+/** DER of every certificate `NAME.under-ISSUER.pem` between two of these authorities. */
+export async function readLinks(
+  { folder }: AuthorityPaths,
+  names: ReadonlySet<string>,
+): Promise<readonly Uint8Array[]> {
+  const links = (await readdir(folder)).filter((file) => {
+    const [, name = '', issuer = ''] = /^([a-z0-9-]+)\.under-([a-z0-9-]+)\.pem$/.exec(file) ?? [];
+    return names.has(name) && names.has(issuer);
+  });
   return Promise.all(
     links.toSorted().map(async (file) => {
       return parsePem(await readFile(join(folder, file), 'utf8'), 'CERTIFICATE');

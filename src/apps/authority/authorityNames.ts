@@ -10,6 +10,14 @@ export const authorityProfiles: Readonly<Record<AuthorityName, string>> = {
   server: 'issuing-server',
 };
 
+/** Profile of what links two generations of a role. */
+export const linkProfiles: Readonly<Record<AuthorityName, string>> = {
+  root: 'link-root',
+  factory: 'link-factory',
+  operational: 'link-operational',
+  server: 'link-server',
+};
+
 const titles: Readonly<Record<AuthorityName, string>> = {
   root: 'Root',
   factory: 'Factory',
@@ -18,8 +26,9 @@ const titles: Readonly<Record<AuthorityName, string>> = {
 };
 
 /** Common name: what follows the role in the record's name tells authorities of one role apart. */
-export function commonNameOf(organization: string, { name, role }: AuthorityRecord): string {
-  const more = name.slice(role.length).replaceAll('-', ' ');
+export function commonNameOf(organization: string, record: AuthorityRecord): string {
+  const { role, name, sharesNameOf = name } = record;
+  const more = sharesNameOf.slice(role.length).replaceAll('-', ' ');
   return `${organization} ${titles[role]}${more}`;
 }
 

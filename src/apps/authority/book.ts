@@ -15,8 +15,8 @@ import {
   writeWhole,
 } from './authorityFolder.ts';
 
-/** `announced`: its certificate is published, and it issues nothing yet. `retired`: believed, and issues no more. */
-export const authorityStates = ['announced', 'active', 'retired'] as const;
+/** `announced`: published, and issues nothing yet. `retired`: believed, and issues no more. `removed`: neither. */
+export const authorityStates = ['announced', 'active', 'retired', 'removed'] as const;
 
 export type AuthorityState = (typeof authorityStates)[number];
 
@@ -34,6 +34,8 @@ export interface AuthorityRecord {
   readonly name: string;
   readonly role: AuthorityName;
   readonly algorithm: CertificateSignatureAlgorithm;
+  /** The record whose common name it has: RFC 4210 §4.4, a new key under the same name. */
+  readonly sharesNameOf?: string;
   /** A PKCS#11 URI (RFC 7512); absent for an encrypted file in the folder. */
   readonly key?: string;
   readonly state: AuthorityState;
@@ -101,13 +103,16 @@ function recordOf(entry: unknown): AuthorityRecord {
     words.find((word) => word === member(name)) ?? fail(name);
   const name = member('name');
   const key = member('key');
+  const sharesNameOf = member('sharesNameOf');
   if (typeof name !== 'string' || !/^[a-z][a-z0-9-]{0,39}$/.test(name)) fail('name');
+  if (sharesNameOf !== undefined && typeof sharesNameOf !== 'string') fail('sharesNameOf');
   if (key !== undefined && typeof key !== 'string') fail('key');
   return {
     name,
     role: one('role', authorityNames),
     algorithm: one('algorithm', authorityAlgorithms),
     ...(key === undefined ? {} : { key }),
+    ...(sharesNameOf === undefined ? {} : { sharesNameOf }),
     state: one('state', authorityStates),
   };
 }

@@ -3,15 +3,21 @@
  * that was cut short is given again, and finds what it had made.
  */
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
-import type { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
 import type { Issuer } from '../../trust/issuance/issuer.ts';
 import { builtInProfiles } from '../../trust/issuance/profiles.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
+import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
 import type { Signer } from '../../trust/ports/keys.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
+import {
+  decodeAuthorityKeyIdentifier,
+  extensionOids,
+  findExtension,
+} from '../../wire/x509/extensions.ts';
+import type { Extension } from '../../wire/x509/model.ts';
 import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
 
 export interface Subject {
@@ -25,7 +31,7 @@ export interface Subject {
 
 /** DER. Rejects with an `EnvironmentError` when it cannot be issued. */
 export async function certifyOnce(
-  { clock, store }: { readonly clock: Clock; readonly store: SqliteIssuanceStore },
+  { clock, store }: { readonly clock: Clock; readonly store: IssuanceStore },
   { profile, name, signer }: Subject,
   issuer: Issuer,
 ): Promise<Uint8Array> {
@@ -40,8 +46,12 @@ export async function certifyOnce(
   const present = (await store.certificatesOf(name))
     .map(({ tbs, signature }) => completeCertificate(tbs, signature))
     .find((der) => {
-      const { publicKey, issuer: above } = parseCertificate(der);
-      return equal(publicKey.spki, signer.publicKeySpki) && equal(above.der, issuer.subject.der);
+      const { publicKey, issuer: above, extensions } = parseCertificate(der);
+      return (
+        equal(publicKey.spki, signer.publicKeySpki) &&
+        equal(above.der, issuer.subject.der) &&
+        isByKey(extensions, issuer)
+      );
     });
   if (present !== undefined) return present;
   const content = { spki: signer.publicKeySpki, name };
@@ -51,4 +61,12 @@ export async function certifyOnce(
   throw new EnvironmentError(`the certificate ${name} cannot be issued: ${reason}`, {
     retryable: false,
   });
+}
+
+/** Generations of an authority share their name: the key identifier tells them apart. */
+function isByKey(extensions: readonly Extension[], issuer: Issuer): boolean {
+  const found = findExtension(extensions, extensionOids.authorityKeyIdentifier);
+  if (found === undefined) return issuer.role === 'self';
+  const identifier = decodeAuthorityKeyIdentifier(found.value);
+  return identifier !== undefined && equal(identifier, issuer.keyIdentifier);
 }

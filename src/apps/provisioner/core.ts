@@ -69,6 +69,7 @@ export async function makeCore(
   const live = new LiveIndex();
   const known = await KnownAuthority.ask(authority);
   const hierarchy = (): Hierarchy => known.hierarchy;
+  const issuer = (): Uint8Array | undefined => hierarchy().server[0];
   await authority.publishServerIdentity(keys.identityBytes);
   const believed = async (): Promise<Believed> => ({
     hierarchy: known.hierarchy,
@@ -94,14 +95,8 @@ export async function makeCore(
     security,
     live,
     trust,
-    verify: (door) => {
-      const sha256 = (data: Uint8Array): Uint8Array => nodeCrypto.hash('SHA-256', data);
-      const peers = new PeerVerifier({ registry, verifier, clock, sha256 }, () =>
-        trust.rules(door),
-      );
-      return (chain) => peers.verifyPeer(chain);
-    },
-    certificate: new ServerCertificate({ folder, keys: keys.folder, authority, names, clock }),
+    verify: (door) => verifyAt(door, parts),
+    certificate: new ServerCertificate({ ...parts, folder, keys: keys.folder, names, issuer }),
     manifests: new Manifests({
       registry,
       verifier,
@@ -128,6 +123,16 @@ export async function makeCore(
     }),
     status,
   };
+}
+
+function verifyAt(
+  door: DoorName,
+  { registry, verifier, clock, trust }: Pick<Core, 'registry' | 'verifier' | 'clock' | 'trust'>,
+): VerifyPeer {
+  const sha256 = (data: Uint8Array): Uint8Array => nodeCrypto.hash('SHA-256', data);
+  const ports = { registry, verifier, clock, sha256 };
+  const peers = new PeerVerifier(ports, () => trust.rules(door));
+  return (chain) => peers.verifyPeer(chain);
 }
 
 export const choreNames = {

@@ -5,12 +5,14 @@
 import type { CoapDoor } from '../../servers/coap/coapDoor.ts';
 import { estRoutes } from '../../servers/http/est.ts';
 import { peerOrVisitor } from '../../servers/http/httpDoor.ts';
+import { anchorRoutes } from '../../servers/local/anchors.ts';
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
-import { provisionerRoutes } from '../../servers/local/provisioner.ts';
+import { type ProvisionerActs, provisionerRoutes } from '../../servers/local/provisioner.ts';
 import type { Connection } from '../../servers/tls/connection.ts';
 import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal } from '../../trust/ports/faults.ts';
+import type { FastifyInstance } from 'fastify';
 import { localActs, type Revoke } from './acts.ts';
 import { startChores, troubleText } from './chores.ts';
 import { choreNames, type Core, makeCore, renewalChore, standingChores, statusOf } from './core.ts';
@@ -20,6 +22,7 @@ import { openCoap } from './sessionParts.ts';
 import { doorRoutes, estOptions, type RouteOptions } from './routes.ts';
 import { openKeys, openStores } from './state.ts';
 import { openStatus, stapleOf, type StatusConfig, statusSteps } from './status.ts';
+import { openTold, type Told } from './told.ts';
 
 export interface ProvisionerConfig {
   /** Keys, certificate and database; made when it is missing. */
@@ -110,7 +113,9 @@ async function open(
   undo.push(() => chores.stop());
   const revoke = revoker(core, () => chores.nudge(choreNames.tell));
   const { identity } = await certificate.identity();
-  const est = estOptions(core);
+  const told = openTold(config.folder, core.clock, (error) => trouble('anchors', error));
+  undo.push(() => told.close());
+  const est = { ...estOptions(core), onTold: told.note };
   const onAdmitted = ({ peer }: Connection): void =>
     void core.registry.noteUse(peer).catch(() => undefined);
   const doors = await openDoors({
@@ -150,7 +155,7 @@ async function open(
     path: config.socketPath,
     bodyBytes: localBodyBytes,
     onRefusal: (code) => metrics.refused('local', code),
-    routes: (app) => provisionerRoutes(app, acts),
+    routes: (app) => localRoutes(app, acts, told),
   });
   undo.push(() => local.close());
   const renewal = startChores(
@@ -182,6 +187,11 @@ async function openStatusDoor(
   const door = await openStatus(core.status, { ...core, host, port: config.port });
   undo.push(() => door.close());
   return door.port;
+}
+
+function localRoutes(app: FastifyInstance, acts: ProvisionerActs, told: Told): void {
+  provisionerRoutes(app, acts);
+  anchorRoutes(app, told.store);
 }
 
 async function openEst(

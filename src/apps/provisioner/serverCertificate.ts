@@ -13,7 +13,13 @@ import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { prepareCertificationRequest } from '../../wire/x509/certificationRequest.ts';
-import { decodeSubjectAltName, extensionOids, findExtension } from '../../wire/x509/extensions.ts';
+import {
+  decodeAuthorityKeyIdentifier,
+  decodeSubjectAltName,
+  decodeSubjectKeyIdentifier,
+  extensionOids,
+  findExtension,
+} from '../../wire/x509/extensions.ts';
 import { parseAddress } from '../../wire/x509/generalNames.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
 import { encodeName } from '../../wire/x509/names.ts';
@@ -26,6 +32,8 @@ export interface ServerCertificateOptions {
   /** DNS names and addresses by which devices, stations and applications reach this server. */
   readonly names: readonly string[];
   readonly clock: Clock;
+  /** DER of the authority that issues server certificates now. */
+  readonly issuer: () => Uint8Array | undefined;
 }
 
 const keyName = 'tls';
@@ -65,14 +73,15 @@ export class ServerCertificate {
   }
 
   async #serves(certificate: Certificate): Promise<boolean> {
-    const { keys, names, clock } = this.#options;
+    const { keys, names, clock, issuer } = this.#options;
     const { publicKey, notBeforeMs, notAfterMs } = certificate;
     const signer = await keys.signer(keyName);
     const renewalMs = notBeforeMs + (notAfterMs - notBeforeMs) * renewalAt;
     return (
       clock.nowMs() < renewalMs &&
       equal(publicKey.spki, signer.publicKeySpki) &&
-      names.every((name) => isNamed(certificate, name))
+      names.every((name) => isNamed(certificate, name)) &&
+      isBy(certificate, issuer())
     );
   }
 
@@ -96,6 +105,17 @@ export class ServerCertificate {
     await rename(`${path}.tmp`, path);
     return pem;
   }
+}
+
+/** After a rollover the authority has the same name and another key. */
+function isBy({ extensions }: Certificate, issuer: Uint8Array | undefined): boolean {
+  if (issuer === undefined) return true;
+  const named = findExtension(extensions, extensionOids.authorityKeyIdentifier);
+  const present = parseCertificate(issuer).extensions;
+  const own = findExtension(present, extensionOids.subjectKeyIdentifier);
+  if (named === undefined || own === undefined) return true;
+  const identifier = decodeAuthorityKeyIdentifier(named.value);
+  return identifier === undefined || equal(identifier, decodeSubjectKeyIdentifier(own.value));
 }
 
 function isNamed({ extensions }: Certificate, name: string): boolean {

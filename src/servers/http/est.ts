@@ -32,6 +32,8 @@ export interface EstOptions {
   readonly peerOf: (request: FastifyRequest) => VerifiedPeer | undefined;
   /** tls-exporter or tls-unique of the request's connection; `undefined` where it has none. */
   readonly channelBindingOf: (request: FastifyRequest) => Uint8Array | undefined;
+  /** A peer that showed a certificate was given these, DER. */
+  readonly onTold?: (peer: VerifiedPeer, certificates: readonly Uint8Array[]) => void;
   readonly onRefusal: (code: string) => void;
   readonly onEnrolled: (deviceId: string) => void;
 }
@@ -88,8 +90,12 @@ async function answer(
     return no('wrong-method', 405, `${operation} takes ${method}`);
   }
   switch (operation) {
-    case 'cacerts':
-      return sendCertificates(reply, service, service.caCertificates());
+    case 'cacerts': {
+      const certificates = service.caCertificates();
+      const peer = options.peerOf(request);
+      if (peer !== undefined) options.onTold?.(peer, certificates);
+      return sendCertificates(reply, service, certificates);
+    }
     case 'csrattrs':
       return reply
         .type('application/csrattrs')

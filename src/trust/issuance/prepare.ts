@@ -69,7 +69,10 @@ export function compileProfile(
   return (content, nowMs, serialNumber = crypto.random(serialBytes)) => {
     const identifier = identifierOfKey(crypto, content.spki);
     const notBeforeMs = Math.max(toSecond(nowMs - backdatingMs), issuer.notBeforeMs);
-    const notAfterMs = endOf(profile.lifetime, toSecond(nowMs));
+    const wholeLifeMs = endOf(profile.lifetime, toSecond(nowMs));
+    // A link between two authorities ends with the one that signs it.
+    const notAfterMs =
+      profile.authority === undefined ? wholeLifeMs : Math.min(wholeLifeMs, issuer.notAfterMs);
     const tbs = encodeTbs({
       serialNumber,
       notBeforeMs,

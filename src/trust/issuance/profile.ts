@@ -48,6 +48,8 @@ export interface AuthorityRules {
   readonly pathLength?: number;
   /** No certificate below may name a DNS name, an IP address or a URI: its holders are no servers. */
   readonly excludesHosts: boolean;
+  /** From one key of an authority to another under one name (RFC 4210 §4.4): self-issued, not self-signed. */
+  readonly linksGenerations?: boolean;
 }
 
 /** `name@version`, as it is stored with each certificate. */

@@ -1,6 +1,6 @@
 /** The profiles that come with Birthmark. */
 import { keyPurposes } from '../../wire/x509/extensions.ts';
-import { checkedProfiles, type Profile } from './profile.ts';
+import { checkedProfiles, type IssuerRole, type Profile } from './profile.ts';
 
 /** RFC 9336 §3.1. */
 const documentSigning = '1.3.6.1.5.5.7.3.36';
@@ -43,6 +43,14 @@ const serverAuthority: Profile = {
   name: 'issuing-server',
   authority: { pathLength: 0, excludesHosts: false },
 };
+
+/** Between two generations of an authority, under one name (RFC 4210 §4.4). */
+const links: readonly Profile[] = [
+  linkOf('root', root),
+  linkOf('factory', factory),
+  linkOf('operational', issuing),
+  linkOf('server', serverAuthority),
+];
 
 /** The identity from birth (IEEE 802.1AR). */
 const idevid: Profile = {
@@ -137,6 +145,7 @@ export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   issuing,
   factory,
   serverAuthority,
+  ...links,
   idevid,
   ldevid,
   shortLived,
@@ -154,4 +163,9 @@ export function deviceProfiles(profiles: ReadonlyMap<string, Profile>): Readonly
     ({ subject, issuedBy }) => subject === 'device' && issuedBy.includes('operational'),
   );
   return new Set(operational.map(({ name }) => name));
+}
+
+function linkOf(role: IssuerRole, profile: Profile): Profile {
+  const authority = { excludesHosts: false, ...profile.authority, linksGenerations: true };
+  return { ...profile, name: `link-${role}`, issuedBy: [role], authority };
 }

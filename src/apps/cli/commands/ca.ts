@@ -25,6 +25,8 @@ import { printName } from '../../../wire/x509/names.ts';
 import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
+import { registerCompromise } from './compromise.ts';
+import { registerRollover } from './rollover.ts';
 
 interface DataOptions extends OutputOptions {
   readonly data: string;
@@ -73,6 +75,8 @@ when it has none. A second call after a crash makes what is missing and keeps wh
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark ca show --json')
     .action(show);
+  registerRollover(ca);
+  registerCompromise(ca);
   ca.command('horizon')
     .description('What ends when, and until when each authority can issue')
     .option('--data <folder>', 'data folder', defaultData)

@@ -1,4 +1,5 @@
 /** What makes an authority, and what an authority may not do (RFC 5280 §4.2.1.9, §4.2.1.10). */
+import { equal } from '../../../wire/bytes/bytes.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { extensionOids } from '../../../wire/x509/extensions.ts';
 import { encodeGeneralName, type GeneralName } from '../../../wire/x509/generalNames.ts';
@@ -31,9 +32,11 @@ export const authorityRules: readonly Rule[] = [
   },
   {
     id: 'path-below-issuer',
-    clause: 'RFC 5280 §6.1.4 (l), (m)',
-    fault: ({ basicConstraints, issuer }) =>
-      basicConstraints?.ca === true && issuer.pathLength === 0
+    clause: 'RFC 5280 §6.1.4 (l), (m): self-issued certificates do not count',
+    fault: ({ basicConstraints, issuer, certificate }) =>
+      basicConstraints?.ca === true &&
+      issuer.pathLength === 0 &&
+      !equal(certificate.subject.der, issuer.subject.der)
         ? 'the issuer may have no authority below it'
         : undefined,
   },

@@ -56,11 +56,12 @@ export const nameRules: readonly Rule[] = [
   {
     id: 'self-issued',
     clause: 'RFC 5280 §3.2',
-    fault: ({ certificate, issuer }) => {
+    fault: ({ certificate, issuer, profile }) => {
       const same = equal(certificate.subject.der, certificate.issuer.der);
-      return same === (issuer.role === 'self')
+      const link = profile.authority?.linksGenerations === true;
+      return same === (issuer.role === 'self' || link)
         ? undefined
-        : 'subject and issuer are the same in a root and nowhere else';
+        : 'subject and issuer are the same in a root and in a link, and nowhere else';
     },
   },
   {

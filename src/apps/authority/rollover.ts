@@ -1,0 +1,248 @@
+/**
+ * One authority takes over from another of its role, in steps that a person takes and can see:
+ *
+ *     announced   the new one has key and certificate, and both have certified each other
+ *     active      the new one issues; the old one is retired, and still believed
+ *     removed     the old one is believed no more
+ *
+ * RFC 4210 §4.4: the new key certified by the old one (new-with-old) takes along whoever believes the old
+ * one only; the old key certified by the new one (old-with-new) whoever believes the new one only. Each step
+ * is idempotent: cut short, it is taken again. The authority's process must not run meanwhile.
+ */
+import { existsSync } from 'node:fs';
+import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
+import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
+import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
+import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
+import type { Signer } from '../../trust/ports/keys.ts';
+import { noExpirationMs } from '../../wire/der/time.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import {
+  type AuthorityName,
+  authorityPaths,
+  type AuthorityPaths,
+  type Installation,
+  readCertificateFile,
+  requireInstallation,
+  writeCertificateFile,
+} from './authorityFolder.ts';
+import { AuthorityKeys } from './authorityKeys.ts';
+import { authorityProfiles, commonNameOf, linkProfiles, underName } from './authorityNames.ts';
+import { active, type AuthorityRecord, nextName, readBook, writeBook } from './book.ts';
+import { certifyOnce } from './certifyOnce.ts';
+
+export interface RolloverOptions {
+  readonly dataFolder: string;
+  readonly passphrase: string;
+  readonly clock: Clock;
+}
+
+export interface Announcement {
+  readonly role: AuthorityName;
+  /** Default: those of the present one, in a file. */
+  readonly algorithm?: AuthorityRecord['algorithm'];
+  readonly key?: string;
+}
+
+/** Makes the next authority of the role under the same name. Returns its record. */
+export async function announce(
+  options: RolloverOptions,
+  { role, algorithm, key }: Announcement,
+): Promise<AuthorityRecord> {
+  const office = await Office.open(options);
+  try {
+    const present = active(office.book, role);
+    const begun = office.book.find((one) => one.role === role && one.state === 'announced');
+    const next = begun ?? {
+      name: nextName(office.book, role),
+      role,
+      algorithm: algorithm ?? present.algorithm,
+      ...(key === undefined ? {} : { key }),
+      sharesNameOf: present.sharesNameOf ?? present.name,
+      state: 'announced',
+    };
+    // Written first: a crash behind this line is mended by the same command.
+    if (begun === undefined) await writeBook(office.paths, [...office.book, next]);
+    await office.certify(present, next);
+    return next;
+  } finally {
+    await office.close();
+  }
+}
+
+/** The announced authority issues from the next start on. Rejects with an `EnvironmentError` where there is none. */
+export async function switchOver(
+  options: RolloverOptions,
+  role: AuthorityName,
+): Promise<{ readonly from: AuthorityRecord; readonly to: AuthorityRecord }> {
+  const office = await Office.open(options);
+  try {
+    const from = active(office.book, role);
+    const to = the(office.book, role, 'announced');
+    // What the old one has promised it has to sign itself, before another one takes its place.
+    await office.settled();
+    await writeBook(
+      office.paths,
+      changed(
+        office.book,
+        new Map([
+          [from, 'retired'],
+          [to, 'active'],
+        ]),
+      ),
+    );
+    return { from, to };
+  } finally {
+    await office.close();
+  }
+}
+
+/** The retired authority of the role is believed no more; what it has issued is worth nothing from then on. */
+export async function remove(
+  options: Pick<RolloverOptions, 'dataFolder'>,
+  role: AuthorityName,
+): Promise<AuthorityRecord> {
+  const paths = authorityPaths(options.dataFolder);
+  const book = await readBook(paths);
+  const retired = the(book, role, 'retired');
+  await writeBook(paths, changed(book, new Map([[retired, 'removed']])));
+  return retired;
+}
+
+function the(
+  book: readonly AuthorityRecord[],
+  role: AuthorityName,
+  state: AuthorityRecord['state'],
+): AuthorityRecord {
+  const found = book.find((record) => record.role === role && record.state === state);
+  if (found !== undefined) return found;
+  throw new EnvironmentError(`no ${role} authority is ${state}`, { retryable: false });
+}
+
+function changed(
+  book: readonly AuthorityRecord[],
+  states: ReadonlyMap<AuthorityRecord, AuthorityRecord['state']>,
+): readonly AuthorityRecord[] {
+  return book.map((record) => ({ ...record, state: states.get(record) ?? record.state }));
+}
+
+/** A new file beside a database on a server would hold what that one never hears of. */
+export function requireOwnDatabase({ database, folder }: AuthorityPaths): void {
+  if (existsSync(database)) return;
+  throw new EnvironmentError(`${folder} has no database of its own: this works on SQLite alone`, {
+    retryable: false,
+  });
+}
+
+/** The folder with its keys and its database, for as long as one step takes. */
+class Office {
+  readonly paths: AuthorityPaths;
+  readonly book: readonly AuthorityRecord[];
+  readonly #installation: Installation;
+  readonly #keys: AuthorityKeys;
+  readonly #database: SqliteDatabase;
+  readonly #store: SqliteIssuanceStore;
+  readonly #clock: Clock;
+
+  private constructor(
+    paths: AuthorityPaths,
+    book: readonly AuthorityRecord[],
+    installation: Installation,
+    keys: AuthorityKeys,
+    database: SqliteDatabase,
+    clock: Clock,
+  ) {
+    this.paths = paths;
+    this.book = book;
+    this.#installation = installation;
+    this.#keys = keys;
+    this.#database = database;
+    this.#store = new SqliteIssuanceStore(database);
+    this.#clock = clock;
+  }
+
+  static async open({ dataFolder, passphrase, clock }: RolloverOptions): Promise<Office> {
+    const paths = authorityPaths(dataFolder);
+    const installation = await requireInstallation(paths);
+    requireOwnDatabase(paths);
+    const book = await readBook(paths);
+    const files = await KeyFolder.open({ folder: paths.keys, passphrase });
+    // Its lock keeps the authority's process away.
+    const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
+    return new Office(paths, book, installation, new AuthorityKeys(files), database, clock);
+  }
+
+  async close(): Promise<void> {
+    this.#database.close();
+    await this.#keys.close();
+  }
+
+  async certify(present: AuthorityRecord, next: AuthorityRecord): Promise<void> {
+    const signer = await this.#keys.make(next);
+    const old = await this.#issuer(present);
+    const above = next.role === 'root' ? rootOf(old, signer) : await this.#firstRoot();
+    const own = await this.#make(next.name, next, signer, authorityProfiles[next.role], above);
+    const issuer = issuerFrom(next.role, own, signer);
+    const link = linkProfiles[next.role];
+    await this.#make(underName(next.name, present.name), next, signer, link, old);
+    await this.#make(underName(present.name, next.name), present, old.signer, link, issuer);
+    if (next.role !== 'root') return;
+    // Whoever believes the new root only has to find a way down to everything that issues.
+    for (const record of this.book.filter(({ role }) => role !== 'root')) {
+      const certificate = await readCertificateFile(this.paths, record.name);
+      const { spki } = parseCertificate(certificate).publicKey;
+      const key = { publicKeySpki: spki, algorithm: record.algorithm };
+      const profile = authorityProfiles[record.role];
+      await this.#make(underName(record.name, next.name), record, key, profile, issuer);
+    }
+  }
+
+  /** Rejects with an `EnvironmentError` while something waits for a signature of the present authorities. */
+  async settled(): Promise<void> {
+    const unfinished = await this.#store.unfinished(0, 1);
+    if (unfinished.length === 0) return;
+    throw new EnvironmentError('something waits to be signed: start the server once, and stop it', {
+      retryable: false,
+    });
+  }
+
+  async #make(
+    file: string,
+    record: AuthorityRecord,
+    signer: Pick<Signer, 'publicKeySpki' | 'algorithm'>,
+    profile: string,
+    issuer: Issuer,
+  ): Promise<Uint8Array> {
+    const name = commonNameOf(this.#installation.organization, record);
+    const certificate = await this.#certify({ profile, name, signer }, issuer);
+    await writeCertificateFile(this.paths, file, certificate);
+    return certificate;
+  }
+
+  #certify(
+    subject: Omit<Parameters<typeof certifyOnce>[1], 'key'>,
+    issuer: Issuer,
+  ): Promise<Uint8Array> {
+    return certifyOnce({ clock: this.#clock, store: this.#store }, { ...subject, key: '' }, issuer);
+  }
+
+  async #issuer(record: AuthorityRecord): Promise<Issuer> {
+    const certificate = await readCertificateFile(this.paths, record.name);
+    const { spki } = parseCertificate(certificate).publicKey;
+    return issuerFrom(record.role, certificate, await this.#keys.signer(record, spki));
+  }
+
+  #firstRoot(): Promise<Issuer> {
+    return this.#issuer(active(this.book, 'root'));
+  }
+}
+
+/** Of the same name as the present root, with a key of its own. */
+function rootOf({ subject }: Issuer, signer: Signer): Issuer {
+  const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
+  return rootToBe(nodeCrypto, subject.der, signer, period);
+}

@@ -1,0 +1,161 @@
+/** `birthmark ca rollover`: one authority takes over from another, a step at a time. */
+import { type Command, Option } from 'commander';
+import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
+import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
+import { AnchorsClient } from '../../../drivers/links/local/anchorsClient.ts';
+import { EnvironmentError } from '../../../trust/ports/faults.ts';
+import { parseCertificate } from '../../../wire/x509/certificate.ts';
+import {
+  type AuthorityName,
+  authorityNames,
+  authorityPaths,
+  readCertificateFile,
+  requireInstallation,
+} from '../../authority/authorityFolder.ts';
+import { authorityAlgorithms, type AuthorityRecord, readBook } from '../../authority/book.ts';
+import { announce, remove, type RolloverOptions, switchOver } from '../../authority/rollover.ts';
+import { readPassphrase } from '../../passphrase.ts';
+import { socketPathFor } from '../../socketPath.ts';
+import { defaultData } from '../dataFolder.ts';
+import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
+
+interface DataOptions extends OutputOptions {
+  readonly data: string;
+  readonly dryRun?: boolean;
+}
+
+interface AnnounceOptions extends DataOptions {
+  readonly algorithm?: AuthorityRecord['algorithm'];
+  readonly key?: string;
+}
+
+const help = `
+The steps, each with the server stopped for the moment that it takes:
+  birthmark ca rollover announce server   make the next one; both certify each other
+  birthmark serve                         EST's cacerts hands the links out; devices take the new one in
+  birthmark ca rollover status            how many devices were told of it
+  birthmark ca rollover switch server     from now on the new one issues; the old one is still believed
+  birthmark ca rollover remove server     the old one is believed no more
+
+The new authority has the old one's name (RFC 4210 section 4.4). Every step may be taken again when it was
+cut short.`;
+
+export function registerRollover(ca: Command): void {
+  const rollover = ca
+    .command('rollover')
+    .description('Let one authority take over from another')
+    .addHelpText('after', help);
+  step(rollover, 'announce', 'Make the next authority of a role, and publish it')
+    .addOption(new Option('--algorithm <name>', 'of its key').choices(authorityAlgorithms))
+    .option('--key <uri>', 'keep its key in a PKCS#11 token (RFC 7512)')
+    .action((role: string, options: AnnounceOptions) => announceOne(roleOf(role), options));
+  step(rollover, 'switch', 'Let the announced authority issue').action(
+    (role: string, options: DataOptions) => switchOne(roleOf(role), options),
+  );
+  step(rollover, 'remove', 'Believe the retired authority no more').action(
+    (role: string, options: DataOptions) => removeOne(roleOf(role), options),
+  );
+  rollover
+    .command('status')
+    .description('Which authorities there are, and how many devices were told of each')
+    .option('--data <folder>', 'data folder', defaultData())
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  birthmark ca rollover status')
+    .action(status);
+}
+
+function step(rollover: Command, verb: string, description: string): Command {
+  return rollover
+    .command(`${verb} <role>`)
+    .description(`${description} (${authorityNames.join(', ')})`)
+    .option('--data <folder>', 'data folder', defaultData())
+    .option('--dry-run', 'say what would be done')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', `\nExample:\n  birthmark ca rollover ${verb} server`);
+}
+
+function roleOf(text: string): AuthorityName {
+  const role = authorityNames.find((name) => name === text);
+  if (role !== undefined) return role;
+  throw new CommandFailure(`a role is one of ${authorityNames.join(', ')}`, exitCodes.usage);
+}
+
+async function announceOne(role: AuthorityName, options: AnnounceOptions): Promise<void> {
+  const { algorithm, key } = options;
+  if (key !== undefined) parseKeyUri(key);
+  if (options.dryRun === true) return would(options, role, `make the next ${role} authority`);
+  const announcement = {
+    role,
+    ...(algorithm === undefined ? {} : { algorithm }),
+    ...(key === undefined ? {} : { key }),
+  };
+  const made = await announce(await rolloverOptions(options), announcement);
+  print(options, { announced: made }, [
+    `${made.name} is announced. Start the server: devices learn of it from EST's cacerts.`,
+  ]);
+}
+
+async function switchOne(role: AuthorityName, options: DataOptions): Promise<void> {
+  if (options.dryRun === true) return would(options, role, `let the announced ${role} issue`);
+  const { from, to } = await switchOver(await rolloverOptions(options), role);
+  print(options, { from: from.name, to: to.name }, [
+    `${to.name} issues from the next start on; ${from.name} is still believed.`,
+  ]);
+}
+
+async function removeOne(role: AuthorityName, options: DataOptions): Promise<void> {
+  if (options.dryRun === true) return would(options, role, `believe the retired ${role} no more`);
+  const removed = await remove({ dataFolder: options.data }, role);
+  print(options, { removed: removed.name }, [
+    `${removed.name} is believed no more from the next start on, nor what it has issued.`,
+  ]);
+}
+
+function would(options: DataOptions, role: AuthorityName, what: string): void {
+  print(options, { dryRun: true, role }, [`Would ${what}.`]);
+}
+
+async function status(options: DataOptions): Promise<void> {
+  const paths = authorityPaths(options.data);
+  await requireInstallation(paths);
+  const client = new AnchorsClient(socketPathFor(options.data, 'provisioner'));
+  try {
+    const rows = [];
+    for (const { name, role, state, algorithm } of await readBook(paths)) {
+      const { publicKey } = parseCertificate(await readCertificateFile(paths, name));
+      const told = await count(client, nodeCrypto.hash('SHA-256', publicKey.spki));
+      rows.push({ name, role, state, algorithm, told: told ?? null });
+    }
+    const stopped = rows.every(({ told }) => told === null);
+    print(options, { authorities: rows }, [
+      ...table([
+        ['', 'role', '', 'algorithm', 'devices told'],
+        ...rows.map((row) => [
+          row.name,
+          row.role,
+          row.state,
+          row.algorithm,
+          String(row.told ?? ''),
+        ]),
+      ]),
+      ...(stopped ? ['The server is not running: devices are not counted.'] : []),
+    ]);
+  } finally {
+    client.close();
+  }
+}
+
+/** `undefined` while the server is not running. */
+async function count(client: AnchorsClient, sha256: Uint8Array): Promise<number | undefined> {
+  try {
+    return await client.countTold(sha256);
+  } catch (error) {
+    if (error instanceof EnvironmentError && error.retryable) return undefined;
+    throw error;
+  }
+}
+
+async function rolloverOptions({ data }: DataOptions): Promise<RolloverOptions> {
+  const passphrase = await readPassphrase();
+  return { dataFolder: data, passphrase, clock: { nowMs: Date.now } };
+}

@@ -1,0 +1,224 @@
+/** Authorities take over from others: every step, with devices, doors and the authority's own process. */
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { startAuthority } from '../../src/apps/authority/authority.ts';
+import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
+import { readBook } from '../../src/apps/authority/book.ts';
+import { assessCompromise } from '../../src/apps/authority/compromise.ts';
+import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
+import {
+  announce,
+  remove,
+  type RolloverOptions,
+  switchOver,
+} from '../../src/apps/authority/rollover.ts';
+import { fsck } from '../../src/apps/fsck/fsck.ts';
+import { extendAnchors } from '../../src/device/enrolment/anchors.ts';
+import { AnchorsClient } from '../../src/drivers/links/local/anchorsClient.ts';
+import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
+import { DeskClient } from '../../src/drivers/links/local/deskClient.ts';
+import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
+import { socketPathFor } from '../../src/apps/socketPath.ts';
+import type { Hierarchy } from '../../src/trust/ports/authority.ts';
+import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
+import { parseCertificate } from '../../src/wire/x509/certificate.ts';
+import { opensslMissing, openssl } from '../support/openssl.ts';
+import { FakeProvisioningAuthority } from '../support/fakeAuthority.ts';
+import { pki } from '../support/peers.ts';
+import { testKey, testRequest } from '../support/pki.ts';
+import { testProvisioner } from '../support/provisioner.ts';
+import { deviceIdOf } from '../support/registrySamples.ts';
+
+const clock = { nowMs: Date.now };
+
+interface House extends RolloverOptions {
+  readonly folder: string;
+  readonly database: string;
+  readonly certificate: (name: string) => X509Certificate;
+  /** Starts the authority, asks, and stops it. */
+  readonly serve: <Value>(use: (authority: AuthorityClient) => Promise<Value>) => Promise<Value>;
+}
+
+async function open(context: TestContext): Promise<House> {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-rollover-'));
+  context.after(() => rmSync(dataFolder, { recursive: true, force: true }));
+  const passphrase = 'correct horse';
+  const options = { dataFolder, passphrase, clock };
+  const paths = await initializeAuthority({ ...options, organization: 'Maker', costLog2: 4 });
+  return {
+    ...options,
+    folder: paths.folder,
+    database: paths.database,
+    certificate: (name) => new X509Certificate(readFileSync(join(paths.folder, `${name}.pem`))),
+    serve: async (use) => {
+      const running = await startAuthority({ dataFolder, passphrase });
+      const authority = new AuthorityClient(socketPathFor(dataFolder, 'authority'));
+      try {
+        return await use(authority);
+      } finally {
+        authority.close();
+        await running.close();
+      }
+    },
+  };
+}
+
+function offered({ roots, operational, links }: Hierarchy): readonly Uint8Array[] {
+  return [...roots, ...operational, ...links];
+}
+
+test('the authority of servers: a device takes the new one in by the old one, then the old one goes', async (context) => {
+  const house = await open(context);
+  const old = house.certificate('server');
+  const next = await announce(house, { role: 'server' });
+  assert.deepEqual([next.name, next.state], ['server-2', 'announced']);
+  // Cut short or given twice, it finds what it had made.
+  assert.deepEqual(await announce(house, { role: 'server' }), next);
+  const fresh = house.certificate('server-2');
+  assert.equal(fresh.subject, old.subject);
+  assert.ok(fresh.verify(house.certificate('root').publicKey));
+  assert.ok(house.certificate('server-2.under-server').verify(old.publicKey));
+  assert.ok(house.certificate('server.under-server-2').verify(fresh.publicKey));
+
+  const announced = await house.serve(async (authority) => {
+    const issued = await authority.issueServer(testRequest(testKey()), ['localhost']);
+    assert.ok(!isRefusal(issued));
+    assert.ok(
+      new X509Certificate(issued.chain[0] ?? '').verify(old.publicKey),
+      'the old one issues',
+    );
+    return authority.hierarchy();
+  });
+  // What a device does with cacerts: the new key comes in because the old one has signed it.
+  const present = [new Uint8Array(old.raw)];
+  const anchors = extendAnchors(nodeCrypto, present, offered(announced));
+  const keys = anchors.map((der) => parseCertificate(der).publicKey.spki);
+  assert.ok(
+    keys.some((spki) =>
+      Buffer.from(spki).equals(fresh.publicKey.export({ format: 'der', type: 'spki' })),
+    ),
+  );
+
+  const { from, to } = await switchOver(house, 'server');
+  assert.deepEqual([from.name, to.name], ['server', 'server-2']);
+  await house.serve(async (authority) => {
+    const issued = await authority.issueServer(testRequest(testKey()), ['localhost']);
+    assert.ok(!isRefusal(issued));
+    const [leaf = new Uint8Array(), above = new Uint8Array()] = issued.chain;
+    assert.ok(new X509Certificate(leaf).verify(fresh.publicKey), 'the new one issues');
+    assert.deepEqual(above, new Uint8Array(fresh.raw));
+    assert.equal((await authority.hierarchy()).server.length, 2);
+  });
+  await remove(house, 'server');
+  await house.serve(async (authority) => {
+    const { server, links } = await authority.hierarchy();
+    assert.deepEqual([server.length, links.length], [1, 0]);
+  });
+  await assert.rejects(remove(house, 'server'), EnvironmentError);
+  await assert.rejects(switchOver(house, 'server'), EnvironmentError);
+  const issuers = new Map(
+    (await readBook(authorityPaths(house.dataFolder))).map(
+      ({ name }) => [name, new Uint8Array(house.certificate(name).raw)] as const,
+    ),
+  );
+  assert.deepEqual(fsck({ database: house.database, issuers }).faults, []);
+});
+
+test(
+  'the root, under its name: openssl finds a way from either root to what the other one issued',
+  { skip: opensslMissing },
+  async (context) => {
+    const house = await open(context);
+    await announce(house, { role: 'root' });
+    const file = (name: string): string => join(house.folder, `${name}.pem`);
+    const verified = (anchor: string, between: string, leaf: string): boolean =>
+      openssl(
+        'verify',
+        '-partial_chain',
+        '-trusted',
+        file(anchor),
+        '-untrusted',
+        file(between),
+        file(leaf),
+      ).status === 0;
+    assert.ok(verified('root', 'root-2.under-root', 'operational.under-root-2'));
+    assert.ok(verified('root-2', 'root.under-root-2', 'operational'));
+    assert.ok(verified('root-2', 'root.under-root-2', 'operational.under-root-2'));
+    await switchOver(house, 'root');
+    const { roots } = await house.serve((authority) => authority.hierarchy());
+    assert.deepEqual(roots[0], new Uint8Array(house.certificate('root-2').raw));
+    assert.equal(roots.length, 2);
+    // The next issuing authority is the new root's.
+    await announce(house, { role: 'operational', algorithm: 'ecdsa-with-SHA384' });
+    assert.ok(house.certificate('operational-2').verify(house.certificate('root-2').publicKey));
+  },
+);
+
+test('no step beside a running authority, and none without the one before', async (context) => {
+  const house = await open(context);
+  await assert.rejects(switchOver(house, 'factory'), /no factory authority is announced/);
+  await assert.rejects(remove(house, 'factory'), /no factory authority is retired/);
+  await house.serve(async () => {
+    await assert.rejects(announce(house, { role: 'factory' }), /in use by process/);
+  });
+});
+
+test('devices are counted once each when they are told', async (context) => {
+  const one = deviceIdOf(1);
+  const device = pki.ldevid(one);
+  const authority = new FakeProvisioningAuthority(pki);
+  const entries = [{ identity: device, kind: 'ldevid', holder: one }] as const;
+  const it = await testProvisioner(context, { devices: [1], entries, authority });
+  const client = new AnchorsClient(it.config.socketPath);
+  context.after(() => client.close());
+  const key = nodeCrypto.hash('SHA-256', pki.root.certificate.publicKey.spki);
+  assert.equal(await client.countTold(key), 0);
+  const ask = { path: '/.well-known/est/cacerts' };
+  for (let count = 0; count < 2; count += 1) {
+    assert.equal((await it.request('device', device, ask)).status, 200);
+  }
+  let told = await client.countTold(key);
+  while (told === 0) told = await client.countTold(key);
+  assert.equal(told, 1);
+});
+
+test('what falls with a key: counted, listed, and nothing changed', async (context) => {
+  const house = await open(context);
+  const desk = async (): Promise<string> => {
+    const client = new DeskClient(socketPathFor(house.dataFolder, 'authority'));
+    const order = { product: 'meter', profile: 'ldevid', lifetimeMs: 60_000 };
+    const created = await client.createSecret(order);
+    client.close();
+    assert.ok(!isRefusal(created));
+    return created.secret;
+  };
+  await house.serve(async (authority) => {
+    const secret = await desk();
+    const request = testRequest(testKey());
+    const issued = await authority.issueBySecret({ secret, request, profile: 'ldevid' });
+    assert.ok('certificate' in issued);
+    assert.ok(!isRefusal(await authority.issueServer(testRequest(testKey()), ['localhost'])));
+  });
+  const assess = (role: 'operational' | 'server' | 'root') =>
+    assessCompromise(house.database, role, Date.now());
+  const operational = assess('operational');
+  assert.deepEqual(operational.live, [{ profile: 'ldevid', count: 1 }]);
+  // It enrolled by a secret and was born with nothing: it needs another secret.
+  assert.deepEqual([operational.canFollow, operational.cannotFollow], [0, 1]);
+  assert.equal(operational.listed.length, 1);
+  assert.ok(
+    assess('server').live.some(({ profile, count }) => profile === 'server' && count === 1),
+  );
+  assert.ok(assess('root').live.length > operational.live.length);
+  assert.ok(operational.steps.some((step) => step.includes('enrolment secret create')));
+});
+
+test('a folder whose database is elsewhere gets no second one', async (context) => {
+  const house = await open(context);
+  rmSync(house.database);
+  await assert.rejects(announce(house, { role: 'server' }), /no database of its own/);
+});
