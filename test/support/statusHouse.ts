@@ -32,7 +32,8 @@ export interface StatusHouse {
   readonly troubles: string[];
   /** DER, leaf first. */
   enrol(name: string): Promise<readonly Uint8Array[]>;
-  restartAuthority(): Promise<void>;
+  /** After it was closed. */
+  startAuthority(): Promise<void>;
 }
 
 export async function statusHouse(
@@ -50,7 +51,7 @@ export async function statusHouse(
     costLog2: 4,
     status,
   });
-  let authority = await startAuthority({ dataFolder, passphrase });
+  let authority = await startAuthority({ dataFolder, passphrase, publishEveryMs: 50 });
   const socket = socketPathFor(dataFolder, 'authority');
   const client = new StatusClient(socket);
   const issuing = new AuthorityClient(socket);
@@ -90,9 +91,8 @@ export async function statusHouse(
       const request = await requestOf(testSigner());
       return allowed(await operator.enrolApplication('application', name, request)).chain;
     },
-    restartAuthority: async () => {
-      await authority.close();
-      authority = await startAuthority({ dataFolder, passphrase });
+    startAuthority: async () => {
+      authority = await startAuthority({ dataFolder, passphrase, publishEveryMs: 50 });
     },
   };
 }

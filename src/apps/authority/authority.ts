@@ -28,6 +28,8 @@ export interface AuthorityConfig {
   readonly clock?: Clock;
   /** How soon what a lost key left unsigned is tried again; 2 s unless told. */
   readonly signAgainMs?: number;
+  /** How soon after a revocation a list shows it; 2 s unless told. */
+  readonly publishEveryMs?: number;
   readonly onRefusal?: (code: string) => void;
   /** The log could not be hashed on; it is tried again. */
   readonly onTrouble?: (error: unknown) => void;
@@ -75,7 +77,9 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
     const keeping = startStatusKeeping({
       ...parts,
       store: parts.stores.status,
+      audit: parts.stores.audit,
       clock,
+      publishEveryMs: config.publishEveryMs,
       onTrouble,
     });
     const socketPath = socketPathFor(config.dataFolder, 'authority');

@@ -70,6 +70,11 @@ export async function openStatusDoor(options: StatusDoorOptions): Promise<Status
     },
     // A request of 4,096 bytes in base64, with every character escaped, is longer than headers may be.
     routerOptions: { maxParamLength: statusLimits.headerBytes },
+    // What the router itself refuses, such as a path that is not URL-encoded.
+    frameworkErrors: (error, _request, reply) => {
+      options.onRefusal('bad-request');
+      void sendProblem(reply, { status: 400, code: 'bad-request', detail: error.message });
+    },
     clientErrorHandler: (_error, socket) => {
       options.onRefusal('http-malformed');
       socket.destroy();
