@@ -68,7 +68,8 @@ export class SqliteDatabase implements Connection {
   /**
    * Runs `work` in a transaction together with whoever else waits. What it wrote is durable when the
    * promise resolves. When it throws, its own writes are undone, those of others stay, and the promise
-   * rejects with that error; database faults become an `EnvironmentError`.
+   * rejects with that error; database faults become an `EnvironmentError`. It is run once more when it
+   * shared a commit with one that threw: it has to change nothing but the database.
    */
   transact<Result>(work: (connection: Connection) => Result): Promise<Result> {
     return new Promise((resolve, reject) => {
@@ -124,12 +125,9 @@ export class SqliteDatabase implements Connection {
 
   #commit(): void {
     const members = this.#waiting.splice(0, maximumMembers);
-    const settled: Array<() => void> = [];
+    let settled: ReadonlyArray<() => void>;
     try {
-      this.#database.exec('BEGIN IMMEDIATE');
-      for (const member of members) this.#runMember(member, members.length > 1, settled);
-      // A crash before this line leaves nothing of any member; after it, everything of those that settled.
-      this.#database.exec('COMMIT');
+      settled = this.#runTogether(members) ?? this.#runApart(members);
     } catch (error) {
       this.#rollBack();
       const fault = environmentFault(error, 'cannot write the database');
@@ -139,19 +137,49 @@ export class SqliteDatabase implements Connection {
     for (const settle of settled) settle();
   }
 
-  #runMember(member: Member, shared: boolean, settled: Array<() => void>): void {
-    if (shared) this.prepare('SAVEPOINT member').run();
+  /**
+   * The usual case. `undefined`, and nothing written, when one of several members throws; a savepoint for
+   * each would tell which writes are its own, and make SQLite copy every page that is touched.
+   */
+  #runTogether(members: readonly Member[]): ReadonlyArray<() => void> | undefined {
+    this.#database.exec('BEGIN IMMEDIATE');
+    const settled: Array<() => void> = [];
     try {
-      settled.push(member.run(this));
+      for (const member of members) settled.push(member.run(this));
+    } catch (error) {
+      if (members.length === 1 || isEnvironmental(error)) throw error;
+      this.#rollBack();
+      return undefined;
+    }
+    // A crash before this line leaves nothing of any member; after it, everything of all.
+    this.#database.exec('COMMIT');
+    return settled;
+  }
+
+  /** Each member in a savepoint: those that throw are undone alone. */
+  #runApart(members: readonly Member[]): ReadonlyArray<() => void> {
+    this.#database.exec('BEGIN IMMEDIATE');
+    const settled = members.map((member) => {
+      this.prepare('SAVEPOINT member').run();
+      const settle = this.#runAlone(member);
+      this.prepare('RELEASE member').run();
+      return settle;
+    });
+    this.#database.exec('COMMIT');
+    return settled;
+  }
+
+  #runAlone(member: Member): () => void {
+    try {
+      return member.run(this);
     } catch (error) {
       // A full or failing disk concerns every member, and SQLite may have ended the transaction already.
-      if (!shared || isEnvironmental(error) || !this.#database.isTransaction) throw error;
+      if (isEnvironmental(error) || !this.#database.isTransaction) throw error;
       this.prepare('ROLLBACK TO member').run();
-      settled.push(() => {
+      return () => {
         member.reject(error);
-      });
+      };
     }
-    if (shared) this.prepare('RELEASE member').run();
   }
 
   #rollBack(): void {

@@ -27,11 +27,14 @@ export class SqliteIssuanceStore implements IssuanceStore {
     this.#database = database;
   }
 
-  begin(intents: readonly Intent[]): Promise<readonly IntentOutcome[]> {
-    return this.#database.transact((connection) => {
-      const smooth = beginAll(connection, intents);
-      return smooth ?? beginEach(connection, intents);
-    });
+  async begin(intents: readonly Intent[]): Promise<readonly IntentOutcome[]> {
+    try {
+      return await this.#database.transact((connection) => beginAll(connection, intents));
+    } catch (error) {
+      // A value is there already: which, and of whose intent, is found out one by one.
+      if (!isUniqueViolation(error)) throw error;
+      return this.#database.transact((connection) => beginEach(connection, intents));
+    }
   }
 
   complete(completions: readonly Completion[]): Promise<void> {
@@ -111,24 +114,11 @@ export function revokeOne(connection: Connection, revocation: Revocation): boole
   return true;
 }
 
-/** The usual case, without a savepoint for each: `undefined`, and nothing written, when a value is there already. */
-function beginAll(
-  connection: Connection,
-  intents: readonly Intent[],
-): readonly IntentOutcome[] | undefined {
-  connection.prepare('SAVEPOINT intents').run();
+/** The usual case: throws when a value that has to be unique is there already. */
+function beginAll(connection: Connection, intents: readonly Intent[]): readonly IntentOutcome[] {
   const quotas = new Quotas(connection);
-  const outcomes: IntentOutcome[] = [];
-  try {
-    for (const intent of intents) outcomes.push(insertOne(connection, quotas, intent));
-  } catch (error) {
-    if (!isUniqueViolation(error)) throw error;
-    connection.prepare('ROLLBACK TO intents').run();
-    connection.prepare('RELEASE intents').run();
-    return undefined;
-  }
+  const outcomes = intents.map((intent) => insertOne(connection, quotas, intent));
   quotas.save();
-  connection.prepare('RELEASE intents').run();
   return outcomes;
 }
 
