@@ -125,10 +125,20 @@ export function findings(crypto: Crypto, input: LintInput, siblings?: Siblings):
 function broken(subject: LintSubject): Finding[] {
   const found: Finding[] = [];
   for (const rule of rules) {
-    const fault = rule.fault(subject);
+    const fault = faultOf(rule, subject);
     if (fault !== undefined) found.push({ rule: rule.id, clause: rule.clause, fault });
   }
   return found;
+}
+
+/** A rule may have to read further into a value: what it cannot read is a fault as well. */
+function faultOf(rule: Rule, subject: LintSubject): string | undefined {
+  try {
+    return rule.fault(subject);
+  } catch (error) {
+    if (error instanceof MalformedError) return error.message;
+    throw error;
+  }
 }
 
 function readSubject(crypto: Crypto, { tbs, profile, issuer, nowMs }: LintInput): LintSubject {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { type Issuer, issuerFrom } from '../../../src/trust/issuance/issuer.ts';
 import { findings, lint, LintedTbs, rules } from '../../../src/trust/issuance/lint.ts';
+import { Siblings } from '../../../src/trust/issuance/lints/siblings.ts';
 import { allHosts, compileProfile } from '../../../src/trust/issuance/prepare.ts';
 import { checkedProfiles, faultsOfProfile } from '../../../src/trust/issuance/profile.ts';
 import { concat } from '../../../src/wire/bytes/bytes.ts';
@@ -14,6 +16,7 @@ import { encodeSignatureAlgorithm } from '../../../src/wire/x509/algorithms.ts';
 import { encodeCertificate } from '../../../src/wire/x509/certificateWriter.ts';
 import * as ext from '../../../src/wire/x509/extensions.ts';
 import { encodeName } from '../../../src/wire/x509/names.ts';
+import { testSigner } from '../../support/issuing/world.ts';
 import {
   access,
   attribute,
@@ -336,6 +339,58 @@ test('contradictions in a profile are named', () => {
   );
   assert.throws(() => checkedProfiles([{ ...base, version: 0 }]), /profile idevid: the version/);
   assert.throws(() => checkedProfiles([base, base]), /two profiles/);
+});
+
+test('beside a sibling, the verdict is that of a full reading', () => {
+  for (const kind of [idevid, ldevid, web]) {
+    const { profile: used, issuer: of } = kind;
+    const siblings = new Siblings();
+    const verdictOf = (tbs: Uint8Array, known?: Siblings): string => {
+      const verdict = lint(nodeCrypto, { tbs, profile: used, issuer: of, nowMs }, known);
+      return verdict instanceof LintedTbs ? 'passed' : verdict.reason;
+    };
+    const good = encode(kind.parts());
+    assert.equal(verdictOf(good, siblings), 'passed');
+    const change = fc.record({
+      at: fc.nat(good.length - 1),
+      octets: fc.uint8Array({ minLength: 1, maxLength: 24 }),
+    });
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 2 }), (changes) => {
+        const tbs = good.slice();
+        for (const { at, octets } of changes) tbs.set(octets.subarray(0, tbs.length - at), at);
+        assert.equal(verdictOf(tbs, siblings), verdictOf(tbs));
+      }),
+      { numRuns: process.env['BIRTHMARK_NIGHTLY'] === '1' ? 100_000 : 1_000 },
+    );
+  }
+});
+
+test('a sibling with other values is not read anew, and passes', () => {
+  const siblings = new Siblings();
+  const encodeOne = compileProfile(nodeCrypto, idevid.profile, factory);
+  const one = (uid: number, key = testSigner()): Uint8Array => {
+    const hardware = { hwType: '1.3.6.1.4.1.32473.1', hwSerialNum: new Uint8Array(9).fill(uid) };
+    const content = { spki: key.publicKeySpki, name: deviceId, hardware };
+    // The length of a serial number decides that of the certificate.
+    return encodeOne(content, nowMs, new Uint8Array(16).fill(uid + 1)).tbs;
+  };
+  const input = (tbs: Uint8Array) => ({ tbs, profile: idevid.profile, issuer: factory, nowMs });
+  assert.equal(siblings.resembling(nodeCrypto, input(one(1))), undefined);
+  assert.ok(lint(nodeCrypto, input(one(1)), siblings) instanceof LintedTbs);
+  const second = one(2);
+  const subject = siblings.resembling(nodeCrypto, input(second));
+  assert.deepEqual(subject?.certificate.serialNumber, new Uint8Array(16).fill(3));
+  assert.deepEqual(subject?.hardwareModule?.hwSerialNum, new Uint8Array(9).fill(2));
+  assert.ok(lint(nodeCrypto, input(second), siblings) instanceof LintedTbs);
+  // The right octets everywhere but in the key identifier: found, though it was not read anew.
+  const wrong = second.slice();
+  const identifier = subject?.subjectKeyIdentifier;
+  assert.ok(identifier);
+  const at = identifier.byteOffset - second.byteOffset;
+  wrong[at] = (wrong[at] ?? 0) ^ 1;
+  const refused = lint(nodeCrypto, input(wrong), siblings);
+  assert.ok(!(refused instanceof LintedTbs) && /ski/.test(refused.reason));
 });
 
 test('serial numbers are drawn anew for every certificate', () => {

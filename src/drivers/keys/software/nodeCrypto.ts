@@ -32,7 +32,8 @@ import {
 import { derSignature } from '../../../wire/der/ecdsa.ts';
 
 export const nodeCrypto: Crypto = {
-  hash: (algorithm, data) => bytesOf(hashOnce(digestNames[algorithm], data, 'buffer')),
+  // As text: a short string is made twice as fast as a Buffer, whose memory lies outside the heap.
+  hash: (algorithm, data) => bytesOfText(hashOnce(digestNames[algorithm], data, 'latin1')),
   secret: (bytes) => new NodeSecret(bytes),
   exportSecret: (secret) => bytesOf(secretOf(secret).export()),
   hmac: (algorithm, key, data) => hmac(algorithm, secretOf(key), data),
@@ -462,6 +463,13 @@ function verify(
 
 function latin1(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+}
+
+/** The octets of a latin1 string. */
+function bytesOfText(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let index = 0; index < bytes.length; index++) bytes[index] = text.charCodeAt(index);
+  return bytes;
 }
 
 /** A view of Node's Buffer as a plain Uint8Array; the memory is the same. */

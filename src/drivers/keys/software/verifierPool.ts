@@ -25,7 +25,7 @@ export interface ProofResults {
 }
 
 export interface VerifierPoolOptions {
-  /** Default: one less than the machine has cores, since the event loop has work of its own. */
+  /** Default: as many as the machine has cores; they take what the event loop leaves. */
   readonly workers?: number;
 }
 
@@ -45,7 +45,7 @@ export class VerifierPool implements ProofVerifier {
   #scheduled = false;
   #closed = false;
 
-  constructor({ workers = Math.max(1, availableParallelism() - 1) }: VerifierPoolOptions = {}) {
+  constructor({ workers = availableParallelism() }: VerifierPoolOptions = {}) {
     this.#workers = Array.from({ length: workers }, () => new PoolWorker(() => this.#send()));
   }
 

@@ -41,7 +41,7 @@ export class Siblings {
   resembling(crypto: Crypto, input: SiblingInput): LintSubject | undefined {
     const sibling = this.#known.get(input.issuer)?.get(kindOf(input.profile, input.tbs));
     if (sibling === undefined || !isSibling(sibling, input.tbs)) return undefined;
-    const subject = transferred(crypto, sibling.subject, input);
+    const subject = transferred(crypto, sibling, input);
     return isShortest(subject.certificate.serialNumber) ? subject : undefined;
   }
 
@@ -96,13 +96,19 @@ function isSibling({ subject, places }: Sibling, tbs: Uint8Array): boolean {
   return true;
 }
 
-/** The same structure over other octets. */
-function transferred(crypto: Crypto, known: LintSubject, input: SiblingInput): LintSubject {
+/** The same structure over other octets; what cannot differ is kept as it was. */
+function transferred(
+  crypto: Crypto,
+  { subject: known, places }: Sibling,
+  input: SiblingInput,
+): LintSubject {
   const { tbs, profile, issuer, nowMs } = input;
   const old = known.certificate;
   const here = (view: Uint8Array): Uint8Array => {
     const start = view.byteOffset - old.tbs.byteOffset;
-    return tbs.subarray(start, start + view.length);
+    const end = start + view.length;
+    const differs = places.some((place) => start <= place.start && place.end <= end);
+    return differs ? tbs.subarray(start, end) : view;
   };
   const key = here(old.publicKey.key);
   const certificate: Certificate = {
@@ -113,15 +119,14 @@ function transferred(crypto: Crypto, known: LintSubject, input: SiblingInput): L
     subject: {
       der: here(old.subject.der),
       rdns: old.subject.rdns.map((rdn) =>
-        rdn.map(({ type, tag, value }) => ({ type, tag, value: here(value) })),
+        rdn === old.subject.rdns.at(-1) ? rdnHere(rdn, here) : rdn,
       ),
     },
     publicKey: { ...old.publicKey, spki: here(old.publicKey.spki), key },
-    extensions: old.extensions.map(({ oid, critical, value }) => ({
-      oid,
-      critical,
-      value: here(value),
-    })),
+    extensions: old.extensions.map((extension) => {
+      const value = here(extension.value);
+      return value === extension.value ? extension : { ...extension, value };
+    }),
   };
   const { hardwareModule, subjectKeyIdentifier, alternativeNames } = known;
   return {
@@ -140,12 +145,18 @@ function transferred(crypto: Crypto, known: LintSubject, input: SiblingInput): L
   };
 }
 
+function rdnHere(
+  rdn: readonly NameAttribute[],
+  here: (view: Uint8Array) => Uint8Array,
+): readonly NameAttribute[] {
+  return rdn.map(({ type, tag, value }) => ({ type, tag, value: here(value) }));
+}
+
 function nameHere(name: GeneralName, here: (view: Uint8Array) => Uint8Array): GeneralName {
   return name.kind === 'otherName' ? { ...name, value: here(name.value) } : name;
 }
 
 /** X.690 §8.3.2: the one rule of encoding that lies in the content octets of a value. */
 function isShortest(integer: Uint8Array): boolean {
-  const [first = 0, second = 0x80] = integer;
-  return first !== 0 || second >= 0x80;
+  return integer[0] !== 0 || (integer[1] ?? 0x80) >= 0x80;
 }
