@@ -25,7 +25,7 @@ interface SensorRunOptions extends OutputOptions {
   readonly confirmEvery: number;
   readonly renewEvery?: number;
   readonly renewBy?: string;
-  readonly enrol?: 'c509' | 'x509';
+  readonly enrol?: 'native' | 'c509' | 'x509';
   readonly retry?: number;
   readonly https?: boolean;
 }
@@ -51,8 +51,8 @@ export function registerSensor(program: Command): void {
     .addOption(
       new Option(
         '--enrol <form>',
-        'non-ip: fetch an operational certificate through the session, and renew it',
-      ).choices(['c509', 'x509']),
+        'non-ip: fetch an operational certificate through the session, and renew it: C509 signed natively or re-encoded, or X.509',
+      ).choices(['native', 'c509', 'x509']),
     )
     .option('--interval <ms>', 'between two messages', positive, 5000)
     .option('--count <n>', 'stop when so many messages arrived', positive)
