@@ -8,6 +8,7 @@ import { openLocalDoor } from '../../servers/local/localDoor.ts';
 import { noteRefusals } from '../../servers/local/refusalNotes.ts';
 import type { Recovery } from '../../trust/issuance/issuance.ts';
 import { closeBatch } from '../../trust/personalization/closing.ts';
+import { Evidence } from '../../trust/personalization/evidence.ts';
 import { serverIdentitySetting } from '../../trust/personalization/orders.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
@@ -164,6 +165,7 @@ function actsOf(
       const path = documents.pathOf(`${batch}.manifest.json`);
       return existsSync(path) ? path : undefined;
     },
+    evidence: new Evidence(orderStore, issuanceStore),
     status: async () => {
       const head = await log.advance();
       return {

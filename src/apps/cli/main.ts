@@ -7,6 +7,7 @@ import { registerAudit } from './commands/audit.ts';
 import { registerCa } from './commands/ca.ts';
 import { registerDevice } from './commands/device.ts';
 import { registerElement } from './commands/element.ts';
+import { registerEvidence } from './commands/evidence.ts';
 import { registerEnrolment } from './commands/enrolment.ts';
 import { registerForeign } from './commands/foreign.ts';
 import { registerGateway } from './commands/gateway.ts';
@@ -43,6 +44,7 @@ registerGateway(program);
 registerSensor(program);
 registerTelemetry(program);
 registerAudit(program);
+registerEvidence(program);
 
 try {
   await program.parseAsync();

@@ -10,6 +10,7 @@ import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { EnrolmentDesk, ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
 import type { LdevidOutcome, LdevidRequest } from '../../trust/ports/enrolment.ts';
 import type { SessionLdevidRequest } from '../../trust/ports/sessionEnrolment.ts';
+import type { EvidenceDesk } from '../../trust/ports/evidence.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { LineStep } from '../../trust/ports/lineTransport.ts';
 import type {
@@ -36,6 +37,7 @@ import {
   ticketDocument,
 } from './authorityFields.ts';
 import { enrolmentDeskRoutes, type SecretActs, secretRoutes } from './enrolment.ts';
+import { evidenceRoutes } from './evidence.ts';
 import { Fields } from './fields.ts';
 import { foreignRoutes } from './foreign.ts';
 import { statusRoutes } from './status.ts';
@@ -66,6 +68,7 @@ export interface AuthorityActs {
   ) => Promise<ReadonlyArray<{ readonly sequence: number; readonly batch: string }>>;
   /** Path of the manifest of a closed batch; `undefined` when there is none. */
   readonly manifestPath: (batch: string) => Promise<string | undefined>;
+  readonly evidence: EvidenceDesk;
   readonly status: () => Promise<AuthorityStatus>;
 }
 
@@ -96,6 +99,7 @@ export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void
   foreignRoutes(app, acts.foreign);
   orderRoutes(app, acts);
   manifestRoutes(app, acts);
+  evidenceRoutes(app, acts.evidence);
 }
 
 function certificateRoutes(app: FastifyInstance, acts: AuthorityActs): void {

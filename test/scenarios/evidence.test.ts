@@ -1,0 +1,210 @@
+/** A reel is made and closed; an auditor gets a folder and checks it by the script in docs/evidence.md. */
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { startAuthority } from '../../src/apps/authority/authority.ts';
+import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
+import { socketPathFor } from '../../src/apps/socketPath.ts';
+import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
+import { isRefusal } from '../../src/trust/ports/faults.ts';
+import { isEndorsed } from '../../src/wire/line/endorsement.ts';
+import { testElement, TestStation, unitRequest } from '../support/issuing/station.ts';
+import { testSigner } from '../support/issuing/world.ts';
+import { opensslMissing } from '../support/openssl.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'birthmark-evidence-'));
+after(() => rmSync(folder, { recursive: true }));
+const data = join(folder, 'data');
+const root = join(import.meta.dirname, '../..');
+const [, script = ''] =
+  /```sh\n([^]*?)```/.exec(readFileSync(join(root, 'docs/evidence.md'), 'utf8')) ?? [];
+
+interface Result {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function birthmark(...words: readonly string[]): Promise<Result> {
+  const main = join(root, 'src/apps/cli/main.ts');
+  const node = ['--disable-warning=ExperimentalWarning', main, ...words, '--data', data];
+  return new Promise((resolve) => {
+    execFile(process.execPath, node, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+}
+
+/** As the reader of the document would: in the folder, with a shell. */
+function checked(evidence: string): Result {
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', script], {
+    cwd: evidence,
+    encoding: 'utf8',
+  });
+  return { code: status ?? -1, stdout, stderr };
+}
+
+/** Device ids of two finished units and one that was scrapped. */
+async function makeReel(authority: AuthorityClient): Promise<readonly string[]> {
+  await authority.publishServerIdentity(Uint8Array.of(0xa1, 1, 2));
+  const signer = testSigner();
+  const order = await authority.createOrder({
+    order: 'reel-7',
+    product: 'sensor',
+    family: 'software',
+    hwType: '1.3.6.1.4.1.32473.1',
+    partNumber: 'S-1',
+    quantity: 5,
+    leastProof: 'line-anchored',
+  });
+  assert.ok(!isRefusal(order));
+  const nowMs = Date.now();
+  const ticket = await authority.issueTicket({
+    batch: 'reel-7',
+    count: 5,
+    stationKeySpki: signer.publicKeySpki,
+    notBeforeMs: nowMs - 60_000,
+    notAfterMs: nowMs + 60_000,
+  });
+  assert.ok(!isRefusal(ticket));
+  const { orderKeySpki } = await authority.hierarchy();
+  const station = new TestStation(
+    { answer: (step, request) => authority.post(step, request) },
+    { publicKeySpki: orderKeySpki },
+    ticket.signed,
+    signer,
+  );
+  const opening = await station.open();
+  const elements = ['01', '02', '03'].map((uid) => testElement(uid));
+  const units = await station.endorse(
+    await Promise.all(elements.map((element) => unitRequest(element, opening))),
+  );
+  const [one, two, three] = elements;
+  assert.ok(one && two && three);
+  await station.report([
+    [one, 'verified'],
+    [two, 'verified'],
+  ]);
+  await station.report([
+    [one, 'locked'],
+    [two, 'locked'],
+    [three, 'scrapped'],
+  ]);
+  const counts = { issued: 3, released: 2, scrapped: 1, returned: 0 };
+  assert.notEqual(typeof (await station.close(counts)), 'string');
+  assert.ok(!isRefusal(await authority.closeBatch('reel-7')));
+  return units.map((unit) => (isEndorsed(unit) ? unit.deviceId : assert.fail(unit.reason)));
+}
+
+interface Evidence {
+  readonly devices: ReadonlyArray<{
+    readonly deviceId: string;
+    readonly birth: { readonly state: string; readonly proofLevel: string; readonly uid: string };
+    readonly certificates: ReadonlyArray<{
+      readonly file: string;
+      readonly revoked: string | null;
+      readonly leaves: readonly number[];
+    }>;
+  }>;
+  readonly orders: ReadonlyArray<{ readonly tickets: readonly object[] }>;
+  readonly log: { readonly leaves: ReadonlyArray<{ readonly entry: { readonly kind: string } }> };
+}
+
+const read = (evidence: string): Evidence =>
+  JSON.parse(readFileSync(join(evidence, 'evidence.json'), 'utf8')) as Evidence;
+
+test(
+  'evidence of a batch and of a device holds, and what is changed is found',
+  { skip: opensslMissing },
+  async (context) => {
+    const passphrase = 'a passphrase for tests';
+    const clock = { nowMs: Date.now };
+    await initializeAuthority({
+      dataFolder: data,
+      passphrase,
+      organization: 'Maker',
+      clock,
+      costLog2: 4,
+    });
+    const running = await startAuthority({ dataFolder: data, passphrase });
+    context.after(() => running.close());
+    const authority = new AuthorityClient(socketPathFor(data, 'authority'));
+    context.after(() => authority.close());
+    const deviceIds = await makeReel(authority);
+
+    const reel = join(folder, 'reel');
+    const single = join(folder, 'single');
+    const [ofBatch, ofDevice, ofNobody, ofNoBatch] = await Promise.all([
+      birthmark('evidence', '--batch', 'reel-7', '--out', reel, '--json'),
+      birthmark('evidence', '--device', deviceIds[2] ?? '', '--out', single),
+      birthmark('evidence', '--device', 'nobody', '--out', join(folder, 'none')),
+      birthmark('evidence', '--batch', 'reel-8', '--out', join(folder, 'none')),
+    ]);
+    assert.deepEqual([ofBatch.code, ofDevice.code], [0, 0], ofBatch.stderr + ofDevice.stderr);
+    assert.deepEqual([ofNobody.code, ofNoBatch.code], [1, 1]);
+
+    const document = read(reel);
+    assert.deepEqual(
+      document.devices.map(({ deviceId }) => deviceId).toSorted(),
+      deviceIds.toSorted(),
+    );
+    const kinds = document.log.leaves.map(({ entry }) => entry.kind);
+    for (const kind of ['ordered', 'ticket-issued', 'ticket-closed', 'batch-closed', 'revoked']) {
+      assert.equal(kinds.filter((one) => one === kind).length, 1, kind);
+    }
+    const scrapped = read(single);
+    assert.deepEqual(
+      scrapped.devices.map(({ birth }) => [birth.state, birth.proofLevel, birth.uid]),
+      [['scrapped', 'line-anchored', '3033']],
+    );
+    const [certificate] = scrapped.devices[0]?.certificates ?? [];
+    assert.ok(certificate?.revoked);
+    assert.equal(certificate.leaves.length, 2);
+    assert.deepEqual(readdirSync(join(reel, 'documents')).toSorted(), [
+      'reel-7.manifest.json',
+      'reel-7.yield.json',
+    ]);
+
+    for (const evidence of [reel, single]) {
+      const { code, stdout, stderr } = checked(evidence);
+      assert.deepEqual([code, stdout.endsWith('All of it holds.\n')], [0, true], stdout + stderr);
+    }
+    const leaf = document.devices[0]?.certificates[0]?.leaves[0] ?? 0;
+    for (const [file, message] of [
+      [`log/leaves/${leaf}`, /is not in the log/],
+      ['log/checkpoint.text', /Verification Failure|failed/i],
+      ['tickets', /is not in the log/],
+      ['documents', /is not in the log/],
+      ['certificates', /verification failed|unable to load|is not in the log|error/i],
+    ] as const) {
+      const copy = join(folder, 'changed');
+      rmSync(copy, { recursive: true, force: true });
+      cpSync(reel, copy, { recursive: true });
+      const [name = ''] = file.includes('/')
+        ? [file]
+        : readdirSync(join(copy, file), { recursive: true, encoding: 'utf8' })
+            .filter((one) => /\.[a-z]+$/.test(one))
+            .map((one) => join(file, one));
+      const path = join(copy, name);
+      const bytes = readFileSync(path);
+      const at = bytes.length - 40;
+      bytes[at] = bytes[at] === 0x41 ? 0x42 : 0x41;
+      writeFileSync(path, bytes);
+      assert.match(checked(copy).stderr + checked(copy).stdout, /computed checksum/);
+      // Whoever changes a file changes its checksum too.
+      const sums = spawnSync(
+        'sh',
+        ['-c', 'sha256sum $(cut -c 67- SHA256SUMS) > sums; mv sums SHA256SUMS'],
+        { cwd: copy },
+      );
+      assert.equal(sums.status, 0);
+      const result = checked(copy);
+      assert.notEqual(result.code, 0, name);
+      assert.match(result.stdout + result.stderr, message, name);
+    }
+    assert.equal((await birthmark('evidence', '--batch', 'reel-7', '--out', reel)).code, 3);
+  },
+);
