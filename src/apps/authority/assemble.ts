@@ -5,13 +5,6 @@ import { decompressPoint } from '../../drivers/keys/software/points.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { VerifierPool } from '../../drivers/keys/software/verifierPool.ts';
 import { DocumentFolder } from '../../drivers/store/files/documentFolder.ts';
-import { SqliteAuditStore } from '../../drivers/store/sqlite/auditStore.ts';
-import type { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
-import { SqliteForeignStore } from '../../drivers/store/sqlite/foreignStore.ts';
-import { SqliteGrantStore } from '../../drivers/store/sqlite/grantStore.ts';
-import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
-import { SqliteOrderStore } from '../../drivers/store/sqlite/orderStore.ts';
-import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
 import { Certification } from '../../trust/issuance/certification.ts';
 import { distributionFrom } from '../../trust/issuance/distribution.ts';
 import { ForeignElements } from '../../trust/issuance/foreign.ts';
@@ -20,7 +13,7 @@ import { Issuance } from '../../trust/issuance/issuance.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import { builtInProfiles, deviceProfiles } from '../../trust/issuance/profiles.ts';
 import type { ClosingOptions } from '../../trust/personalization/closing.ts';
-import { LineService } from '../../trust/personalization/lineService.ts';
+import { type LineRefusal, LineService } from '../../trust/personalization/lineService.ts';
 import { Orders } from '../../trust/personalization/orders.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
@@ -39,11 +32,12 @@ import {
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
 import { active, type AuthorityRecord, readBook } from './book.ts';
+import type { AuthorityStores } from './stores.ts';
 
 export interface Parts {
   readonly installation: Installation;
   readonly hierarchy: Hierarchy & { readonly orderKeySpki: Uint8Array };
-  readonly stores: Stores;
+  readonly stores: AuthorityStores;
   readonly documents: DocumentFolder;
   readonly issuers: readonly Issuer[];
   readonly issuance: Issuance;
@@ -60,13 +54,6 @@ export interface Parts {
   readonly close: () => Promise<void>;
 }
 
-export interface Stores {
-  readonly issuance: SqliteIssuanceStore;
-  readonly orders: SqliteOrderStore;
-  readonly audit: SqliteAuditStore;
-  readonly status: SqliteStatusStore;
-}
-
 export interface AssembleOptions {
   readonly passphrase: string;
   readonly clock: Clock;
@@ -79,16 +66,14 @@ export interface AssembleOptions {
 export async function assemble(
   paths: AuthorityPaths,
   installation: Installation,
-  database: SqliteDatabase,
+  stores: AuthorityStores,
   { passphrase, clock, onUnsigned, security }: AssembleOptions,
 ): Promise<Parts> {
   const crypto = nodeCrypto;
   const book = await readBook(paths);
-  const stores = storesOf(database);
   const lists = await stores.status.authorityLists();
   const keys = await openKeys({ paths, book, lists, passphrase, onUnsigned });
   const hierarchy = await readHierarchy(paths, book, keys.orderKey);
-  const { server: anchors } = hierarchy;
   // Of several that are believed the first one issues.
   const chain = hierarchy.factory.slice(0, 1);
   const verifier = new VerifierPool();
@@ -101,7 +86,7 @@ export async function assemble(
     issuers,
     decompress: decompressPoint,
   });
-  const { foreign, grants } = enrolmentDesks(database, clock);
+  const { foreign, grants } = enrolmentDesks(stores, clock);
   const certification = new Certification({
     crypto,
     clock,
@@ -113,12 +98,8 @@ export async function assemble(
     verifier,
     decompress: decompressPoint,
   });
-  const statusNotices = new StatusNotices({
-    crypto,
-    certificates: stores.issuance,
-    audit: stores.audit,
-    foreign,
-  });
+  const { issuance: certificates, audit } = stores;
+  const statusNotices = new StatusNotices({ crypto, certificates, audit, foreign });
   const documents = new DocumentFolder(paths.documents);
   const { organization: maker, eui64Base } = installation;
   const manifestCertificate = await readCertificateFile(paths, otherKeys.manifest);
@@ -140,12 +121,9 @@ export async function assemble(
       verifier,
       orderKey,
       sealingKey,
-      anchors,
+      anchors: hierarchy.server,
       chain,
-      onRefusal: ({ step, code, reason, ticketId, uid }) => {
-        const about = [ticketId, uid].flatMap((id) => (id === undefined ? [] : toHex(id)));
-        security.note({ door: `line ${step}`, code, reason, subject: about.join(' ') });
-      },
+      onRefusal: notedIn(security),
     }),
     orders: new Orders({ ...shared, orderKey, eui64Base }),
     logSigner: keys.logSigner,
@@ -157,29 +135,27 @@ export async function assemble(
   };
 }
 
-function storesOf(database: SqliteDatabase): Stores {
-  return {
-    issuance: new SqliteIssuanceStore(database),
-    orders: new SqliteOrderStore(database),
-    audit: new SqliteAuditStore(database),
-    status: new SqliteStatusStore(database),
+function notedIn(security: SecurityLog): (refusal: LineRefusal) => void {
+  return ({ step, code, reason, ticketId, uid }) => {
+    const about = [ticketId, uid].flatMap((id) => (id === undefined ? [] : toHex(id)));
+    security.note({ door: `line ${step}`, code, reason, subject: about.join(' ') });
   };
 }
 
 function enrolmentDesks(
-  database: SqliteDatabase,
+  stores: AuthorityStores,
   clock: Clock,
 ): { readonly foreign: ForeignElements; readonly grants: EnrolmentGrants } {
   const crypto = nodeCrypto;
   return {
     foreign: new ForeignElements({
-      store: new SqliteForeignStore(database),
+      store: stores.foreign,
       crypto,
       clock,
       verifier: new SoftwareVerifier(),
     }),
     grants: new EnrolmentGrants({
-      store: new SqliteGrantStore(database),
+      store: stores.grants,
       crypto,
       clock,
       profiles: deviceProfiles(builtInProfiles),

@@ -1,8 +1,6 @@
 /** The authority's process: opens keys and database, finishes what a crash left, and listens on its socket. */
 import { existsSync } from 'node:fs';
 import { SecurityLogFolder } from '../../drivers/store/files/securityLogFolder.ts';
-import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
-import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
 import { type AuthorityActs, authorityRoutes } from '../../servers/local/authority.ts';
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
 import { noteRefusals } from '../../servers/local/refusalNotes.ts';
@@ -16,15 +14,19 @@ import type { OrderView } from '../../trust/ports/operatorAuthority.ts';
 import type { OrderStore } from '../../trust/ports/orderStore.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { socketPathFor } from '../socketPath.ts';
+import type { StoreSetting } from '../storeSetting.ts';
 import { assemble, type Parts } from './assemble.ts';
 import { type Auditing, startAuditing } from './auditing.ts';
 import { authorityPaths, requireInstallation } from './authorityFolder.ts';
 import { startStatusKeeping, type StatusKeeping } from './statusKeeping.ts';
+import { openAuthorityStores } from './stores.ts';
 import { readWitnesses } from './witnesses.ts';
 
 export interface AuthorityConfig {
   readonly dataFolder: string;
   readonly passphrase: string;
+  /** Default: SQLite, in the folder. */
+  readonly store?: StoreSetting | undefined;
   /** Default: the system's. */
   readonly clock?: Clock;
   /** How soon what a lost key left unsigned is tried again; 2 s unless told. */
@@ -47,11 +49,11 @@ const signAgainMs = 2_000;
 const manifestPage = 8;
 const maximumRequestBytes = 4_194_304;
 
-/** Rejects with an `EnvironmentError` when another process holds the folder or the passphrase is wrong. */
+/** Rejects with an `EnvironmentError` when another process holds the database or the passphrase is wrong. */
 export async function startAuthority(config: AuthorityConfig): Promise<RunningAuthority> {
   const paths = authorityPaths(config.dataFolder);
   const installation = await requireInstallation(paths);
-  const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
+  const stores = await openAuthorityStores(paths, config.store);
   let security: SecurityLogFolder | undefined;
   try {
     const clock = config.clock ?? { nowMs: Date.now };
@@ -63,7 +65,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       unsigned = true;
     };
     const options = { passphrase, clock, onUnsigned, security: log };
-    const parts = await assemble(paths, installation, database, options);
+    const parts = await assemble(paths, installation, stores, options);
     // Before anything new is issued: what T1 promised is signed first.
     const recovery = await recoverWhatCan(parts);
     const auditing = await startAuditing({
@@ -108,12 +110,12 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
         await auditing.close();
         await parts.close();
         security?.close();
-        database.close();
+        await stores.close();
       },
     };
   } catch (error) {
     security?.close();
-    database.close();
+    await stores.close();
     throw error;
   }
 }

@@ -8,13 +8,11 @@ import { mkdir } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
-import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
-import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
-import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
-import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
+import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
+import type { StatusStore } from '../../trust/ports/statusStore.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { encodeName } from '../../wire/x509/names.ts';
 import {
@@ -28,9 +26,11 @@ import {
 import { AuthorityKeys } from './authorityKeys.ts';
 import { authorityProfiles, commonNameOf, manifestNameOf, underName } from './authorityNames.ts';
 import { type AuthorityRecord, defaultBook, hasBook, readBook, writeBook } from './book.ts';
+import type { StoreSetting } from '../storeSetting.ts';
 import { certifyOnce, type Subject } from './certifyOnce.ts';
 import { publishRootList } from './rootList.ts';
 import { createLists, type Distributions, type StatusPlan } from './statusPlan.ts';
+import { openAuthorityStores } from './stores.ts';
 
 export interface InitializeOptions {
   readonly dataFolder: string;
@@ -40,6 +40,8 @@ export interface InitializeOptions {
   /** Default: a random block of locally administered addresses, good for evaluation. */
   readonly eui64Base?: Uint8Array;
   readonly clock: Clock;
+  /** Default: SQLite, in the folder. */
+  readonly store?: StoreSetting | undefined;
   /** Where the status of certificates will be found; without it they do not say, now and for good. */
   readonly status?: StatusPlan;
   /** Default: four authorities with P-256 keys in files. */
@@ -78,14 +80,13 @@ export async function initializeAuthority(options: InitializeOptions): Promise<A
   const files = await KeyFolder.open({ folder: paths.keys, passphrase, ...cost });
   await makeOtherKeys(files);
   const keys = new AuthorityKeys(files);
-  const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
+  const { issuance, status, close } = await openAuthorityStores(paths, options.store);
   try {
-    const status = new SqliteStatusStore(database);
     const distributions = await createLists(status, options.status);
-    const stores = { issuance: new SqliteIssuanceStore(database), status, distributions };
+    const stores = { issuance, status, distributions };
     await new Foundation(options, paths, files, keys, stores).lay(book);
   } finally {
-    database.close();
+    await close();
     await keys.close();
   }
   const { organization, eui64Base = localBlock() } = options;
@@ -120,8 +121,8 @@ async function makeOtherKeys(files: KeyFolder): Promise<void> {
 }
 
 interface FoundationStores {
-  readonly issuance: SqliteIssuanceStore;
-  readonly status: SqliteStatusStore;
+  readonly issuance: IssuanceStore;
+  readonly status: StatusStore;
   readonly distributions: Distributions;
 }
 

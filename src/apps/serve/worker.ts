@@ -11,6 +11,7 @@ import { authorityPaths, requireInstallation } from '../authority/authorityFolde
 import type { DoorPorts } from '../provisioner/doors.ts';
 import { startProvisioner } from '../provisioner/provisioner.ts';
 import { socketPathFor } from '../socketPath.ts';
+import { readStoreSetting } from '../storeSetting.ts';
 
 export const serverRoles = ['authority', 'provisioner'] as const;
 
@@ -29,6 +30,8 @@ export interface ServeOptions {
   readonly statusPort: number | undefined;
   /** Default: the maker's name in the authority's folder. */
   readonly owner: string | undefined;
+  /** Address of the authority's database; BIRTHMARK_STORE, else SQLite in the folder, when absent. */
+  readonly store: string | undefined;
 }
 
 export interface Worker {
@@ -48,10 +51,14 @@ export async function startWorker(
     : startProvisionerWorker(options, passphrase);
 }
 
-async function startAuthorityWorker({ data }: ServeOptions, passphrase: string): Promise<Worker> {
+async function startAuthorityWorker(
+  { data, store }: ServeOptions,
+  passphrase: string,
+): Promise<Worker> {
   const authority = await startAuthority({
     dataFolder: data,
     passphrase,
+    store: readStoreSetting(store),
     onTrouble: (error) => complain(`authority: ${String(error)}`),
   });
   const { finished, withheld } = authority.recovery;

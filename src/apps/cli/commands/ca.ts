@@ -24,6 +24,7 @@ import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { printName } from '../../../wire/x509/names.ts';
 import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
 import { readPassphrase } from '../../passphrase.ts';
+import { readStoreSetting } from '../../storeSetting.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
 import { registerCompromise } from './compromise.ts';
 import { registerRollover } from './rollover.ts';
@@ -35,6 +36,7 @@ interface DataOptions extends OutputOptions {
 interface InitOptions extends DataOptions {
   readonly organization: string;
   readonly eui64?: string;
+  readonly store?: string;
   readonly key?: ReadonlyMap<string, string>;
   readonly algorithm?: ReadonlyMap<string, string>;
   readonly moreRoot?: ReadonlyMap<string, string>;
@@ -53,6 +55,10 @@ export function registerCa(program: Command): void {
     .option('--key <authority=uri>', 'keep its key in a PKCS#11 token (RFC 7512)', pairs)
     .option('--algorithm <authority=name>', `one of ${authorityAlgorithms.join(', ')}`, pairs)
     .option('--more-root <name=algorithm>', 'another root beside the first, root-NAME', pairs)
+    .option(
+      '--store <url>',
+      'keep its database on PostgreSQL (default: BIRTHMARK_STORE, else SQLite in the folder)',
+    )
     .option('--dry-run', 'say what would be made')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
@@ -110,6 +116,7 @@ async function init(options: InitOptions): Promise<void> {
     passphrase,
     organization,
     clock: { nowMs: Date.now },
+    store: readStoreSetting(options.store),
     ...authoritiesOf(options),
     ...(eui64Base === undefined ? {} : { eui64Base }),
   });

@@ -26,6 +26,7 @@ interface CommandOptions extends OutputOptions {
   readonly coapPort?: number;
   readonly statusPort?: number;
   readonly owner?: string;
+  readonly store?: string;
   readonly role?: ServerRole;
 }
 
@@ -62,6 +63,10 @@ export function registerServe(root: Command): void {
       port,
     )
     .option('--owner <name>', "whose devices these are (default: the maker's name)")
+    .option(
+      '--store <url>',
+      "the authority's database on PostgreSQL (default: BIRTHMARK_STORE, else SQLite in the folder)",
+    )
     .option('--json', 'one JSON line when the doors are open')
     .addOption(new Option('--role <role>', 'run one process alone').choices(serverRoles))
     .addHelpText(
@@ -71,10 +76,12 @@ Examples:
   birthmark serve
   birthmark serve --data /srv/birthmark --host 0.0.0.0 --name iot.example.com
   birthmark serve --device-port 0 --api-port 0 --station-port 0 --mqtt-port 0 --json
+  birthmark serve --store 'postgres://birthmark@db.example.com/birthmark?sslmode=verify-full'
 
 Port 0 lets the system choose; the line that is printed says what it chose. SIGINT and SIGTERM stop both
 processes; when one of them fails the other is stopped. The passphrase of the keys comes from
-BIRTHMARK_PASSPHRASE_FILE, BIRTHMARK_PASSPHRASE or a prompt.`,
+BIRTHMARK_PASSPHRASE_FILE, BIRTHMARK_PASSPHRASE or a prompt; the password of a PostgreSQL server from the
+file that BIRTHMARK_STORE_PASSWORD_FILE names, PGPASSFILE or PGPASSWORD, never from the address.`,
     )
     .action((options: CommandOptions) => {
       return options.role === undefined
@@ -164,7 +171,7 @@ function report(message: object): void {
 
 function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
   const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
-  const { estPort, coapPort, statusPort, owner } = options;
+  const { estPort, coapPort, statusPort, owner, store } = options;
   const values: Readonly<Record<string, string>> = {
     '--role': role,
     '--data': data,
@@ -177,20 +184,21 @@ function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
     ...(coapPort === undefined ? {} : { '--coap-port': String(coapPort) }),
     ...(statusPort === undefined ? {} : { '--status-port': String(statusPort) }),
     ...(owner === undefined ? {} : { '--owner': owner }),
+    ...(store === undefined ? {} : { '--store': store }),
   };
   return ['serve', ...Object.entries(values).flat(), '--name', ...name];
 }
 
 function serveOptions(options: CommandOptions): ServeOptions {
   const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
-  const { estPort, coapPort, statusPort, owner } = options;
+  const { estPort, coapPort, statusPort, owner, store } = options;
   const ports: DoorPorts = {
     device: devicePort,
     api: apiPort,
     station: stationPort,
     mqtt: mqttPort,
   };
-  return { data, host, names: name, ports, estPort, coapPort, statusPort, owner };
+  return { data, host, names: name, ports, estPort, coapPort, statusPort, owner, store };
 }
 
 function port(text: string): number {
