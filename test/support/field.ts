@@ -14,7 +14,7 @@ import {
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import { EnvironmentError, refuse } from '../../src/trust/ports/faults.ts';
 import type { SealingKey } from '../../src/trust/ports/keys.ts';
-import type { SessionStore } from '../../src/trust/ports/sessionStore.ts';
+import type { Endpoint, SessionStore } from '../../src/trust/ports/sessionStore.ts';
 import {
   createRelay,
   type Relay,
@@ -33,6 +33,7 @@ import {
   readServerIdentity,
 } from '../../src/wire/edhoc/agreeCredential.ts';
 import type { OwnCredential } from '../../src/wire/edhoc/credential.ts';
+import { readEnvelope, writeEnvelope } from '../../src/wire/relay/envelope.ts';
 import { type AirOptions, defaultAir } from '../../sim/radio/air.ts';
 import { MemoryAir } from '../../sim/radio/memoryAir.ts';
 import { seededRandom } from '../../sim/radio/random.ts';
@@ -138,6 +139,19 @@ export class Field {
 
   refusals(code: string): number {
     return this.observations.filter((one) => one.kind === 'refused' && one.code === code).length;
+  }
+
+  /** Frames go somewhere else, and its answers come back. */
+  gatewayTo(
+    take: (endpoint: Endpoint, frame: Uint8Array) => Promise<Uint8Array | undefined>,
+  ): void {
+    this.route = async (envelope) => {
+      const { linkAddress, frame } = readEnvelope(envelope);
+      const answer = await take({ ingress: gatewayId, linkAddress }, frame);
+      if (answer !== undefined) {
+        await this.gateway.onDown(writeEnvelope({ linkAddress, frame: answer }));
+      }
+    };
   }
 
   /** Another process, perhaps. */
