@@ -16,11 +16,11 @@ export interface SessionEnrollerPorts extends SessionEnrolmentPorts {
   readonly timer: Timer;
 }
 
-export interface SessionEnrollerOptions
-  extends Partial<SessionEnrolmentOptions>, Pick<SessionEnrolmentOptions, 'blockBytes'> {
-  /** Between attempts that came to nothing; a refusal waits for the longest. */
-  readonly retry?: RetryPolicy;
-}
+export type SessionEnrollerOptions = Partial<Omit<SessionEnrolmentOptions, 'blockBytes'>> &
+  Pick<SessionEnrolmentOptions, 'blockBytes'> & {
+    /** Between attempts that came to nothing; a refusal waits for the longest. */
+    readonly retry?: RetryPolicy;
+  };
 
 export type SessionEnrollerEvent =
   | SessionEnrolmentOutcome
