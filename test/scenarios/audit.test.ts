@@ -94,11 +94,7 @@ test('an operator adds witnesses; an auditor verifies a copy and finds what was 
   assert.deepEqual(troubles, []);
   const whole = await birthmark('audit', 'verify', '--data', data, '--json');
   const report = json(whole);
-  assert.deepEqual(
-    [whole.code, report.ok, report.treeSize],
-    [0, true, 5],
-    whole.stdout + whole.stderr,
-  );
+  assert.deepEqual([whole.code, report.ok], [0, true], whole.stdout + whole.stderr);
   assert.deepEqual(report.witnessed.map(({ source }) => source).toSorted(), [near, url].toSorted());
   assert.match((await birthmark('audit', 'fsck', '--data', data)).stdout, /Everything adds up/);
 
@@ -108,7 +104,7 @@ test('an operator adds witnesses; an auditor verifies a copy and finds what was 
   const trusted = [...offLine, '--key', key, '--witness', near, '--witness-key', far.key];
   const [first, beyond, untrusted, verified, stranger] = await Promise.all([
     birthmark('audit', 'show', '0', '--log', copy, '--key', key, '--json'),
-    birthmark('audit', 'show', '5', '--log', copy),
+    birthmark('audit', 'show', String(report.treeSize), '--log', copy),
     birthmark(...offLine),
     birthmark(...trusted),
     birthmark(...offLine, '--key', far.key),
@@ -119,12 +115,12 @@ test('an operator adds witnesses; an auditor verifies a copy and finds what was 
   assert.equal(json(untrusted).keyFromCopy, true);
   assert.deepEqual([beyond.code, verified.code, stranger.code], [1, 0, 1]);
 
-  const bundle = join(copy, 'tile/entries/000.p/5');
+  const bundle = join(copy, `tile/entries/000.p/${report.treeSize}`);
   const bytes = readFileSync(bundle);
   bytes[bytes.length - 1] = 0xff;
   writeFileSync(bundle, bytes);
   const damaged = await birthmark(...trusted);
-  assert.deepEqual([damaged.code, json(damaged).firstLeaf], [1, 4]);
+  assert.deepEqual([damaged.code, json(damaged).firstLeaf], [1, report.treeSize - 1]);
 });
 
 test('an authority whose past a witness refuses does not start, before or after its log was made anew', async () => {
@@ -138,15 +134,13 @@ test('an authority whose past a witness refuses does not start, before or after 
     JSON.stringify([{ folder: join(folder, 'own') }]),
   );
   await (await run()).close();
-  // Somebody with the keys makes the log anew, one leaf less.
+  // Somebody with the keys makes the log anew, without what came behind the ceremony.
   rmSync(paths.log, { recursive: true });
   const { DatabaseSync } = await import('node:sqlite');
   const database = new DatabaseSync(paths.database);
-  database.exec('DELETE FROM audit_heads; DELETE FROM audit_leaves WHERE id = 5');
+  database.exec('DELETE FROM audit_heads; DELETE FROM audit_leaves WHERE id >= 5');
   database.close();
   await assert.rejects(run(), (error: unknown) => {
-    return (
-      error instanceof EnvironmentError && /REFUSES THE AUDIT LOG.*cut off/.test(error.message)
-    );
+    return error instanceof EnvironmentError && /REFUSES THE AUDIT LOG/.test(error.message);
   });
 });
