@@ -216,9 +216,3 @@ test('what falls with a key: counted, listed, and nothing changed', async (conte
   assert.ok(assess('root').live.length > operational.live.length);
   assert.ok(operational.steps.some((step) => step.includes('enrolment secret create')));
 });
-
-test('a folder whose database is elsewhere gets no second one', async (context) => {
-  const house = await open(context);
-  rmSync(house.database);
-  await assert.rejects(announce(house, { role: 'server' }), /no database of its own/);
-});

@@ -62,6 +62,11 @@ export async function readBook({ folder }: AuthorityPaths): Promise<readonly Aut
     throw error;
   }
   const parsed: unknown = JSON.parse(text);
+  return parseBook(parsed);
+}
+
+/** From JSON as a person may have written it. Throws a `MalformedError` that names the member. */
+export function parseBook(parsed: unknown): readonly AuthorityRecord[] {
   if (!Array.isArray(parsed)) fail('no list');
   const records = parsed.map(recordOf);
   const names = new Set(records.map(({ name }) => name));

@@ -9,12 +9,8 @@
  * one only; the old key certified by the new one (old-with-new) whoever believes the new one only. Each step
  * is idempotent: cut short, it is taken again. The authority's process must not run meanwhile.
  */
-import { existsSync } from 'node:fs';
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
-import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
-import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
-import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
@@ -33,12 +29,16 @@ import {
 import { AuthorityKeys } from './authorityKeys.ts';
 import { authorityProfiles, commonNameOf, linkProfiles, underName } from './authorityNames.ts';
 import { active, type AuthorityRecord, nextName, readBook, writeBook } from './book.ts';
+import type { StoreSetting } from '../storeSetting.ts';
 import { certifyOnce } from './certifyOnce.ts';
+import { type AuthorityStores, openAuthorityStores } from './stores.ts';
 
 export interface RolloverOptions {
   readonly dataFolder: string;
   readonly passphrase: string;
   readonly clock: Clock;
+  /** Default: SQLite, in the folder. */
+  readonly store?: StoreSetting | undefined;
 }
 
 export interface Announcement {
@@ -130,22 +130,13 @@ function changed(
   return book.map((record) => ({ ...record, state: states.get(record) ?? record.state }));
 }
 
-/** A new file beside a database on a server would hold what that one never hears of. */
-export function requireOwnDatabase({ database, folder }: AuthorityPaths): void {
-  if (existsSync(database)) return;
-  throw new EnvironmentError(`${folder} has no database of its own: this works on SQLite alone`, {
-    retryable: false,
-  });
-}
-
 /** The folder with its keys and its database, for as long as one step takes. */
 class Office {
   readonly paths: AuthorityPaths;
   readonly book: readonly AuthorityRecord[];
   readonly #installation: Installation;
   readonly #keys: AuthorityKeys;
-  readonly #database: SqliteDatabase;
-  readonly #store: SqliteIssuanceStore;
+  readonly #stores: AuthorityStores;
   readonly #clock: Clock;
 
   private constructor(
@@ -153,31 +144,29 @@ class Office {
     book: readonly AuthorityRecord[],
     installation: Installation,
     keys: AuthorityKeys,
-    database: SqliteDatabase,
+    stores: AuthorityStores,
     clock: Clock,
   ) {
     this.paths = paths;
     this.book = book;
     this.#installation = installation;
     this.#keys = keys;
-    this.#database = database;
-    this.#store = new SqliteIssuanceStore(database);
+    this.#stores = stores;
     this.#clock = clock;
   }
 
-  static async open({ dataFolder, passphrase, clock }: RolloverOptions): Promise<Office> {
+  static async open({ dataFolder, passphrase, clock, store }: RolloverOptions): Promise<Office> {
     const paths = authorityPaths(dataFolder);
     const installation = await requireInstallation(paths);
-    requireOwnDatabase(paths);
     const book = await readBook(paths);
     const files = await KeyFolder.open({ folder: paths.keys, passphrase });
     // Its lock keeps the authority's process away.
-    const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
-    return new Office(paths, book, installation, new AuthorityKeys(files), database, clock);
+    const stores = await openAuthorityStores(paths, store);
+    return new Office(paths, book, installation, new AuthorityKeys(files), stores, clock);
   }
 
   async close(): Promise<void> {
-    this.#database.close();
+    await this.#stores.close();
     await this.#keys.close();
   }
 
@@ -203,7 +192,7 @@ class Office {
 
   /** Rejects with an `EnvironmentError` while something waits for a signature of the present authorities. */
   async settled(): Promise<void> {
-    const unfinished = await this.#store.unfinished(0, 1);
+    const unfinished = await this.#stores.issuance.unfinished(0, 1);
     if (unfinished.length === 0) return;
     throw new EnvironmentError('something waits to be signed: start the server once, and stop it', {
       retryable: false,
@@ -227,7 +216,11 @@ class Office {
     subject: Omit<Parameters<typeof certifyOnce>[1], 'key'>,
     issuer: Issuer,
   ): Promise<Uint8Array> {
-    return certifyOnce({ clock: this.#clock, store: this.#store }, { ...subject, key: '' }, issuer);
+    return certifyOnce(
+      { clock: this.#clock, store: this.#stores.issuance },
+      { ...subject, key: '' },
+      issuer,
+    );
   }
 
   async #issuer(record: AuthorityRecord): Promise<Issuer> {

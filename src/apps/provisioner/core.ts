@@ -60,11 +60,7 @@ export async function makeCore(
   const { authority, clock = systemClock, owner, folder, names } = config;
   const registry = new Registry(stores.registry, clock);
   const verifier = new SoftwareVerifier();
-  const security = new SecurityLogFolder({
-    folder: join(folder, 'security'),
-    clock,
-    onTrouble: (error) => config.onTrouble?.(`security log: ${String(error)}`),
-  });
+  const security = securityLogOf(config, clock);
   const metrics = new Metrics((door, code) => security.note({ door, code }));
   const live = new LiveIndex();
   const known = await KnownAuthority.ask(authority);
@@ -123,6 +119,14 @@ export async function makeCore(
     }),
     status,
   };
+}
+
+function securityLogOf({ folder, onTrouble }: ProvisionerConfig, clock: Clock): SecurityLogFolder {
+  return new SecurityLogFolder({
+    folder: join(folder, 'security'),
+    clock,
+    onTrouble: (error) => onTrouble?.(`security log: ${String(error)}`),
+  });
 }
 
 function verifyAt(

@@ -26,6 +26,7 @@ import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
+import { registerCeremony } from './ceremony.ts';
 import { registerCompromise } from './compromise.ts';
 import { registerRollover } from './rollover.ts';
 
@@ -83,6 +84,7 @@ when it has none. A second call after a crash makes what is missing and keeps wh
     .action(show);
   registerRollover(ca);
   registerCompromise(ca);
+  registerCeremony(ca);
   ca.command('horizon')
     .description('What ends when, and until when each authority can issue')
     .option('--data <folder>', 'data folder', defaultData)

@@ -1,4 +1,5 @@
 /** `birthmark ca compromise`: what the loss of an authority's key would mean, before anybody acts. */
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import {
   type AuthorityName,
@@ -7,7 +8,6 @@ import {
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
 import { assessCompromise } from '../../authority/compromise.ts';
-import { requireOwnDatabase } from '../../authority/rollover.ts';
 import { defaultData } from '../dataFolder.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
 
@@ -33,7 +33,9 @@ async function compromise(text: string, options: CompromiseOptions): Promise<voi
   }
   const paths = authorityPaths(options.data);
   await requireInstallation(paths);
-  requireOwnDatabase(paths);
+  if (!existsSync(paths.database)) {
+    throw new CommandFailure('the database is on a server: this reads SQLite alone');
+  }
   const report = assessCompromise(paths.database, role, Date.now());
   const { live, canFollow, cannotFollow, listed, steps } = report;
   const kinds = live.map(({ profile, count }) => `${count} ${profile}`).join(', ');

@@ -15,6 +15,7 @@ import {
 import { authorityAlgorithms, type AuthorityRecord, readBook } from '../../authority/book.ts';
 import { announce, remove, type RolloverOptions, switchOver } from '../../authority/rollover.ts';
 import { readPassphrase } from '../../passphrase.ts';
+import { readStoreSetting } from '../../storeSetting.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { defaultData } from '../dataFolder.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
@@ -157,5 +158,6 @@ async function count(client: AnchorsClient, sha256: Uint8Array): Promise<number 
 
 async function rolloverOptions({ data }: DataOptions): Promise<RolloverOptions> {
   const passphrase = await readPassphrase();
-  return { dataFolder: data, passphrase, clock: { nowMs: Date.now } };
+  const store = readStoreSetting(undefined);
+  return { dataFolder: data, passphrase, clock: { nowMs: Date.now }, store };
 }

@@ -1,0 +1,63 @@
+/** The ceremony: what a plan may say, what the transcript says, and that it can be held again. */
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { defaultBook } from '../../../src/apps/authority/book.ts';
+import { describePlan, holdCeremony, parseCeremony } from '../../../src/apps/authority/ceremony.ts';
+import { EnvironmentError } from '../../../src/trust/ports/faults.ts';
+import { MalformedError } from '../../../src/wire/bytes/malformed.ts';
+import { startMs } from '../../support/issuing/world.ts';
+
+const clock = { nowMs: () => startMs };
+const plan = {
+  organization: 'Example Sensors',
+  eui64: '0200000000000000',
+  present: ['Ada, holds the passphrase', 'Bob, watches'],
+  authorities: defaultBook.map((record) =>
+    record.role === 'root' ? { ...record, algorithm: 'ecdsa-with-SHA384' } : record,
+  ),
+};
+
+test('the transcript names every certificate as it is in the folder, and everybody present', async (context) => {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-ceremony-'));
+  context.after(() => rmSync(dataFolder, { recursive: true, force: true }));
+  const options = { dataFolder, passphrase: 'correct horse', clock, costLog2: 4 };
+  const read = parseCeremony(JSON.stringify(plan));
+  assert.match(describePlan(read).join('\n'), /root: ecdsa-with-SHA384, key in an encrypted file/);
+  const lines = await holdCeremony(read, options);
+  const text = lines.join('\n');
+  for (const name of ['root', 'factory', 'operational', 'server', 'manifest']) {
+    const pem = readFileSync(join(dataFolder, 'authority', `${name}.pem`));
+    const sha256 = new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase();
+    assert.ok(text.includes(`${name}.pem`) && text.includes(sha256), name);
+  }
+  for (const person of plan.present) assert.ok(text.includes(person));
+  assert.ok(!text.includes('correct horse'));
+  assert.deepEqual(await holdCeremony(read, options), lines);
+  const other = parseCeremony(JSON.stringify({ ...plan, authorities: undefined }));
+  await assert.rejects(holdCeremony(other, options), EnvironmentError);
+});
+
+test('a plan with a slip is refused before anything is made', () => {
+  const [root, ...others] = plan.authorities;
+  const slips: readonly object[] = [
+    { ...plan, organization: '' },
+    { ...plan, organization: 'two\nlines' },
+    { ...plan, organisation: 'Example Sensors' },
+    { ...plan, eui64: '02' },
+    { ...plan, present: 'Ada' },
+    { ...plan, present: [1] },
+    { ...plan, authorities: others },
+    { ...plan, authorities: [root, root, ...others] },
+    { ...plan, authorities: [{ ...root, state: 'retired' }, ...others] },
+    { ...plan, authorities: [{ ...root, algorithm: 'RSA' }, ...others] },
+    { ...plan, authorities: [{ ...root, key: 'pkcs11:token=ca' }, ...others] },
+  ];
+  for (const slip of slips) {
+    assert.throws(() => parseCeremony(JSON.stringify(slip)), MalformedError, JSON.stringify(slip));
+  }
+  assert.throws(() => parseCeremony('{'), MalformedError);
+});
