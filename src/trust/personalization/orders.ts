@@ -63,7 +63,8 @@ export class Orders {
       family: request.family,
       profile: 'idevid',
       hwType: request.hwType,
-      partNumber: request.partNumber,
+      // A manifest names a part: the product, where the maker has no number for it.
+      partNumber: request.partNumber === '' ? request.product : request.partNumber,
       quantity: request.quantity,
       leastProof: request.leastProof,
       eui64First,

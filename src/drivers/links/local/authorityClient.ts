@@ -186,9 +186,10 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
   }
 
   createOrder(request: OrderRequest): Promise<OrderRecord | Refusal<string>> {
-    const { eui64First, serverIdentity, ...rest } = request;
+    const { eui64First, serverIdentity, partNumber, ...rest } = request;
     const body = {
       ...rest,
+      ...(partNumber === '' ? {} : { partNumber }),
       ...(eui64First === undefined ? {} : { eui64First: toHex(eui64First) }),
       ...(serverIdentity === undefined ? {} : { serverIdentity: toBase64(serverIdentity) }),
     };
