@@ -6,8 +6,9 @@ import { readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type Context, createContext, type Module, runInContext, SourceTextModule } from 'node:vm';
-import type { NonIpSensor as Sensor } from '../../src/device/sessions/sensor.ts';
+import type { NonIpSensor as NonIpSensorClass } from '../../src/device/sessions/sensor.ts';
 import type { SensorEvent, SensorPorts } from '../../src/device/sessions/sensorOptions.ts';
+import { bundleName } from '../../bench/support/sensorBundle.ts';
 import type { openSealedStore as OpenSealedStore } from '../../src/device/storage/sealedStore.ts';
 import { Field } from './field.ts';
 
@@ -30,12 +31,15 @@ runInContext('delete globalThis.console', context);
 const modules = new Map<string, SourceTextModule>();
 const ring = new URL('../../src/device/', import.meta.url);
 
-const { NonIpSensor } = (await load('sessions/sensor.ts')) as { NonIpSensor: typeof Sensor };
-const { openSealedStore } = (await load('storage/sealedStore.ts')) as {
-  openSealedStore: typeof OpenSealedStore;
-};
-await load('enrolment/ipDevice.ts');
-await load('relay/gatewayRelay.ts');
+interface Sensor {
+  readonly NonIpSensor: typeof NonIpSensorClass;
+  readonly openSealedStore: typeof OpenSealedStore;
+}
+
+// As modules, or as the one script that a sensor is delivered as.
+const [script] = process.argv.slice(2);
+const { NonIpSensor, openSealedStore } =
+  script === undefined ? await loadRing() : runScript(readFileSync(script, 'utf8'));
 
 const BareBytes = runInContext('Uint8Array', context) as typeof Uint8Array;
 const field = new Field({ seed: 9 });
@@ -61,6 +65,19 @@ process.stdout.write(
     platform: [...globals].filter((name) => platformNames.has(name)),
   }),
 );
+
+async function loadRing(): Promise<Sensor> {
+  const sessions = (await load('sessions/sensor.ts')) as Pick<Sensor, 'NonIpSensor'>;
+  const storage = (await load('storage/sealedStore.ts')) as Pick<Sensor, 'openSealedStore'>;
+  await load('enrolment/ipDevice.ts');
+  await load('relay/gatewayRelay.ts');
+  return { ...sessions, ...storage };
+}
+
+function runScript(source: string): Sensor {
+  runInContext(source, context);
+  return runInContext(bundleName, context) as Sensor;
+}
 
 async function load(path: string): Promise<unknown> {
   const module = moduleAt(new URL(path, ring));
