@@ -4,9 +4,6 @@
  */
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
-import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
-import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
-import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
 import { distributionFrom } from '../../trust/issuance/distribution.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
@@ -17,6 +14,8 @@ import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { authorityPaths, readCertificateFile, requireInstallation } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
 import { active, readBook } from './book.ts';
+import type { StoreSetting } from '../storeSetting.ts';
+import { openAuthorityStores } from './stores.ts';
 
 const dayMs = 86_400_000;
 
@@ -48,14 +47,16 @@ export async function signRootList(options: {
   readonly dataFolder: string;
   readonly passphrase: string;
   readonly clock: Clock;
+  /** Default: SQLite, in the folder. */
+  readonly store?: StoreSetting | undefined;
 }): Promise<ListSummary> {
   const paths = authorityPaths(options.dataFolder);
   await requireInstallation(paths);
   const { passphrase, clock } = options;
   const keys = new AuthorityKeys(await KeyFolder.open({ folder: paths.keys, passphrase }));
-  const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
+  const stores = await openAuthorityStores(paths, options.store);
   try {
-    const store = new SqliteStatusStore(database);
+    const store = stores.status;
     const made = (await store.authorityLists()).find(({ authority }) => authority === 'root');
     const record = active(await readBook(paths), 'root');
     const certificate = await readCertificateFile(paths, record.name);
@@ -67,7 +68,7 @@ export async function signRootList(options: {
     if (list !== undefined) return list;
     throw new EnvironmentError('the root has no list', { retryable: false });
   } finally {
-    database.close();
+    await stores.close();
     await keys.close();
   }
 }

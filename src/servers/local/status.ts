@@ -28,6 +28,8 @@ export function statusRoutes(app: FastifyInstance, status: StatusAuthority): voi
     },
   );
 
+  app.get('/v1/lists', async (_request, _reply) => ({ lists: await status.lists() }));
+
   app.get<{ Params: { authority: string; shard: string } }>(
     '/v1/lists/:authority/:shard',
     async (request, reply) => {

@@ -1,6 +1,6 @@
 /** The status of certificates as the provisioner gets it from the authority, which holds the keys. */
 import type { Unsuccessful } from '../../wire/ocsp/response.ts';
-import type { DevicePageOfSelection, ListName, UnitSelection } from './statusStore.ts';
+import type { DevicePageOfSelection, ListName, ListSummary, UnitSelection } from './statusStore.ts';
 
 /** A signed answer of a responder. */
 export interface SignedAnswer {
@@ -34,6 +34,8 @@ export interface StatusAuthority {
   ocsp(authority: string, request: Uint8Array): Promise<SignedAnswer | Unsuccessful>;
   /** DER of the list that was published last; `undefined` for a name that no list has. */
   list(name: ListName): Promise<Uint8Array | undefined>;
+  /** Every list that was published, the last one of its name. */
+  lists(): Promise<readonly ListSummary[]>;
   /** At most a page. Without a cursor nothing is news: the answer says where to begin. */
   statusNews(cursor: NewsCursor | undefined): Promise<StatusNews>;
   /** Devices that were born under this authority, a page at a time. */

@@ -1,4 +1,5 @@
 /** What the authority tells of the status of its certificates to whoever stands at the door for it. */
+import { maximumShards } from '../../wire/crl/shard.ts';
 import type { Unsuccessful } from '../../wire/ocsp/response.ts';
 import type {
   NewsCursor,
@@ -9,6 +10,7 @@ import type {
 import type {
   DevicePageOfSelection,
   ListName,
+  ListSummary,
   StatusStore,
   UnitSelection,
 } from '../ports/statusStore.ts';
@@ -16,6 +18,8 @@ import type { Responder } from './responder.ts';
 
 /** Of news, and of devices. */
 const pageEntries = 1_000;
+/** Of every authority there is. */
+const maximumLists = 4 * maximumShards;
 
 export class StatusDesk implements StatusAuthority {
   readonly #store: StatusStore;
@@ -32,6 +36,10 @@ export class StatusDesk implements StatusAuthority {
 
   async list(name: ListName): Promise<Uint8Array | undefined> {
     return (await this.#store.list(name))?.der;
+  }
+
+  lists(): Promise<readonly ListSummary[]> {
+    return this.#store.listsAfter(0, maximumLists);
   }
 
   async statusNews(cursor: NewsCursor | undefined): Promise<StatusNews> {

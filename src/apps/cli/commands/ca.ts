@@ -17,6 +17,9 @@ import {
 } from '../../authority/book.ts';
 import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
 import { initializeAuthority } from '../../authority/initialize.ts';
+import type { StatusPlan } from '../../authority/statusPlan.ts';
+import { faultOfBaseUrl } from '../../../trust/issuance/distribution.ts';
+import { isShardCount, maximumShards } from '../../../wire/crl/shard.ts';
 import { parseHex } from '../../../wire/bytes/hex.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { noExpirationMs } from '../../../wire/der/time.ts';
@@ -41,6 +44,9 @@ interface InitOptions extends DataOptions {
   readonly key?: ReadonlyMap<string, string>;
   readonly algorithm?: ReadonlyMap<string, string>;
   readonly moreRoot?: ReadonlyMap<string, string>;
+  readonly statusUrl?: string;
+  readonly shards?: number;
+  readonly birthStatus?: boolean;
   readonly dryRun?: boolean;
 }
 
@@ -60,6 +66,12 @@ export function registerCa(program: Command): void {
       '--store <url>',
       'keep its database on PostgreSQL (default: BIRTHMARK_STORE, else SQLite in the folder)',
     )
+    .option(
+      '--status-url <url>',
+      'plain http, where revocation lists and OCSP will be found for as long as certificates live',
+    )
+    .option('--shards <n>', 'lists of each authority, a power of two (default: 64)', Number)
+    .option('--birth-status', 'birth certificates name the status URL too, for ever')
     .option('--dry-run', 'say what would be made')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
@@ -70,6 +82,9 @@ Examples:
   BIRTHMARK_PASSPHRASE_FILE=/run/secrets/ca birthmark ca init --organization "Example Sensors"
   birthmark ca init --organization "Example Sensors" --more-root pq=ML-DSA-65 \\
     --key 'operational=pkcs11:token=ca;object=operational?module-path=/usr/lib/softhsm/libsofthsm2.so'
+
+Certificates say where their status is found from the first one on, or never: --status-url is written into
+each of them and cannot be changed later. A door for it: birthmark serve --status-port.
 
 The PIN of a token comes from the file that pin-source=file:PATH in its URI names, from
 BIRTHMARK_PIN_FILE or from BIRTHMARK_PIN. A key of that label is used when the token has one, and made
@@ -120,9 +135,31 @@ async function init(options: InitOptions): Promise<void> {
     clock: { nowMs: Date.now },
     store: readStoreSetting(options.store),
     ...authoritiesOf(options),
+    ...statusOf(options),
     ...(eui64Base === undefined ? {} : { eui64Base }),
   });
   await show(options);
+}
+
+function statusOf({ statusUrl, shards, birthStatus }: InitOptions): {
+  readonly status?: StatusPlan;
+} {
+  if (statusUrl === undefined) {
+    if (shards === undefined && birthStatus === undefined) return {};
+    throw new CommandFailure('--shards and --birth-status go with --status-url', exitCodes.usage);
+  }
+  const fault = faultOfBaseUrl(statusUrl);
+  if (fault !== undefined) throw new CommandFailure(`--status-url: ${fault}`, exitCodes.usage);
+  if (shards !== undefined && !isShardCount(shards)) {
+    throw new CommandFailure(`--shards is a power of two up to ${maximumShards}`, exitCodes.usage);
+  }
+  return {
+    status: {
+      baseUrl: statusUrl,
+      ...(shards === undefined ? {} : { shards }),
+      ...(birthStatus === undefined ? {} : { birth: birthStatus }),
+    },
+  };
 }
 
 /** Nothing where nothing was asked for: what a first call has written counts. */

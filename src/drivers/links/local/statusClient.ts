@@ -9,6 +9,7 @@ import type {
 import type {
   DevicePageOfSelection,
   ListName,
+  ListSummary,
   UnitSelection,
 } from '../../../trust/ports/statusStore.ts';
 import { unsuccessful, type Unsuccessful } from '../../../wire/ocsp/response.ts';
@@ -42,6 +43,11 @@ export class StatusClient implements StatusAuthority {
     if (response.status === 200) return response.body;
     const refusal = readAnswer(response, () => undefined);
     return isRefusal(refusal) && refusal.refused === 'unknown-list' ? undefined : allowed(refusal);
+  }
+
+  async lists(): Promise<readonly ListSummary[]> {
+    const response = await this.#client.send({ method: 'GET', path: '/v1/lists' });
+    return allowed(readAnswer(response, (answer) => answer.answers('lists').map(readSummary)));
   }
 
   statusNews(cursor: NewsCursor | undefined): Promise<StatusNews> {
@@ -79,6 +85,18 @@ function readSigned(answer: Answer): SignedAnswer | Unsuccessful {
     thisUpdateMs: answer.number('thisUpdateMs'),
     nextUpdateMs: answer.number('nextUpdateMs'),
     holders: answer.texts('holders'),
+  };
+}
+
+function readSummary(answer: Answer): ListSummary {
+  return {
+    authority: answer.text('authority'),
+    shard: answer.number('shard'),
+    number: answer.number('number'),
+    thisUpdateMs: answer.number('thisUpdateMs'),
+    nextUpdateMs: answer.number('nextUpdateMs'),
+    count: answer.number('count'),
+    publication: answer.number('publication'),
   };
 }
 

@@ -1,0 +1,149 @@
+/** `birthmark crl`: the lists of revoked certificates, and the one that the root signs once a year. */
+import { writeFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { StatusClient } from '../../../drivers/links/local/statusClient.ts';
+import type { ListSummary } from '../../../trust/ports/statusStore.ts';
+import { toHex } from '../../../wire/bytes/hex.ts';
+import { parseCertificateList, revokedEntries } from '../../../wire/crl/certificateList.ts';
+import { encodePem } from '../../../wire/x509/pem.ts';
+import { signRootList } from '../../authority/rootList.ts';
+import { readPassphrase } from '../../passphrase.ts';
+import { socketPathFor } from '../../socketPath.ts';
+import { readStoreSetting } from '../../storeSetting.ts';
+import { defaultData } from '../dataFolder.ts';
+import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
+
+interface DataOptions extends OutputOptions {
+  readonly data: string;
+}
+
+interface ShowOptions extends DataOptions {
+  readonly out?: string;
+}
+
+export function registerCrl(program: Command): void {
+  const crl = program.command('crl').description('Lists of revoked certificates (RFC 5280)');
+  common(crl.command('list').description('Every list: its number, its entries, its next one'))
+    .addHelpText('after', '\nExample:\n  birthmark crl list --json')
+    .action(list);
+  common(crl.command('show <authority> <shard>').description('One list, entry by entry'))
+    .option('--out <file>', 'write the list there, PEM, for other tools')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  birthmark crl show operational 7
+  birthmark crl show operational 7 --out shard.pem && openssl crl -in shard.pem -noout -text`,
+    )
+    .action(show);
+  common(crl.command('sign-root').description('Sign the list of the root, once a year'))
+    .option(
+      '--store <url>',
+      'its database on PostgreSQL (default: BIRTHMARK_STORE, else SQLite in the folder)',
+    )
+    .addHelpText(
+      'after',
+      `
+Example:
+  birthmark crl sign-root --data /srv/birthmark
+
+The root's key opens here, so the server must not run on the same folder. Nothing is signed before its
+time: a second call is harmless.`,
+    )
+    .action(signRoot);
+}
+
+function common(command: Command): Command {
+  return command
+    .option('--data <folder>', 'data folder of the server', defaultData())
+    .option('--json', 'one JSON document on stdout');
+}
+
+async function list(options: DataOptions): Promise<void> {
+  await withStatus(options, async (client) => {
+    const lists = [...(await client.lists())].sort(byName);
+    print(options, { lists }, [
+      ...table([
+        ['authority', 'list', 'number', 'entries', 'signed', 'good until'],
+        ...lists.map((one) => [
+          one.authority,
+          String(one.shard),
+          String(one.number),
+          String(one.count),
+          timeOf(one.thisUpdateMs),
+          timeOf(one.nextUpdateMs),
+        ]),
+      ]),
+      `${lists.reduce((total, { count }) => total + count, 0)} entries on ${lists.length} lists`,
+    ]);
+  });
+}
+
+async function show(authority: string, shard: string, options: ShowOptions): Promise<void> {
+  if (!/^(?:0|[1-9]\d{0,3})$/.test(shard)) {
+    throw new CommandFailure(`${shard} is no number of a list`, exitCodes.usage);
+  }
+  await withStatus(options, async (client) => {
+    const der = await client.list({ authority, shard: Number(shard) });
+    if (der === undefined) throw new CommandFailure(`there is no list ${authority} ${shard}`);
+    const parsed = parseCertificateList(der);
+    if (options.out !== undefined) writeFileSync(options.out, encodePem('X509 CRL', der));
+    const entries = [...revokedEntries(parsed)].map(({ serialNumber, revokedAtMs, reason }) => ({
+      serialNumber: toHex(serialNumber),
+      revokedAtMs,
+      reason: reason ?? 'unspecified',
+    }));
+    const number = toHex(parsed.crlNumber ?? new Uint8Array(0));
+    const { thisUpdateMs, nextUpdateMs } = parsed;
+    const document = {
+      authority,
+      shard: Number(shard),
+      number,
+      thisUpdateMs,
+      nextUpdateMs,
+      entries,
+    };
+    print(options, document, [
+      `List ${shard} of ${authority}, number 0x${number}, of ${timeOf(thisUpdateMs)}`,
+      ...table(
+        entries.map((entry) => [entry.serialNumber, timeOf(entry.revokedAtMs), entry.reason]),
+      ),
+      `${entries.length} entries`,
+    ]);
+  });
+}
+
+async function signRoot(options: DataOptions & { readonly store?: string }): Promise<void> {
+  const passphrase = await readPassphrase();
+  const clock = { nowMs: Date.now };
+  const { number, count, thisUpdateMs, nextUpdateMs } = await signRootList({
+    dataFolder: options.data,
+    passphrase,
+    clock,
+    store: readStoreSetting(options.store),
+  });
+  print(options, { number, count, thisUpdateMs, nextUpdateMs }, [
+    `List ${number} of the root, ${count} entries, signed ${timeOf(thisUpdateMs)}, good until ${timeOf(nextUpdateMs)}`,
+  ]);
+}
+
+async function withStatus(
+  { data }: DataOptions,
+  use: (client: StatusClient) => Promise<void>,
+): Promise<void> {
+  const client = new StatusClient(socketPathFor(data, 'authority'));
+  try {
+    await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+function byName(left: ListSummary, right: ListSummary): number {
+  if (left.authority !== right.authority) return left.authority < right.authority ? -1 : 1;
+  return left.shard - right.shard;
+}
+
+function timeOf(atMs: number | undefined): string {
+  return atMs === undefined ? 'never' : new Date(atMs).toISOString();
+}

@@ -1,0 +1,160 @@
+/** `birthmark revoke`, `hold` and `reinstate`: the status of everything that has something in common. */
+import type { Command } from 'commander';
+import { ProvisionerClient } from '../../../drivers/links/local/provisionerClient.ts';
+import type {
+  StatusAct,
+  StatusOrder,
+  StatusScope,
+  StatusStep,
+} from '../../../trust/ports/statusOrders.ts';
+import { parseFingerprint } from '../../../trust/revocation/statusOrders.ts';
+import { isReason, type RevocationReason, revocationReasons } from '../../../wire/crl/reason.ts';
+import { socketPathFor } from '../../socketPath.ts';
+import { defaultData } from '../dataFolder.ts';
+import { allowed, CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
+
+interface ActOptions extends OutputOptions {
+  readonly data: string;
+  readonly reason: string;
+  readonly code?: RevocationReason;
+  readonly dryRun?: boolean;
+}
+
+const words: Readonly<Record<StatusAct, { readonly about: string; readonly done: string }>> = {
+  revoke: { about: 'End certificates and devices: for good, and at once', done: 'revoked' },
+  hold: { about: 'Refuse certificates and devices until they are reinstated', done: 'held' },
+  reinstate: { about: 'Take a hold back', done: 'reinstated' },
+};
+
+/** Codes for which a person has a reason; the others say themselves what they are. */
+const usualCodes = Object.keys(revocationReasons).filter(
+  (name) => name !== 'certificateHold' && name !== 'removeFromCRL',
+);
+
+export function registerStatusOrders(program: Command): void {
+  for (const act of ['revoke', 'hold', 'reinstate'] as const) registerAct(program, act);
+}
+
+function registerAct(program: Command, act: StatusAct): void {
+  const verb = program.command(act).description(words[act].about);
+  const scope = (
+    usage: string,
+    about: string,
+    read: (...given: string[]) => StatusScope,
+  ): Command =>
+    shared(verb.command(usage).description(about), act).action(
+      (subject: string | readonly string[], options: ActOptions) => {
+        const given = typeof subject === 'string' ? [subject] : [...subject];
+        return carryOut(act, read(...given), options);
+      },
+    );
+  scope('device <ids...>', 'devices by their ids', (...deviceIds) => ({
+    by: 'device',
+    deviceIds,
+  })).addHelpText('after', example(act, 'device 0h2m4p6r8t0v2x4z'));
+  scope('certificate <sha256>', 'one certificate, of anybody', (text) => {
+    const sha256 = parseFingerprint(text);
+    if (sha256 === undefined) throw usage('a certificate is named by its SHA-256, 64 digits');
+    return { by: 'certificate', sha256 };
+  }).addHelpText('after', example(act, 'certificate 3f2a…'));
+  scope('batch <name>', 'every element of a batch', (name) => ({ by: 'batch', name })).addHelpText(
+    'after',
+    example(act, 'batch reel-7'),
+  );
+  scope('product <name>', 'every device of a product', (name) => ({
+    by: 'product',
+    name,
+  })).addHelpText('after', example(act, 'product thermometer'));
+  registerStation(verb, act);
+  registerFamily(verb, act);
+}
+
+function registerStation(verb: Command, act: StatusAct): void {
+  shared(verb.command('station <name>').description('the certificates of a station'), act)
+    .option('--with-devices', 'and everything that it personalized')
+    .addHelpText('after', example(act, 'station line-7 --with-devices'))
+    .action((name: string, options: ActOptions & { readonly withDevices?: boolean }) =>
+      carryOut(act, { by: 'station', name, withDevices: options.withDevices === true }, options),
+    );
+}
+
+function registerFamily(verb: Command, act: StatusAct): void {
+  shared(verb.command('family <name>').description('every element of a family'), act)
+    .option('--firmware <version>', 'only those that were born with this firmware')
+    .addHelpText('after', example(act, 'family tpm-2 --firmware 1.0.4'))
+    .action((name: string, options: ActOptions & { readonly firmware?: string }) =>
+      carryOut(act, { by: 'family', name, firmware: options.firmware }, options),
+    );
+}
+
+function shared(command: Command, act: StatusAct): Command {
+  command
+    .requiredOption('--reason <text>', 'why, for the registry and the audit log')
+    .option('--dry-run', 'count what would change, change nothing')
+    .option('--data <folder>', 'data folder of the server', defaultData())
+    .option('--json', 'one JSON document on stdout');
+  return act === 'revoke'
+    ? command.option('--code <reason>', `what lists say: ${usualCodes.join(', ')}`, code)
+    : command;
+}
+
+function example(act: StatusAct, scope: string): string {
+  return `
+Examples:
+  birthmark ${act} ${scope} --reason 'why' --dry-run
+  birthmark ${act} ${scope} --reason 'why'
+
+Doors, sessions and enrolment refuse from the moment this answers; lists and OCSP answers follow within
+seconds. Given again after an interruption it goes on where it was.`;
+}
+
+async function carryOut(act: StatusAct, scope: StatusScope, options: ActOptions): Promise<void> {
+  const { reason, data } = options;
+  const dryRun = options.dryRun === true;
+  const order: StatusOrder = { act, scope, code: options.code ?? 'unspecified', reason, dryRun };
+  const client = new ProvisionerClient(socketPathFor(data, 'provisioner'));
+  try {
+    const total = await allSteps(client, order);
+    const { done } = words[act];
+    print(options, { act, scope: scope.by, dryRun, ...total }, [
+      `${total.devices} devices with ${total.certificates} certificates; ${total.notHere} of the devices never came here.`,
+      dryRun
+        ? `${total.changed} would be ${done}. Nothing changed.`
+        : `${total.changed} ${done}, ${total.ended} connections, sessions and answers ended.`,
+    ]);
+  } finally {
+    client.close();
+  }
+}
+
+type Total = Omit<StatusStep, 'next'>;
+
+async function allSteps(client: ProvisionerClient, order: StatusOrder): Promise<Total> {
+  const total = { devices: 0, changed: 0, certificates: 0, notHere: 0, ended: 0 };
+  let after: string | undefined;
+  do {
+    const { next, ...step } = allowed(await client.statusStep(order, after));
+    total.devices += step.devices;
+    total.changed += step.changed;
+    total.certificates += step.certificates;
+    total.notHere += step.notHere;
+    total.ended += step.ended;
+    tellProgress(next === undefined ? '' : `${total.devices} devices …`);
+    after = next;
+  } while (after !== undefined);
+  return total;
+}
+
+/** How many there are in all is not known before the last step. */
+function tellProgress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
+}
+
+function code(text: string): RevocationReason {
+  if (isReason(text) && usualCodes.includes(text)) return text;
+  throw usage(`--code is one of ${usualCodes.join(', ')}`);
+}
+
+function usage(message: string): CommandFailure {
+  return new CommandFailure(message, exitCodes.usage);
+}

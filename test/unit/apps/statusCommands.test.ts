@@ -1,0 +1,149 @@
+/** `birthmark revoke`, `hold`, `reinstate` and `crl` against a running server. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parseCertificateList } from '../../../src/wire/crl/certificateList.ts';
+import { parsePem } from '../../../src/wire/x509/pem.ts';
+import { fetchPlain, statusHouse, until } from '../../support/statusHouse.ts';
+
+const command = fileURLToPath(new URL('../../../src/apps/cli/main.ts', import.meta.url));
+const environment = { ...process.env, BIRTHMARK_PASSPHRASE: 'correct horse battery' };
+
+interface Ran {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function run(...words: readonly string[]): Promise<Ran> {
+  const child = spawn(process.execPath, ['--no-warnings', command, ...words], {
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const [status] = (await once(child, 'close')) as [number];
+  return { status, stdout, stderr };
+}
+
+function documentIn({ stdout }: Ran): Record<string, unknown> {
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+test('counted, held, reinstated, revoked; and the lists say so', async (context) => {
+  const house = await statusHouse(context);
+  const [leaf] = await house.enrol('dashboard');
+  assert.ok(leaf);
+  const sha256 = createHash('sha256').update(leaf).digest('hex');
+  const common = ['--data', house.dataFolder, '--json'];
+  const act = (verb: string, ...words: readonly string[]): Promise<Ran> =>
+    run(verb, 'certificate', sha256, '--reason', 'test', ...words, ...common);
+  const dry = await act('hold', '--dry-run');
+  assert.equal(dry.status, 0, dry.stderr);
+  assert.deepEqual(documentIn(dry), {
+    act: 'hold',
+    scope: 'certificate',
+    dryRun: true,
+    devices: 0,
+    changed: 1,
+    certificates: 1,
+    notHere: 0,
+    ended: 0,
+  });
+  for (const verb of ['hold', 'reinstate']) {
+    assert.equal(documentIn(await act(verb))['changed'], 1);
+  }
+  assert.equal(documentIn(await act('revoke', '--code', 'keyCompromise'))['changed'], 1);
+  const again = await act('reinstate');
+  assert.equal(again.status, 1);
+  assert.match(again.stderr, /stays what it is/);
+  await until(async () => {
+    const { lists } = documentIn(await run('crl', 'list', ...common));
+    return (lists as ReadonlyArray<{ readonly count: number }>).some(({ count }) => count === 1);
+  });
+  const { lists } = documentIn(await run('crl', 'list', ...common));
+  const shard = (lists as ReadonlyArray<Record<string, unknown>>).find(({ count }) => count === 1);
+  const out = join(house.dataFolder, 'shard.pem');
+  const shown = await run(
+    'crl',
+    'show',
+    'server',
+    String(shard?.['shard']),
+    '--out',
+    out,
+    ...common,
+  );
+  const { entries } = documentIn(shown);
+  assert.equal((entries as ReadonlyArray<Record<string, unknown>>)[0]?.['reason'], 'keyCompromise');
+  const list = parseCertificateList(parsePem(readFileSync(out, 'utf8'), 'X509 CRL'));
+  const served = await fetchPlain(`${house.url}/crl/server/${String(shard?.['shard'])}.crl`);
+  assert.deepEqual(list.tbsCertList, parseCertificateList(served.body).tbsCertList);
+  const text = await run('crl', 'list', '--data', house.dataFolder);
+  assert.match(text.stdout, /1 entries on 10 lists/);
+});
+
+test('what cannot be meant', async (context) => {
+  const house = await statusHouse(context);
+  const data = ['--data', house.dataFolder];
+  const cases: ReadonlyArray<readonly [status: number, message: RegExp, words: readonly string[]]> =
+    [
+      [2, /--reason/, ['revoke', 'batch', 'x', ...data]],
+      [2, /--code is one of/, ['revoke', 'batch', 'x', '--reason', 'y', '--code', 'bad', ...data]],
+      [
+        2,
+        /unknown option '--code'/,
+        ['hold', 'batch', 'x', '--reason', 'y', '--code', 'z', ...data],
+      ],
+      [2, /SHA-256/, ['revoke', 'certificate', 'abc', '--reason', 'y', ...data]],
+      [1, /not known here/, ['revoke', 'device', 'zzzzzzzzzzzzzzzz', '--reason', 'y', ...data]],
+      [1, /no list server 9/, ['crl', 'show', 'server', '9', ...data]],
+      [2, /no number of a list/, ['crl', 'show', 'server', 'x', ...data]],
+      [3, /cannot be reached/, ['crl', 'list', '--data', `${house.dataFolder}/nowhere`]],
+      // The root's key opens only where nothing else runs.
+      [3, /in use|holds|another process/i, ['crl', 'sign-root', ...data]],
+    ];
+  await Promise.all(
+    cases.map(async ([status, message, words]) => {
+      const ran = await run(...words);
+      assert.equal(ran.status, status, `${words.join(' ')}: ${ran.stderr}`);
+      assert.match(ran.stderr, message);
+    }),
+  );
+  const none = await run('revoke', 'batch', 'nobody', '--reason', 'y', ...data);
+  assert.equal(none.status, 0, none.stderr);
+  assert.match(none.stdout, /^0 devices/);
+});
+
+test('an installation that says where status is found, and its root’s list', async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'birthmark-init-'));
+  context.after(() => rmSync(folder, { recursive: true }));
+  const init = (...words: readonly string[]): Promise<Ran> =>
+    run('ca', 'init', '--organization', 'Test', '--data', folder, ...words);
+  for (const [words, message] of [
+    [['--status-url', 'https://a.example'], /begin with http:/],
+    [['--status-url', 'http://a.example', '--shards', '3'], /power of two/],
+    [['--shards', '4'], /go with --status-url/],
+  ] as const) {
+    const ran = await init(...words);
+    assert.equal(ran.status, 2);
+    assert.match(ran.stderr, message);
+  }
+  const made = await init('--status-url', 'http://status.example', '--shards', '2');
+  assert.equal(made.status, 0, made.stderr);
+  const other = await init('--status-url', 'http://other.example', '--shards', '2');
+  assert.equal(other.status, 3);
+  assert.match(other.stderr, /that stays so/);
+  const signed = await run('crl', 'sign-root', '--data', folder, '--json');
+  assert.equal(signed.status, 0, signed.stderr);
+  const { number, count } = documentIn(signed);
+  // Signed when the root was made; a year has not passed.
+  assert.deepEqual([number, count], [1, 0]);
+});
