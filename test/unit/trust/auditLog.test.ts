@@ -37,8 +37,17 @@ class MemoryAudit implements AuditStore {
     return Promise.resolve(this.heads.at(-1));
   }
 
+  rootAt(treeSize: number): Promise<Uint8Array | undefined> {
+    return Promise.resolve(this.heads.find((head) => head.treeSize === treeSize)?.root);
+  }
+
   saveHead(head: AuditHead): Promise<void> {
     this.heads.push(head);
+    return Promise.resolve();
+  }
+
+  append(entries: readonly Uint8Array[]): Promise<void> {
+    this.entries.push(...entries);
     return Promise.resolve();
   }
 }
