@@ -5,6 +5,9 @@ import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import type { LogFile, LogFiles, TileStore } from '../../../trust/ports/tileStore.ts';
 import { equal } from '../../../wire/bytes/bytes.ts';
 
+/** Files that are written at a time: a disk flushes several for the price of one. */
+const filesAtOnce = 4;
+
 /** A folder to read from alone: the log's own, a copy, a mounted disk. */
 export class LogFolder implements LogFiles {
   readonly folder: string;
@@ -33,11 +36,18 @@ export class LogFolder implements LogFiles {
 export class TileFolder extends LogFolder implements TileStore {
   async write(files: readonly LogFile[]): Promise<void> {
     const folders = new Set<string>();
-    for (const file of files) {
-      if (await this.#isThere(file)) continue;
-      await this.#place(file);
-      folders.add(dirname(this.pathOf(file.path)));
-    }
+    const waiting = files.values();
+    const work = async (): Promise<void> => {
+      for (const file of waiting) {
+        if (await this.#isThere(file)) continue;
+        await this.#place(file);
+        folders.add(dirname(this.pathOf(file.path)));
+      }
+    };
+    // Settled, not raced: after a failure no write of this call may still be under way.
+    const outcomes = await Promise.allSettled(Array.from({ length: filesAtOnce }, work));
+    const failure = outcomes.find(({ status }) => status === 'rejected');
+    if (failure?.status === 'rejected') throw failure.reason;
     // Behind the files: a name is durable when its folder is, and each folder when the one above it is.
     for (const folder of withParents(folders, this.folder)) {
       await guarded(folder, () => syncFolder(folder));
