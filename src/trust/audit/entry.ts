@@ -261,16 +261,7 @@ function readMembers(reader: CborReader, kind: AuditEntry['kind'], atMs: number)
   const bytes = (): Uint8Array => reader.bytes().slice();
   switch (kind) {
     case 'issued':
-      return {
-        kind,
-        atMs,
-        issuerKeyId: bytes(),
-        serialNumber: bytes(),
-        certificateSha256: bytes(),
-        profile: reader.text(),
-        holder: reader.text(),
-        ticketId: reader.takeNull() ? undefined : bytes(),
-      };
+      return readIssued(reader, atMs);
     case 'revoked':
     case 'held':
     case 'reinstated':
@@ -296,11 +287,8 @@ function readMembers(reader: CborReader, kind: AuditEntry['kind'], atMs: number)
       return { kind, atMs, order: reader.text(), recordSha256: bytes() };
     case 'ticket-issued':
       return { kind, atMs, ticketId: bytes(), ticketSha256: bytes() };
-    case 'ticket-closed': {
-      const ticketId = bytes();
-      const count = (): number => reader.unsigned();
-      return { kind, atMs, ticketId, counts: [count(), count(), count(), count()] };
-    }
+    case 'ticket-closed':
+      return { kind, atMs, ticketId: bytes(), counts: readCounts(reader) };
     case 'batch-closed':
       return {
         kind,
@@ -330,4 +318,21 @@ function readMembers(reader: CborReader, kind: AuditEntry['kind'], atMs: number)
     case 'decision':
       return { kind, atMs, act: reader.text(), subject: reader.text(), detail: reader.text() };
   }
+}
+
+function readIssued(reader: CborReader, atMs: number): IssuedEntry {
+  return {
+    kind: 'issued',
+    atMs,
+    issuerKeyId: reader.bytes().slice(),
+    serialNumber: reader.bytes().slice(),
+    certificateSha256: reader.bytes().slice(),
+    profile: reader.text(),
+    holder: reader.text(),
+    ticketId: reader.takeNull() ? undefined : reader.bytes().slice(),
+  };
+}
+
+function readCounts(reader: CborReader): TicketClosedEntry['counts'] {
+  return [reader.unsigned(), reader.unsigned(), reader.unsigned(), reader.unsigned()];
 }
