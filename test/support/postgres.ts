@@ -60,7 +60,7 @@ export class PostgresServer {
 
   /** As people write it. */
   get url(): string {
-    return `postgres://birthmark@/postgres?host=${encodeURIComponent(this.folder)}`;
+    return `postgres://birthmark@localhost/postgres?host=${encodeURIComponent(this.folder)}`;
   }
 
   /** Closed with the server. */
@@ -90,6 +90,8 @@ export class PostgresServer {
   async query(sql: string): Promise<ReadonlyArray<Record<string, unknown>>> {
     const { host, port, user, database } = this.address;
     const client = new Client({ host, port, user, database });
+    // Of a server that dies meanwhile; the query tells.
+    client.on('error', () => undefined);
     await client.connect();
     try {
       return (await client.query<Record<string, unknown>>(sql)).rows;

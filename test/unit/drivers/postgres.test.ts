@@ -173,6 +173,19 @@ test('a lost connection fails who was on it, and the next caller has a new one',
   assert.deepEqual(await database.read(keys), [1, 4, 5]);
 });
 
+test('a reader that dies at work fails its call alone', skip, async () => {
+  const schema = server.newSchema();
+  const database = await server.open({ migrations, schema });
+  await assert.rejects(
+    database.read(async (connection) => {
+      await server.terminate(`application_name LIKE 'birthmark ${schema} %'`);
+      return keys(connection);
+    }),
+    (error) => isFault(error, true, /cannot read the database/),
+  );
+  assert.deepEqual(await database.read(keys), []);
+});
+
 test('who lost the lock to another process never writes again', skip, async () => {
   const schema = server.newSchema();
   const first = await server.open({ migrations, schema });

@@ -79,6 +79,8 @@ export class PostgresDatabase {
     const readers = new Pool({ ...clientConfig(connection), max: options.readers ?? 4 });
     // Of a connection that dies in the pool; it is replaced when somebody reads.
     readers.on('error', () => undefined);
+    // The pool listens while a connection is idle alone; one that dies at work tells whoever works with it.
+    readers.on('connect', (client) => client.on('error', () => undefined));
     return new PostgresDatabase(writer, readers);
   }
 
