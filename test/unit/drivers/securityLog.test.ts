@@ -16,7 +16,7 @@ interface Opened {
   readonly log: SecurityLogFolder;
   readonly folder: string;
   readonly troubles: unknown[];
-  lines(number?: number): ReadonlyArray<Record<string, unknown>>;
+  readonly lines: (number?: number) => ReadonlyArray<Record<string, unknown>>;
 }
 
 function open(context: TestContext, limits: { fileBytes?: number; files?: number } = {}): Opened {
