@@ -27,15 +27,18 @@ export const postgresMissing: string | false =
 export class PostgresServer {
   readonly folder: string;
   readonly #databases: PostgresDatabase[] = [];
+  readonly #settings: readonly string[];
   #process: ChildProcess | undefined;
   #schemas = 0;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, settings: readonly string[]) {
     this.folder = folder;
+    this.#settings = settings;
   }
 
-  static async start(): Promise<PostgresServer> {
-    const server = new PostgresServer(mkdtempSync(join(tmpdir(), 'birthmark-pg-')));
+  /** `settings`: NAME=VALUE, after those that tests usually have. */
+  static async start(settings: readonly string[] = []): Promise<PostgresServer> {
+    const server = new PostgresServer(mkdtempSync(join(tmpdir(), 'birthmark-pg-')), settings);
     chmodSync(server.folder, 0o700);
     if (account?.uid !== undefined) chownSync(server.folder, account.uid, account.gid ?? 0);
     const { status, stderr } = spawnSync(
@@ -120,7 +123,12 @@ export class PostgresServer {
   }
 
   async resume(): Promise<void> {
-    const settings = ['listen_addresses=', `unix_socket_directories=${this.folder}`, ...quick];
+    const settings = [
+      'listen_addresses=',
+      `unix_socket_directories=${this.folder}`,
+      ...quick,
+      ...this.#settings,
+    ];
     const server = spawn(
       program('postgres'),
       ['-D', this.#data, ...settings.flatMap((setting) => ['-c', setting])],
