@@ -131,7 +131,7 @@ export async function takeMessage2(
  * The same with a resumption key. Anybody can have made message_2: whoever cannot answer message_3 ends
  * this attempt, and only it.
  */
-export function takeResumption(
+function takeResumption(
   resuming: Resuming,
   message2: Uint8Array,
   psk: PskCredential,
@@ -145,6 +145,36 @@ export function takeResumption(
   }
   const { next, message3 } = read.compose({ psk });
   return unconfirmed(next, message3, true, [...handshakeBytes, message2.length]);
+}
+
+/** What the answer to either kind of message_1 leads to; where it was ignored, the state that waits on. */
+export async function takeAnswer(
+  state: Awaiting | Resuming,
+  message2: Uint8Array,
+  held: {
+    readonly parties: Parties;
+    readonly element: DeviceElement;
+    /** The key that a resumption was begun with. */
+    readonly psk: PskCredential | undefined;
+  },
+): Promise<
+  | Exclude<Message2Outcome, { readonly kind: 'ignored' }>
+  | {
+      readonly kind: 'ignored';
+      readonly waiting: Awaiting | Resuming;
+      readonly refusal: EdhocRefusal;
+    }
+> {
+  const { parties, element, psk } = held;
+  if (state.kind === 'awaiting') {
+    const outcome = await takeMessage2(state, message2, parties, element);
+    if (outcome.kind !== 'ignored') return outcome;
+    return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
+  }
+  if (psk === undefined) throw new TypeError('a resumption without its key');
+  const outcome = takeResumption(state, message2, psk);
+  if (outcome.kind !== 'ignored') return outcome;
+  return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
 }
 
 function unconfirmed(

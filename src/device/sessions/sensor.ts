@@ -24,12 +24,10 @@ import {
   type Awaiting,
   beginHandshake,
   beginResumption,
-  type Message2Outcome,
   type Parties,
   readParties,
   type Resuming,
-  takeMessage2,
-  takeResumption,
+  takeAnswer,
 } from './handshake.ts';
 import { type Resumption, SessionMemory } from './memory.ts';
 import { Outbox, sessionEnded, type Waiting, type WaitingRequest } from './outbox.ts';
@@ -265,7 +263,9 @@ export class NonIpSensor {
   ): Promise<void> {
     if (!equal(frame.connectionId, state.edhoc.connectionId))
       return this.#ignore('another handshake');
-    const outcome = await this.#take(state, frame.message);
+    const { element } = this.#ports;
+    const held = { parties: this.#parties, element, psk: this.#resumption?.psk };
+    const outcome = await takeAnswer(state, frame.message, held);
     if (outcome.kind === 'over') return this.#giveUp(state, outcome.refusal.reason);
     if (outcome.kind === 'ignored') {
       this.#state = outcome.waiting;
@@ -280,26 +280,6 @@ export class NonIpSensor {
     this.#cancelTimer();
     await this.#send(outcome.frame, 'message-3', 0);
     return this.#pump();
-  }
-
-  async #take(
-    state: Awaiting | Resuming,
-    message2: Uint8Array,
-  ): Promise<
-    | Exclude<Message2Outcome, { kind: 'ignored' }>
-    | { kind: 'ignored'; waiting: SessionState; refusal: { reason: string } }
-  > {
-    if (state.kind === 'awaiting') {
-      const { element } = this.#ports;
-      const outcome = await takeMessage2(state, message2, this.#parties, element);
-      if (outcome.kind !== 'ignored') return outcome;
-      return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
-    }
-    const psk = this.#resumption?.psk;
-    if (psk === undefined) throw new TypeError('a resumption without its key');
-    const outcome = takeResumption(state, message2, psk);
-    if (outcome.kind !== 'ignored') return outcome;
-    return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
   }
 
   /** Sends what waits, as far as it may go now. */
