@@ -155,7 +155,7 @@ export class Field {
   }
 
   /** Another process, perhaps. */
-  relayOn(store: SessionStore, { takeOver = true } = {}): Relay {
+  relayOn(store: SessionStore, { takeOver = true }: { takeOver?: boolean } = {}): Relay {
     const { serverKey, crypto } = this;
     return createRelay(
       {
