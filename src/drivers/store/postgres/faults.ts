@@ -55,12 +55,9 @@ export function isConnectionLost(error: unknown): boolean {
   );
 }
 
+/** What a statement was answered, where the server is to blame and no statement of anybody. */
 export function isEnvironmental(error: unknown): boolean {
-  return (
-    error instanceof EnvironmentError ||
-    error instanceof ConnectionLost ||
-    faultOf(error) !== undefined
-  );
+  return error instanceof ConnectionLost || faultOf(error) !== undefined;
 }
 
 /** An `EnvironmentError` for faults of the outside; any other error as it is. */

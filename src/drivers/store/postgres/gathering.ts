@@ -3,10 +3,9 @@
  * in it, and each gets its own share of the outcomes. A round trip to the server costs as much as dozens of
  * rows.
  */
-import { InvariantError } from '../../../trust/ports/faults.ts';
+import { EnvironmentError, InvariantError } from '../../../trust/ports/faults.ts';
 import type { Connection } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
-import { isEnvironmental } from './faults.ts';
 
 /** Gives an outcome for each item, in their order. May run again after what it did was undone. */
 export type GatheredWork<Item, Outcome> = (
@@ -77,7 +76,7 @@ export class Gathering<Item, Outcome> {
 
   /** What one caller's items break must not fail the others: each by itself then. */
   async #failed(calls: ReadonlyArray<Call<Item, Outcome>>, error: unknown): Promise<void> {
-    if (calls.length === 1 || isEnvironmental(error)) {
+    if (calls.length === 1 || error instanceof EnvironmentError) {
       for (const { reject } of calls) reject(error);
       return;
     }
