@@ -459,10 +459,7 @@ test('postgres: under an older lease nothing is written', { skip: postgresMissin
     older.addHandshake(handshake('1'), limits),
     newer.addHandshake(handshake('2'), limits),
   ]);
-  assert.deepEqual(
-    outcomes.map(({ status }) => status),
-    ['rejected', 'fulfilled'],
-  );
+  assert.deepEqual([outcomes[0].status, outcomes[1].status], ['rejected', 'fulfilled']);
   assert.deepEqual(await newer.handshakes(endpoint), [handshake('2')]);
 });
 
