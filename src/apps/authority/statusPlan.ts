@@ -19,7 +19,7 @@ type Role = (typeof roles)[number];
 /** By role of the issuer; `undefined` where certificates do not say where their status is found. */
 export type Distributions = ReadonlyMap<Role, Distribution | undefined>;
 
-const usualShards = 64;
+export const usualShards = 64;
 
 /** Rejects with an `EnvironmentError` when it was decided otherwise before. */
 export async function createLists(

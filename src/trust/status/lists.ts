@@ -5,6 +5,7 @@
  */
 import { concat } from '../../wire/bytes/bytes.ts';
 import {
+  countEncodedEntries,
   encodeCertificateList,
   encodeTbsCertList,
   type IssuingDistributionPoint,
@@ -134,7 +135,12 @@ export class RevocationLists {
       count += page.count;
       after = page.next;
     }
-    return { entries: concat(...pages), count };
+    const [only, more] = pages;
+    const entries = only !== undefined && more === undefined ? only : concat(...pages);
+    if (countEncodedEntries(entries) !== count) {
+      throw new InvariantError('what is stored of revoked certificates is damaged');
+    }
+    return { entries, count };
   }
 }
 

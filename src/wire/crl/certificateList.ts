@@ -18,6 +18,9 @@ const oids = {
   reasonCode: '2.5.29.21',
 } as const;
 
+/** X.690 §8.1.3: no entry of ours is so long that its length takes more than one octet. */
+const longForm = 0x80;
+
 export interface RevokedEntry {
   /** Magnitude, big-endian, without sign octet. */
   readonly serialNumber: Uint8Array;
@@ -57,6 +60,22 @@ export function encodeRevokedEntry(entry: RevokedEntry): Uint8Array {
   const code = der.element(tags.enumerated, Uint8Array.of(revocationReasons[reason]));
   const extension = der.sequence(der.oid(oids.reasonCode), der.octetString(code));
   return der.sequence(...fields, der.sequence(extension));
+}
+
+/**
+ * Of results of `encodeRevokedEntry`, one after the other, looking at nothing but where each ends.
+ * `undefined` when they are anything else.
+ */
+export function countEncodedEntries(entries: Uint8Array): number | undefined {
+  let count = 0;
+  let offset = 0;
+  while (offset < entries.length) {
+    const length = entries[offset + 1] ?? longForm;
+    if (entries[offset] !== tags.sequence || length >= longForm) return undefined;
+    offset += 2 + length;
+    count += 1;
+  }
+  return offset === entries.length ? count : undefined;
 }
 
 /** The part that is signed. */

@@ -9,6 +9,8 @@ import { SqliteStatusStore } from '../../../src/drivers/store/sqlite/statusStore
 import { isRefusal } from '../../../src/trust/ports/faults.ts';
 import type { SignedList } from '../../../src/trust/ports/statusStore.ts';
 import { changeOf } from '../../../src/trust/status/notices.ts';
+import { concat } from '../../../src/wire/bytes/bytes.ts';
+import { fromHex } from '../../../src/wire/bytes/hex.ts';
 import { encodeRevokedEntry } from '../../../src/wire/crl/certificateList.ts';
 import type { RevocationReason } from '../../../src/wire/crl/reason.ts';
 import { startMs, World, type OpenAuthority } from '../../support/issuing/world.ts';
@@ -125,6 +127,26 @@ test('entries, in pages, of the list of each serial number', async (context) => 
     seen.sort(),
     serials.map((serial) => Buffer.from(encoded(serial)).toString('hex')).sort(),
   );
+});
+
+test('entries come out byte for byte, whatever would end or break a text among them', async (context) => {
+  const { store, authority } = await open(context);
+  const rows = [
+    Uint8Array.from({ length: 256 }, (_, byte) => byte),
+    Uint8Array.from({ length: 256 }, (_, byte) => 255 - byte),
+    fromHex('00'),
+    fromHex('0000edbfbfeda080f4908080c080fffeefbbbf00'),
+  ];
+  const serials: Uint8Array[] = [];
+  for (const _ of rows) serials.push(await issue(authority, device));
+  for (const serial of serials) await change(authority, serial, 'superseded');
+  await authority.database.transact((connection) => {
+    const update = connection.prepare('UPDATE list_entries SET entry = ? WHERE change = ?');
+    for (const [index, bytes] of rows.entries()) update.run(bytes, index + 1);
+  });
+  const [list] = await store.pendingLists(['operational'], 0);
+  const page = await store.entries(list?.id ?? 0, 0, 10);
+  assert.deepEqual(page, { entries: concat(...rows), count: rows.length, next: undefined });
 });
 
 function encoded(serialNumber: Uint8Array | undefined): Uint8Array {

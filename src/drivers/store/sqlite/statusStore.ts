@@ -83,9 +83,8 @@ export class SqliteStatusStore implements StatusStore {
       const row = connection.prepare(selectEntries).get(listId, after, limit) ?? {};
       const count = integer(row, 'entries');
       if (count === 0) return { entries: new Uint8Array(0), count, next: undefined };
-      const joined = Buffer.from(text(row, 'joined'), 'hex');
       return {
-        entries: new Uint8Array(joined.buffer, joined.byteOffset, joined.length),
+        entries: blob(row, 'joined'),
         count,
         next: count < limit ? undefined : integer(row, 'last'),
       };
@@ -171,9 +170,11 @@ const selectUnencoded = `
   FROM list_entries JOIN issuances ON issuances.id = certificate
   WHERE entry IS NULL ORDER BY certificate LIMIT ?`;
 
-// Joined by SQLite: to hand over a million small arrays would take three times as long.
+// Joined by SQLite: to hand over a million small arrays would take six times as long. It joins text, and
+// text is whatever bytes it was given; that nothing happened to them is seen before they are signed.
 const selectEntries = `
-  SELECT count(*) AS entries, max(certificate) AS last, group_concat(hex(entry), '') AS joined
+  SELECT count(*) AS entries, max(certificate) AS last,
+    CAST(group_concat(entry, '') AS BLOB) AS joined
   FROM (
     SELECT certificate, entry FROM list_entries
     WHERE list = ? AND listed = 1 AND certificate > ? ORDER BY certificate LIMIT ?

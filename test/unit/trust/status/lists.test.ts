@@ -171,6 +171,19 @@ test('a key that is lost for a while keeps the old lists and delays the new ones
   assert.deepEqual([list.number, entriesOf(list).length], [3, 1]);
 });
 
+test('what the disk changed is not signed', async (context) => {
+  const world = await StatusWorld.create(context, { shards: 1 });
+  const open = await world.open();
+  await open.lists.advance();
+  const { serialNumber } = await world.issue(open, device);
+  await world.change(open, serialNumber, 'superseded');
+  await open.authority.database.transact((connection) =>
+    connection.prepare(`UPDATE list_entries SET entry = substr(entry, 2)`).run(),
+  );
+  await assert.rejects(open.lists.advance(), { name: 'InvariantError', message: /damaged/ });
+  assert.equal((await published(open, 0)).number, 1);
+});
+
 test('two calls at a time are one', async (context) => {
   const world = await StatusWorld.create(context);
   const open = await world.open();
