@@ -5,6 +5,7 @@
 import { equal } from '../bytes/bytes.ts';
 import { DerReader, readDer } from '../der/reader.ts';
 import { contextConstructed, contextPrimitive, tags } from '../der/tags.ts';
+import { branch, encodeBranch } from '../der/tree.ts';
 import * as der from '../der/writer.ts';
 import { reasonOf, revocationReasons, type RevocationReason } from './reason.ts';
 
@@ -97,15 +98,18 @@ export function encodeTbsCertList(fields: CertificateListFields): Uint8Array {
       ),
     );
   }
-  return der.sequence(
-    der.integer(1),
-    fields.signatureAlgorithm,
-    fields.issuer,
-    der.time(fields.thisUpdateMs),
-    der.time(fields.nextUpdateMs),
-    // RFC 5280 §5.1.2.6: absent, not empty, when nothing is revoked.
-    ...(fields.entries.length === 0 ? [] : [der.sequence(...fields.entries)]),
-    der.explicit(0, der.sequence(...extensions)),
+  return encodeBranch(
+    branch(
+      tags.sequence,
+      der.integer(1),
+      fields.signatureAlgorithm,
+      fields.issuer,
+      der.time(fields.thisUpdateMs),
+      der.time(fields.nextUpdateMs),
+      // RFC 5280 §5.1.2.6: absent, not empty, when nothing is revoked.
+      ...(fields.entries.length === 0 ? [] : [branch(tags.sequence, ...fields.entries)]),
+      der.explicit(0, der.sequence(...extensions)),
+    ),
   );
 }
 

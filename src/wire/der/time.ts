@@ -39,8 +39,9 @@ export function generalizedTimeText(timeMs: number): string {
   const { year, month, day } = civilOf(days);
   if (!(year >= 0 && year <= 9999)) throw new TypeError(`${timeMs} ms is outside GeneralizedTime`);
   const seconds = Math.floor((timeMs - days * dayMs) / 1000);
-  const clock = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-  return `${digits(year, 4)}${[month, day, ...clock].map((value) => digits(value, 2)).join('')}Z`;
+  const date = two(Math.floor(year / 100)) + two(year % 100) + two(month) + two(day);
+  const clock = two(Math.floor(seconds / 3600)) + two(Math.floor(seconds / 60) % 60);
+  return `${date}${clock}${two(seconds % 60)}Z`;
 }
 
 /** `text` is MMDDHHMMSS. */
@@ -104,6 +105,7 @@ function civilOf(days: number): { year: number; month: number; day: number } {
   };
 }
 
-function digits(value: number, width: number): string {
-  return String(value).padStart(width, '0');
+/** Below 100. */
+function two(value: number): string {
+  return value < 10 ? `0${value}` : `${value}`;
 }

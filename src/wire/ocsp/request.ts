@@ -17,6 +17,8 @@ const oids = {
   sha256: '2.16.840.1.101.3.4.2.1',
 } as const;
 
+const nonceType = der.oid(oids.nonce);
+
 /** Which certificate is asked about: its serial, and its issuer by two hashes. */
 export interface CertId {
   readonly hashAlgorithm: 'SHA-1' | 'SHA-256';
@@ -70,7 +72,7 @@ export function encodeOcspRequest(certId: Uint8Array, nonce?: Uint8Array): Uint8
 
 /** RFC 9654 §2.1: an OCTET STRING inside the extension's OCTET STRING. */
 export function encodeNonce(nonce: Uint8Array): Uint8Array {
-  return der.sequence(der.oid(oids.nonce), der.octetString(der.octetString(nonce)));
+  return der.sequence(nonceType, der.octetString(der.octetString(nonce)));
 }
 
 function readTbsRequest(tbs: DerReader): OcspRequest {

@@ -1,6 +1,7 @@
 /** OCSP answers (RFC 6960 §4.2): prepared, signed by whoever holds the key, finished; and read back. */
 import { type DerReader, readDer } from '../der/reader.ts';
 import { contextConstructed, contextPrimitive, tags } from '../der/tags.ts';
+import { branch, type Branch, encodeBranch } from '../der/tree.ts';
 import * as der from '../der/writer.ts';
 import { reasonOf, revocationReasons, type RevocationReason } from '../crl/reason.ts';
 import { encodeNonce } from './request.ts';
@@ -57,11 +58,16 @@ export function encodeResponseData(fields: ResponseDataFields): Uint8Array {
   if (fields.extendedRevoke === true) {
     extensions.push(der.sequence(der.oid(oids.extendedRevoke), der.octetString(der.nullElement)));
   }
-  return der.sequence(
-    der.explicit(2, der.octetString(fields.responderKeyHash)),
-    der.generalizedTime(fields.producedAtMs),
-    der.sequence(...fields.responses.map(encodeSingleResponse)),
-    ...(extensions.length === 0 ? [] : [der.explicit(1, der.sequence(...extensions))]),
+  return encodeBranch(
+    branch(
+      tags.sequence,
+      branch(contextConstructed(2), branch(tags.octetString, fields.responderKeyHash)),
+      der.generalizedTime(fields.producedAtMs),
+      branch(tags.sequence, ...fields.responses.map(singleResponse)),
+      ...(extensions.length === 0
+        ? []
+        : [branch(contextConstructed(1), branch(tags.sequence, ...extensions))]),
+    ),
   );
 }
 
@@ -72,26 +78,33 @@ export function encodeOcspResponse(
   signature: Uint8Array,
   certificates: readonly Uint8Array[] = [],
 ): Uint8Array {
-  const basic = der.sequence(
+  const basic = branch(
+    tags.sequence,
     responseData,
     signatureAlgorithm,
-    der.bitString(signature),
-    ...(certificates.length === 0 ? [] : [der.explicit(0, der.sequence(...certificates))]),
+    branch(tags.bitString, noUnusedBits, signature),
+    ...(certificates.length === 0
+      ? []
+      : [branch(contextConstructed(0), branch(tags.sequence, ...certificates))]),
   );
-  const responseBytes = der.sequence(der.oid(oids.basic), der.octetString(basic));
-  return der.sequence(
-    der.element(tags.enumerated, Uint8Array.of(0)),
-    der.explicit(0, responseBytes),
+  const responseBytes = branch(tags.sequence, basicType, branch(tags.octetString, basic));
+  return encodeBranch(
+    branch(tags.sequence, successful, branch(contextConstructed(0), responseBytes)),
   );
 }
 
-function encodeSingleResponse(single: SingleResponse): Uint8Array {
-  return der.sequence(
+const basicType = der.oid(oids.basic);
+const successful = der.element(tags.enumerated, Uint8Array.of(0));
+const noUnusedBits = Uint8Array.of(0);
+
+function singleResponse(single: SingleResponse): Branch {
+  return branch(
+    tags.sequence,
     single.certId,
     encodeStatus(single.status),
     // RFC 9919 §3.2.4: GeneralizedTime in Zulu, with seconds, without fractions.
     der.generalizedTime(single.thisUpdateMs),
-    der.explicit(0, der.generalizedTime(single.nextUpdateMs)),
+    branch(contextConstructed(0), der.generalizedTime(single.nextUpdateMs)),
   );
 }
 

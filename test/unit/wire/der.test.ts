@@ -14,6 +14,7 @@ import {
   parseGeneralizedTime,
   parseUtcTime,
 } from '../../../src/wire/der/time.ts';
+import { branch, type Branch, encodeBranch } from '../../../src/wire/der/tree.ts';
 import * as der from '../../../src/wire/der/writer.ts';
 
 const refused = (hex: string, read: (reader: DerReader) => unknown, offset: number): void => {
@@ -84,6 +85,31 @@ test('a constructed element leaves nothing unread and lends nothing beyond it', 
   );
   refused('30030201', (reader) => reader.sequence((seq) => seq.unsigned()), 0);
 });
+
+test('a tree written at once is what its elements are one by one', () => {
+  const { tree } = fc.letrec<{ tree: Tree }>((tie) => ({
+    tree: fc.oneof(
+      { maxDepth: 5, withCrossShrink: true },
+      fc.uint8Array({ maxLength: 300 }),
+      fc.array(tie('tree'), { maxLength: 4 }),
+    ),
+  }));
+  const written = (part: Tree): Uint8Array =>
+    part instanceof Uint8Array
+      ? der.octetString(part)
+      : der.element(tags.sequence, ...part.map(written));
+  const grown = (part: Tree): Branch =>
+    part instanceof Uint8Array
+      ? branch(tags.octetString, part)
+      : branch(tags.sequence, ...part.map(grown));
+  fc.assert(
+    fc.property(tree, (root) => {
+      assert.deepEqual(encodeBranch(grown(root)), written(root));
+    }),
+  );
+});
+
+type Tree = Uint8Array | readonly Tree[];
 
 test('nesting and size have limits', () => {
   let deep = der.nullElement;
