@@ -17,7 +17,7 @@ import type { Issuer } from '../issuance/issuer.ts';
 import { type RespondingRole, respondingRoles } from '../issuance/profiles.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { SignedAnswer } from '../ports/statusAuthority.ts';
-import type { CertificateStatus, StatusStore } from '../ports/statusStore.ts';
+import type { StatusStore } from '../ports/statusStore.ts';
 import type { Delegates } from './delegates.ts';
 
 export interface ResponderOptions {
@@ -70,24 +70,14 @@ export class Responder {
     const responses: SingleResponse[] = [];
     const holders: string[] = [];
     for (const certId of parsed.certIds) {
-      const found = certId && (await this.#statusOf(issuer, certId));
-      if (certId === undefined || found === undefined) return 'unauthorized';
+      if (certId === undefined || !isIssuerOf(issuer, certId)) return 'unauthorized';
+      const found = await this.#options.store.statusOf(padded(certId.serialNumber));
+      if (found?.authority !== issuer.role) return 'unauthorized';
       responses.push({ certId: certId.der, status: found.status, thisUpdateMs, nextUpdateMs });
       holders.push(found.holder);
     }
     const der = await this.#sign(issuer.role, responses, parsed.nonce, thisUpdateMs, nextUpdateMs);
     return { der, thisUpdateMs, nextUpdateMs, holders };
-  }
-
-  async #statusOf(
-    { role, names, keys }: IssuerHashes,
-    { hashAlgorithm, issuerNameHash, issuerKeyHash, serialNumber }: CertId,
-  ): Promise<CertificateStatus | undefined> {
-    if (!equal(issuerNameHash, names[hashAlgorithm])) return undefined;
-    if (!equal(issuerKeyHash, keys[hashAlgorithm])) return undefined;
-    if (serialNumber.length > serialBytes) return undefined;
-    const found = await this.#options.store.statusOf(padded(serialNumber));
-    return found?.authority === role ? found : undefined;
   }
 
   async #sign(
@@ -110,6 +100,15 @@ export class Responder {
     this.#options.onSigned?.(answer, keyHash);
     return answer;
   }
+}
+
+function isIssuerOf({ names, keys }: IssuerHashes, certId: CertId): boolean {
+  const { hashAlgorithm, issuerNameHash, issuerKeyHash, serialNumber } = certId;
+  return (
+    equal(issuerNameHash, names[hashAlgorithm]) &&
+    equal(issuerKeyHash, keys[hashAlgorithm]) &&
+    serialNumber.length <= serialBytes
+  );
 }
 
 /** As serial numbers are drawn and stored; their INTEGER has no leading zeros. */

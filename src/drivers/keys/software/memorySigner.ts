@@ -17,12 +17,18 @@ class MemorySigner implements Signer {
     this.publicKeySpki = new Uint8Array(publicKey.export({ format: 'der', type: 'spki' }));
   }
 
+  /**
+   * On the caller's thread: to hand 25 µs of work to another one costs half as much again, and takes the
+   * pool from signatures that something waits for.
+   */
   sign(data: Uint8Array): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      sign('sha256', data, this.#key, (error, signature) => {
-        if (error === null) resolve(new Uint8Array(signature));
-        else reject(error);
-      });
+    return new Promise((resolve) => {
+      resolve(bytesOf(sign('sha256', data, this.#key)));
     });
   }
+}
+
+/** The same bytes, not a copy: a signature is in memory of its own. */
+function bytesOf({ buffer, byteOffset, length }: Buffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length);
 }
