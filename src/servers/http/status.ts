@@ -75,8 +75,9 @@ export async function openStatusDoor(options: StatusDoorOptions): Promise<Status
       options.onRefusal('bad-request');
       void sendProblem(reply, { status: 400, code: 'bad-request', detail: error.message });
     },
-    clientErrorHandler: (_error, socket) => {
-      options.onRefusal('http-malformed');
+    clientErrorHandler: (error, socket) => {
+      // A client that was only rude in going.
+      if (error.code !== 'ECONNRESET') options.onRefusal('http-malformed');
       socket.destroy();
     },
   });
