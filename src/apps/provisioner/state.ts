@@ -3,12 +3,14 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { SqliteAnswerStore } from '../../drivers/store/sqlite/answerStore.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { SqliteRegistryStore } from '../../drivers/store/sqlite/registryStore.ts';
 import { provisionerMigrations } from '../../drivers/store/sqlite/provisionerTables.ts';
 import { openSessionLife } from '../../drivers/store/sqlite/sessionLife.ts';
 import { SqliteSessionStore } from '../../drivers/store/sqlite/sessionStore.ts';
 import { SqliteTelemetryStore } from '../../drivers/store/sqlite/telemetryStore.ts';
+import type { AnswerStore } from '../../trust/ports/answerStore.ts';
 import type { KeyAgreement, SealingKey } from '../../trust/ports/keys.ts';
 import type { RegistryStore } from '../../trust/ports/registryStore.ts';
 import type { SessionStore } from '../../trust/ports/sessionStore.ts';
@@ -23,6 +25,7 @@ export interface Stores {
   readonly registry: RegistryStore;
   readonly telemetry: TelemetryStore;
   readonly sessions: SessionStore;
+  readonly answers: AnswerStore;
   close(): void;
 }
 
@@ -38,6 +41,7 @@ export async function openStores(folder: string, telemetryWindow: number): Promi
     registry: new SqliteRegistryStore(database),
     telemetry: new SqliteTelemetryStore(database, telemetryWindow),
     sessions: new SqliteSessionStore(database, life),
+    answers: new SqliteAnswerStore(database),
     close: () => {
       database.close();
       life.close();

@@ -3,6 +3,7 @@
  * what came first, a `sequence` says it here. Ids sort by their bytes, as everywhere in the program.
  */
 import type { Migration } from '../sqlite/migrations.ts';
+import { answerMigration } from './answerStore.ts';
 
 export const provisionerMigrations: readonly Migration[] = [
   {
@@ -161,4 +162,5 @@ export const provisionerMigrations: readonly Migration[] = [
       CREATE INDEX undelivered_by_device ON undelivered (device_id)
     `,
   },
+  answerMigration,
 ];

@@ -1,4 +1,5 @@
 /** Everything that the provisioner's database consists of, in the order in which it grew. */
+import { answerMigration } from './answerStore.ts';
 import type { Migration } from './migrations.ts';
 import { registryMigration } from './registryTables.ts';
 import { sessionMigrations } from './sessionTables.ts';
@@ -17,4 +18,5 @@ export const provisionerMigrations: readonly Migration[] = [
   registryMigration,
   ...sessionMigrations,
   holdMigration,
+  answerMigration,
 ];
