@@ -133,13 +133,13 @@ test(
   },
 );
 
-test('P-384, Ed25519 and ML-DSA authorities, and a second root: lints, openssl and fsck agree', async (context) => {
+test('P-384, Ed25519, ML-DSA and SLH-DSA authorities, and a second root: lints, openssl and fsck agree', async (context) => {
   const data = mkdtempSync(join(tmpdir(), 'birthmark-algorithms-'));
   context.after(() => rmSync(data, { recursive: true, force: true }));
   const more: AuthorityRecord = {
     name: 'root-pq',
     role: 'root',
-    algorithm: 'ML-DSA-65',
+    algorithm: 'SLH-DSA-SHA2-128s',
     state: 'active',
   };
   const [root, ...others] = bookWith({

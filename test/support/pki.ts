@@ -347,6 +347,8 @@ function generateKeys(algorithm: SignatureAlgorithmName): {
       return generateKeyPairSync('ml-dsa-65');
     case 'ML-DSA-87':
       return generateKeyPairSync('ml-dsa-87');
+    case 'SLH-DSA-SHA2-128s':
+      return generateKeyPairSync('slh-dsa-sha2-128s');
     case 'sha256WithRSAEncryption':
     case 'sha384WithRSAEncryption':
     case 'sha512WithRSAEncryption':

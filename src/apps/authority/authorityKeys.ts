@@ -15,6 +15,7 @@ const fileKinds: Readonly<Record<CertificateSignatureAlgorithm, KeyKind>> = {
   'ML-DSA-44': 'ml-dsa-44-sign',
   'ML-DSA-65': 'ml-dsa-65-sign',
   'ML-DSA-87': 'ml-dsa-87-sign',
+  'SLH-DSA-SHA2-128s': 'slh-dsa-sha2-128s-sign',
 };
 
 export class AuthorityKeys {

@@ -7,7 +7,8 @@ export type CertificateSignatureAlgorithm =
   | 'Ed25519'
   | 'ML-DSA-44'
   | 'ML-DSA-65'
-  | 'ML-DSA-87';
+  | 'ML-DSA-87'
+  | 'SLH-DSA-SHA2-128s';
 
 export interface Signer {
   readonly algorithm: CertificateSignatureAlgorithm;

@@ -14,6 +14,8 @@ export const signatureAlgorithmOids = {
   'ML-DSA-44': '2.16.840.1.101.3.4.3.17',
   'ML-DSA-65': '2.16.840.1.101.3.4.3.18',
   'ML-DSA-87': '2.16.840.1.101.3.4.3.19',
+  // RFC 9909 §3: parameters are absent.
+  'SLH-DSA-SHA2-128s': '2.16.840.1.101.3.4.3.20',
   // RFC 4055 §5: parameters are NULL.
   sha256WithRSAEncryption: '1.2.840.113549.1.1.11',
   sha384WithRSAEncryption: '1.2.840.113549.1.1.12',

@@ -6,7 +6,7 @@ import type { AlgorithmIdentifier, Certificate, Extension } from './model.ts';
 import { readName } from './names.ts';
 import { readSpki } from './spki.ts';
 
-/** Longest certificate that is read; one with an ML-DSA-87 key and signature takes 7.4 kB. */
+/** Longest certificate that is read; one signed with SLH-DSA-SHA2-128s takes 8.3 kB. */
 export const maximumCertificateBytes = 65_536;
 
 const maximumExtensions = 64;

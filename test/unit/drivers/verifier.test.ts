@@ -19,6 +19,7 @@ const everyAlgorithm = [
   'ML-DSA-44',
   'ML-DSA-65',
   'ML-DSA-87',
+  'SLH-DSA-SHA2-128s',
   'sha256WithRSAEncryption',
 ] as const satisfies readonly SignatureAlgorithmName[];
 

@@ -22,6 +22,7 @@ export const signingKinds = [
   'ml-dsa-44-sign',
   'ml-dsa-65-sign',
   'ml-dsa-87-sign',
+  'slh-dsa-sha2-128s-sign',
 ] as const;
 
 export type SigningKind = (typeof signingKinds)[number];

@@ -186,6 +186,7 @@ const signing: Readonly<
   'ml-dsa-44-sign': { algorithm: 'ML-DSA-44', digest: null },
   'ml-dsa-65-sign': { algorithm: 'ML-DSA-65', digest: null },
   'ml-dsa-87-sign': { algorithm: 'ML-DSA-87', digest: null },
+  'slh-dsa-sha2-128s-sign': { algorithm: 'SLH-DSA-SHA2-128s', digest: null },
 };
 
 function generate(kind: Exclude<KeyKind, 'sealing'>): {
@@ -206,6 +207,8 @@ function generate(kind: Exclude<KeyKind, 'sealing'>): {
       return generateKeyPairSync('ml-dsa-65');
     case 'ml-dsa-87-sign':
       return generateKeyPairSync('ml-dsa-87');
+    case 'slh-dsa-sha2-128s-sign':
+      return generateKeyPairSync('slh-dsa-sha2-128s');
   }
 }
 

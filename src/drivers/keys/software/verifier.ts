@@ -91,6 +91,7 @@ const algorithms: ReadonlyMap<string, Algorithm> = new Map<string, Algorithm>([
   [oids['ML-DSA-44'], { digest: null, keyType: 'ml-dsa-44' }],
   [oids['ML-DSA-65'], { digest: null, keyType: 'ml-dsa-65' }],
   [oids['ML-DSA-87'], { digest: null, keyType: 'ml-dsa-87' }],
+  [oids['SLH-DSA-SHA2-128s'], { digest: null, keyType: 'slh-dsa-sha2-128s' }],
   [oids.sha256WithRSAEncryption, { digest: 'sha256', keyType: 'rsa' }],
   [oids.sha384WithRSAEncryption, { digest: 'sha384', keyType: 'rsa' }],
   [oids.sha512WithRSAEncryption, { digest: 'sha512', keyType: 'rsa' }],

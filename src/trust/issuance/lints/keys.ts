@@ -107,12 +107,13 @@ export const keyRules: readonly Rule[] = [
   },
 ];
 
-/** Bytes of the public keys that authorities may have besides P-256 (RFC 5480, RFC 8410, RFC 9881 §4). */
+/** Bytes of the public keys that authorities may have besides P-256 (RFC 5480, RFC 8410, RFC 9881 §4, RFC 9909 §4). */
 const authorityKeyBytes: ReadonlyMap<string, number> = new Map<string, number>([
   [keyTypeOids.Ed25519, 32],
   [signatureAlgorithmOids['ML-DSA-44'], 1312],
   [signatureAlgorithmOids['ML-DSA-65'], 1952],
   [signatureAlgorithmOids['ML-DSA-87'], 2592],
+  [signatureAlgorithmOids['SLH-DSA-SHA2-128s'], 32],
 ]);
 
 function faultOfAuthorityKey(publicKey: PublicKeyInfo): string | undefined {
