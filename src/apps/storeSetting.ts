@@ -12,6 +12,12 @@ export interface StoreSetting {
   readonly password?: () => Promise<string>;
 }
 
+/** Of every command that reads the database by itself. */
+export const storeOption: readonly [flags: string, description: string] = [
+  '--store <url>',
+  'database on PostgreSQL (default: BIRTHMARK_STORE, else SQLite in the folder)',
+];
+
 /** `undefined`: SQLite, in the folder. Throws an `EnvironmentError` for an address that is none. */
 export function readStoreSetting(
   option: string | undefined,

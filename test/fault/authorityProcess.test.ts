@@ -11,6 +11,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
+import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import { fsck } from '../../src/apps/fsck/fsck.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
 import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
@@ -127,7 +128,7 @@ test('killed again and again, it makes every identity once', async (context) => 
       new Uint8Array(new X509Certificate(readFileSync(join(paths.folder, `${role}.pem`))).raw),
     ]),
   );
-  const report = fsck({ database: paths.database, issuers });
+  const report = await fsck({ snapshot: openSqliteSnapshot(paths.database), issuers });
   assert.deepEqual(report.faults, []);
   assert.deepEqual([report.units, report.unfinished], [count, 0]);
 });

@@ -97,7 +97,7 @@ class PatientStation {
     const authority = world.open();
     await authority.issuance.recover();
     await world.logHead(authority);
-    const report = world.fsck();
+    const report = await world.fsck();
     assert.deepEqual(report.faults, []);
     assert.deepEqual(
       { units: report.units, unfinished: report.unfinished, seen: this.seen.size },
@@ -135,7 +135,7 @@ for (const point of crashPoints) {
       );
       assert.equal(await live(station, crash), false, 'the crash point was never reached');
       // What the dead process left is consistent as it is, before anybody mends it.
-      assert.deepEqual(station.world.fsck().faults, []);
+      assert.deepEqual((await station.world.fsck()).faults, []);
       assert.equal(await live(station, new CrashSwitch(() => false)), true);
       await station.check();
     });

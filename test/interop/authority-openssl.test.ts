@@ -8,6 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
 import { type RunningAuthority, startAuthority } from '../../src/apps/authority/authority.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
+import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import { fsck } from '../../src/apps/fsck/fsck.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
 import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
@@ -252,7 +253,7 @@ test('the record of a process that worked adds up', async (context) => {
     }),
   );
   // Beside the running process.
-  const report = fsck({ database: paths.database, issuers });
+  const report = await fsck({ snapshot: openSqliteSnapshot(paths.database), issuers });
   assert.deepEqual(report.faults, []);
   assert.equal(report.units, 7);
 });

@@ -19,6 +19,7 @@ import { startAuthority } from '../../src/apps/authority/authority.ts';
 import type { AuthorityRecord } from '../../src/apps/authority/book.ts';
 import { defaultBook } from '../../src/apps/authority/book.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
+import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import { fsck } from '../../src/apps/fsck/fsck.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
@@ -183,7 +184,7 @@ test('P-384, Ed25519, ML-DSA and SLH-DSA authorities, and a second root: lints, 
   const issuers = new Map(
     authorities.map(({ name }) => [name, new Uint8Array(read(name).raw)] as const),
   );
-  assert.deepEqual(fsck({ database, issuers }).faults, []);
+  assert.deepEqual((await fsck({ snapshot: openSqliteSnapshot(database), issuers })).faults, []);
 });
 
 test('URIs of keys: what is missing, and no PIN in clear', () => {

@@ -150,6 +150,18 @@ test('a batch is born and a device enrols', { skip: postgresMissing }, async (co
   await sensor.device.submit(utf8('from a device of the batch'));
   const { issued, auditSize } = await authority.status();
   assert.ok(issued > elements && auditSize > issued);
+
+  // Commands that read the database by themselves, while the authority is running.
+  const where = ['--data', folder, '--store', server().url];
+  const [report] = await run('audit', 'fsck', ...where);
+  assert.deepEqual(
+    { ok: report?.['ok'], faults: report?.['faults'], units: report?.['units'] },
+    { ok: true, faults: [], units: elements },
+  );
+  const [verified] = await run('audit', 'verify', ...where);
+  assert.ok(Number(verified?.['treeSize']) >= auditSize, JSON.stringify(verified));
+  const [fallen] = await run('ca', 'compromise', 'operational', '--dry-run', ...where);
+  assert.deepEqual([fallen?.['canFollow'], fallen?.['cannotFollow']], [1, 0]);
 });
 
 test('one database, one folder, one process', { skip: postgresMissing }, async (context) => {

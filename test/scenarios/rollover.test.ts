@@ -16,6 +16,7 @@ import {
   type RolloverOptions,
   switchOver,
 } from '../../src/apps/authority/rollover.ts';
+import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import { fsck } from '../../src/apps/fsck/fsck.ts';
 import { extendAnchors } from '../../src/device/enrolment/anchors.ts';
 import { AnchorsClient } from '../../src/drivers/links/local/anchorsClient.ts';
@@ -125,7 +126,10 @@ test('the authority of servers: a device takes the new one in by the old one, th
       ({ name }) => [name, new Uint8Array(house.certificate(name).raw)] as const,
     ),
   );
-  assert.deepEqual(fsck({ database: house.database, issuers }).faults, []);
+  assert.deepEqual(
+    (await fsck({ snapshot: openSqliteSnapshot(house.database), issuers })).faults,
+    [],
+  );
 });
 
 test(
@@ -204,15 +208,15 @@ test('what falls with a key: counted, listed, and nothing changed', async (conte
     assert.ok(!isRefusal(await authority.issueServer(testRequest(testKey()), ['localhost'])));
   });
   const assess = (role: 'operational' | 'server' | 'root') =>
-    assessCompromise(house.database, role, Date.now());
-  const operational = assess('operational');
+    assessCompromise(openSqliteSnapshot(house.database), role, Date.now());
+  const operational = await assess('operational');
   assert.deepEqual(operational.live, [{ profile: 'ldevid', count: 1 }]);
   // It enrolled by a secret and was born with nothing: it needs another secret.
   assert.deepEqual([operational.canFollow, operational.cannotFollow], [0, 1]);
   assert.equal(operational.listed.length, 1);
   assert.ok(
-    assess('server').live.some(({ profile, count }) => profile === 'server' && count === 1),
+    (await assess('server')).live.some(({ profile, count }) => profile === 'server' && count === 1),
   );
-  assert.ok(assess('root').live.length > operational.live.length);
+  assert.ok((await assess('root')).live.length > operational.live.length);
   assert.ok(operational.steps.some((step) => step.includes('enrolment secret create')));
 });

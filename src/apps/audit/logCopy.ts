@@ -1,12 +1,12 @@
 /** A log to be read: that of this installation, or a copy from elsewhere, with its key and its witnesses. */
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
 import { parseKeyFile } from '../../drivers/keys/software/keyFile.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { LogFolder } from '../../drivers/store/files/tileFolder.ts';
 import { witnessHistory } from '../../drivers/store/files/witnessFolder.ts';
+import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import { signedBy } from '../../trust/audit/notes.ts';
 import { TiledTree } from '../../trust/audit/proofs.ts';
 import { logKeyOf } from '../../trust/audit/publication.ts';
@@ -55,22 +55,18 @@ export async function openInstallation(paths: AuthorityPaths): Promise<LogCopy> 
 
 export type Rows = (from: number, limit: number) => Promise<readonly Uint8Array[]>;
 
-/** Entries as the database has them; the authority may be running. */
-export function databaseRows(path: string): { readonly rows: Rows; close(): void } {
-  const database = new DatabaseSync(path, { readOnly: true });
-  const select = database.prepare(
-    'SELECT entry FROM audit_leaves WHERE id > ? ORDER BY id LIMIT ?',
-  );
-  return {
-    rows: async (from, limit) =>
-      select.all(from, limit).map(({ entry }) => {
-        return entry instanceof Uint8Array ? entry : new Uint8Array(0);
-      }),
-    close: () => {
-      database.close();
-    },
+/** Entries as the database has them. */
+export function databaseRows(snapshot: Snapshot): Rows {
+  return async (from, limit) => {
+    const entries: Uint8Array[] = [];
+    for await (const { entry } of snapshot.rows(selectEntries, from, limit)) {
+      entries.push(entry instanceof Uint8Array ? entry : new Uint8Array(0));
+    }
+    return entries;
   };
 }
+
+const selectEntries = 'SELECT entry FROM audit_leaves WHERE id > $1 ORDER BY id LIMIT $2';
 
 /** What the witnesses of an installation saw: folders by their history, others by what they signed. */
 export async function seenByWitnesses(

@@ -3,7 +3,8 @@
  * certificate by themselves, and who cannot. Reads the issuing database and changes nothing; the authority
  * may be running.
  */
-import { DatabaseSync } from 'node:sqlite';
+import { firstRow, type Snapshot } from '../../drivers/store/snapshot.ts';
+import { integer, text } from '../../drivers/store/sqlite/rows.ts';
 import { unitStates } from '../../trust/ports/orderStore.ts';
 import type { AuthorityName } from './authorityFolder.ts';
 
@@ -22,73 +23,87 @@ export interface CompromiseReport {
 
 export const maximumListed = 1_000;
 
-export function assessCompromise(
-  databasePath: string,
+/** `snapshot` is closed at the end. */
+export async function assessCompromise(
+  snapshot: Snapshot,
   role: AuthorityName,
   nowMs: number,
-): CompromiseReport {
-  const database = new DatabaseSync(databasePath, { readOnly: true });
+): Promise<CompromiseReport> {
   try {
-    const issuers = role === 'root' ? ['self', 'root', 'factory', 'operational', 'server'] : [role];
-    const marks = issuers.map(() => '?').join(', ');
-    const live = database
-      .prepare(
-        `SELECT substr(profile, 1, instr(profile, '@') - 1) AS name, count(*) AS n
-         FROM issuances JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-         WHERE issuer IN (${marks}) AND revocations.id IS NULL AND not_after_ms > ?
-         GROUP BY name ORDER BY name`,
-      )
-      .all(...issuers, nowMs)
-      .map((row) => ({ profile: String(row['name']), count: Number(row['n']) }));
-    return { role, live, ...followers(database, role, nowMs), steps: stepsOf[role] };
+    const live = await liveProfiles(snapshot, role, nowMs);
+    return { role, live, ...(await followers(snapshot, role, nowMs)), steps: stepsOf[role] };
   } finally {
-    database.close();
+    await snapshot.close();
   }
+}
+
+/** Without their versions. */
+async function liveProfiles(
+  snapshot: Snapshot,
+  role: AuthorityName,
+  nowMs: number,
+): Promise<CompromiseReport['live']> {
+  const issuers = role === 'root' ? ['self', 'root', 'factory', 'operational', 'server'] : [role];
+  const marks = issuers.map((_, index) => `$${index + 2}`).join(', ');
+  const counts = new Map<string, number>();
+  const select = `
+    SELECT profile, count(*) AS n
+    FROM issuances JOIN signatures USING (id) LEFT JOIN revocations USING (id)
+    WHERE not_after_ms > $1 AND issuer IN (${marks}) AND revocations.id IS NULL
+    GROUP BY profile`;
+  for await (const row of snapshot.rows(select, nowMs, ...issuers)) {
+    const [name = ''] = text(row, 'profile').split('@');
+    counts.set(name, (counts.get(name) ?? 0) + integer(row, 'n'));
+  }
+  return [...counts]
+    .map(([profile, count]) => ({ profile, count }))
+    .toSorted((left, right) => (left.profile < right.profile ? -1 : 1));
 }
 
 type Followers = Pick<CompromiseReport, 'canFollow' | 'cannotFollow' | 'listed'>;
 
 /** By role: whose certificates fall, and which of the holders have another identity to come back with. */
-function followers(database: DatabaseSync, role: AuthorityName, nowMs: number): Followers {
+function followers(snapshot: Snapshot, role: AuthorityName, nowMs: number): Promise<Followers> {
   const locked = unitStates.indexOf('locked');
   switch (role) {
     case 'server':
-      return { canFollow: 0, cannotFollow: 0, listed: [] };
+      return Promise.resolve({ canFollow: 0, cannotFollow: 0, listed: [] });
     case 'operational':
-      return split(database, enrolledDevices, [nowMs], [locked]);
+      return split(snapshot, enrolledDevices, [nowMs], [locked]);
     case 'factory':
     case 'root':
       // The identity from birth is what everything else is got with, and nobody gives an element another.
-      return split(database, bornDevices, [], undefined);
+      return split(snapshot, bornDevices, [], undefined);
   }
 }
 
-function split(
-  database: DatabaseSync,
+async function split(
+  snapshot: Snapshot,
   devices: string,
   values: readonly number[],
   born: readonly number[] | undefined,
-): Followers {
-  const all = `SELECT DISTINCT device_id FROM (${devices})`;
+): Promise<Followers> {
+  const all = `SELECT DISTINCT device_id FROM (${devices}) AS devices`;
   const left = born === undefined ? all : `${all} WHERE device_id NOT IN (${bornElsewhere})`;
-  const total = Number(
-    database.prepare(`SELECT count(*) AS n FROM (${all})`).get(...values)?.['n'],
-  );
+  const count = async (sql: string, parameters: readonly number[]): Promise<number> => {
+    return integer(
+      await firstRow(snapshot, `SELECT count(*) AS n FROM (${sql}) AS counted`, ...parameters),
+      'n',
+    );
+  };
+  const total = await count(all, values);
   const parameters = [...values, ...(born ?? [])];
-  const lost = Number(
-    database.prepare(`SELECT count(*) AS n FROM (${left})`).get(...parameters)?.['n'],
-  );
-  const listed = database
-    .prepare(`${left} ORDER BY device_id LIMIT ${maximumListed}`)
-    .all(...parameters)
-    .map((row) => String(row['device_id']));
+  const lost = await count(left, parameters);
+  const listed: string[] = [];
+  const select = `${left} ORDER BY device_id LIMIT ${maximumListed}`;
+  for await (const row of snapshot.rows(select, ...parameters)) listed.push(text(row, 'device_id'));
   return { canFollow: total - lost, cannotFollow: lost, listed };
 }
 
 const enrolledDevices = `
   SELECT holder AS device_id FROM issuances
   JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-  WHERE issuer = 'operational' AND revocations.id IS NULL AND not_after_ms > ? AND holder IS NOT NULL`;
+  WHERE issuer = 'operational' AND revocations.id IS NULL AND not_after_ms > $1 AND holder IS NOT NULL`;
 
 const bornDevices = `
   SELECT device_id FROM units JOIN signatures USING (id) LEFT JOIN revocations USING (id)
@@ -96,7 +111,7 @@ const bornDevices = `
 
 const bornElsewhere = `
   SELECT device_id FROM units LEFT JOIN revocations USING (id)
-  WHERE state = ? AND revocations.id IS NULL
+  WHERE state = $2 AND revocations.id IS NULL
   UNION SELECT device_id FROM foreign_devices WHERE revoked_ms IS NULL`;
 
 const stepsOf: Readonly<Record<AuthorityName, readonly string[]>> = {

@@ -14,7 +14,9 @@ import { PostgresGrantStore } from '../../drivers/store/postgres/grantStore.ts';
 import { PostgresIssuanceStore } from '../../drivers/store/postgres/issuanceStore.ts';
 import * as postgresTables from '../../drivers/store/postgres/issuingTables.ts';
 import { PostgresOrderStore } from '../../drivers/store/postgres/orderStore.ts';
+import { openPostgresSnapshot } from '../../drivers/store/postgres/snapshot.ts';
 import { PostgresStatusStore } from '../../drivers/store/postgres/statusStore.ts';
+import { firstRow, type Snapshot } from '../../drivers/store/snapshot.ts';
 import { SqliteAuditStore } from '../../drivers/store/sqlite/auditStore.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { SqliteForeignStore } from '../../drivers/store/sqlite/foreignStore.ts';
@@ -22,6 +24,7 @@ import { SqliteGrantStore } from '../../drivers/store/sqlite/grantStore.ts';
 import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
 import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
 import { SqliteOrderStore } from '../../drivers/store/sqlite/orderStore.ts';
+import { openSqliteSnapshot } from '../../drivers/store/sqlite/snapshot.ts';
 import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
 import type { AuditStore } from '../../trust/ports/auditStore.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
@@ -57,15 +60,39 @@ export async function openAuthorityStores(
   setting: StoreSetting | undefined,
 ): Promise<AuthorityStores> {
   const mark = await readMark(paths);
-  if (setting === undefined) {
-    if (mark !== undefined)
-      throw refused(`${paths.folder} has its database on a server: give --store`);
-    return onSqlite(paths);
+  requirePlace(paths, setting, mark);
+  return setting === undefined ? onSqlite(paths) : onPostgres(paths, setting, mark);
+}
+
+/**
+ * One moment of the same database, whether or not an authority is running; nothing is changed. Rejects with
+ * an `EnvironmentError` when it is not there, or not the one of this folder.
+ */
+export async function openAuthoritySnapshot(
+  paths: AuthorityPaths,
+  setting: StoreSetting | undefined,
+): Promise<Snapshot> {
+  const mark = await readMark(paths);
+  requirePlace(paths, setting, mark);
+  if (setting === undefined) return openSqliteSnapshot(paths.database);
+  const snapshot = await openPostgresSnapshot({ ...setting, schema: authoritySchema });
+  const known = (await firstRow(snapshot, selectMark, markSetting))['value'];
+  if (known instanceof Uint8Array && mark !== undefined && equal(known, mark)) return snapshot;
+  await snapshot.close();
+  throw foreign(paths, setting);
+}
+
+function requirePlace(
+  paths: AuthorityPaths,
+  setting: StoreSetting | undefined,
+  mark: Uint8Array | undefined,
+): void {
+  if (setting === undefined && mark !== undefined) {
+    throw refused(`${paths.folder} has its database on a server: give --store`);
   }
-  if (mark === undefined && existsSync(paths.database)) {
+  if (setting !== undefined && mark === undefined && existsSync(paths.database)) {
     throw refused(`${paths.folder} has its database in ${paths.database}: leave --store away`);
   }
-  return onPostgres(paths, setting, mark);
 }
 
 function onSqlite(paths: AuthorityPaths): AuthorityStores {
@@ -104,7 +131,7 @@ async function onPostgres(
       status: new PostgresStatusStore(database),
       close: () => database.close(),
     };
-    await recognize(stores, paths, mark, describeAddress(setting.address));
+    await recognize(stores, paths, mark, setting);
     return stores;
   } catch (error) {
     await database.close();
@@ -117,7 +144,7 @@ async function recognize(
   { orders, audit }: AuthorityStores,
   paths: AuthorityPaths,
   mark: Uint8Array | undefined,
-  address: string,
+  setting: StoreSetting,
 ): Promise<void> {
   const known = await orders.setting(markSetting);
   if (known === undefined && (await audit.countLeaves()) === 0) {
@@ -125,11 +152,12 @@ async function recognize(
     return;
   }
   if (known === undefined || mark === undefined || !equal(known, mark)) {
-    throw refused(`${address} and ${paths.folder} are not of one installation`);
+    throw foreign(paths, setting);
   }
 }
 
 const markSetting = 'store-mark';
+const selectMark = 'SELECT value FROM settings WHERE name = $1';
 
 async function readMark(paths: AuthorityPaths): Promise<Uint8Array | undefined> {
   const path = storeMarkPath(paths);
@@ -146,6 +174,10 @@ async function writeMark(paths: AuthorityPaths): Promise<Uint8Array> {
 }
 
 const markBytes = 16;
+
+function foreign({ folder }: AuthorityPaths, { address }: StoreSetting): EnvironmentError {
+  return refused(`${describeAddress(address)} and ${folder} are not of one installation`);
+}
 
 function refused(message: string): EnvironmentError {
   return new EnvironmentError(message, { retryable: false });

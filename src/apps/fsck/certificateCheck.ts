@@ -5,6 +5,7 @@ import { decompressPoint } from '../../drivers/keys/software/points.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { completeEither, parseEitherCertificate } from '../../wire/c509/either.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { firstRow } from '../../drivers/store/snapshot.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
 import { attributeText } from '../../wire/x509/names.ts';
 import type { Inspection, Row } from './fsck.ts';
@@ -21,18 +22,18 @@ export interface CheckedCertificates {
 /** Rows between two calls of the progress. */
 const progressEvery = 2_000;
 
-export function checkCertificates(
+export async function checkCertificates(
   inspection: Inspection,
   issuers: ReadonlyMap<string, Uint8Array>,
-): CheckedCertificates {
-  const { database, fault, progress } = inspection;
-  const total = number(database.prepare('SELECT count(*) AS n FROM issuances').get() ?? {}, 'n');
+): Promise<CheckedCertificates> {
+  const { snapshot, fault, progress } = inspection;
+  const total = number(await firstRow(snapshot, 'SELECT count(*) AS n FROM issuances'), 'n');
   const seen = new UniqueValues(fault);
   const keys = new IssuerKeys(issuers);
   const bySerial = new Map<string, string>();
   let unfinished = 0;
   let done = 0;
-  for (const row of database.prepare(selectAll).iterate()) {
+  for await (const row of snapshot.rows(selectAll)) {
     seen.add('serial number', hex(row, 'serial'));
     if (!isNull(row, 'unit')) checkUnit(row, seen);
     const hash = checkOne(row, keys, fault);
@@ -41,8 +42,9 @@ export function checkCertificates(
     done += 1;
     if (done % progressEvery === 0) progress(done, total);
   }
-  checkKeys(inspection, seen);
-  return { signed: bySerial.size, unfinished, bySerial, revoked: checkRevocations(inspection) };
+  await checkKeys(inspection, seen);
+  const revoked = await checkRevocations(inspection);
+  return { signed: bySerial.size, unfinished, bySerial, revoked };
 }
 
 const selectAll = `
@@ -148,15 +150,15 @@ function checkContent(row: Row, certificate: Certificate, fault: (text: string) 
 }
 
 /** The table of keys has exactly the keys of the units. */
-function checkKeys({ database, fault }: Inspection, seen: UniqueValues): void {
+async function checkKeys({ snapshot, fault }: Inspection, seen: UniqueValues): Promise<void> {
   const units = new Map<number, Set<string>>();
-  for (const row of database.prepare('SELECT * FROM unit_keys').iterate()) {
+  for await (const row of snapshot.rows('SELECT * FROM unit_keys')) {
     const unit = number(row, 'unit');
     units.set(unit, (units.get(unit) ?? new Set()).add(hex(row, 'key_id')));
     seen.add('registered key', hex(row, 'key_id'));
   }
   const select = `SELECT units.id, key_id, agree_key FROM units JOIN issuances USING (id)`;
-  for (const row of database.prepare(select).iterate()) {
+  for await (const row of snapshot.rows(select)) {
     const expected = [hex(row, 'key_id')];
     if (!isNull(row, 'agree_key')) expected.push(keyId(bytes(row, 'agree_key')));
     const registered = units.get(number(row, 'id'));
@@ -166,11 +168,11 @@ function checkKeys({ database, fault }: Inspection, seen: UniqueValues): void {
   }
 }
 
-function checkRevocations({ database, fault }: Inspection): number {
+async function checkRevocations({ snapshot, fault }: Inspection): Promise<number> {
   const select = `
     SELECT revocations.id, signature FROM revocations LEFT JOIN signatures USING (id)`;
   let revoked = 0;
-  for (const row of database.prepare(select).iterate()) {
+  for await (const row of snapshot.rows(select)) {
     revoked += 1;
     if (isNull(row, 'signature')) fault(`row ${number(row, 'id')} is revoked and was never signed`);
   }

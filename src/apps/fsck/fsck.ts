@@ -3,14 +3,15 @@
  * the program that wrote them, trusts no index and no counter, and recomputes what they claim: nothing
  * signed that is not recorded, nothing recorded twice, no quota exceeded, one consistent log.
  */
-import { DatabaseSync, type SQLOutputValue } from 'node:sqlite';
+import type { Snapshot } from '../../drivers/store/snapshot.ts';
+import type { Row as StoredRow } from '../../drivers/store/sqlite/rows.ts';
 import { checkLog } from './logCheck.ts';
 import { checkQuotas } from './quotaCheck.ts';
 import { checkCertificates } from './certificateCheck.ts';
 
 export interface FsckOptions {
-  /** The issuing database; it may be in use. */
-  readonly database: string;
+  /** Of the issuing database, which may be in use: one moment of it for all checks. Closed at the end. */
+  readonly snapshot: Snapshot;
   /** DER certificates of the issuing authorities by role; signatures of others are a fault. */
   readonly issuers: ReadonlyMap<string, Uint8Array>;
   /** Called now and then with the rows checked so far. */
@@ -30,11 +31,11 @@ export interface FsckReport {
   readonly unfinished: number;
 }
 
-export type Row = Readonly<Record<string, SQLOutputValue>>;
+export type Row = Readonly<StoredRow>;
 
 /** What the checks share. */
 export interface Inspection {
-  readonly database: DatabaseSync;
+  readonly snapshot: Snapshot;
   readonly fault: (text: string) => void;
   readonly progress: (done: number, total: number) => void;
 }
@@ -42,24 +43,22 @@ export interface Inspection {
 /** Faults that are told; a damaged database may have one a row. */
 export const maximumFaults = 100;
 
-/** Throws when the file is no database at all. */
-export function fsck(options: FsckOptions): FsckReport {
-  const database = new DatabaseSync(options.database, { readOnly: true });
+/** Rejects with an `EnvironmentError` when the database cannot be read. */
+export async function fsck(options: FsckOptions): Promise<FsckReport> {
+  const { snapshot } = options;
   try {
-    // One moment of the database for all checks, also while it is written.
-    database.exec('BEGIN');
     const faults: string[] = [];
     const inspection: Inspection = {
-      database,
+      snapshot,
       fault: (text) => {
         if (faults.length < maximumFaults) faults.push(text);
       },
       progress: options.onProgress ?? (() => undefined),
     };
-    checkFile(inspection);
-    const certificates = checkCertificates(inspection, options.issuers);
-    const quotas = checkQuotas(inspection);
-    const leaves = checkLog(inspection, certificates.bySerial);
+    for await (const damage of snapshot.damage()) inspection.fault(`file: ${damage}`);
+    const certificates = await checkCertificates(inspection, options.issuers);
+    const quotas = await checkQuotas(inspection);
+    const leaves = await checkLog(inspection, certificates.bySerial);
     const { signed: count, unfinished, revoked } = certificates;
     return {
       ok: faults.length === 0,
@@ -71,17 +70,6 @@ export function fsck(options: FsckOptions): FsckReport {
       unfinished,
     };
   } finally {
-    database.close();
-  }
-}
-
-function checkFile({ database, fault }: Inspection): void {
-  for (const row of database.prepare('PRAGMA integrity_check').all()) {
-    if (row['integrity_check'] !== 'ok') fault(`file: ${String(row['integrity_check'])}`);
-  }
-  for (const row of database.prepare('PRAGMA foreign_key_check').all()) {
-    fault(
-      `a row of ${String(row['table'])} refers to a row of ${String(row['parent'])} that is not there`,
-    );
+    await snapshot.close();
   }
 }

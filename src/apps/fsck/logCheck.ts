@@ -8,17 +8,17 @@ import type { Inspection } from './fsck.ts';
 import { bytes, hex, number } from './values.ts';
 
 /** Number of leaves. `certificates`: SHA-256 by serial number, both hexadecimal. */
-export function checkLog(
-  { database, fault }: Inspection,
+export async function checkLog(
+  { snapshot, fault }: Inspection,
   certificates: ReadonlyMap<string, string>,
-): number {
+): Promise<number> {
   const heads = new Map<number, string>();
-  for (const row of database.prepare('SELECT tree_size, root FROM audit_heads').iterate()) {
+  for await (const row of snapshot.rows('SELECT tree_size, root FROM audit_heads')) {
     heads.set(number(row, 'tree_size'), hex(row, 'root'));
   }
   const tree = new Tree();
   const logged = new Map<string, string>();
-  for (const row of database.prepare('SELECT id, entry FROM audit_leaves ORDER BY id').iterate()) {
+  for await (const row of snapshot.rows('SELECT id, entry FROM audit_leaves ORDER BY id')) {
     const entry = bytes(row, 'entry');
     tree.append(entry);
     if (number(row, 'id') !== tree.size) fault(`log: leaf ${tree.size} is missing`);

@@ -4,25 +4,24 @@ import { toHex } from '../../wire/bytes/hex.ts';
 import type { Inspection } from './fsck.ts';
 import { bytes, hex, isNull, number, string } from './values.ts';
 
-export function checkQuotas(inspection: Inspection): {
-  readonly units: number;
-  readonly tickets: number;
-} {
-  const made = countUnits(inspection);
-  const tickets = checkTickets(inspection, made.byTicket);
-  checkBatches(inspection);
-  checkOrders(inspection, made.byTicket);
+export async function checkQuotas(
+  inspection: Inspection,
+): Promise<{ readonly units: number; readonly tickets: number }> {
+  const made = await countUnits(inspection);
+  const tickets = await checkTickets(inspection, made.byTicket);
+  await checkBatches(inspection);
+  await checkOrders(inspection, made.byTicket);
   return { units: made.units, tickets };
 }
 
 /** Units by ticket, counted one by one. */
-function countUnits({ database }: Inspection): {
+async function countUnits({ snapshot }: Inspection): Promise<{
   readonly units: number;
   readonly byTicket: ReadonlyMap<number, number>;
-} {
+}> {
   const byTicket = new Map<number, number>();
   let units = 0;
-  for (const row of database.prepare('SELECT ticket FROM units').iterate()) {
+  for await (const row of snapshot.rows('SELECT ticket FROM units')) {
     const ticket = number(row, 'ticket');
     byTicket.set(ticket, (byTicket.get(ticket) ?? 0) + 1);
     units += 1;
@@ -30,12 +29,12 @@ function countUnits({ database }: Inspection): {
   return { units, byTicket };
 }
 
-function checkTickets(
-  { database, fault }: Inspection,
+async function checkTickets(
+  { snapshot, fault }: Inspection,
   byTicket: ReadonlyMap<number, number>,
-): number {
+): Promise<number> {
   let tickets = 0;
-  for (const row of database.prepare('SELECT * FROM tickets').iterate()) {
+  for await (const row of snapshot.rows('SELECT * FROM tickets')) {
     tickets += 1;
     const made = byTicket.get(number(row, 'id')) ?? 0;
     const name = `ticket ${hex(row, 'ticket_id')}`;
@@ -50,20 +49,20 @@ function checkTickets(
     SELECT ticket_id FROM tickets WHERE closed_ms IS NOT NULL AND EXISTS (
       SELECT 1 FROM units WHERE ticket = tickets.id AND state NOT IN (2, 3, 4)
     )`;
-  for (const row of database.prepare(unfinished).iterate()) {
+  for await (const row of snapshot.rows(unfinished)) {
     fault(`ticket ${hex(row, 'ticket_id')}: closed with units that are not accounted for`);
   }
   return tickets;
 }
 
-function checkBatches({ database, fault }: Inspection): void {
+async function checkBatches({ snapshot, fault }: Inspection): Promise<void> {
   const select = `
     SELECT name, quantity, batches.closed_ms,
-      (SELECT coalesce(sum(CASE WHEN closed_ms IS NULL THEN count ELSE taken END), 0)
+      (SELECT CAST(coalesce(sum(CASE WHEN closed_ms IS NULL THEN count ELSE taken END), 0) AS BIGINT)
        FROM tickets WHERE batch_id = batches.id) AS promised,
       (SELECT count(*) FROM tickets WHERE batch_id = batches.id AND closed_ms IS NULL) AS open
     FROM batches`;
-  for (const row of database.prepare(select).iterate()) {
+  for await (const row of snapshot.rows(select)) {
     const name = `batch ${string(row, 'name')}`;
     if (number(row, 'promised') > number(row, 'quantity')) {
       fault(`${name}: ${number(row, 'promised')} promised, ${number(row, 'quantity')} ordered`);
@@ -75,10 +74,13 @@ function checkBatches({ database, fault }: Inspection): void {
 }
 
 /** Quantities add up, and every address is one of its order's own. */
-function checkOrders({ database, fault }: Inspection, byTicket: ReadonlyMap<number, number>): void {
+async function checkOrders(
+  { snapshot, fault }: Inspection,
+  byTicket: ReadonlyMap<number, number>,
+): Promise<void> {
   const orderOfTicket = new Map<number, number>();
   const tickets = 'SELECT tickets.id, order_id FROM tickets JOIN batches ON batches.id = batch_id';
-  for (const row of database.prepare(tickets).iterate()) {
+  for await (const row of snapshot.rows(tickets)) {
     orderOfTicket.set(number(row, 'id'), number(row, 'order_id'));
   }
   const made = new Map<number, number>();
@@ -88,8 +90,9 @@ function checkOrders({ database, fault }: Inspection, byTicket: ReadonlyMap<numb
   }
   const ranges = new Map<number, readonly [first: string, last: string]>();
   const select = `
-    SELECT *, (SELECT sum(quantity) FROM batches WHERE order_id = orders.id) AS in_batches FROM orders`;
-  for (const row of database.prepare(select).iterate()) {
+    SELECT *, (SELECT CAST(sum(quantity) AS BIGINT) FROM batches WHERE order_id = orders.id) AS in_batches
+    FROM orders`;
+  for await (const row of snapshot.rows(select)) {
     const name = `order ${string(row, 'name')}`;
     const id = number(row, 'id');
     const units = made.get(id) ?? 0;
@@ -101,7 +104,7 @@ function checkOrders({ database, fault }: Inspection, byTicket: ReadonlyMap<numb
     ranges.set(id, [hex(row, 'eui64_first'), toHex(last ?? new Uint8Array(0))]);
   }
   checkOverlaps([...ranges.values()], fault);
-  checkAddresses(database.prepare('SELECT ticket, eui64, device_id FROM units').iterate(), {
+  await checkAddresses(snapshot.rows('SELECT ticket, eui64, device_id FROM units'), {
     fault,
     rangeOf: (ticket) => ranges.get(orderOfTicket.get(ticket) ?? 0),
   });
@@ -118,14 +121,14 @@ function checkOverlaps(
   }
 }
 
-function checkAddresses(
-  rows: Iterable<Parameters<typeof number>[0]>,
+async function checkAddresses(
+  rows: AsyncIterable<Parameters<typeof number>[0]>,
   context: {
     readonly fault: (text: string) => void;
     readonly rangeOf: (ticket: number) => readonly [first: string, last: string] | undefined;
   },
-): void {
-  for (const row of rows) {
+): Promise<void> {
+  for await (const row of rows) {
     const range = context.rangeOf(number(row, 'ticket'));
     const eui64 = hex(row, 'eui64');
     if (range === undefined || eui64 < range[0] || eui64 > range[1]) {

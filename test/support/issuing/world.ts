@@ -17,6 +17,7 @@ import { SqliteForeignStore } from '../../../src/drivers/store/sqlite/foreignSto
 import { SqliteGrantStore } from '../../../src/drivers/store/sqlite/grantStore.ts';
 import { SqliteIssuanceStore } from '../../../src/drivers/store/sqlite/issuanceStore.ts';
 import { issuingMigrations } from '../../../src/drivers/store/sqlite/issuingTables.ts';
+import { openSqliteSnapshot } from '../../../src/drivers/store/sqlite/snapshot.ts';
 import { SqliteOrderStore } from '../../../src/drivers/store/sqlite/orderStore.ts';
 import { AuditLog } from '../../../src/trust/audit/log.ts';
 import { Certification } from '../../../src/trust/issuance/certification.ts';
@@ -206,8 +207,8 @@ export class World {
     };
   }
 
-  fsck(): FsckReport {
-    return fsck({ database: this.path, issuers: this.certificates });
+  fsck(): Promise<FsckReport> {
+    return fsck({ snapshot: openSqliteSnapshot(this.path), issuers: this.certificates });
   }
 
   async logHead(authority: OpenAuthority): Promise<number> {

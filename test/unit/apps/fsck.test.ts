@@ -31,7 +31,7 @@ async function installation(context: TestContext): Promise<World> {
 
 test('an installation that was left alone adds up', async (context) => {
   const world = await installation(context);
-  const { faults, ...report } = world.fsck();
+  const { faults, ...report } = await world.fsck();
   assert.deepEqual(faults, []);
   assert.deepEqual(report, {
     ok: true,
@@ -104,7 +104,7 @@ test('what was changed behind the program’s back is found', async (context) =>
     database.exec('PRAGMA ignore_check_constraints = ON');
     database.exec(sql);
     database.close();
-    const { ok, faults } = world.fsck();
+    const { ok, faults } = await world.fsck();
     assert.equal(ok, false, sql);
     assert.ok(
       faults.some((text) => fault.test(text)),
@@ -112,5 +112,5 @@ test('what was changed behind the program’s back is found', async (context) =>
     );
     writeFileSync(world.path, whole);
   }
-  assert.deepEqual(world.fsck().faults, []);
+  assert.deepEqual((await world.fsck()).faults, []);
 });

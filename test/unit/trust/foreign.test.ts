@@ -87,7 +87,7 @@ test('a device of another maker is bound once, gets an LDevID, and renews with i
     'issued',
     'issued',
   ]);
-  assert.deepEqual(world.fsck().faults, []);
+  assert.deepEqual((await world.fsck()).faults, []);
 });
 
 test('who is not believed: another product, another maker, a forgery, somebody else’s place', async (context) => {

@@ -127,7 +127,7 @@ test('birth: open, endorse, report, close, manifest, and a checker that agrees',
   ]);
   assert.equal((await closeBatch(authority.closing, 'order-1')) !== undefined, true);
   await world.logHead(authority);
-  const report = world.fsck();
+  const report = await world.fsck();
   assert.deepEqual(report.faults, []);
   assert.equal(report.units, 4);
   assert.equal(report.revoked, 1);
@@ -189,7 +189,7 @@ test('the quota ends where it ends, whatever was scrapped', async (context) => {
   assert.deepEqual((await station.endorse([await unitRequest(a, opening)])).map(codeOf), [
     'scrapped',
   ]);
-  assert.deepEqual(world.fsck().faults, []);
+  assert.deepEqual((await world.fsck()).faults, []);
 });
 
 test('keys that are not proven get nothing', async (context) => {
@@ -261,7 +261,7 @@ test('a key lives in one slot of one element, over all orders', async (context) 
   assert.deepEqual((await other.endorse([await unitRequest(first, otherOpening)])).map(codeOf), [
     'uid-taken',
   ]);
-  assert.deepEqual(world.fsck().faults, []);
+  assert.deepEqual((await world.fsck()).faults, []);
 });
 
 test('two elements of one batch that share a key: the first has it', async (context) => {
@@ -271,7 +271,7 @@ test('two elements of one batch that share a key: the first has it', async (cont
   const clone = { ...testElement('b'), sign: first.sign };
   const units = await Promise.all([first, clone].map((one) => unitRequest(one, opening)));
   assert.deepEqual((await station.endorse(units)).map(codeOf), ['endorsed', 'key-taken']);
-  assert.deepEqual(world.fsck().faults, []);
+  assert.deepEqual((await world.fsck()).faults, []);
 });
 
 test('a request counts by its ticket and its station, not by who brings it', async (context) => {

@@ -78,7 +78,7 @@ test('who asks in native C509 is answered natively, stored and audited like any 
   };
   const path = verifyPath([certificate], rules, new SoftwareVerifier(), world.nowMs);
   assert.ok(!isRefusal(path), JSON.stringify(path));
-  assert.deepEqual(world.fsck().faults, []);
+  assert.deepEqual((await world.fsck()).faults, []);
   // Every built-in profile can be issued so, but for what the lints say no to in either form.
   const server = { spki: testKey().spki, name: 'iot', hosts: ['iot.example.com', '192.0.2.1'] };
   const others = await issuance.issue([
@@ -96,7 +96,7 @@ test('who asks in native C509 is answered natively, stored and audited like any 
     ),
     ['native', 'lint', 'native'],
   );
-  assert.deepEqual(world.fsck().faults, []);
+  assert.deepEqual((await world.fsck()).faults, []);
 });
 
 test('what a crash left between T1 and T2 is signed as the same bytes, natively too', async (context) => {
@@ -112,5 +112,5 @@ test('what a crash left between T1 and T2 is signed as the same bytes, natively 
   const { issuance } = world.open();
   const recovery = await issuance.recover();
   assert.deepEqual(recovery, { finished: 1, withheld: [] });
-  assert.deepEqual(world.fsck().faults, []);
+  assert.deepEqual((await world.fsck()).faults, []);
 });

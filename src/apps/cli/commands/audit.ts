@@ -1,14 +1,15 @@
 /** `birthmark audit`: is the record of the authority whole and consistent. */
 import type { Command } from 'commander';
 import { readBook } from '../../authority/book.ts';
-import { existsSync } from 'node:fs';
 import {
   authorityPaths,
   type AuthorityPaths,
   readCertificateFile,
 } from '../../authority/authorityFolder.ts';
+import { openAuthoritySnapshot } from '../../authority/stores.ts';
 import { fsck as check } from '../../fsck/fsck.ts';
-import { CommandFailure, exitCodes, type OutputOptions, print, Progress } from '../terminal.ts';
+import { readStoreSetting, storeOption } from '../../storeSetting.ts';
+import { exitCodes, type OutputOptions, print, Progress } from '../terminal.ts';
 import { registerAuditLog } from './auditLog.ts';
 import { registerAuditWitness } from './auditWitness.ts';
 import { defaultData } from './ca.ts';
@@ -16,6 +17,7 @@ import { withAuthority } from './order.ts';
 
 interface AuditOptions extends OutputOptions {
   readonly data: string;
+  readonly store?: string;
 }
 
 export function registerAudit(program: Command): void {
@@ -24,6 +26,7 @@ export function registerAudit(program: Command): void {
     .command('fsck')
     .description('Check the whole database independently; the authority may be running')
     .option('--data <folder>', 'data folder', defaultData)
+    .option(...storeOption)
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
@@ -50,13 +53,10 @@ and the log is consistent; 1 when a fault was found.`,
 
 async function fsck(options: AuditOptions): Promise<void> {
   const paths = authorityPaths(options.data);
-  if (!existsSync(paths.database)) {
-    throw new CommandFailure(`${paths.database} is missing`, exitCodes.environment);
-  }
   const progress = new Progress('certificates', 1);
-  const report = check({
-    database: paths.database,
+  const report = await check({
     issuers: await readIssuers(paths),
+    snapshot: await openAuthoritySnapshot(paths, readStoreSetting(options.store)),
     onProgress: (done, total) => {
       progress.update(done, `of ${total}`);
     },

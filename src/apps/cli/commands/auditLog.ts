@@ -16,7 +16,9 @@ import {
   seenInFolder,
 } from '../../audit/logCopy.ts';
 import { authorityPaths } from '../../authority/authorityFolder.ts';
+import { openAuthoritySnapshot } from '../../authority/stores.ts';
 import { sha256 } from '../../authority/witnesses.ts';
+import { readStoreSetting, storeOption } from '../../storeSetting.ts';
 import { SoftwareVerifier } from '../../../drivers/keys/software/verifier.ts';
 import { verifyLog, type SeenCheckpoint, type VerifyReport } from '../../../trust/audit/verify.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
@@ -32,12 +34,14 @@ export interface LogOptions extends OutputOptions {
 }
 
 interface VerifyOptions extends LogOptions {
+  readonly store?: string;
   readonly witness?: readonly string[];
   readonly witnessKey?: readonly string[];
 }
 
 export function registerAuditLog(audit: Command): void {
   withLog(audit.command('verify').description('Check the log from its files, here or as a copy'))
+    .option(...storeOption)
     .option('--witness <folders...>', 'folders of witnesses, beside those of the installation')
     .option('--witness-key <keys...>', 'keys of witnesses whose signature is required')
     .addHelpText(
@@ -86,10 +90,10 @@ async function verify(options: VerifyOptions): Promise<void> {
   const copy = await chosenLog(options);
   const seen = await seenOf(options, copy);
   const paths = authorityPaths(options.data);
-  const database =
-    options.log === undefined && existsSync(paths.database)
-      ? databaseRows(paths.database)
-      : undefined;
+  const setting = readStoreSetting(options.store);
+  const compared =
+    options.log === undefined && (setting !== undefined || existsSync(paths.database));
+  const snapshot = compared ? await openAuthoritySnapshot(paths, setting) : undefined;
   const progress = new Progress('leaves', 1);
   try {
     const report = await verifyLog({
@@ -98,13 +102,13 @@ async function verify(options: VerifyOptions): Promise<void> {
       verifier: new SoftwareVerifier(),
       key: copy.key,
       seen,
-      ...(database === undefined ? {} : { rows: database.rows }),
+      ...(snapshot === undefined ? {} : { rows: databaseRows(snapshot) }),
       onProgress: (done, total) => progress.update(done, `of ${total}`),
     });
     progress.end();
     tell(options, copy, report);
   } finally {
-    database?.close();
+    await snapshot?.close();
   }
 }
 

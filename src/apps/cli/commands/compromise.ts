@@ -1,5 +1,4 @@
 /** `birthmark ca compromise`: what the loss of an authority's key would mean, before anybody acts. */
-import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import {
   type AuthorityName,
@@ -8,12 +7,15 @@ import {
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
 import { assessCompromise } from '../../authority/compromise.ts';
+import { openAuthoritySnapshot } from '../../authority/stores.ts';
+import { readStoreSetting, storeOption } from '../../storeSetting.ts';
 import { defaultData } from '../dataFolder.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
 
 interface CompromiseOptions extends OutputOptions {
   readonly data: string;
   readonly dryRun?: boolean;
+  readonly store?: string;
 }
 
 export function registerCompromise(ca: Command): void {
@@ -21,6 +23,7 @@ export function registerCompromise(ca: Command): void {
     .description(`Count what falls with an authority's key (${authorityNames.join(', ')})`)
     .requiredOption('--dry-run', 'the only way it runs: it counts and tells, and changes nothing')
     .option('--data <folder>', 'data folder', defaultData())
+    .option(...storeOption)
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark ca compromise operational --dry-run')
     .action(compromise);
@@ -33,10 +36,8 @@ async function compromise(text: string, options: CompromiseOptions): Promise<voi
   }
   const paths = authorityPaths(options.data);
   await requireInstallation(paths);
-  if (!existsSync(paths.database)) {
-    throw new CommandFailure('the database is on a server: this reads SQLite alone');
-  }
-  const report = assessCompromise(paths.database, role, Date.now());
+  const snapshot = await openAuthoritySnapshot(paths, readStoreSetting(options.store));
+  const report = await assessCompromise(snapshot, role, Date.now());
   const { live, canFollow, cannotFollow, listed, steps } = report;
   const kinds = live.map(({ profile, count }) => `${count} ${profile}`).join(', ');
   print(options, { dryRun: true, ...report }, [

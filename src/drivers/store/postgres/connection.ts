@@ -104,6 +104,13 @@ export class ClientConnection implements Connection {
     return answered(async () => (await this.#client.query(sql)).command);
   }
 
+  /** A statement that is not kept, for those that are made from names of the catalogue. */
+  async once(text: string, ...values: readonly Parameter[]): Promise<readonly Row[]> {
+    return answered(
+      async () => (await this.#client.query<Row>({ text, values: [...values] })).rows,
+    );
+  }
+
   #query(
     text: string,
     values: readonly Parameter[],

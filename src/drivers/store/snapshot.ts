@@ -1,0 +1,23 @@
+/** One moment of a database of either kind, for whoever checks, counts or copies all of it. */
+import type { Row } from './sqlite/rows.ts';
+
+export interface Snapshot {
+  /**
+   * Rows in the order of the statement, read in pages. The text is one that both kinds understand, with
+   * values as `$1`, `$2`; sums are cast to BIGINT, since PostgreSQL makes them wider.
+   */
+  rows(sql: string, ...values: ReadonlyArray<string | number>): AsyncIterable<Row>;
+  /** What the database says of its own state, in words: pages, and rows that refer to none. */
+  damage(): AsyncIterable<string>;
+  close(): Promise<void>;
+}
+
+/** The first row; a statement that counts has always one. */
+export async function firstRow(
+  snapshot: Snapshot,
+  sql: string,
+  ...values: ReadonlyArray<string | number>
+): Promise<Row> {
+  for await (const row of snapshot.rows(sql, ...values)) return row;
+  return {};
+}
