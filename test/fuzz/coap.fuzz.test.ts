@@ -6,13 +6,8 @@ import { BlockwiseServer } from '../../src/wire/coap/blockwiseServer.ts';
 import { responses } from '../../src/wire/coap/codes.ts';
 import { CoapEndpoint } from '../../src/wire/coap/endpoint.ts';
 import { encodeMessage, parseMessage } from '../../src/wire/coap/message.ts';
-import {
-  decodeUint,
-  findOption,
-  optionNumbers,
-  pathOf,
-  recognize,
-} from '../../src/wire/coap/options.ts';
+import { decodeUint, findOption, optionNumbers, pathOf } from '../../src/wire/coap/options.ts';
+import { recognize } from '../../src/wire/coap/recognize.ts';
 import { splitUri } from '../../src/wire/coap/uri.ts';
 import { fuzz } from '../support/fuzz.ts';
 

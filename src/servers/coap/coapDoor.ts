@@ -18,9 +18,9 @@ import {
   hasOption,
   optionNumbers,
   pathOf,
-  recognize,
   uint,
 } from '../../wire/coap/options.ts';
+import { recognize } from '../../wire/coap/recognize.ts';
 import type { TransmissionParameters } from '../../wire/coap/transmission.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { coapTransfer } from '../../wire/edhoc/carriage.ts';

@@ -3,26 +3,9 @@ import { empty } from '../bytes/bytes.ts';
 import { UnsupportedError } from '../bytes/malformed.ts';
 import { CborReader } from '../cbor/reader.ts';
 import * as cbor from '../cbor/writer.ts';
+import * as headerLabels from './headerLabels.ts';
 
-/** COSE Header Parameters registry. x5*: RFC 9360; kcwt, kccs: RFC 9528 §10.6; c5*: the C509 draft. */
-export const headerLabels = {
-  algorithm: 1,
-  critical: 2,
-  contentType: 3,
-  kid: 4,
-  iv: 5,
-  partialIv: 6,
-  kcwt: 13,
-  kccs: 14,
-  c5t: 22,
-  c5u: 23,
-  c5b: 24,
-  c5c: 25,
-  x5bag: 32,
-  x5chain: 33,
-  x5t: 34,
-  x5u: 35,
-} as const;
+export { headerLabels };
 
 /** A label is an integer or a text (RFC 9052 §1.5). */
 export type Label = number | string;

@@ -37,10 +37,12 @@ export type CoseKey = Ec2Key | OkpKey;
 export const keyOperations = { sign: 1, verify: 2, deriveKey: 7, deriveBits: 8 } as const;
 
 export function encodeKey(key: CoseKey): Uint8Array {
-  checkLengths(key);
+  if (!fit(key.curve, key.x, key.type === 'EC2' ? key.y : undefined)) {
+    throw new TypeError(`coordinates of ${key.curve} have ${coordinateBytes[key.curve]} bytes`);
+  }
   const entries: Array<readonly [Uint8Array, Uint8Array]> = [
     [cbor.integer(labels.type), cbor.integer(key.type === 'EC2' ? typeEc2 : typeOkp)],
-    [cbor.integer(labels.curve), cbor.integer(curves[key.curve].number)],
+    [cbor.integer(labels.curve), cbor.integer(curves.indexOf(key.curve) + 1)],
     [cbor.integer(labels.x), cbor.bytes(key.x)],
   ];
   if (key.kid !== undefined) entries.push([cbor.integer(labels.kid), cbor.bytes(key.kid)]);
@@ -77,16 +79,14 @@ export function readKey(reader: CborReader): CoseKey {
   if (type === undefined) reader.fail('kty is missing', start);
   if (type !== typeEc2 && type !== typeOkp) throw new UnsupportedError('cose', `key type ${type}`);
   if (curve === undefined || x === undefined) reader.fail('crv or x is missing', start);
-  const name = curveNames.get(curve);
+  const name = curves[curve - 1];
   if (name === undefined) throw new UnsupportedError('cose', `curve ${curve}`);
   const common: CommonKeyFields = found.common ?? {};
-  const { coordinateBytes } = curves[name];
-  if (x.length !== coordinateBytes) reader.fail(`x of ${name} has ${coordinateBytes} bytes`, start);
+  if (!fit(name, x, y)) {
+    reader.fail(`coordinates of ${name} have ${coordinateBytes[name]} bytes`, start);
+  }
   if (isEcCurve(name)) {
     if (type !== typeEc2) reader.fail(`${name} is no curve of OKP`, start);
-    if (y instanceof Uint8Array && y.length !== coordinateBytes) {
-      reader.fail(`y of ${name} has ${coordinateBytes} bytes`, start);
-    }
     return { type: 'EC2', curve: name, x, ...(y === undefined ? {} : { y }), ...common };
   }
   if (type !== typeOkp) reader.fail(`${name} is no curve of EC2`, start);
@@ -108,12 +108,12 @@ export function importKey(crypto: Crypto, key: CoseKey): PublicKey | undefined {
 
 /** COSE_Key of an uncompressed point, 04‖x‖y. Throws a `TypeError` on another form. */
 export function ec2KeyOfPoint(curve: EcCurve, point: Uint8Array, kid?: Uint8Array): Ec2Key {
-  const { coordinateBytes } = curves[curve];
-  if (point.length !== 1 + 2 * coordinateBytes || point[0] !== 4) {
-    throw new TypeError(`an uncompressed point of ${curve} has ${1 + 2 * coordinateBytes} bytes`);
+  const width = coordinateBytes[curve];
+  if (point.length !== 1 + 2 * width || point[0] !== 4) {
+    throw new TypeError(`an uncompressed point of ${curve} has ${1 + 2 * width} bytes`);
   }
-  const x = point.slice(1, 1 + coordinateBytes);
-  const y = point.slice(1 + coordinateBytes);
+  const x = point.slice(1, 1 + width);
+  const y = point.slice(1 + width);
   return { type: 'EC2', curve, x, y, ...(kid === undefined ? {} : { kid }) };
 }
 
@@ -121,28 +121,17 @@ const labels = { type: 1, kid: 2, algorithm: 3, operations: 4, curve: -1, x: -2,
 const typeOkp = 1;
 const typeEc2 = 2;
 
-/** COSE Elliptic Curves registry. */
-const curves: Readonly<
-  Record<Curve, { readonly number: number; readonly coordinateBytes: number }>
-> = {
-  'P-256': { number: 1, coordinateBytes: 32 },
-  'P-384': { number: 2, coordinateBytes: 48 },
-  'P-521': { number: 3, coordinateBytes: 66 },
-  X25519: { number: 4, coordinateBytes: 32 },
-  X448: { number: 5, coordinateBytes: 56 },
-  Ed25519: { number: 6, coordinateBytes: 32 },
-  Ed448: { number: 7, coordinateBytes: 57 },
+/** COSE Elliptic Curves registry: the numbers are 1, 2, 3, … */
+const curves: readonly Curve[] = ['P-256', 'P-384', 'P-521', 'X25519', 'X448', 'Ed25519', 'Ed448'];
+const coordinateBytes: Readonly<Record<Curve, number>> = {
+  'P-256': 32,
+  'P-384': 48,
+  'P-521': 66,
+  X25519: 32,
+  X448: 56,
+  Ed25519: 32,
+  Ed448: 57,
 };
-
-const curveNames = new Map<number, Curve>([
-  [1, 'P-256'],
-  [2, 'P-384'],
-  [3, 'P-521'],
-  [4, 'X25519'],
-  [5, 'X448'],
-  [6, 'Ed25519'],
-  [7, 'Ed448'],
-]);
 
 interface Found {
   type?: number;
@@ -200,13 +189,10 @@ function readOperations(reader: CborReader): readonly number[] {
 }
 
 function isEcCurve(curve: Curve): curve is EcCurve {
-  return curve === 'P-256' || curve === 'P-384' || curve === 'P-521';
+  return curve.startsWith('P');
 }
 
-function checkLengths(key: CoseKey): void {
-  const { coordinateBytes } = curves[key.curve];
-  const y = key.type === 'EC2' && key.y instanceof Uint8Array ? key.y : undefined;
-  if (key.x.length !== coordinateBytes || (y !== undefined && y.length !== coordinateBytes)) {
-    throw new TypeError(`coordinates of ${key.curve} have ${coordinateBytes} bytes`);
-  }
+function fit(curve: Curve, x: Uint8Array, y?: Uint8Array | boolean): boolean {
+  const width = coordinateBytes[curve];
+  return x.length === width && (!(y instanceof Uint8Array) || y.length === width);
 }

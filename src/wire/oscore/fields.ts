@@ -5,16 +5,7 @@
 import { MalformedError } from '../bytes/malformed.ts';
 import { isRequest, isResponse, methods, responses } from '../coap/codes.ts';
 import { type CoapContent, encodeContent, parseOptions } from '../coap/message.ts';
-import {
-  type CoapOption,
-  findOption,
-  hasOption,
-  opaque,
-  optionNumbers,
-  text,
-  withoutOptions,
-} from '../coap/options.ts';
-import { splitUri } from '../coap/uri.ts';
+import { type CoapOption, hasOption, opaque, optionNumbers } from '../coap/options.ts';
 
 export interface SplitOptions {
   readonly inner: readonly CoapOption[];
@@ -37,8 +28,7 @@ const none: readonly CoapOption[] = [];
 
 /** RFC 8613 §4.1: options that are unknown are Class E. */
 export function splitRequest(options: readonly CoapOption[]): SplitOptions {
-  const proxyUri = findOption(options, optionNumbers.proxyUri);
-  return split(proxyUri === undefined ? options : decomposeProxyUri(options, proxyUri));
+  return split(options);
 }
 
 /** RFC 8613 §4.1.3.5.2: inside a notification the Observe option is empty. */
@@ -110,23 +100,20 @@ function split(options: readonly CoapOption[], innerObserve?: CoapOption): Split
       inner.push(innerObserve ?? option);
     } else if (number === optionNumbers.oscore) {
       throw new TypeError('the message is protected already (RFC 8613 §4.1.3.7)');
-    } else if (outerOnly.has(number)) outer.push(option);
-    else inner.push(option);
+    } else if (outerOnly.has(number)) {
+      if (number === optionNumbers.proxyUri && !isOrigin(option)) {
+        throw new TypeError('a Proxy-Uri is taken apart first: see `proxyUri.ts`');
+      }
+      outer.push(option);
+    } else inner.push(option);
   }
   return { inner, outer };
 }
 
-/** RFC 8613 §4.1.3.3: path and query go inside; scheme, host and port stay in the Proxy-Uri. */
-function decomposeProxyUri(
-  options: readonly CoapOption[],
-  proxyUri: Uint8Array,
-): readonly CoapOption[] {
-  const uri = splitUri(proxyUri);
-  if (uri === undefined) throw new TypeError('the Proxy-Uri is no absolute URI');
-  return [
-    ...withoutOptions(options, optionNumbers.proxyUri),
-    ...uri.path.map((segment) => opaque(optionNumbers.uriPath, segment)),
-    ...uri.query.map((argument) => opaque(optionNumbers.uriQuery, argument)),
-    text(optionNumbers.proxyUri, uri.origin),
-  ];
+/** RFC 8613 §4.1.3.3: of a Proxy-Uri only scheme and authority may be seen from outside: `coap://host`. */
+function isOrigin({ value }: CoapOption): boolean {
+  return !value.includes(question) && value.filter((byte) => byte === slash).length === 2;
 }
+
+const slash = 0x2f;
+const question = 0x3f;

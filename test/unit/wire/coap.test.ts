@@ -17,11 +17,11 @@ import {
   opaque,
   optionNumbers,
   pathOf,
-  recognize,
   text,
   uint,
   uriPath,
 } from '../../../src/wire/coap/options.ts';
+import { recognize } from '../../../src/wire/coap/recognize.ts';
 import { splitUri } from '../../../src/wire/coap/uri.ts';
 
 const none = new Uint8Array(0);

@@ -10,10 +10,10 @@ import {
   findOption,
   opaque,
   optionNumbers,
-  recognize,
   uint,
   uriPath,
 } from '../../../src/wire/coap/options.ts';
+import { recognize } from '../../../src/wire/coap/recognize.ts';
 import { protectRequest, unprotectResponse } from '../../../src/wire/oscore/client.ts';
 import { answerChallenge, EchoIssuer, withEcho } from '../../../src/wire/oscore/echo.ts';
 import {
