@@ -15,23 +15,11 @@ import * as extensions from '../../wire/x509/extensions.ts';
 import { findHardwareModuleName } from '../../wire/x509/generalNames.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
 import { identifierOfBits, type Issuer } from './issuer.ts';
-import { authorityRules } from './lints/authorities.ts';
-import { frameRules } from './lints/frame.ts';
-import { keyRules } from './lints/keys.ts';
-import { nameRules } from './lints/names.ts';
 import { extension, type LintSubject, type Rule } from './lints/rule.ts';
+import { rules } from './lints/rules.ts';
 import type { Siblings } from './lints/siblings.ts';
-import { statusRules } from './lints/status.ts';
 import { derTbsOf, isNativeTbs, nativeTbsOf } from './nativeForm.ts';
 import type { Profile } from './profile.ts';
-
-export const rules: readonly Rule[] = [
-  ...frameRules,
-  ...nameRules,
-  ...keyRules,
-  ...authorityRules,
-  ...statusRules,
-];
 
 export interface LintInput {
   readonly tbs: Uint8Array;

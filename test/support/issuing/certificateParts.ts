@@ -222,7 +222,7 @@ export function encode(p: Parts): Uint8Array {
 
 export function findingsOf(
   kind: Kind,
-  change: (p: Parts) => Partial<Parts>,
+  change: (p: Parts) => Partial<Parts> = () => ({}),
   of: Issuer = kind.issuer,
 ): string[] {
   const good = kind.parts();
@@ -254,4 +254,11 @@ export const compressed = (spki: Uint8Array): Uint8Array => {
   return der.sequence(algorithm, der.bitString(point));
 };
 
-/** Rule, kind of certificate, what is wrong with it. */
+/** A certificate of a kind, what is changed of it, and its issuer where it is another one. */
+export type Fixture = readonly [kind: Kind, change?: (p: Parts) => Partial<Parts>, of?: Issuer];
+
+/** What a rule lets pass, and what it finds. */
+export interface Fixtures {
+  readonly good: readonly Fixture[];
+  readonly bad: readonly Fixture[];
+}

@@ -1,245 +1,39 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { type Issuer, issuerFrom } from '../../../src/trust/issuance/issuer.ts';
-import { findings, lint, LintedTbs, rules } from '../../../src/trust/issuance/lint.ts';
+import { findings, lint, LintedTbs } from '../../../src/trust/issuance/lint.ts';
+import { rules } from '../../../src/trust/issuance/lints/rules.ts';
 import { Siblings } from '../../../src/trust/issuance/lints/siblings.ts';
-import { allHosts, compileProfile } from '../../../src/trust/issuance/prepare.ts';
+import { compileProfile } from '../../../src/trust/issuance/prepare.ts';
 import { checkedProfiles, faultsOfProfile } from '../../../src/trust/issuance/profile.ts';
 import { concat } from '../../../src/wire/bytes/bytes.ts';
-import { utf8 } from '../../../src/wire/bytes/utf8.ts';
-import { tags } from '../../../src/wire/der/tags.ts';
-import { noExpirationMs } from '../../../src/wire/der/time.ts';
-import * as der from '../../../src/wire/der/writer.ts';
 import { encodeSignatureAlgorithm } from '../../../src/wire/x509/algorithms.ts';
 import { encodeCertificate } from '../../../src/wire/x509/certificateWriter.ts';
-import * as ext from '../../../src/wire/x509/extensions.ts';
-import { encodeName } from '../../../src/wire/x509/names.ts';
 import { testSigner } from '../../support/issuing/world.ts';
 import {
-  access,
-  attribute,
   authority,
-  compressed,
-  critical,
-  dayMs,
   deviceId,
-  distribution,
   encode,
   factory,
   factoryKey,
   findingsOf,
+  type Fixtures,
   idevid,
-  type Kind,
   ldevid,
   leafKey,
-  listBase,
   listed,
-  module,
-  name,
-  named,
   nowMs,
   operational,
-  organization,
-  ownList,
-  type Parts,
-  replaced,
   responder,
-  root,
-  server,
   web,
-  without,
 } from '../../support/issuing/certificateParts.ts';
-
-const oids = ext.extensionOids;
-
-const bad: ReadonlyArray<
-  readonly [rule: string, kind: Kind, (p: Parts) => Partial<Parts>, Issuer?]
-> = [
-  ['version-3', idevid, () => ({ version: der.explicit(0, der.integer(1)), extensions: [] })],
-  ['serial-positive', idevid, () => ({ serial: der.element(tags.integer, Uint8Array.of(0)) })],
-  [
-    'serial-positive',
-    idevid,
-    () => ({ serial: der.element(tags.integer, new Uint8Array(16).fill(0x80)) }),
-  ],
-  ['serial-length', idevid, () => ({ serial: der.unsignedInteger(new Uint8Array(21).fill(1)) })],
-  ['serial-unpredictable', idevid, () => ({ serial: der.unsignedInteger(Uint8Array.of(1, 2, 3)) })],
-  ['encoding', idevid, () => ({ algorithm: encodeSignatureAlgorithm('ecdsa-with-SHA384') })],
-  ['issuer-name', idevid, () => ({ issuer: root.subject.der })],
-  ['time-encoding', ldevid, () => ({ notBefore: der.generalizedTime(nowMs) })],
-  ['validity-order', ldevid, () => ({ notAfter: der.time(nowMs - 1000) })],
-  ['validity-begun', ldevid, () => ({ notBefore: der.time(nowMs + 1000) })],
-  ['validity-begun', ldevid, () => ({ notBefore: der.time(nowMs - 2 * dayMs) })],
-  ['validity-profile', ldevid, () => ({ notAfter: der.time(nowMs + 366 * dayMs) })],
-  ['validity-profile', ldevid, () => ({ notAfter: der.time(noExpirationMs) })],
-  ['validity-profile', idevid, () => ({ notAfter: der.time(nowMs + dayMs) })],
-  ['ends-with-issuer', ldevid, (p) => p, { ...operational, notAfterMs: nowMs + 364 * dayMs }],
-  ['ends-with-issuer', ldevid, (p) => p, { ...operational, notBeforeMs: nowMs + 1 }],
-  ['subject-present', idevid, () => ({ subject: der.sequence() })],
-  [
-    'subject-strings',
-    web,
-    () => ({ subject: encodeName(['organizationName', organization], ['commonName', 'a\0b']) }),
-  ],
-  [
-    'subject-strings',
-    web,
-    () => ({
-      subject: encodeName(['organizationName', organization], ['commonName', 'x'.repeat(65)]),
-    }),
-  ],
-  [
-    'subject-strings',
-    web,
-    () => ({
-      subject: name(
-        attribute('2.5.4.10', der.utf8String(organization)),
-        attribute('2.5.4.3', der.element(tags.bmpString, utf8('ab'))),
-      ),
-    }),
-  ],
-  [
-    'subject-strings',
-    idevid,
-    () => ({
-      subject: name(
-        attribute('2.5.4.10', der.utf8String(organization)),
-        attribute('2.5.4.5', der.utf8String(deviceId)),
-      ),
-    }),
-  ],
-  ['subject-form', idevid, () => ({ subject: named })],
-  [
-    'subject-form',
-    web,
-    () => ({
-      subject: encodeName(
-        ['organizationName', organization],
-        ['organizationalUnitName', 'x'],
-        ['commonName', 'door'],
-      ),
-    }),
-  ],
-  [
-    'subject-organization',
-    idevid,
-    () => ({ subject: encodeName(['organizationName', 'Other'], ['serialNumber', deviceId]) }),
-  ],
-  [
-    'subject-device-id',
-    idevid,
-    () => ({ subject: encodeName(['organizationName', organization], ['serialNumber', 'WT1234']) }),
-  ],
-  ['self-issued', authority, () => ({ subject: root.subject.der })],
-  ['san-criticality', idevid, replaced(ext.subjectAltName([module], true))],
-  ['san-form', idevid, without(oids.subjectAltName)],
-  [
-    'san-form',
-    idevid,
-    replaced(ext.subjectAltName([module, { kind: 'dNSName', text: 'a.example' }])),
-  ],
-  ['san-form', ldevid, replaced(ext.subjectAltName([{ kind: 'dNSName', text: 'a.example' }]))],
-  ['san-form', web, without(oids.subjectAltName)],
-  [
-    'san-form',
-    web,
-    replaced(
-      ext.subjectAltName([{ kind: 'uniformResourceIdentifier', text: 'https://a.example' }]),
-    ),
-  ],
-  ['san-host-names', web, replaced(ext.subjectAltName([{ kind: 'dNSName', text: 'a b.example' }]))],
-  ['san-host-names', web, replaced(ext.subjectAltName([{ kind: 'dNSName', text: '*.example' }]))],
-  ['san-host-names', web, replaced(ext.subjectAltName([{ kind: 'dNSName', text: '' }]))],
-  [
-    'san-host-names',
-    web,
-    replaced(ext.subjectAltName([{ kind: 'iPAddress', address: new Uint8Array(5) }])),
-  ],
-  ['subject-key', idevid, (p) => ({ spki: compressed(p.spki) })],
-  ['subject-key-is-not-the-issuers', idevid, () => ({ spki: factoryKey.publicKeySpki })],
-  ['ski', idevid, without(oids.subjectKeyIdentifier)],
-  ['ski', idevid, replaced(ext.subjectKeyIdentifier(new Uint8Array(20)))],
-  ['aki', idevid, without(oids.authorityKeyIdentifier)],
-  ['aki', idevid, replaced(ext.authorityKeyIdentifier(root.keyIdentifier))],
-  ['aki', idevid, replaced(critical(ext.authorityKeyIdentifier(factory.keyIdentifier), true))],
-  [
-    'aki-key-only',
-    idevid,
-    replaced({
-      oid: oids.authorityKeyIdentifier,
-      critical: false,
-      value: der.sequence(
-        der.implicit(0, der.octetString(factory.keyIdentifier)),
-        der.element(0x82, Uint8Array.of(1)),
-      ),
-    }),
-  ],
-  ['key-usage-critical', idevid, without(oids.keyUsage)],
-  ['key-usage-critical', idevid, replaced(critical(ext.keyUsage('digitalSignature'), false))],
-  ['key-usage-profile', idevid, replaced(ext.keyUsage('digitalSignature', 'keyAgreement'))],
-  ['key-purposes-profile', ldevid, without(oids.extKeyUsage)],
-  ['key-purposes-profile', ldevid, replaced(ext.extKeyUsage(ext.keyPurposes.serverAuth))],
-  ['key-purposes-profile', idevid, replaced(ext.extKeyUsage(ext.keyPurposes.clientAuth))],
-  ['no-any-purpose', ldevid, replaced(ext.extKeyUsage(ext.keyPurposes.anyExtendedKeyUsage))],
-  ['basic-constraints', idevid, replaced(ext.basicConstraints({ ca: true }))],
-  ['basic-constraints', authority, without(oids.basicConstraints)],
-  [
-    'basic-constraints',
-    authority,
-    replaced(critical(ext.basicConstraints({ ca: true, pathLength: 0 }), false)),
-  ],
-  ['path-length', authority, replaced(ext.basicConstraints({ ca: true }))],
-  ['path-below-issuer', authority, (p) => p, { ...root, pathLength: 0 }],
-  ['cert-sign-means-authority', idevid, replaced(ext.keyUsage('keyCertSign'))],
-  ['name-constraints', authority, without(oids.nameConstraints)],
-  [
-    'name-constraints',
-    authority,
-    replaced(ext.nameConstraints({ permitted: [], excluded: allHosts.slice(1) })),
-  ],
-  [
-    'name-constraints',
-    authority,
-    replaced(critical(ext.nameConstraints({ permitted: [], excluded: allHosts }), false)),
-  ],
-  ['name-constraints', web, replaced(ext.nameConstraints({ permitted: [], excluded: allHosts }))],
-  ['issuer-role', idevid, (p) => p, { ...factory, role: 'server' }],
-  [
-    'known-extensions',
-    idevid,
-    (p) => ({
-      extensions: [...p.extensions, { oid: '1.2.3', critical: false, value: der.nullElement }],
-    }),
-  ],
-  ['distribution-point', idevid, replaced(ext.cRLDistributionPoints('http://a.example'))],
-  ['distribution-point', listed, without(oids.cRLDistributionPoints)],
-  ['distribution-point', listed, replaced(ext.cRLDistributionPoints(`${listBase}/2.crl`))],
-  ['distribution-point', listed, replaced(critical(ownList, true))],
-  ['distribution-point', listed, (p) => p, { ...server, distribution: undefined }],
-  [
-    'distribution-point',
-    listed,
-    (p) => p,
-    { ...server, distribution: { ...distribution, shards: 32 } },
-  ],
-  ['information-access', listed, without(oids.authorityInfoAccess)],
-  ['information-access', listed, replaced(access('http://other.example/ocsp/server'))],
-  ['information-access', idevid, replaced(access('http://status.example/ocsp/factory'))],
-  ['distribution-point', responder, replaced(ownList)],
-  ['information-access', responder, replaced(access('http://status.example/ocsp/server'))],
-  ['no-check', responder, without(oids.ocspNoCheck)],
-  ['no-check', responder, replaced(critical(ext.ocspNoCheck(), true))],
-  ['no-check', ldevid, replaced(ext.ocspNoCheck())],
-];
 
 test('what keeps every rule passes, and gets the token without which nothing is signed', () => {
   for (const kind of [idevid, ldevid, web, listed, responder, authority]) {
-    assert.deepEqual(
-      findingsOf(kind, (p) => p),
-      [],
-    );
+    assert.deepEqual(findingsOf(kind), []);
     const { profile: used, issuer: of } = kind;
     const linted = lint(nodeCrypto, {
       tbs: encode(kind.parts()),
@@ -251,24 +45,33 @@ test('what keeps every rule passes, and gets the token without which nothing is 
   }
 });
 
-test('each rule finds its own fault', () => {
-  for (const [index, [rule, kind, change, of]] of bad.entries()) {
-    const found = findingsOf(kind, change, of);
-    assert.ok(
-      found.includes(rule),
-      `fixture ${index} of ${rule}: found ${found.join() || 'nothing'}`,
-    );
-  }
-});
+/** One file of fixtures for each file of a rule, of the same name. */
+const fixtureFolder = new URL('lints/', import.meta.url);
+const ruleFolder = new URL('../../../src/trust/issuance/lints/rules/', import.meta.url);
 
-test('every rule has a fixture that breaks it, and a clause', () => {
-  const broken = new Set(bad.map(([rule]) => rule));
+test('each rule is a file with its clause, and has fixtures that keep and that break it', async () => {
+  const files = readdirSync(ruleFolder).toSorted();
   assert.deepEqual(
-    rules.filter(({ id }) => !broken.has(id)).map(({ id }) => id),
-    [],
+    rules.map(({ id }) => `${id}.ts`).toSorted(),
+    files,
+    'a file that is not listed, or that has not the name of its rule',
   );
-  assert.equal(new Set(rules.map(({ id }) => id)).size, rules.length);
-  for (const { clause } of rules) assert.match(clause, /RFC|profile|IEEE|docs/);
+  assert.deepEqual(readdirSync(fixtureFolder).toSorted(), files);
+  for (const { id, clause } of rules) {
+    assert.match(clause, /RFC|profile|IEEE|docs/);
+    const { fixtures } = (await import(new URL(`${id}.ts`, fixtureFolder).href)) as {
+      readonly fixtures: Fixtures;
+    };
+    assert.ok(fixtures.good.length > 0 && fixtures.bad.length > 0, id);
+    for (const [index, fixture] of fixtures.good.entries()) {
+      assert.deepEqual(findingsOf(...fixture), [], `good fixture ${index} of ${id}`);
+    }
+    for (const [index, fixture] of fixtures.bad.entries()) {
+      const found = findingsOf(...fixture);
+      const told = `bad fixture ${index} of ${id}: found ${found.join() || 'nothing'}`;
+      assert.ok(found.includes(id), told);
+    }
+  }
 });
 
 test('bytes that cannot be read are one finding, with the reader’s words', () => {
@@ -285,6 +88,11 @@ test('bytes that cannot be read are one finding, with the reader’s words', () 
   assert.ok(first);
   assert.deepEqual(
     findingsOf(idevid, () => ({ extensions: [...twice.extensions, first] })),
+    ['encoding'],
+  );
+  const algorithm = encodeSignatureAlgorithm('ecdsa-with-SHA384');
+  assert.deepEqual(
+    findingsOf(idevid, () => ({ algorithm })),
     ['encoding'],
   );
 });

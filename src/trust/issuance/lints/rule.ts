@@ -1,4 +1,5 @@
 /** What a lint is: one rule with its clause, over a certificate that has been read anew. */
+import { equal } from '../../../wire/bytes/bytes.ts';
 import type { BasicConstraints, KeyUsage, NameConstraints } from '../../../wire/x509/extensions.ts';
 import type { GeneralName, HardwareModuleName } from '../../../wire/x509/generalNames.ts';
 import type { Certificate, Extension } from '../../../wire/x509/model.ts';
@@ -40,4 +41,13 @@ export function extension(
   oid: string,
 ): Extension | undefined {
   return subject.certificate.extensions.find((candidate) => candidate.oid === oid);
+}
+
+/** Compared as encoded: another reader of the same words might read them otherwise. */
+export function sameExtension(
+  found: Extension | undefined,
+  expected: Extension | undefined,
+): boolean {
+  if (found === undefined || expected === undefined) return found === expected;
+  return found.critical === expected.critical && equal(found.value, expected.value);
 }

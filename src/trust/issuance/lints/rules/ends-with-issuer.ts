@@ -1,0 +1,11 @@
+/** A leaf ends no later than its issuer, and begins no earlier. */
+import type { Rule } from '../rule.ts';
+
+export const rule: Rule = {
+  id: 'ends-with-issuer',
+  clause: 'docs/authority.md: a leaf ends no later than its issuer',
+  fault: ({ certificate, issuer }) =>
+    certificate.notAfterMs <= issuer.notAfterMs && certificate.notBeforeMs >= issuer.notBeforeMs
+      ? undefined
+      : 'it lives before or beyond its issuer',
+};
