@@ -12,6 +12,7 @@ import {
   type P256KeyPair,
 } from '../../src/drivers/elements/software/p256.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
+import type { CloneStore } from '../../src/trust/ports/cloneStore.ts';
 import { EnvironmentError, refuse } from '../../src/trust/ports/faults.ts';
 import type { SealingKey } from '../../src/trust/ports/keys.ts';
 import type { Endpoint, SessionStore } from '../../src/trust/ports/sessionStore.ts';
@@ -39,6 +40,7 @@ import { MemoryAir } from '../../sim/radio/memoryAir.ts';
 import { seededRandom } from '../../sim/radio/random.ts';
 import { VirtualTime } from '../../sim/radio/virtualTime.ts';
 import { MemoryDeviceStore } from './memoryDeviceStore.ts';
+import { MemoryCloneStore } from './memorySessionWitnesses.ts';
 import { memoryElement, type MemoryElement } from './memoryElement.ts';
 import { MemorySessionStore } from './memorySessionStore.ts';
 
@@ -67,6 +69,7 @@ export class Field {
   readonly air: MemoryAir;
   readonly crypto: Crypto;
   store: SessionStore;
+  clones: CloneStore = new MemoryCloneStore();
   readonly devices: Map<string, FieldDevice> = new Map();
   readonly delivered: Delivered[] = [];
   readonly observations: RelayObservation[] = [];
@@ -179,6 +182,7 @@ export class Field {
               : refuse('revoked', 'revoked'),
         },
         store,
+        clones: this.clones,
         takeOver,
         sealing: contextSealing(crypto),
         agreement: {

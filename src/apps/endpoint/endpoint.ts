@@ -10,6 +10,7 @@ import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { provisionerMigrations } from '../../drivers/store/sqlite/provisionerTables.ts';
 import { openSessionLife } from '../../drivers/store/sqlite/sessionLife.ts';
 import { SqliteSessionStore } from '../../drivers/store/sqlite/sessionStore.ts';
+import { SqliteCloneStore } from '../../drivers/store/sqlite/sessionWitnesses.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { refuse } from '../../trust/ports/faults.ts';
 import type { Endpoint } from '../../trust/ports/sessionStore.ts';
@@ -91,6 +92,7 @@ export async function openSessionEndpoint(
         clock,
         registry: devices,
         store: new SqliteSessionStore(database, life),
+        clones: new SqliteCloneStore(database),
         sealing: keys.sealing,
         agreement: keys.agreement,
         identity: keys.identity,

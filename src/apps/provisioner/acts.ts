@@ -15,6 +15,7 @@ import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { DoorTrust } from './doorTrust.ts';
 import type { Manifests } from './manifests.ts';
+import type { Stores } from './state.ts';
 
 export type Revoke = (
   deviceIds: readonly string[],
@@ -30,6 +31,7 @@ interface EnrolledClient {
 export interface ActOptions {
   readonly registry: Registry;
   readonly telemetry: TelemetryStore;
+  readonly stores: Pick<Stores, 'clones'>;
   readonly revocation: Revocation;
   readonly revoke: Revoke;
   readonly manifests: Manifests;
@@ -50,6 +52,7 @@ export function localActs(options: ActOptions): ProvisionerActs {
     device: (deviceId) => registry.device(deviceId),
     devices: (page) => registry.devices(page),
     certificatesOf: (holder) => registry.certificatesOf(holder),
+    cloneEvidenceOf: (deviceId) => options.stores.clones.evidenceOf(deviceId),
     telemetry,
     setProductRole: (product, role) => registry.setProductRole(product, role),
     planRevocation: (deviceIds) => revocation.plan(deviceIds),

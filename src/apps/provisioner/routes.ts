@@ -18,6 +18,7 @@ import type { Registry } from '../../trust/registry/registry.ts';
 import type { Revoke } from './acts.ts';
 import type { HttpDoorName } from './doors.ts';
 import { estServices } from './estServices.ts';
+import type { Stores } from './state.ts';
 import type { TelemetryIntake } from './telemetryIntake.ts';
 
 /** What EST needs. */
@@ -33,6 +34,7 @@ export interface EnrolmentParts {
 export interface RouteOptions {
   readonly est: Omit<EstOptions, 'peerOf'>;
   readonly registry: Registry;
+  readonly stores: Pick<Stores, 'clones'>;
   readonly telemetry: TelemetryStore;
   readonly intake: TelemetryIntake;
   readonly authority: ProvisioningAuthority;
@@ -51,7 +53,7 @@ const payloadBytes = 32 * 1024;
 export function doorRoutes(
   options: RouteOptions,
 ): Record<HttpDoorName, (app: FastifyInstance) => void> {
-  const { registry, telemetry, metrics, revoke } = options;
+  const { registry, stores, telemetry, metrics, revoke } = options;
   return {
     device: (app) => deviceDoor(app, options),
     station: (app) =>
@@ -62,6 +64,7 @@ export function doorRoutes(
     api: (app) =>
       apiRoutes(app, {
         devices: registry,
+        clones: stores.clones,
         telemetry,
         revoke: (deviceId, reason) => revoke([deviceId], reason),
         metrics,

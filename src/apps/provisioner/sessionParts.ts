@@ -10,6 +10,7 @@ import { SessionEnrolment } from '../../trust/enrolment/sessionEnrolment.ts';
 import type { KeyUse } from '../../trust/peers/pathRules.ts';
 import { PeerVerifier } from '../../trust/peers/verifiedPeer.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
+import type { ChainStore } from '../../trust/ports/chainStore.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { SessionEnrolmentAuthority } from '../../trust/ports/sessionEnrolment.ts';
 import type { Registry } from '../../trust/registry/registry.ts';
@@ -53,8 +54,10 @@ export function sessionResource(options: SessionPartOptions): SessionResource {
 }
 
 /** The anchors of the door of devices, whatever the connection is. */
-export function certificatePorts(options: SessionPartOptions): CertificatePorts {
-  const { registry, verifier, clock, trust } = options;
+export function certificatePorts(
+  options: SessionPartOptions & { readonly chains: ChainStore },
+): CertificatePorts {
+  const { registry, verifier, clock, trust, chains } = options;
   const decompress = decompressPoint;
   const verifierFor = (keyUse: KeyUse): PeerVerifier =>
     new PeerVerifier({ registry, verifier, clock, sha256, decompress }, () => ({
@@ -64,6 +67,7 @@ export function certificatePorts(options: SessionPartOptions): CertificatePorts 
   const peers = { signature: verifierFor('signature'), agreement: verifierFor('agreement') };
   return {
     decompress,
+    chains,
     verify: (chain, use) => peers[use].verifyPeer(chain),
     noteUse: async (peer) => {
       await registry.noteUse(peer);

@@ -9,8 +9,11 @@ import { SqliteRegistryStore } from '../../drivers/store/sqlite/registryStore.ts
 import { provisionerMigrations } from '../../drivers/store/sqlite/provisionerTables.ts';
 import { openSessionLife } from '../../drivers/store/sqlite/sessionLife.ts';
 import { SqliteSessionStore } from '../../drivers/store/sqlite/sessionStore.ts';
+import { SqliteChainStore, SqliteCloneStore } from '../../drivers/store/sqlite/sessionWitnesses.ts';
 import { SqliteTelemetryStore } from '../../drivers/store/sqlite/telemetryStore.ts';
 import type { AnswerStore } from '../../trust/ports/answerStore.ts';
+import type { ChainStore } from '../../trust/ports/chainStore.ts';
+import type { CloneStore } from '../../trust/ports/cloneStore.ts';
 import type { KeyAgreement, SealingKey } from '../../trust/ports/keys.ts';
 import type { RegistryStore } from '../../trust/ports/registryStore.ts';
 import type { SessionStore } from '../../trust/ports/sessionStore.ts';
@@ -25,6 +28,8 @@ export interface Stores {
   readonly registry: RegistryStore;
   readonly telemetry: TelemetryStore;
   readonly sessions: SessionStore;
+  readonly clones: CloneStore;
+  readonly chains: ChainStore;
   readonly answers: AnswerStore;
   close(): void;
 }
@@ -41,6 +46,8 @@ export async function openStores(folder: string, telemetryWindow: number): Promi
     registry: new SqliteRegistryStore(database),
     telemetry: new SqliteTelemetryStore(database, telemetryWindow),
     sessions: new SqliteSessionStore(database, life),
+    clones: new SqliteCloneStore(database),
+    chains: new SqliteChainStore(database),
     answers: new SqliteAnswerStore(database),
     close: () => {
       database.close();

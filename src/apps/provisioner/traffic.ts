@@ -38,11 +38,12 @@ export function makeTraffic(options: TrafficOptions): Traffic {
     clock,
     registry,
     store: stores.sessions,
+    clones: stores.clones,
     sealing: keys.sealing,
     agreement: keys.agreement,
     identity: keys.identity,
     serve: sessionResource(options),
-    certificates: certificatePorts(options),
+    certificates: certificatePorts({ ...options, chains: stores.chains }),
     sendDown: async (gatewayId, envelope) => {
       if (await broker.sendDown(gatewayId, envelope)) return;
       throw new EnvironmentError(`gateway ${gatewayId} is away`, { retryable: true });

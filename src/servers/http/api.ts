@@ -1,5 +1,6 @@
 /** The API of applications and operators: devices, their telemetry, revocation, metrics. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { CloneRecord, CloneStore } from '../../trust/ports/cloneStore.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import {
   type CertificateRecord,
@@ -22,6 +23,7 @@ export interface ApiOptions {
     devices(page: DevicePage): Promise<readonly DeviceRecord[]>;
     certificatesOf(holder: string): Promise<readonly CertificateRecord[]>;
   };
+  readonly clones: Pick<CloneStore, 'evidenceOf'>;
   readonly telemetry: Pick<TelemetryStore, 'latest'>;
   readonly revoke: (
     deviceId: string,
@@ -47,7 +49,12 @@ export function apiRoutes(app: FastifyInstance, options: ApiOptions): void {
     const device = await found(options, request.params, reply);
     if (device === undefined) return reply;
     const certificates = await options.devices.certificatesOf(device.deviceId);
-    return { ...deviceDocument(device), certificates: certificates.map(certificateDocument) };
+    const evidence = await options.clones.evidenceOf(device.deviceId);
+    return {
+      ...deviceDocument(device),
+      certificates: certificates.map(certificateDocument),
+      cloneEvidence: evidence.map(cloneDocument),
+    };
   });
 
   app.get<{ Params: DeviceParams; Querystring: Query }>(
@@ -122,6 +129,19 @@ export function certificateDocument(certificate: CertificateRecord): object {
     notAfterMs: certificate.notAfterMs ?? null,
     revokedMs: certificate.revokedMs ?? null,
     revocationReason: certificate.revocationReason ?? null,
+  };
+}
+
+/** For a person to judge: nothing is decided by it. */
+export function cloneDocument(evidence: CloneRecord): object {
+  return {
+    seenMs: evidence.seenMs,
+    reason: evidence.reason,
+    sessionId: evidence.sessionId,
+    sequenceNumber: evidence.sequenceNumber,
+    ingress: evidence.ingress,
+    linkAddress: toHex(evidence.linkAddress),
+    messageSha256: toHex(evidence.messageHash),
   };
 }
 

@@ -1,5 +1,6 @@
 /** The provisioner's local door: what its operator does on the machine itself, through the command line. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { CloneRecord } from '../../trust/ports/cloneStore.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import {
   type CertificateRecord,
@@ -12,7 +13,12 @@ import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import type { ImportSummary } from '../../trust/registry/registry.ts';
 import type { RevocationPlan, RevocationReport } from '../../trust/ports/revocationReport.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
-import { certificateDocument, deviceDocument, messageDocument } from '../http/api.ts';
+import {
+  certificateDocument,
+  cloneDocument,
+  deviceDocument,
+  messageDocument,
+} from '../http/api.ts';
 import { sendProblem, sendRefusal } from '../http/problem.ts';
 import { Fields } from './fields.ts';
 import { type StatusOrderActs, statusOrderRoutes } from './statusOrders.ts';
@@ -34,6 +40,7 @@ export interface ProvisionerActs extends StatusOrderActs {
   readonly device: (deviceId: string) => Promise<DeviceRecord | undefined>;
   readonly devices: (page: DevicePage) => Promise<readonly DeviceRecord[]>;
   readonly certificatesOf: (holder: string) => Promise<readonly CertificateRecord[]>;
+  readonly cloneEvidenceOf: (deviceId: string) => Promise<readonly CloneRecord[]>;
   readonly telemetry: Pick<TelemetryStore, 'latest'>;
   readonly setProductRole: (product: string, role: DeviceRole) => Promise<number>;
   readonly planRevocation: (deviceIds: readonly string[]) => Promise<RevocationPlan>;
@@ -133,7 +140,12 @@ function deviceRoutes(app: FastifyInstance, acts: ProvisionerActs): void {
     const device = await acts.device(new Fields(request.body).text('deviceId', 16));
     if (device === undefined) return unknownDevice(reply);
     const certificates = await acts.certificatesOf(device.deviceId);
-    return { ...deviceDocument(device), certificates: certificates.map(certificateDocument) };
+    const evidence = await acts.cloneEvidenceOf(device.deviceId);
+    return {
+      ...deviceDocument(device),
+      certificates: certificates.map(certificateDocument),
+      cloneEvidence: evidence.map(cloneDocument),
+    };
   });
 
   app.post('/v1/devices/telemetry', async (request, reply) => {

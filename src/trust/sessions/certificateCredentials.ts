@@ -1,8 +1,8 @@
 /**
  * Devices that authenticate by certificate: X.509 or C509, by value or, once it was seen, by thumbprint.
  * A path to an authority of the door and the exact certificate in the registry make a `VerifiedPeer`; only
- * then EDHOC is asked whether the device holds the key. Nothing is remembered but bytes: whoever comes by
- * thumbprint is verified anew.
+ * then EDHOC is asked whether the device holds the key. Nothing is remembered but bytes, across restarts too:
+ * whoever comes by thumbprint is verified anew.
  */
 import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
@@ -17,11 +17,14 @@ import { authenticationOf } from '../../wire/edhoc/suites.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
 import type { KeyUse } from '../peers/pathRules.ts';
 import type { PeerRefusal, VerifiedPeer } from '../peers/verifiedPeer.ts';
+import type { ChainStore, ThumbprintKind } from '../ports/chainStore.ts';
 import { isRefusal, type Refusal } from '../ports/faults.ts';
 import type { FrameRefusal } from './ports.ts';
 
 export interface CertificatePorts {
   readonly decompress: PointDecompressor;
+  /** What a thumbprint may name; a device whose chain is not there shows it by value again. */
+  readonly chains: ChainStore;
   /** `PeerVerifier.verifyPeer` of the door of devices, with its rules for that use of keys. */
   readonly verify: (
     chain: readonly Uint8Array[],
@@ -38,14 +41,9 @@ export interface ResolvedCredential {
   readonly accepted: () => Promise<void>;
 }
 
-/** Chains that a thumbprint may name; a device whose chain went shows it by value again. */
-const maximumRemembered = 4_096;
-
 export class CertificateCredentials {
   readonly #crypto: Crypto;
   readonly #ports: CertificatePorts;
-  /** By kind and 8 bytes of SHA-256; in the order of last use. */
-  readonly #chains = new Map<string, readonly Uint8Array[]>();
 
   constructor(crypto: Crypto, ports: CertificatePorts) {
     this.#crypto = crypto;
@@ -56,7 +54,7 @@ export class CertificateCredentials {
     reference: CredentialReference,
     method: number,
   ): Promise<ResolvedCredential | FrameRefusal> {
-    const chain = this.#chainOf(reference);
+    const chain = await this.#chainOf(reference);
     const [leaf] = chain ?? [];
     if (chain === undefined || leaf === undefined) return 'unknown-credential';
     const isSigning = authenticationOf(method).initiator === 'signature';
@@ -72,7 +70,9 @@ export class CertificateCredentials {
       // RFC 9528 §3.5.2: the end entity alone; DER in a byte string, C509 as its array.
       credential: { cred: isC509 ? leaf : cbor.bytes(leaf), publicKey },
       accepted: async () => {
-        this.#remember(isC509 ? 'c5t' : 'x5t', chain);
+        if (isByValue(reference)) {
+          await this.#remember(isC509 ? 'c5t' : 'x5t', peer.holder, chain);
+        }
         await this.#ports.noteUse(peer);
       },
     };
@@ -87,7 +87,7 @@ export class CertificateCredentials {
     }
   }
 
-  #chainOf(reference: CredentialReference): readonly Uint8Array[] | undefined {
+  async #chainOf(reference: CredentialReference): Promise<readonly Uint8Array[] | undefined> {
     switch (reference.kind) {
       case 'x5chain':
         return reference.certificates;
@@ -118,35 +118,35 @@ export class CertificateCredentials {
     }
   }
 
-  #recall(
-    kind: 'x5t' | 'c5t',
+  async #recall(
+    kind: ThumbprintKind,
     algorithm: number | string,
     hash: Uint8Array,
-  ): readonly Uint8Array[] | undefined {
+  ): Promise<readonly Uint8Array[] | undefined> {
     const name = typeof algorithm === 'number' ? hashAlgorithmOf(algorithm) : undefined;
-    const lengthBytes = name === 'SHA-256' ? 32 : name === 'SHA-256/64' ? 8 : 0;
+    const lengthBytes = name === 'SHA-256' ? 32 : name === 'SHA-256/64' ? keptHashBytes : 0;
     if (lengthBytes === 0 || hash.length !== lengthBytes) return undefined;
-    const key = `${kind}/${toHex(hash.subarray(0, 8))}`;
-    const chain = this.#chains.get(key);
+    const chain = await this.#ports.chains.chain(kind, hash.slice(0, keptHashBytes));
     const [leaf] = chain ?? [];
     if (chain === undefined || leaf === undefined) return undefined;
     const digest = this.#crypto.hash('SHA-256', leaf).subarray(0, lengthBytes);
-    if (toHex(digest) !== toHex(hash)) return undefined;
-    this.#chains.delete(key);
-    this.#chains.set(key, chain);
-    return chain;
+    return toHex(digest) === toHex(hash) ? chain : undefined;
   }
 
-  #remember(kind: 'x5t' | 'c5t', chain: readonly Uint8Array[]): void {
-    const [leaf] = chain;
+  async #remember(
+    kind: ThumbprintKind,
+    deviceId: string,
+    certificates: readonly Uint8Array[],
+  ): Promise<void> {
+    const [leaf] = certificates;
     if (leaf === undefined) return;
-    const key = `${kind}/${toHex(this.#crypto.hash('SHA-256', leaf).subarray(0, 8))}`;
-    this.#chains.delete(key);
-    const [oldest] = this.#chains.keys();
-    if (oldest !== undefined && this.#chains.size >= maximumRemembered) this.#chains.delete(oldest);
-    this.#chains.set(
-      key,
-      chain.map((one) => new Uint8Array(one)),
-    );
+    const hash = this.#crypto.hash('SHA-256', leaf).slice(0, keptHashBytes);
+    await this.#ports.chains.remember({ kind, hash, deviceId, certificates });
   }
+}
+
+const keptHashBytes = 8;
+
+function isByValue({ kind }: CredentialReference): boolean {
+  return kind === 'x5chain' || kind === 'c5c';
 }

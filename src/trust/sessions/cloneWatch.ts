@@ -2,7 +2,6 @@
  * Looks at what was not accepted for signs of a second holder of a device's keys. A message that came before,
  * byte for byte, is none: anybody can record and send it again.
  */
-import { toHex } from '../../wire/bytes/hex.ts';
 import type { CoapMessage } from '../../wire/coap/message.ts';
 import { ReplayWindow } from '../../wire/oscore/replayWindow.ts';
 import { unprotectRequest } from '../../wire/oscore/server.ts';
@@ -11,19 +10,19 @@ import { fingerprintOf } from './fingerprints.ts';
 import { LiveSession } from './liveSession.ts';
 import type { CloneEvidence, SessionPorts } from './ports.ts';
 
-/** Messages that were told of: each is told of once. */
-const maximumRemembered = 1_024;
-
 export class CloneWatch {
   readonly #ports: SessionPorts;
-  readonly #told = new Set<string>();
 
   constructor(ports: SessionPorts) {
     this.#ports = ports;
   }
 
   /** A message with a number that the window holds. True when it is authentic and another one. */
-  onUsedNumber(session: LiveSession, message: CoapMessage, sequenceNumber: number): boolean {
+  async onUsedNumber(
+    session: LiveSession,
+    message: CoapMessage,
+    sequenceNumber: number,
+  ): Promise<boolean> {
     const { progress, context } = session;
     if (progress.window.check(sequenceNumber) !== 'replayed') return false;
     if (!progress.fingerprints.knows(sequenceNumber)) return false;
@@ -31,7 +30,7 @@ export class CloneWatch {
     // What does not verify is counted by the context.
     const opened = unprotectRequest(context, ReplayWindow.empty(), message);
     if ('refused' in opened) return false;
-    this.#tell(session, message, sequenceNumber, 'number-used-twice');
+    await this.#record(session, message, sequenceNumber, 'number-used-twice');
     return true;
   }
 
@@ -58,24 +57,27 @@ export class CloneWatch {
       const wasUsed = session.progress.window.check(sequenceNumber) === 'replayed';
       const isReplay = wasUsed && this.isKnownContent(session, message, sequenceNumber);
       if (isReplay) return false;
-      this.#tell(session, message, sequenceNumber, 'superseded-keys');
+      await this.#record(session, message, sequenceNumber, 'superseded-keys');
       return true;
     }
     return false;
   }
 
-  #tell(
+  /** Each message once, however often it comes. */
+  async #record(
     { id: sessionId, deviceId, endpoint }: LiveSession,
     message: CoapMessage,
     sequenceNumber: number,
     reason: CloneEvidence['reason'],
-  ): void {
-    const { crypto, observe } = this.#ports;
-    const name = toHex(crypto.hash('SHA-256', message.payload));
-    if (this.#told.has(name)) return;
-    const [oldest] = this.#told;
-    if (this.#told.size >= maximumRemembered && oldest !== undefined) this.#told.delete(oldest);
-    this.#told.add(name);
-    observe({ kind: 'clone-evidence', endpoint, deviceId, sessionId, sequenceNumber, reason });
+  ): Promise<void> {
+    const { crypto, clock, clones, observe } = this.#ports;
+    const evidence = { deviceId, sessionId, sequenceNumber, reason };
+    const isNew = await clones.record({
+      ...evidence,
+      ...endpoint,
+      seenMs: clock.nowMs(),
+      messageHash: crypto.hash('SHA-256', message.payload),
+    });
+    if (isNew) observe({ kind: 'clone-evidence', endpoint, ...evidence });
   }
 }

@@ -2,6 +2,7 @@
 import type { CoapContent } from '../../wire/coap/message.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import type { OwnCredential } from '../../wire/edhoc/credential.ts';
+import type { CloneReason, CloneStore } from '../ports/cloneStore.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Refusal } from '../ports/faults.ts';
 import type { KeyAgreement, SealingKey } from '../ports/keys.ts';
@@ -46,6 +47,7 @@ export interface SessionPorts {
   readonly clock: Clock;
   readonly registry: SessionRegistry;
   readonly store: SessionStore;
+  readonly clones: CloneStore;
   /**
    * Whether nobody else can be alive who writes this store, so that a lease left by a crash is taken at
    * once. Default: yes; processes that share a store say no.
@@ -106,7 +108,7 @@ export interface CloneEvidence {
   readonly deviceId: string;
   readonly sessionId: string;
   readonly sequenceNumber: number;
-  readonly reason: 'number-used-twice' | 'superseded-keys';
+  readonly reason: CloneReason;
 }
 
 export type SessionObservation =

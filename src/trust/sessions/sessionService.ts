@@ -327,7 +327,7 @@ export class SessionService implements LiveConnections {
     if (this.#clones.isKnownContent(session, message, sequenceNumber)) return 'replay';
     const updated = this.#openUpdated(session, message);
     if (updated !== undefined) return this.#accept(session, request, updated, session.keys.next);
-    if (this.#clones.onUsedNumber(session, message, sequenceNumber)) return 'clone';
+    if (await this.#clones.onUsedNumber(session, message, sequenceNumber)) return 'clone';
     return (await this.#isStray(session, message)) ? 'clone' : 'replay';
   }
 

@@ -28,12 +28,14 @@ import { p256Spki } from '../../../src/wire/x509/spki.ts';
 import { coapWorld, type CoapWorld } from '../../support/coapWorld.ts';
 import type { Field, FieldDevice } from '../../support/field.ts';
 import { MemoryDeviceStore } from '../../support/memoryDeviceStore.ts';
+import { MemoryChainStore } from '../../support/memorySessionWitnesses.ts';
 import { MemoryRegistryStore } from '../../support/memoryRegistryStore.ts';
 import { type TestIdentity, testNowMs, testPki } from '../../support/pki.ts';
 import { importedDevice, sha256Of } from '../../support/registrySamples.ts';
 
 const pki = testPki();
 const store = new MemoryRegistryStore();
+const chains = new MemoryChainStore();
 
 function certificates(): CertificatePorts {
   const registry = { certificate: (hash: Uint8Array) => store.certificate(hash) };
@@ -49,6 +51,7 @@ function certificates(): CertificatePorts {
   }));
   return {
     decompress: decompressPoint,
+    chains,
     verify: (chain) => peers.verifyPeer(chain),
     noteUse: async () => undefined,
   };
@@ -127,6 +130,8 @@ test('a device shows its LDevID: whole, and then by its hash', async (context) =
     // The server has never seen it: it says so (RFC 9528 §6.4), and gets it by value.
     const whole = await telemetry(world, device, options);
     await forget(device);
+    // The server forgets nothing in a restart.
+    world.field.restartServer();
     const hashed = await telemetry(world, device, options);
     await forget(device);
     const byValue = await telemetry(world, device, { showAs: 'ldevid' });

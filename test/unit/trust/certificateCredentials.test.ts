@@ -22,6 +22,7 @@ import { readFrame, writeFrame } from '../../../src/wire/relay/frame.ts';
 import { keyUsage } from '../../../src/wire/x509/extensions.ts';
 import { p256Spki } from '../../../src/wire/x509/spki.ts';
 import { Field, type FieldDevice } from '../../support/field.ts';
+import { MemoryChainStore } from '../../support/memorySessionWitnesses.ts';
 import { MemoryRegistryStore } from '../../support/memoryRegistryStore.ts';
 import { ldevidFields, testKey, type TestIdentity, testNowMs, testPki } from '../../support/pki.ts';
 import { importedDevice, sha256Of } from '../../support/registrySamples.ts';
@@ -93,6 +94,7 @@ class World {
     const agreeing = new PeerVerifier(ports, rules('agreement'));
     return {
       decompress: decompressPoint,
+      chains: new MemoryChainStore(),
       verify: (chain, use) => (use === 'signature' ? signing : agreeing).verifyPeer(chain),
       noteUse: async ({ holder }) => void this.used.push(holder),
     };

@@ -50,6 +50,16 @@ test('two that count from the same state: a number is used for two messages', as
   );
   assert.ok(!field.textsOf(device.deviceId).includes('false'));
   assert.equal(field.relay.counters.cloneEvidence, 1);
+  // A row that outlives the server, and is not told of again when the same message comes after a restart.
+  const [row, ...more] = await field.clones.evidenceOf(device.deviceId);
+  assert.equal(more.length, 0);
+  assert.deepEqual(
+    { reason: row?.reason, number: row?.sequenceNumber, linkAddress: row?.linkAddress },
+    { reason: 'number-used-twice', number: 4, linkAddress: device.linkAddress },
+  );
+  field.restartServer();
+  for (const frame of recorded(field)) await send(field, device, frame);
+  assert.equal(field.relay.counters.cloneEvidence, 0);
 });
 
 for (const [name, options] of [

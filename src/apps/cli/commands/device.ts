@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { ProvisionerClient } from '../../../drivers/links/local/provisionerClient.ts';
 import type {
   CertificateView,
+  CloneView,
   DeviceView,
 } from '../../../drivers/links/local/provisionerAnswers.ts';
 import {
@@ -43,7 +44,11 @@ export function registerDevice(program: Command): void {
       '\nExamples:\n  birthmark device list --state enrolled\n  birthmark device list --json',
     )
     .action(list);
-  local(device.command('show <id>').description('One device with its certificates'))
+  local(
+    device
+      .command('show <id>')
+      .description('One device with its certificates, and what looks like a clone of it'),
+  )
     .addHelpText('after', '\nExample:\n  birthmark device show 0h2m4p6r8t0v2x4z')
     .action(show);
   local(device.command('revoke <ids...>').description('End devices: for good, and at once'))
@@ -130,6 +135,9 @@ async function show(deviceId: string, options: LocalOptions): Promise<void> {
       ]),
       'certificates',
       ...table(device.certificates.map(certificateRow)),
+      ...(device.cloneEvidence.length === 0
+        ? []
+        : ['signs of a clone', ...table(device.cloneEvidence.map(cloneRow))]),
     ]);
   });
 }
@@ -204,15 +212,21 @@ function documentOf(device: DeviceView): Readonly<Record<string, unknown>> {
   };
 }
 
-/** Listings do not ask for certificates. */
+/** Listings ask neither for certificates nor for evidence. */
 function summaryOf(device: DeviceView): object {
-  const { certificates: _certificates, ...summary } = documentOf(device);
+  const { certificates: _certificates, cloneEvidence: _evidence, ...summary } = documentOf(device);
   return summary;
 }
 
 function certificateRow({ kind, state, sha256, notAfterMs }: CertificateView): readonly string[] {
   const end = notAfterMs === undefined ? 'has no end' : `until ${timeOf(notAfterMs)}`;
   return ['', kind, state, end, sha256];
+}
+
+function cloneRow(evidence: CloneView): readonly string[] {
+  const { seenMs, reason, ingress, linkAddress, sessionId, sequenceNumber } = evidence;
+  const from = linkAddress === '' ? ingress : `${ingress} ${linkAddress}`;
+  return ['', timeOf(seenMs), reason, from, `message ${sequenceNumber} of ${sessionId}`];
 }
 
 function timeOf(atMs: number | undefined): string {

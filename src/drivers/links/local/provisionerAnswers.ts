@@ -8,6 +8,7 @@ import {
   type DeviceState,
   deviceStates,
 } from '../../../trust/ports/registryStore.ts';
+import { type CloneReason, cloneReasons } from '../../../trust/ports/cloneStore.ts';
 import { type TelemetryPath, telemetryPaths } from '../../../trust/ports/telemetryStore.ts';
 import type { RevocationReport } from '../../../trust/ports/revocationReport.ts';
 import type { Answer } from './answers.ts';
@@ -29,6 +30,19 @@ export interface DeviceView {
   readonly revocationReason: string | undefined;
   /** Empty in listings. */
   readonly certificates: readonly CertificateView[];
+  /** Newest first; empty in listings. */
+  readonly cloneEvidence: readonly CloneView[];
+}
+
+export interface CloneView {
+  readonly seenMs: number;
+  readonly reason: CloneReason;
+  readonly sessionId: string;
+  readonly sequenceNumber: number;
+  readonly ingress: string;
+  /** Hexadecimal, as the hash. */
+  readonly linkAddress: string;
+  readonly messageSha256: string;
 }
 
 export interface CertificateView {
@@ -96,6 +110,9 @@ export function readDevice(answer: Answer): DeviceView {
     certificates: answer.has('certificates')
       ? answer.answers('certificates').map(readCertificate)
       : [],
+    cloneEvidence: answer.has('cloneEvidence')
+      ? answer.answers('cloneEvidence').map(readClone)
+      : [],
   };
 }
 
@@ -156,6 +173,18 @@ export function readStatus(answer: Answer): ProvisionerStatus {
     lastManifest: answer.number('lastManifest'),
     untoldRevocations: answer.number('untoldRevocations'),
     serverIdentity: answer.base64('serverIdentity'),
+  };
+}
+
+function readClone(answer: Answer): CloneView {
+  return {
+    seenMs: answer.number('seenMs'),
+    reason: answer.oneOf('reason', cloneReasons),
+    sessionId: answer.text('sessionId'),
+    sequenceNumber: answer.number('sequenceNumber'),
+    ingress: answer.text('ingress'),
+    linkAddress: answer.text('linkAddress'),
+    messageSha256: answer.text('messageSha256'),
   };
 }
 

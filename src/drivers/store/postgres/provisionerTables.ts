@@ -4,6 +4,7 @@
  */
 import type { Migration } from '../sqlite/migrations.ts';
 import { answerMigration } from './answerStore.ts';
+import { sessionWitnessMigration } from './sessionWitnesses.ts';
 
 export const provisionerMigrations: readonly Migration[] = [
   {
@@ -163,4 +164,5 @@ export const provisionerMigrations: readonly Migration[] = [
     `,
   },
   answerMigration,
+  sessionWitnessMigration,
 ];

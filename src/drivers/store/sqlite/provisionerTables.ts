@@ -3,6 +3,7 @@ import { answerMigration } from './answerStore.ts';
 import type { Migration } from './migrations.ts';
 import { registryMigration } from './registryTables.ts';
 import { sessionMigrations } from './sessionTables.ts';
+import { sessionWitnessMigration } from './sessionWitnesses.ts';
 
 /** A hold can be taken back, and the authority is told whose certificate and why in its own words. */
 const holdMigration: Migration = {
@@ -19,4 +20,5 @@ export const provisionerMigrations: readonly Migration[] = [
   ...sessionMigrations,
   holdMigration,
   answerMigration,
+  sessionWitnessMigration,
 ];
