@@ -186,7 +186,7 @@ test(
     await printed(subscriber.child, 'Subscribed');
     const revoked = await it.request('api', identities.app, {
       method: 'POST',
-      path: `/v1/devices/${one}/revoke`,
+      path: `/api/v1/devices/${one}/revoke`,
       type: 'application/json',
       body: '{"reason":"lost"}',
     });
@@ -241,7 +241,7 @@ test(
     assert.match(resumed.text, /HTTP\/1\.1 200/);
     await it.request('api', identities.app, {
       method: 'POST',
-      path: `/v1/devices/${one}/revoke`,
+      path: `/api/v1/devices/${one}/revoke`,
       type: 'application/json',
       body: '{"reason":"lost"}',
     });
@@ -258,10 +258,10 @@ test('curl: the API of applications', { skip: noCurl }, async (context) => {
   const pinned = `${key}.server.pem`;
   writeFileSync(pinned, pki.server.pem);
   const tls = ['--silent', '--show-error', '--cacert', pinned, '--cert', cert, '--key', key];
-  const { stdout } = await run('curl', [...tls, `${base}/v1/devices?limit=1`]);
+  const { stdout } = await run('curl', [...tls, `${base}/api/v1/devices?limit=1`]);
   assert.equal((JSON.parse(stdout) as { devices: unknown[] }).devices.length, 1);
   const json = ['--header', 'Content-Type: application/json', '--data', '{"reason":"lost"}'];
-  const revoked = await run('curl', [...tls, ...json, `${base}/v1/devices/${one}/revoke`]);
+  const revoked = await run('curl', [...tls, ...json, `${base}/api/v1/devices/${one}/revoke`]);
   assert.ok((JSON.parse(revoked.stdout) as { killMs: number }).killMs >= 0);
   const { stdout: metrics } = await run('curl', [...tls, `${base}/metrics`]);
   assert.match(metrics, /birthmark_revocation_seconds_count 1/);

@@ -325,7 +325,7 @@ test('openssl s_client and curl see the staple of our TLS doors', { skip }, asyn
   assert.ok((await look()).length > 0);
   const curl = await run(
     'curl',
-    `-sv --cert-status https://localhost:${house.provisioner.ports.api}/v1/devices --cacert`,
+    `-sv --cert-status https://localhost:${house.provisioner.ports.api}/api/v1/devices --cacert`,
     path('root.pem'),
   );
   assert.match(curl, /SSL certificate status: good/);

@@ -143,7 +143,7 @@ test('the device certificate does not pass for the server', async (context) => {
 async function revokeOverApi(it: TestProvisioner, deviceId: string): Promise<unknown> {
   const answer = await it.request('api', good.operator, {
     method: 'POST',
-    path: `/v1/devices/${deviceId}/revoke`,
+    path: `/api/v1/devices/${deviceId}/revoke`,
     type: 'application/json',
     body: '{"reason":"lost"}',
   });

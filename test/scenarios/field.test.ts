@@ -203,7 +203,7 @@ test('gateway, IP sensor and radio sensors switch on, report, and two of them ar
   );
 
   for (const { deviceId } of [ipBorn, firstBorn]) {
-    const path = `/v1/devices/${deviceId}/revoke`;
+    const path = `/api/v1/devices/${deviceId}/revoke`;
     const body = JSON.stringify({ reason: 'lost' });
     const answer = await it.request('api', ada, {
       path,

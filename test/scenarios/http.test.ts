@@ -47,7 +47,7 @@ test('devices come in pages that join without a gap', async (context) => {
   const seen: string[] = [];
   let after = '';
   for (let page = 0; page < 9; page++) {
-    const answer = json(await api(it, `/v1/devices?limit=2${after}`));
+    const answer = json(await api(it, `/api/v1/devices?limit=2${after}`));
     const devices = answer['devices'] as Array<{ deviceId: string }>;
     seen.push(...devices.map(({ deviceId }) => deviceId));
     const { next } = answer;
@@ -59,23 +59,23 @@ test('devices come in pages that join without a gap', async (context) => {
 
 test('a device is shown with its certificates, and states filter', async (context) => {
   const { it } = await setUp(context, [1, 2]);
-  const shown = json(await api(it, `/v1/devices/${one}`));
+  const shown = json(await api(it, `/api/v1/devices/${one}`));
   assert.equal(shown['state'], 'enrolled');
   const certificates = shown['certificates'] as Array<{ kind: string; sha256: string }>;
   assert.ok(certificates.some(({ sha256 }) => sha256 === toHex(device.sha256)));
-  const enrolled = json(await api(it, '/v1/devices?state=enrolled'))['devices'] as unknown[];
+  const enrolled = json(await api(it, '/api/v1/devices?state=enrolled'))['devices'] as unknown[];
   assert.equal(enrolled.length, 1);
 });
 
 const badQueries = [
-  '/v1/devices?limit=0',
-  '/v1/devices?limit=1001',
-  '/v1/devices?limit=1&limit=2',
-  '/v1/devices?limit=x',
-  '/v1/devices?state=nonsense',
-  '/v1/devices?after=../../etc/passwd',
-  `/v1/devices/${one}/telemetry?before=-1`,
-  `/v1/devices/${one}/telemetry?limit=99999`,
+  '/api/v1/devices?limit=0',
+  '/api/v1/devices?limit=1001',
+  '/api/v1/devices?limit=1&limit=2',
+  '/api/v1/devices?limit=x',
+  '/api/v1/devices?state=nonsense',
+  '/api/v1/devices?after=../../etc/passwd',
+  `/api/v1/devices/${one}/telemetry?before=-1`,
+  `/api/v1/devices/${one}/telemetry?limit=99999`,
 ];
 
 test('queries that make no sense are problems with a code', async (context) => {
@@ -90,7 +90,12 @@ test('queries that make no sense are problems with a code', async (context) => {
 
 test('what is not there is 404, and nothing says more', async (context) => {
   const { it } = await setUp(context);
-  for (const path of ['/', '/v1/devices/nobody', `/v1/devices/${deviceIdOf(9)}`, '/v1/%00']) {
+  for (const path of [
+    '/',
+    '/api/v1/devices/nobody',
+    `/api/v1/devices/${deviceIdOf(9)}`,
+    '/v1/%00',
+  ]) {
     const answer = await api(it, path);
     assert.ok([400, 404].includes(answer.status), `${path}: ${answer.status}`);
     assert.doesNotMatch(answer.body.toString(), /at .*\.ts|node_modules|Error:/);
@@ -112,11 +117,11 @@ const badRevocations: ReadonlyArray<Omit<HttpRequest, 'path'>> = [
 test('a malformed revocation revokes nothing', async (context) => {
   const { it } = await setUp(context);
   for (const request of badRevocations) {
-    const path = `/v1/devices/${one}/revoke`;
+    const path = `/api/v1/devices/${one}/revoke`;
     const answer = await it.request('api', app, { method: 'POST', path, ...request });
     assert.ok(answer.status >= 400 && answer.status < 500, `${answer.status}`);
   }
-  assert.equal(json(await api(it, `/v1/devices/${one}`))['state'], 'enrolled');
+  assert.equal(json(await api(it, `/api/v1/devices/${one}`))['state'], 'enrolled');
 });
 
 test('a device reads its configuration and leaves telemetry', async (context) => {
@@ -141,7 +146,7 @@ test('a device reads its configuration and leaves telemetry', async (context) =>
     stored.map(({ path, payload }) => [path, toHex(payload)]),
     [['https', '010203']],
   );
-  const messages = json(await api(it, `/v1/devices/${one}/telemetry`))['messages'];
+  const messages = json(await api(it, `/api/v1/devices/${one}/telemetry`))['messages'];
   assert.deepEqual((messages as Array<{ payload: string }>)[0]?.payload, 'AQID');
 });
 
@@ -189,12 +194,14 @@ test("a station's bytes go through as they are", async (context) => {
 test('the metrics count every refusal, and hold no word of a peer', async (context) => {
   const { it } = await setUp(context);
   await it.request('api', pki.application('nobody'), { path: '/' });
-  await api(it, '/v1/devices/hostile%0Alabel');
+  await api(it, '/api/v1/devices/hostile%0Alabel');
+  await api(it, `/api/v1/devices/${deviceIdOf(9)}`);
   const { body, status } = await api(it, '/metrics');
   assert.equal(status, 200);
   const text = body.toString();
   assert.match(text, /birthmark_refusals_total\{door="api",code="unknown-certificate"\} 1/);
   assert.match(text, /birthmark_refusals_total\{door="api",code="unknown-device"\} 1/);
+  assert.match(text, /birthmark_refusals_total\{door="api",code="bad-request"\} 1/);
   assert.doesNotMatch(text, /hostile/);
 });
 
@@ -205,7 +212,7 @@ test('local: an application is enrolled and let in at once', async (context) => 
   assert.ok(!isRefusal(enrolled));
   const chainPem = enrolled.chain.map(pemOf).join('');
   const identity = { ...app, chainPem, privateKeyPem: key.pem };
-  assert.equal((await it.request('api', identity, { path: '/v1/devices' })).status, 200);
+  assert.equal((await it.request('api', identity, { path: '/api/v1/devices' })).status, 200);
   const taken = await client.enrolApplication('application', one, testRequest(testKey()));
   assert.ok(isRefusal(taken) && taken.refused === 'bad-name');
 });
@@ -214,12 +221,12 @@ test('local: one certificate is held, comes back, and is revoked for good', asyn
   const { it, client } = await setUp(context);
   const sha256 = toHex(app.sha256);
   assert.equal(await client.hold(sha256, 'lost laptop'), undefined);
-  assert.equal((await api(it, '/v1/devices')).status, 0);
+  assert.equal((await api(it, '/api/v1/devices')).status, 0);
   assert.equal(await client.reinstate(sha256, 'found'), undefined);
-  assert.equal((await api(it, '/v1/devices')).status, 200);
+  assert.equal((await api(it, '/api/v1/devices')).status, 200);
   const report = await client.revokeCertificate(sha256, 'stolen');
   assert.ok(!isRefusal(report));
-  assert.equal((await api(it, '/v1/devices')).status, 0);
+  assert.equal((await api(it, '/api/v1/devices')).status, 0);
   const back = await client.reinstate(sha256, 'found');
   assert.ok(isRefusal(back) && back.refused === 'forbidden');
 });

@@ -1,4 +1,5 @@
 /** A whole provisioner on ports of the system's choice, with a fake authority and real clients. */
+import type { IncomingHttpHeaders } from 'node:http';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -41,12 +42,14 @@ export interface HttpRequest {
   readonly method?: string;
   readonly type?: string;
   readonly body?: Uint8Array | string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface HttpAnswer {
   /** 0: hung up on. */
   readonly status: number;
   readonly type: string;
+  readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
 }
 
@@ -128,7 +131,7 @@ async function seed(folder: string, { devices = [], entries = [] }: ProvisionerS
 function ask(
   port: number,
   identity: TestIdentity | undefined,
-  { path, method = 'GET', type, body }: HttpRequest,
+  { path, method = 'GET', type, body, headers = {} }: HttpRequest,
 ): Promise<HttpAnswer> {
   return new Promise((resolve) => {
     const request = httpsRequest({
@@ -139,9 +142,9 @@ function ask(
       agent: false,
       ca: pki.root.pem,
       ...(identity === undefined ? {} : { key: identity.privateKeyPem, cert: identity.chainPem }),
-      headers: type === undefined ? {} : { 'content-type': type },
+      headers: { ...headers, ...(type === undefined ? {} : { 'content-type': type }) },
     });
-    request.on('error', () => resolve({ status: 0, type: '', body: Buffer.alloc(0) }));
+    request.on('error', () => resolve({ status: 0, type: '', headers: {}, body: Buffer.alloc(0) }));
     request.on('response', (response) => {
       const parts: Buffer[] = [];
       response.on('data', (part: Buffer) => parts.push(part));
@@ -149,6 +152,7 @@ function ask(
         resolve({
           status: response.statusCode ?? 0,
           type: response.headers['content-type'] ?? '',
+          headers: response.headers,
           body: Buffer.concat(parts),
         }),
       );

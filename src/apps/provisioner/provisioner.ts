@@ -3,6 +3,7 @@
  * what is decided is decided in `trust`.
  */
 import type { CoapDoor } from '../../servers/coap/coapDoor.ts';
+import type { RateLimit } from '../../servers/http/apiDescription.ts';
 import { estRoutes } from '../../servers/http/est.ts';
 import { peerOrVisitor } from '../../servers/http/httpDoor.ts';
 import { anchorRoutes } from '../../servers/local/anchors.ts';
@@ -45,6 +46,8 @@ export interface ProvisionerConfig {
   readonly coapPort?: number;
   /** Lists, responder and the door for both; without it this server says nothing of certificates. */
   readonly status?: StatusConfig;
+  /** Requests that one caller of the API may make; `apiRate` unless told. */
+  readonly apiRate?: RateLimit;
   /** Messages kept of each device. */
   readonly telemetryWindow?: number;
   readonly clock?: Clock;
@@ -118,6 +121,13 @@ async function open(
   const est = { ...estOptions(core), onTold: told.note };
   const onAdmitted = ({ peer }: Connection): void =>
     void core.registry.noteUse(peer).catch(() => undefined);
+  const acts = localActs({
+    ...core,
+    revoke,
+    onRevoked: () => chores.nudge(choreNames.tell),
+    statusStep: statusSteps(core, () => chores.now(choreNames.tell)),
+    status: () => statusOf(core, doors),
+  });
   const doors = await openDoors({
     host: config.host,
     ports: config.ports,
@@ -132,7 +142,9 @@ async function open(
         ...core,
         ...traffic,
         est,
-        revoke,
+        acts: { ...acts, revokeDevice: (deviceId, reason) => revoke([deviceId], reason) },
+        answers: core.stores.answers,
+        apiRate: config.apiRate,
         broker: () => ({ host: config.names[0] ?? config.host, port: ports().mqtt }),
         onTicketClosed: () => chores.now(choreNames.pull),
       }),
@@ -144,13 +156,6 @@ async function open(
   if (estDoor !== undefined) undo.push(() => estDoor.close());
   const coap = await openCoap(config, traffic.relay, metrics, trouble);
   if (coap !== undefined) undo.push(() => coap.close());
-  const acts = localActs({
-    ...core,
-    revoke,
-    onRevoked: () => chores.nudge(choreNames.tell),
-    statusStep: statusSteps(core, () => chores.now(choreNames.tell)),
-    status: () => statusOf(core, doors),
-  });
   const local = await openLocalDoor({
     path: config.socketPath,
     bodyBytes: localBodyBytes,

@@ -1,8 +1,9 @@
 /** What stands behind each HTTP door. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
-import { apiRoutes } from '../../servers/http/api.ts';
+import { type ApiOptions, apiRoutes } from '../../servers/http/api.ts';
+import type { RateLimit } from '../../servers/http/apiDescription.ts';
 import { channelBindingOf } from '../../servers/http/channelBinding.ts';
 import { deviceRoutes } from '../../servers/http/deviceDoor.ts';
 import { type EstOptions, estRoutes } from '../../servers/http/est.ts';
@@ -10,12 +11,12 @@ import { peerOf } from '../../servers/http/httpDoor.ts';
 import type { Metrics } from '../../servers/http/metrics.ts';
 import { stationRoutes } from '../../servers/http/stationDoor.ts';
 import { Enrolment } from '../../trust/enrolment/enrolment.ts';
+import type { AnswerStore } from '../../trust/ports/answerStore.ts';
 import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { LineTransport } from '../../trust/ports/lineTransport.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import type { Registry } from '../../trust/registry/registry.ts';
-import type { Revoke } from './acts.ts';
 import type { HttpDoorName } from './doors.ts';
 import { estServices } from './estServices.ts';
 import type { Stores } from './state.ts';
@@ -42,7 +43,9 @@ export interface RouteOptions {
   readonly clock: Clock;
   /** Where devices find the broker. */
   readonly broker: () => { readonly host: string; readonly port: number };
-  readonly revoke: Revoke;
+  readonly acts: ApiOptions['acts'];
+  readonly answers: AnswerStore;
+  readonly apiRate?: RateLimit | undefined;
   /** A station has closed a ticket: a manifest may be waiting. */
   readonly onTicketClosed: () => Promise<void>;
 }
@@ -53,7 +56,7 @@ const payloadBytes = 32 * 1024;
 export function doorRoutes(
   options: RouteOptions,
 ): Record<HttpDoorName, (app: FastifyInstance) => void> {
-  const { registry, stores, telemetry, metrics, revoke } = options;
+  const { registry, stores, telemetry, metrics, acts, answers, clock } = options;
   return {
     device: (app) => deviceDoor(app, options),
     station: (app) =>
@@ -66,11 +69,20 @@ export function doorRoutes(
         devices: registry,
         clones: stores.clones,
         telemetry,
-        revoke: (deviceId, reason) => revoke([deviceId], reason),
+        acts,
+        callerOf,
+        answers,
+        clock,
+        rate: options.apiRate,
         metrics,
         onRefusal: (code) => metrics.refused('api', code),
       }),
   };
+}
+
+function callerOf(request: FastifyRequest): string {
+  const { kind, holder } = peerOf(request);
+  return `${kind}/${holder}`;
 }
 
 /** EST as both doors have it that offer it; a device is served by one request at a time over both. */

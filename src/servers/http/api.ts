@@ -1,174 +1,265 @@
-/** The API of applications and operators: devices, their telemetry, revocation, metrics. */
-import type { FastifyInstance, FastifyReply } from 'fastify';
-import type { CloneRecord, CloneStore } from '../../trust/ports/cloneStore.ts';
+/** The API of applications and operators: devices, their certificates and telemetry, revocation, metrics. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { AnswerStore } from '../../trust/ports/answerStore.ts';
+import type { CloneStore } from '../../trust/ports/cloneStore.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
-import {
-  type CertificateRecord,
-  type DevicePage,
-  type DeviceRecord,
-  type DeviceState,
-  deviceStates,
+import type {
+  CertificateRecord,
+  DevicePage,
+  DeviceRecord,
 } from '../../trust/ports/registryStore.ts';
-import type { TelemetryMessage, TelemetryStore } from '../../trust/ports/telemetryStore.ts';
-import { isDeviceId } from '../../trust/registry/importRules.ts';
 import type { RevocationReport } from '../../trust/ports/revocationReport.ts';
-import { toBase64 } from '../../wire/bytes/base64.ts';
-import { toHex } from '../../wire/bytes/hex.ts';
+import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
+import { fromHex } from '../../wire/bytes/hex.ts';
+import {
+  apiRate,
+  describeApi,
+  descriptionOf,
+  judgeBySchema,
+  limitRate,
+  type RateLimit,
+} from './apiDescription.ts';
+import {
+  certificateDocument,
+  cloneDocument,
+  deviceDocument,
+  messageDocument,
+} from './apiDocuments.ts';
+import { actHeaders, parameters, problems, queries, schemas } from './apiSchemas.ts';
+import { isAsSeen, sendCurrent } from './conditions.ts';
 import type { Metrics } from './metrics.ts';
 import { sendProblem, sendRefusal } from './problem.ts';
+import { keepAnswers } from './repeats.ts';
+
+type Outcome<Value> = Promise<Value | Refusal<string>>;
 
 export interface ApiOptions {
   readonly devices: {
     device(deviceId: string): Promise<DeviceRecord | undefined>;
     devices(page: DevicePage): Promise<readonly DeviceRecord[]>;
+    certificate(sha256: Uint8Array): Promise<CertificateRecord | undefined>;
     certificatesOf(holder: string): Promise<readonly CertificateRecord[]>;
   };
   readonly clones: Pick<CloneStore, 'evidenceOf'>;
   readonly telemetry: Pick<TelemetryStore, 'latest'>;
-  readonly revoke: (
-    deviceId: string,
-    reason: string,
-  ) => Promise<RevocationReport | Refusal<string>>;
+  readonly acts: {
+    readonly revokeDevice: (deviceId: string, reason: string) => Outcome<RevocationReport>;
+    readonly revokeCertificate: (sha256: Uint8Array, reason: string) => Outcome<RevocationReport>;
+    readonly hold: (sha256: Uint8Array, reason: string) => Outcome<undefined>;
+    readonly reinstate: (sha256: Uint8Array, reason: string) => Outcome<undefined>;
+  };
+  /** Who asks, in a form that no two callers share. */
+  readonly callerOf: (request: FastifyRequest) => string;
+  readonly answers: AnswerStore;
+  readonly clock: Clock;
   readonly metrics: Metrics;
   readonly onRefusal: (code: string) => void;
+  readonly rate?: RateLimit | undefined;
 }
 
-/** Entries of a page. */
-const pageSizes = { usual: 100, most: 1000 };
-const maximumReason = 200;
+export const apiPrefix = '/api/v1';
 
 export function apiRoutes(app: FastifyInstance, options: ApiOptions): void {
-  app.get<{ Querystring: Query }>('/v1/devices', async (request, reply) => {
-    const page = readDevicePage(request.query);
-    if (page === undefined) return badRequest(options, reply, 'limit, after or state is wrong');
-    const devices = await options.devices.devices(page);
-    return { devices: devices.map(deviceDocument), ...nextOf(devices, page.limit, idOf) };
-  });
-
-  app.get<{ Params: DeviceParams }>('/v1/devices/:deviceId', async (request, reply) => {
-    const device = await found(options, request.params, reply);
-    if (device === undefined) return reply;
-    const certificates = await options.devices.certificatesOf(device.deviceId);
-    const evidence = await options.clones.evidenceOf(device.deviceId);
-    return {
-      ...deviceDocument(device),
-      certificates: certificates.map(certificateDocument),
-      cloneEvidence: evidence.map(cloneDocument),
-    };
-  });
-
-  app.get<{ Params: DeviceParams; Querystring: Query }>(
-    '/v1/devices/:deviceId/telemetry',
-    async (request, reply) => {
-      const limit = readLimit(request.query.limit);
-      const before = readNumber(request.query.before);
-      if (limit === undefined || before === null) {
-        return badRequest(options, reply, 'limit or before is wrong');
-      }
-      const device = await found(options, request.params, reply);
-      if (device === undefined) return reply;
-      const messages = await options.telemetry.latest(device.deviceId, limit, before);
-      return { messages: messages.map(messageDocument), ...nextOf(messages, limit, sequenceOf) };
+  app.register(
+    async (api) => {
+      judgeBySchema(api);
+      await describeApi(api);
+      await limitRate(api, options.rate ?? apiRate, options.callerOf);
+      keepAnswers(api, options);
+      deviceRoutes(api, options);
+      telemetryRoute(api, options);
+      certificateRoutes(api, options);
+      api.get('/openapi.json', { schema: { hide: true } }, () => descriptionOf(api));
     },
+    { prefix: apiPrefix },
   );
-
-  app.post<{ Params: DeviceParams }>('/v1/devices/:deviceId/revoke', async (request, reply) => {
-    const device = await found(options, request.params, reply);
-    if (device === undefined) return reply;
-    const reason = readReason(request.body);
-    if (reason === undefined) {
-      return badRequest(options, reply, `reason is a text of 1 to ${maximumReason} characters`);
-    }
-    const report = await options.revoke(device.deviceId, reason);
-    return isRefusal(report) ? sendRefusal(reply, report) : report;
-  });
-
   app.get('/metrics', async (_request, reply) =>
     reply.type(options.metrics.contentType).send(await options.metrics.text()),
   );
 }
 
-interface DeviceParams {
-  readonly deviceId: string;
+interface DeviceRoute {
+  Params: { readonly deviceId: string };
 }
 
-/** As HTTP gives them: a text, or a list when a name stands there twice. */
-interface Query {
-  readonly limit?: string | readonly string[];
-  readonly after?: string | readonly string[];
-  readonly before?: string | readonly string[];
-  readonly state?: string | readonly string[];
+interface CertificateRoute {
+  Params: { readonly sha256: string };
 }
 
-/** What an application sees of a device. Keys and certificates stand for themselves; no secret is known here. */
-export function deviceDocument(device: DeviceRecord): object {
+interface Act {
+  Body: { readonly reason: string };
+}
+
+function deviceRoutes(app: FastifyInstance, options: ApiOptions): void {
+  const { devices, acts, onRefusal } = options;
+
+  app.get<{ Querystring: DevicePage }>(
+    '/devices',
+    described('listDevices', 'devices', 'Devices in the order of their ids', {
+      querystring: queries.devices,
+      answer: schemas.devicePage,
+    }),
+    async ({ query }) => {
+      const page = await devices.devices(query);
+      return { devices: page.map(deviceDocument), ...nextOf(page, query.limit, idOf) };
+    },
+  );
+
+  app.get<DeviceRoute>(
+    '/devices/:deviceId',
+    described('getDevice', 'devices', 'One device with its certificates', {
+      params: parameters.device,
+      answer: schemas.device,
+    }),
+    async (request, reply) => {
+      const device = await devices.device(request.params.deviceId);
+      if (device === undefined) return missing(options, reply, 'unknown-device');
+      return sendCurrent(request, reply, await wholeDevice(options, device));
+    },
+  );
+
+  app.post<DeviceRoute & Act>(
+    '/devices/:deviceId/revoke',
+    described('revokeDevice', 'devices', 'End a device: for good, and at once', {
+      params: parameters.device,
+      body: schemas.reason,
+      answer: schemas.revocation,
+    }),
+    async (request, reply) => {
+      const device = await devices.device(request.params.deviceId);
+      if (device === undefined) return missing(options, reply, 'unknown-device');
+      if (!isAsSeen(request, reply, await wholeDevice(options, device), onRefusal)) return reply;
+      return sendOutcome(reply, await acts.revokeDevice(device.deviceId, request.body.reason));
+    },
+  );
+}
+
+function telemetryRoute(app: FastifyInstance, options: ApiOptions): void {
+  app.get<DeviceRoute & { Querystring: { readonly limit: number; readonly before?: number } }>(
+    '/devices/:deviceId/telemetry',
+    described('listTelemetry', 'devices', 'The latest messages of a device, newest first', {
+      params: parameters.device,
+      querystring: queries.telemetry,
+      answer: schemas.telemetryPage,
+    }),
+    async ({ params, query }, reply) => {
+      const device = await options.devices.device(params.deviceId);
+      if (device === undefined) return missing(options, reply, 'unknown-device');
+      const { limit, before } = query;
+      const messages = await options.telemetry.latest(device.deviceId, limit, before);
+      return { messages: messages.map(messageDocument), ...nextOf(messages, limit, sequenceOf) };
+    },
+  );
+}
+
+function certificateRoutes(app: FastifyInstance, options: ApiOptions): void {
+  const { devices, acts, onRefusal } = options;
+  const found = (sha256: string): Promise<CertificateRecord | undefined> =>
+    devices.certificate(fromHex(sha256));
+
+  app.get<CertificateRoute>(
+    '/certificates/:sha256',
+    described('getCertificate', 'certificates', 'One certificate', {
+      params: parameters.certificate,
+      answer: schemas.certificate,
+    }),
+    async (request, reply) => {
+      const certificate = await found(request.params.sha256);
+      if (certificate === undefined) return missing(options, reply, 'unknown-certificate');
+      return sendCurrent(request, reply, certificateDocument(certificate));
+    },
+  );
+
+  app.post<CertificateRoute & Act>(
+    '/certificates/:sha256/revoke',
+    described('revokeCertificate', 'certificates', 'End one certificate, and what it opened', {
+      params: parameters.certificate,
+      body: schemas.reason,
+      answer: schemas.revocation,
+    }),
+    async (request, reply) => {
+      const certificate = await found(request.params.sha256);
+      if (certificate === undefined) return missing(options, reply, 'unknown-certificate');
+      if (!isAsSeen(request, reply, certificateDocument(certificate), onRefusal)) return reply;
+      const { sha256 } = certificate;
+      return sendOutcome(reply, await acts.revokeCertificate(sha256, request.body.reason));
+    },
+  );
+
+  const summaries = {
+    hold: 'Refuse a certificate until it is reinstated',
+    reinstate: 'Take a hold back',
+  } as const;
+  for (const act of ['hold', 'reinstate'] as const) {
+    app.post<CertificateRoute & Act>(
+      `/certificates/:sha256/${act}`,
+      described(`${act}Certificate`, 'certificates', summaries[act], {
+        params: parameters.certificate,
+        body: schemas.reason,
+        answer: schemas.certificate,
+      }),
+      async (request, reply) => {
+        const certificate = await found(request.params.sha256);
+        if (certificate === undefined) return missing(options, reply, 'unknown-certificate');
+        if (!isAsSeen(request, reply, certificateDocument(certificate), onRefusal)) return reply;
+        const refusal = await acts[act](certificate.sha256, request.body.reason);
+        if (refusal !== undefined) return sendRefusal(reply, refusal);
+        const changed = await found(request.params.sha256);
+        return changed === undefined
+          ? missing(options, reply, 'unknown-certificate')
+          : sendCurrent(request, reply, certificateDocument(changed));
+      },
+    );
+  }
+}
+
+interface RouteSchemas {
+  readonly params?: object;
+  readonly querystring?: object;
+  readonly body?: object;
+  readonly answer: object;
+}
+
+/** A route with a body is an act: conditional, and safe to send again. */
+function described(
+  operationId: string,
+  tag: string,
+  summary: string,
+  { answer, ...request }: RouteSchemas,
+) {
   return {
-    deviceId: device.deviceId,
-    state: device.state,
-    role: device.role,
-    product: device.product,
-    owner: device.owner,
-    family: device.family,
-    uid: toHex(device.uid),
-    eui64: device.eui64 === undefined ? null : toHex(device.eui64),
-    proofLevel: device.proofLevel,
-    importedMs: device.importedMs,
-    enrolledMs: device.enrolledMs ?? null,
-    revokedMs: device.revokedMs ?? null,
-    revocationReason: device.revocationReason ?? null,
-    heldMs: device.heldMs ?? null,
+    schema: {
+      operationId,
+      tags: [tag],
+      summary,
+      ...request,
+      ...('body' in request ? { headers: actHeaders } : {}),
+      response: { 200: { description: summary, ...answer }, ...problems },
+    },
   };
 }
 
-export function certificateDocument(certificate: CertificateRecord): object {
+async function wholeDevice({ devices, clones }: ApiOptions, device: DeviceRecord): Promise<object> {
+  const certificates = await devices.certificatesOf(device.deviceId);
+  const evidence = await clones.evidenceOf(device.deviceId);
   return {
-    sha256: toHex(certificate.sha256),
-    kind: certificate.kind,
-    state: certificate.state,
-    addedMs: certificate.addedMs,
-    notAfterMs: certificate.notAfterMs ?? null,
-    revokedMs: certificate.revokedMs ?? null,
-    revocationReason: certificate.revocationReason ?? null,
+    ...deviceDocument(device),
+    certificates: certificates.map(certificateDocument),
+    cloneEvidence: evidence.map(cloneDocument),
   };
 }
 
-/** For a person to judge: nothing is decided by it. */
-export function cloneDocument(evidence: CloneRecord): object {
-  return {
-    seenMs: evidence.seenMs,
-    reason: evidence.reason,
-    sessionId: evidence.sessionId,
-    sequenceNumber: evidence.sequenceNumber,
-    ingress: evidence.ingress,
-    linkAddress: toHex(evidence.linkAddress),
-    messageSha256: toHex(evidence.messageHash),
-  };
-}
-
-export function messageDocument(message: TelemetryMessage): object {
-  return {
-    sequence: message.sequence,
-    receivedMs: message.receivedMs,
-    path: message.path,
-    payload: toBase64(message.payload),
-  };
-}
-
-async function found(
-  { devices, onRefusal }: ApiOptions,
-  { deviceId }: DeviceParams,
+function sendOutcome(
   reply: FastifyReply,
-): Promise<DeviceRecord | undefined> {
-  const device = isDeviceId(deviceId) ? await devices.device(deviceId) : undefined;
-  if (device !== undefined) return device;
-  onRefusal('unknown-device');
-  void sendProblem(reply, { status: 404, code: 'unknown-device' });
-  return undefined;
+  outcome: RevocationReport | Refusal<string>,
+): RevocationReport | FastifyReply {
+  return isRefusal(outcome) ? sendRefusal(reply, outcome) : outcome;
 }
 
-function badRequest(options: ApiOptions, reply: FastifyReply, detail: string): FastifyReply {
-  options.onRefusal('bad-request');
-  return sendProblem(reply, { status: 400, code: 'bad-request', detail });
+function missing({ onRefusal }: ApiOptions, reply: FastifyReply, code: string): FastifyReply {
+  onRefusal(code);
+  return sendProblem(reply, { status: 404, code });
 }
 
 /** A full page has a successor, perhaps an empty one: counting what is left would read it all. */
@@ -185,39 +276,6 @@ function idOf({ deviceId }: DeviceRecord): string {
   return deviceId;
 }
 
-function sequenceOf({ sequence }: TelemetryMessage): number {
+function sequenceOf({ sequence }: { readonly sequence: number }): number {
   return sequence;
-}
-
-function readDevicePage(query: Query): DevicePage | undefined {
-  const limit = readLimit(query.limit);
-  const { after, state } = query;
-  if (limit === undefined) return undefined;
-  if (after !== undefined && (typeof after !== 'string' || !isDeviceId(after))) return undefined;
-  if (state === undefined) return { limit, after };
-  return isState(state) ? { limit, after, state } : undefined;
-}
-
-function readLimit(text: string | readonly string[] | undefined): number | undefined {
-  const value = readNumber(text);
-  if (value === undefined) return pageSizes.usual;
-  return value === null || value > pageSizes.most ? undefined : value;
-}
-
-/** `undefined` when it is not there, `null` when it is no count from 1. */
-function readNumber(text: string | readonly string[] | undefined): number | undefined | null {
-  if (text === undefined) return undefined;
-  return typeof text === 'string' && /^[1-9]\d{0,14}$/.test(text) ? Number(text) : null;
-}
-
-function readReason(body: unknown): string | undefined {
-  if (typeof body !== 'object' || body === null || !('reason' in body)) return undefined;
-  const { reason } = body;
-  if (typeof reason !== 'string' || reason === '' || reason.length > maximumReason)
-    return undefined;
-  return /\p{Cc}/u.test(reason) ? undefined : reason;
-}
-
-function isState(text: string | readonly string[]): text is DeviceState {
-  return deviceStates.some((state) => state === text);
 }

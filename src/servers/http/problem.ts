@@ -83,6 +83,9 @@ export function problemOf(error: unknown): Problem {
       ? { status: 503, code: 'unavailable', retryAfterS: 5 }
       : { status: 500, code: 'unavailable' };
   }
+  if (isRequestError(error) && error.statusCode === 429) {
+    return { status: 429, code: 'too-many-requests', detail: error.message };
+  }
   // What Fastify itself found in the request: too large, no such media type, not JSON.
   if (isRequestError(error)) {
     return { status: error.statusCode, code: 'bad-request', detail: error.message };

@@ -18,7 +18,7 @@ import {
   cloneDocument,
   deviceDocument,
   messageDocument,
-} from '../http/api.ts';
+} from '../http/apiDocuments.ts';
 import { sendProblem, sendRefusal } from '../http/problem.ts';
 import { Fields } from './fields.ts';
 import { type StatusOrderActs, statusOrderRoutes } from './statusOrders.ts';

@@ -64,7 +64,7 @@ Examples:
 
 Leaves key.pem, certificate.pem (with its chain), server.pem (the authority of servers, which is what to
 pin) and root.pem (for tools that take nothing but a root) in the folder:
-  curl --cacert server.pem --cert certificate.pem --key key.pem https://localhost:8444/v1/devices
+  curl --cacert server.pem --cert certificate.pem --key key.pem https://localhost:8444/api/v1/devices
   mosquitto_sub -h localhost -p 8883 --cafile root.pem --cert certificate.pem --key key.pem \\
       -t 'devices/+/telemetry'
 The key is encrypted under the passphrase of BIRTHMARK_PASSPHRASE_FILE, BIRTHMARK_PASSPHRASE or a prompt.`,

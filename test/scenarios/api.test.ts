@@ -1,0 +1,175 @@
+/** The API as its callers depend on it: described, conditional, safe to repeat, bounded. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { test, type TestContext } from 'node:test';
+import { toHex } from '../../src/wire/bytes/hex.ts';
+import { pki } from '../support/peers.ts';
+import type { TestIdentity } from '../support/pki.ts';
+import {
+  type HttpAnswer,
+  type ProvisionerSetting,
+  testProvisioner,
+  type TestProvisioner,
+} from '../support/provisioner.ts';
+import { deviceIdOf } from '../support/registrySamples.ts';
+
+const one = deviceIdOf(1);
+const two = deviceIdOf(2);
+const device = pki.ldevid(one);
+const app = pki.application('dashboard');
+const other = pki.application('billing');
+const entries = [
+  { identity: device, kind: 'ldevid', holder: one },
+  { identity: app, kind: 'application', holder: 'dashboard' },
+  { identity: other, kind: 'application', holder: 'billing' },
+] as const;
+const revokeOne = `/api/v1/devices/${one}/revoke`;
+
+function setUp(context: TestContext, config: ProvisionerSetting['config'] = {}) {
+  return testProvisioner(context, { devices: [1, 2], entries, config });
+}
+
+function json(answer: HttpAnswer): Record<string, unknown> {
+  return JSON.parse(answer.body.toString()) as Record<string, unknown>;
+}
+
+function read(
+  it: TestProvisioner,
+  path: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<HttpAnswer> {
+  return it.request('api', app, { path, headers });
+}
+
+function act(
+  it: TestProvisioner,
+  path: string,
+  headers: Readonly<Record<string, string>> = {},
+  { body = { reason: 'stolen' }, by = app }: { body?: object; by?: TestIdentity } = {},
+): Promise<HttpAnswer> {
+  const type = 'application/json';
+  return it.request('api', by, { method: 'POST', path, type, headers, body: JSON.stringify(body) });
+}
+
+test('the description is the one that is published', async (context) => {
+  const it = await setUp(context);
+  const file = new URL('../../docs/openapi.json', import.meta.url);
+  const document = json(await read(it, '/api/v1/openapi.json'));
+  if (process.env['BIRTHMARK_WRITE'] === '1') writeFileSync(file, JSON.stringify(document));
+  const published: unknown = JSON.parse(readFileSync(file, 'utf8'));
+  assert.deepEqual(document, published, 'BIRTHMARK_WRITE=1 npm test -- scenarios/api, and format');
+  assert.equal(document['openapi'], '3.1.0');
+});
+
+test('every route that the description names is there, and asks for what it says', async (context) => {
+  const it = await setUp(context);
+  const { paths } = json(await read(it, '/api/v1/openapi.json'));
+  const routes = Object.entries(paths as Record<string, Record<string, object>>);
+  assert.ok(routes.length >= 8);
+  for (const [path, methods] of routes) {
+    const real = path.replace('{deviceId}', two).replace('{sha256}', toHex(other.sha256));
+    for (const method of Object.keys(methods)) {
+      // Without a body an act is refused by its schema, not for want of a route.
+      const answer = await it.request('api', app, { method: method.toUpperCase(), path: real });
+      assert.equal(answer.status, method === 'get' ? 200 : 400, `${method} ${path}`);
+    }
+  }
+});
+
+test('who has the newest is told so, and an act on what one has not seen is refused', async (context) => {
+  const it = await setUp(context);
+  const path = `/api/v1/devices/${one}`;
+  const first = await read(it, path);
+  const tag = String(first.headers.etag);
+  assert.match(tag, /^"[\w-]{22}"$/);
+  const unchanged = await read(it, path, { 'if-none-match': `"x", W/${tag}` });
+  assert.deepEqual([unchanged.status, unchanged.body.length], [304, 0]);
+  const stale = await act(it, revokeOne, { 'if-match': '"AAAAAAAAAAAAAAAAAAAAAA"' });
+  assert.deepEqual([stale.status, json(stale)['code']], [412, 'changed']);
+  assert.equal((await act(it, revokeOne, { 'if-match': `W/${tag}` })).status, 412);
+  assert.equal(json(await read(it, path))['state'], 'enrolled');
+  assert.equal((await act(it, revokeOne, { 'if-match': tag })).status, 200);
+  assert.notEqual((await read(it, path, { 'if-none-match': tag })).status, 304);
+  assert.equal((await act(it, revokeOne, { 'if-match': tag })).status, 412);
+});
+
+test('a repeat gets the first answer, byte for byte, and nobody else does', async (context) => {
+  const it = await setUp(context);
+  const key = { 'idempotency-key': '"8e03978e-40d5"' };
+  const first = await act(it, revokeOne, key);
+  assert.deepEqual((json(first)['devices'] as Array<{ changed: boolean }>)[0]?.changed, true);
+  const again = await act(it, revokeOne, { 'idempotency-key': '8e03978e-40d5' });
+  assert.deepEqual([again.status, again.body], [200, first.body]);
+  assert.equal(again.headers['idempotency-replayed'], 'true');
+  const reused = await act(it, revokeOne, key, { body: { reason: 'other' } });
+  assert.deepEqual([reused.status, json(reused)['code']], [422, 'key-reused']);
+  const theirs = await act(it, revokeOne, key, { by: other });
+  assert.equal((json(theirs)['devices'] as Array<{ changed: boolean }>)[0]?.changed, false);
+});
+
+test('a refusal is kept too, and a key that is none is refused', async (context) => {
+  const it = await setUp(context);
+  const path = `/api/v1/certificates/${toHex(other.sha256)}`;
+  await act(it, `${path}/revoke`);
+  const forbidden = await act(it, `${path}/reinstate`, { 'idempotency-key': 'k' });
+  assert.deepEqual([forbidden.status, json(forbidden)['code']], [403, 'forbidden']);
+  const again = await act(it, `${path}/reinstate`, { 'idempotency-key': 'k' });
+  assert.deepEqual([again.body, again.type], [forbidden.body, forbidden.type]);
+  for (const key of ['', 'a b', 'x'.repeat(65), 'a\\b']) {
+    const answer = await act(it, revokeOne, { 'idempotency-key': key });
+    assert.deepEqual([answer.status, json(answer)['code']], [400, 'bad-request'], key);
+  }
+});
+
+test('two at a time with one key: one acts, the other is told to wait or gets its answer', async (context) => {
+  const it = await setUp(context);
+  const headers = { 'idempotency-key': 'twice' };
+  const both = await Promise.all([act(it, revokeOne, headers), act(it, revokeOne, headers)]);
+  const acted = both.filter(
+    ({ status, headers: sent }) => status === 200 && sent['idempotency-replayed'] === undefined,
+  );
+  assert.equal(acted.length, 1);
+  for (const { status } of both) assert.ok(status === 200 || status === 409, String(status));
+});
+
+test('a certificate is held, comes back and ends', async (context) => {
+  const it = await setUp(context);
+  const path = `/api/v1/certificates/${toHex(other.sha256)}`;
+  assert.equal(json(await act(it, `${path}/hold`))['state'], 'held');
+  assert.equal((await it.request('api', other, { path })).status, 0);
+  assert.equal(json(await act(it, `${path}/reinstate`))['state'], 'active');
+  const ended = json(await act(it, `${path}/revoke`));
+  assert.equal(typeof ended['killMs'], 'number');
+  assert.equal(json(await read(it, path))['state'], 'revoked');
+  const unknown = await read(it, `/api/v1/certificates/${'0'.repeat(64)}`);
+  assert.deepEqual([unknown.status, json(unknown)['code']], [404, 'unknown-certificate']);
+});
+
+const badBodies: readonly object[] = [
+  {},
+  { reason: 7 },
+  { reason: 'x', reasn: 'misspelt' },
+  { reason: 'a\u0085b' },
+  [],
+];
+
+test('bodies are closed and nothing is coerced', async (context) => {
+  const it = await setUp(context);
+  for (const body of badBodies) {
+    const answer = await act(it, revokeOne, {}, { body });
+    assert.deepEqual([answer.status, json(answer)['code']], [400, 'bad-request']);
+    assert.match(answer.type, /^application\/problem\+json/);
+  }
+  assert.equal(json(await read(it, `/api/v1/devices/${one}`))['state'], 'enrolled');
+});
+
+test('one caller has a rate, and its excess costs nobody else', async (context) => {
+  const it = await setUp(context, { apiRate: { requests: 2, everyMs: 3_600_000 } });
+  const path = '/api/v1/devices';
+  assert.equal((await read(it, path)).status, 200);
+  assert.equal((await read(it, path)).headers['ratelimit-remaining'], '0');
+  const refused = await read(it, path);
+  assert.deepEqual([refused.status, json(refused)['code']], [429, 'too-many-requests']);
+  assert.ok(Number(refused.headers['retry-after']) > 0);
+  assert.equal((await it.request('api', other, { path })).status, 200);
+});
