@@ -1,5 +1,5 @@
 /**
- * An authority whose database is on PostgreSQL: a batch is born on a real line, a device enrols and talks;
+ * A server whose databases are on PostgreSQL: a batch is born on a real line, a device enrols and talks;
  * the server restarts in between, and neither another process nor another folder gets at the database.
  */
 import assert from 'node:assert/strict';
@@ -81,6 +81,7 @@ async function serve(context: TestContext, folder: string) {
     socketPath: socketPathFor(folder, 'provisioner'),
     passphrase,
     keyCostLog2: costLog2,
+    store,
     authority,
     owner: 'Maker',
     names: ['localhost', '127.0.0.1'],
@@ -120,7 +121,9 @@ async function ticketFor(authority: AuthorityClient, keySpki: unknown): Promise<
 test('a batch is born and a device enrols', { skip: postgresMissing }, async (context) => {
   const folder = await initialized(context);
   const { authority, ports } = await serve(context, folder);
-  assert.equal(existsSync(join(folder, 'authority', 'issuing.sqlite')), false);
+  for (const file of ['authority/issuing.sqlite', 'provisioner/provisioner.sqlite']) {
+    assert.equal(existsSync(join(folder, file)), false);
+  }
   const reel = await createElementFolder(join(folder, 'reel'), passphrase, costLog2);
   for (let number = 1; number <= elements; number++) await reel.create(uidOf(number));
   const run = async (...words: readonly string[]) => {

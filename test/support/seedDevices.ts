@@ -1,5 +1,5 @@
 /** Devices in a provisioner's database before it has its folder: what the import of a manifest does. */
-import { openStores } from '../../src/apps/provisioner/state.ts';
+import { openStores } from '../../src/apps/provisioner/stores.ts';
 import type { ImportedDevice } from '../../src/trust/ports/registryStore.ts';
 
 export async function seedDevices(
@@ -8,5 +8,5 @@ export async function seedDevices(
 ): Promise<void> {
   const stores = await openStores(folder, 10);
   await stores.registry.importDevices(devices, 1);
-  stores.close();
+  await stores.close();
 }

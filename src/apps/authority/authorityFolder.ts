@@ -6,7 +6,7 @@
  *     keys/NAME.key    encrypted keys
  *     NAME.pem         certificates
  *     issuing.sqlite   everything that was ordered, issued, revoked and logged
- *     store-mark       instead of it: which database on a server has that
+ *     store-mark       instead of it: which database on a server has that (storePlace.ts)
  *     documents/       manifests and yield reports
  *     security/        what was refused, for whoever looks for attacks and mistakes
  *     log/             the audit log as files: tiles, checkpoint, verifier key, what witnesses signed
@@ -136,10 +136,6 @@ export async function writeCertificateFile(
 
 export function certificatePath({ folder }: AuthorityPaths, name: string): string {
   return join(folder, `${name}.pem`);
-}
-
-export function storeMarkPath({ folder }: AuthorityPaths): string {
-  return join(folder, 'store-mark');
 }
 
 const installationFile = 'authority.json';

@@ -1,13 +1,8 @@
 /**
  * The authority's stores: `issuing.sqlite` in its folder, or a schema on a PostgreSQL server. The folder
- * remembers which, and of which database: an authority that went on with an empty database, or with that of
- * another installation, would give quotas, addresses and serial numbers a second time.
+ * remembers which.
  */
-import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { PostgresAuditStore } from '../../drivers/store/postgres/auditStore.ts';
-import { describeAddress } from '../../drivers/store/postgres/address.ts';
 import { PostgresDatabase } from '../../drivers/store/postgres/database.ts';
 import { PostgresForeignStore } from '../../drivers/store/postgres/foreignStore.ts';
 import { PostgresGrantStore } from '../../drivers/store/postgres/grantStore.ts';
@@ -27,16 +22,20 @@ import { SqliteOrderStore } from '../../drivers/store/sqlite/orderStore.ts';
 import { openSqliteSnapshot } from '../../drivers/store/sqlite/snapshot.ts';
 import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
 import type { AuditStore } from '../../trust/ports/auditStore.ts';
-import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { ForeignStore } from '../../trust/ports/foreignStore.ts';
 import type { GrantStore } from '../../trust/ports/grantStore.ts';
 import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
 import type { OrderStore } from '../../trust/ports/orderStore.ts';
 import type { StatusStore } from '../../trust/ports/statusStore.ts';
-import { equal } from '../../wire/bytes/bytes.ts';
-import { parseHex, toHex } from '../../wire/bytes/hex.ts';
 import type { StoreSetting } from '../storeSetting.ts';
-import { type AuthorityPaths, storeMarkPath, writeWhole } from './authorityFolder.ts';
+import {
+  newStoreMark,
+  readStoreMark,
+  recognize,
+  requirePlace,
+  type StorePlace,
+} from '../storePlace.ts';
+import type { AuthorityPaths } from './authorityFolder.ts';
 
 export interface AuthorityStores {
   readonly issuance: IssuanceStore;
@@ -48,8 +47,10 @@ export interface AuthorityStores {
   readonly close: () => Promise<void>;
 }
 
-/** Schema of the authority's tables; beside it there is room for others in the same database. */
-export const authoritySchema = 'birthmark_authority';
+/** Its schema leaves room for others in the same database. */
+export function authorityPlace({ folder, database }: AuthorityPaths): StorePlace {
+  return { folder, database, schema: 'birthmark_authority' };
+}
 
 /**
  * The folder is there. Rejects with an `EnvironmentError` when another process holds the database, it cannot
@@ -59,9 +60,9 @@ export async function openAuthorityStores(
   paths: AuthorityPaths,
   setting: StoreSetting | undefined,
 ): Promise<AuthorityStores> {
-  const mark = await readMark(paths);
-  requirePlace(paths, setting, mark);
-  return setting === undefined ? onSqlite(paths) : onPostgres(paths, setting, mark);
+  const place = authorityPlace(paths);
+  requirePlace(place, setting, await readStoreMark(place));
+  return setting === undefined ? onSqlite(paths) : onPostgres(paths, setting);
 }
 
 /**
@@ -72,26 +73,18 @@ export async function openAuthoritySnapshot(
   paths: AuthorityPaths,
   setting: StoreSetting | undefined,
 ): Promise<Snapshot> {
-  const mark = await readMark(paths);
-  requirePlace(paths, setting, mark);
+  const place = authorityPlace(paths);
+  requirePlace(place, setting, await readStoreMark(place));
   if (setting === undefined) return openSqliteSnapshot(paths.database);
-  const snapshot = await openPostgresSnapshot({ ...setting, schema: authoritySchema });
-  const known = (await firstRow(snapshot, selectMark, markSetting))['value'];
-  if (known instanceof Uint8Array && mark !== undefined && equal(known, mark)) return snapshot;
-  await snapshot.close();
-  throw foreign(paths, setting);
-}
-
-function requirePlace(
-  paths: AuthorityPaths,
-  setting: StoreSetting | undefined,
-  mark: Uint8Array | undefined,
-): void {
-  if (setting === undefined && mark !== undefined) {
-    throw refused(`${paths.folder} has its database on a server: give --store`);
-  }
-  if (setting !== undefined && mark === undefined && existsSync(paths.database)) {
-    throw refused(`${paths.folder} has its database in ${paths.database}: leave --store away`);
+  const snapshot = await openPostgresSnapshot({ ...setting, schema: place.schema });
+  try {
+    const { value } = await firstRow(snapshot, selectMark, markSetting);
+    const mark = value instanceof Uint8Array ? value : undefined;
+    await recognize(place, setting, { mark, isEmpty: false, fresh: newStoreMark });
+    return snapshot;
+  } catch (error) {
+    await snapshot.close();
+    throw error;
   }
 }
 
@@ -110,14 +103,10 @@ function onSqlite(paths: AuthorityPaths): AuthorityStores {
   };
 }
 
-async function onPostgres(
-  paths: AuthorityPaths,
-  setting: StoreSetting,
-  mark: Uint8Array | undefined,
-): Promise<AuthorityStores> {
+async function onPostgres(paths: AuthorityPaths, setting: StoreSetting): Promise<AuthorityStores> {
   const database = await PostgresDatabase.open({
     ...setting,
-    schema: authoritySchema,
+    schema: authorityPlace(paths).schema,
     migrations: postgresTables.issuingMigrations,
     use: 'exclusive',
   });
@@ -131,7 +120,7 @@ async function onPostgres(
       status: new PostgresStatusStore(database),
       close: () => database.close(),
     };
-    await recognize(stores, paths, mark, setting);
+    await requireOurs(stores, paths, setting);
     return stores;
   } catch (error) {
     await database.close();
@@ -139,46 +128,17 @@ async function onPostgres(
   }
 }
 
-/** A crash between the two writes leaves a marked folder and an empty database, which the next start marks. */
-async function recognize(
+async function requireOurs(
   { orders, audit }: AuthorityStores,
   paths: AuthorityPaths,
-  mark: Uint8Array | undefined,
   setting: StoreSetting,
 ): Promise<void> {
   const known = await orders.setting(markSetting);
-  if (known === undefined && (await audit.countLeaves()) === 0) {
-    await orders.saveSetting(markSetting, mark ?? (await writeMark(paths)));
-    return;
-  }
-  if (known === undefined || mark === undefined || !equal(known, mark)) {
-    throw foreign(paths, setting);
-  }
+  const isEmpty = known === undefined && (await audit.countLeaves()) === 0;
+  const database = { mark: known, isEmpty, fresh: newStoreMark };
+  const mark = await recognize(authorityPlace(paths), setting, database);
+  if (mark !== undefined) await orders.saveSetting(markSetting, mark);
 }
 
 const markSetting = 'store-mark';
 const selectMark = 'SELECT value FROM settings WHERE name = $1';
-
-async function readMark(paths: AuthorityPaths): Promise<Uint8Array | undefined> {
-  const path = storeMarkPath(paths);
-  if (!existsSync(path)) return undefined;
-  const mark = parseHex((await readFile(path, 'utf8')).trim());
-  if (mark?.length !== markBytes) throw refused(`${path} holds no mark`);
-  return mark;
-}
-
-async function writeMark(paths: AuthorityPaths): Promise<Uint8Array> {
-  const mark = Uint8Array.from(randomBytes(markBytes));
-  await writeWhole(storeMarkPath(paths), `${toHex(mark)}\n`);
-  return mark;
-}
-
-const markBytes = 16;
-
-function foreign({ folder }: AuthorityPaths, { address }: StoreSetting): EnvironmentError {
-  return refused(`${describeAddress(address)} and ${folder} are not of one installation`);
-}
-
-function refused(message: string): EnvironmentError {
-  return new EnvironmentError(message, { retryable: false });
-}

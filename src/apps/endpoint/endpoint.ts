@@ -26,7 +26,7 @@ import { SessionService } from '../../trust/sessions/sessionService.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { kidOfAgreeKey } from '../../wire/edhoc/agreeCredential.ts';
-import { openKeys } from '../provisioner/state.ts';
+import { openKeys } from '../provisioner/keys.ts';
 
 export interface EndpointDevice {
   /** 16 characters, as the manifest has it: it goes into the device's credential. */

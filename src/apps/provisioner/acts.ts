@@ -15,7 +15,7 @@ import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { DoorTrust } from './doorTrust.ts';
 import type { Manifests } from './manifests.ts';
-import type { Stores } from './state.ts';
+import type { Stores } from './stores.ts';
 
 export type Revoke = (
   deviceIds: readonly string[],

@@ -22,7 +22,8 @@ import { KnownAuthority } from './knownAuthority.ts';
 import { Manifests } from './manifests.ts';
 import type { ProvisionerConfig } from './provisioner.ts';
 import { ServerCertificate } from './serverCertificate.ts';
-import type { ServerKeys, Stores } from './state.ts';
+import type { ServerKeys } from './keys.ts';
+import type { Stores } from './stores.ts';
 import { followChore, makeStatus, settling, type Status } from './status.ts';
 import { makeTraffic, type Traffic } from './traffic.ts';
 

@@ -14,6 +14,7 @@ import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal } from '../../trust/ports/faults.ts';
 import type { FastifyInstance } from 'fastify';
+import type { StoreSetting } from '../storeSetting.ts';
 import { localActs, type Revoke } from './acts.ts';
 import { startChores, troubleText } from './chores.ts';
 import { choreNames, type Core, makeCore, renewalChore, standingChores, statusOf } from './core.ts';
@@ -21,7 +22,8 @@ import { type DoorPorts, type Doors, openDoors } from './doors.ts';
 import { type EstDoor, type EstDoorOptions, openEstDoor } from './estDoor.ts';
 import { openCoap } from './sessionParts.ts';
 import { doorRoutes, estOptions, type RouteOptions } from './routes.ts';
-import { openKeys, openStores } from './state.ts';
+import { openKeys } from './keys.ts';
+import { openStores } from './stores.ts';
 import { openStatus, stapleOf, type StatusConfig, statusSteps } from './status.ts';
 import { openTold, type Told } from './told.ts';
 
@@ -30,6 +32,8 @@ export interface ProvisionerConfig {
   readonly folder: string;
   readonly socketPath: string;
   readonly passphrase: string;
+  /** Default: SQLite, in the folder. */
+  readonly store?: StoreSetting | undefined;
   /** For tests: a cost that protects nothing. */
   readonly keyCostLog2?: number;
   readonly authority: ProvisioningAuthority;
@@ -77,7 +81,7 @@ export async function startProvisioner(config: ProvisionerConfig): Promise<Provi
   };
   try {
     const window = config.telemetryWindow ?? defaultTelemetryWindow;
-    const stores = await openStores(config.folder, window);
+    const stores = await openStores(config.folder, window, config.store);
     undo.push(() => stores.close());
     const { folder, passphrase, keyCostLog2 } = config;
     const cost = keyCostLog2 === undefined ? {} : { costLog2: keyCostLog2 };

@@ -19,7 +19,7 @@ import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import type { Registry } from '../../trust/registry/registry.ts';
 import type { HttpDoorName } from './doors.ts';
 import { estServices } from './estServices.ts';
-import type { Stores } from './state.ts';
+import type { Stores } from './stores.ts';
 import type { TelemetryIntake } from './telemetryIntake.ts';
 
 /** What EST needs. */

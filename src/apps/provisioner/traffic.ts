@@ -5,7 +5,8 @@ import { MqttBroker } from '../../servers/mqtt/broker.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { createRelay, type Relay, type RelayObservation } from '../../trust/relay/relay.ts';
 import { certificatePorts, type SessionPartOptions, sessionResource } from './sessionParts.ts';
-import type { ServerKeys, Stores } from './state.ts';
+import type { ServerKeys } from './keys.ts';
+import type { Stores } from './stores.ts';
 import { TelemetryIntake } from './telemetryIntake.ts';
 
 export interface Traffic {

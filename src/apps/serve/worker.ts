@@ -30,7 +30,7 @@ export interface ServeOptions {
   readonly statusPort: number | undefined;
   /** Default: the maker's name in the authority's folder. */
   readonly owner: string | undefined;
-  /** Address of the authority's database; BIRTHMARK_STORE, else SQLite in the folder, when absent. */
+  /** Address of the databases; BIRTHMARK_STORE, else SQLite in the folders, when absent. */
   readonly store: string | undefined;
 }
 
@@ -77,6 +77,7 @@ async function startProvisionerWorker(options: ServeOptions, passphrase: string)
     folder: join(resolve(data), 'provisioner'),
     socketPath: socketPathFor(data, 'provisioner'),
     passphrase,
+    store: readStoreSetting(options.store),
     authority,
     owner,
     names,

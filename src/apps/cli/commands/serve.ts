@@ -65,7 +65,7 @@ export function registerServe(root: Command): void {
     .option('--owner <name>', "whose devices these are (default: the maker's name)")
     .option(
       '--store <url>',
-      "the authority's database on PostgreSQL (default: BIRTHMARK_STORE, else SQLite in the folder)",
+      'both databases on PostgreSQL (default: BIRTHMARK_STORE, else SQLite in the folder)',
     )
     .option('--json', 'one JSON line when the doors are open')
     .addOption(new Option('--role <role>', 'run one process alone').choices(serverRoles))

@@ -1,0 +1,141 @@
+/** The provisioner's stores: `provisioner.sqlite` in its folder, or a schema on a PostgreSQL server. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PostgresAnswerStore } from '../../drivers/store/postgres/answerStore.ts';
+import { PostgresDatabase } from '../../drivers/store/postgres/database.ts';
+import * as postgresTables from '../../drivers/store/postgres/provisionerTables.ts';
+import { PostgresRegistryStore } from '../../drivers/store/postgres/registryStore.ts';
+import { openSessionLife as openLifeOnPostgres } from '../../drivers/store/postgres/sessionLife.ts';
+import { PostgresSessionStore } from '../../drivers/store/postgres/sessionStore.ts';
+import {
+  PostgresChainStore,
+  PostgresCloneStore,
+} from '../../drivers/store/postgres/sessionWitnesses.ts';
+import { PostgresTelemetryStore } from '../../drivers/store/postgres/telemetryStore.ts';
+import { SqliteAnswerStore } from '../../drivers/store/sqlite/answerStore.ts';
+import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
+import { provisionerMigrations } from '../../drivers/store/sqlite/provisionerTables.ts';
+import { SqliteRegistryStore } from '../../drivers/store/sqlite/registryStore.ts';
+import { blob } from '../../drivers/store/sqlite/rows.ts';
+import { openSessionLife } from '../../drivers/store/sqlite/sessionLife.ts';
+import { SqliteSessionStore } from '../../drivers/store/sqlite/sessionStore.ts';
+import { SqliteChainStore, SqliteCloneStore } from '../../drivers/store/sqlite/sessionWitnesses.ts';
+import { SqliteTelemetryStore } from '../../drivers/store/sqlite/telemetryStore.ts';
+import type { AnswerStore } from '../../trust/ports/answerStore.ts';
+import type { ChainStore } from '../../trust/ports/chainStore.ts';
+import type { CloneStore } from '../../trust/ports/cloneStore.ts';
+import type { RegistryStore } from '../../trust/ports/registryStore.ts';
+import type { SessionStore } from '../../trust/ports/sessionStore.ts';
+import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
+import { readStoreMark, recognize, requirePlace, type StorePlace } from '../storePlace.ts';
+import type { StoreSetting } from '../storeSetting.ts';
+
+export interface Stores {
+  readonly registry: RegistryStore;
+  readonly telemetry: TelemetryStore;
+  readonly sessions: SessionStore;
+  readonly clones: CloneStore;
+  readonly chains: ChainStore;
+  readonly answers: AnswerStore;
+  readonly close: () => Promise<void>;
+}
+
+export function provisionerPlace(folder: string): StorePlace {
+  return {
+    folder,
+    database: join(folder, 'provisioner.sqlite'),
+    schema: 'birthmark_provisioner',
+  };
+}
+
+/**
+ * Makes the folder when it is missing. Rejects with an `EnvironmentError` when another process has the
+ * database, it cannot be reached, or it is not the one of this folder.
+ */
+export async function openStores(
+  folder: string,
+  telemetryWindow: number,
+  setting?: StoreSetting,
+): Promise<Stores> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const place = provisionerPlace(folder);
+  requirePlace(place, setting, await readStoreMark(place));
+  return setting === undefined
+    ? onSqlite(place, telemetryWindow)
+    : onPostgres(place, telemetryWindow, setting);
+}
+
+async function onSqlite(place: StorePlace, telemetryWindow: number): Promise<Stores> {
+  const database = new SqliteDatabase({
+    path: place.database,
+    migrations: provisionerMigrations,
+  });
+  const life = await openSessionLife(database, lifeFile(place));
+  return {
+    registry: new SqliteRegistryStore(database),
+    telemetry: new SqliteTelemetryStore(database, telemetryWindow),
+    sessions: new SqliteSessionStore(database, life),
+    clones: new SqliteCloneStore(database),
+    chains: new SqliteChainStore(database),
+    answers: new SqliteAnswerStore(database),
+    close: async () => {
+      database.close();
+      life.close();
+    },
+  };
+}
+
+async function onPostgres(
+  place: StorePlace,
+  telemetryWindow: number,
+  setting: StoreSetting,
+): Promise<Stores> {
+  const database = await PostgresDatabase.open({
+    ...setting,
+    schema: place.schema,
+    migrations: postgresTables.provisionerMigrations,
+    use: 'exclusive',
+  });
+  try {
+    await requireOurs(database, place, setting);
+    const life = await openLifeOnPostgres(database, lifeFile(place));
+    return {
+      registry: new PostgresRegistryStore(database),
+      telemetry: new PostgresTelemetryStore(database, telemetryWindow),
+      sessions: new PostgresSessionStore(database, life),
+      clones: new PostgresCloneStore(database),
+      chains: new PostgresChainStore(database),
+      answers: new PostgresAnswerStore(database),
+      close: async () => {
+        await database.close();
+        life.close();
+      },
+    };
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+function lifeFile({ folder }: StorePlace): string {
+  return join(folder, 'sessions.life');
+}
+
+/** The database has an identity of its own from the first: a folder without a mark takes a new one's. */
+async function requireOurs(
+  database: PostgresDatabase,
+  place: StorePlace,
+  setting: StoreSetting,
+): Promise<void> {
+  const row = await database.read((connection) => connection.first(selectIdentity));
+  const { untouched, ...life } = row ?? {};
+  const mark = blob(life, 'store_id');
+  // A folder with a mark has another identity to find than that of a database that was never used.
+  const isEmpty = untouched === 1 && (await readStoreMark(place)) === undefined;
+  await recognize(place, setting, { mark, isEmpty, fresh: () => mark });
+}
+
+const selectIdentity = `
+  SELECT store_id, CASE WHEN lease_token = 0 AND NOT EXISTS (SELECT 1 FROM device) THEN 1 ELSE 0 END
+    AS untouched
+  FROM session_life`;
