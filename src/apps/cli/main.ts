@@ -21,6 +21,7 @@ import { registerStation } from './commands/station.ts';
 import { registerStatusOrders } from './commands/statusOrders.ts';
 import { registerTelemetry } from './commands/telemetry.ts';
 import { registerTicket } from './commands/ticket.ts';
+import { registerToken } from './commands/token.ts';
 import { exitCodes, explain } from './terminal.ts';
 
 const program = new Command('birthmark')
@@ -44,6 +45,7 @@ registerDevice(program);
 registerStatusOrders(program);
 registerCrl(program);
 registerApplication(program);
+registerToken(program);
 registerGateway(program);
 registerSensor(program);
 registerTelemetry(program);

@@ -11,6 +11,7 @@ import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authori
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
+import { ReadTokens } from '../../trust/registry/readTokens.ts';
 import { Registry } from '../../trust/registry/registry.ts';
 import { tellAuthority } from '../../trust/revocation/outbox.ts';
 import { Revocation } from '../../trust/revocation/revocation.ts';
@@ -39,6 +40,7 @@ export interface Core {
   readonly registry: Registry;
   readonly telemetry: TelemetryStore;
   readonly verifier: SoftwareVerifier;
+  readonly tokens: ReadTokens;
   readonly metrics: Metrics;
   readonly security: SecurityLogFolder;
   readonly live: LiveIndex;
@@ -88,6 +90,7 @@ export async function makeCore(
     registry,
     telemetry: stores.telemetry,
     verifier,
+    tokens: new ReadTokens({ store: stores.tokens, crypto: nodeCrypto, clock }),
     metrics,
     security,
     live,

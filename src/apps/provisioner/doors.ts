@@ -7,6 +7,7 @@ import {
   type ServerIdentity,
   type Staple,
   TlsDoor,
+  type DoorOptions,
   type VerifyPeer,
 } from '../../servers/tls/door.ts';
 import type { LiveIndex } from '../../servers/tls/liveIndex.ts';
@@ -54,7 +55,13 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
   const doors: Readonly<Record<DoorName, TlsDoor>> = {
     device: tlsDoor(options, 'device', (connection) => http.device.accept(connection)),
     station: tlsDoor(options, 'station', (connection) => http.station.accept(connection)),
-    api: tlsDoor(options, 'api', (connection) => http.api.accept(connection)),
+    api: tlsDoor(
+      options,
+      'api',
+      (connection) => http.api.accept(connection),
+      // Who shows no certificate may read with a token: the routes see to it.
+      (socket) => http.api.accept({ socket }),
+    ),
     mqtt: tlsDoor(options, 'mqtt', (connection) => void broker.accept(connection)),
   };
   const renew = (): void => {
@@ -86,13 +93,15 @@ function httpDoor(
   name: HttpDoorName,
   routes: (app: FastifyInstance) => void,
 ): Promise<HttpDoor> {
-  return openHttpDoor({ onRefusal: (code) => metrics.refused(name, code), routes });
+  const onRefusal = (code: string): void => metrics.refused(name, code);
+  return openHttpDoor({ onRefusal, visitors: name === 'api', routes });
 }
 
 function tlsDoor(
   options: DoorsOptions,
   name: DoorName,
   accept: (connection: Connection) => void,
+  acceptVisitor?: DoorOptions['acceptVisitor'],
 ): TlsDoor {
   const { identity, trust, verify, live, metrics, onAdmitted, staple } = options;
   return new TlsDoor({
@@ -101,6 +110,7 @@ function tlsDoor(
     anchorsPem: trust.anchorsPem(name),
     ...(name === 'mqtt' ? {} : { alpn: ['http/1.1'] }),
     verify: verify(name),
+    ...(acceptVisitor === undefined ? {} : { acceptVisitor }),
     ...(staple === undefined ? {} : { staple }),
     live,
     accept: (connection) => {

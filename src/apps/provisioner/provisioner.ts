@@ -9,10 +9,12 @@ import { peerOrVisitor } from '../../servers/http/httpDoor.ts';
 import { anchorRoutes } from '../../servers/local/anchors.ts';
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
 import { type ProvisionerActs, provisionerRoutes } from '../../servers/local/provisioner.ts';
+import { tokenRoutes } from '../../servers/local/tokens.ts';
 import type { Connection } from '../../servers/tls/connection.ts';
 import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal } from '../../trust/ports/faults.ts';
+import type { ReadTokens } from '../../trust/registry/readTokens.ts';
 import type { FastifyInstance } from 'fastify';
 import type { StoreSetting } from '../storeSetting.ts';
 import { localActs, type Revoke } from './acts.ts';
@@ -164,7 +166,7 @@ async function open(
     path: config.socketPath,
     bodyBytes: localBodyBytes,
     onRefusal: (code) => metrics.refused('local', code),
-    routes: (app) => localRoutes(app, acts, told),
+    routes: (app) => localRoutes(app, acts, told, core.tokens),
   });
   undo.push(() => local.close());
   const renewal = startChores(
@@ -198,8 +200,14 @@ async function openStatusDoor(
   return door.port;
 }
 
-function localRoutes(app: FastifyInstance, acts: ProvisionerActs, told: Told): void {
+function localRoutes(
+  app: FastifyInstance,
+  acts: ProvisionerActs,
+  told: Told,
+  tokens: ReadTokens,
+): void {
   provisionerRoutes(app, acts);
+  tokenRoutes(app, tokens);
   anchorRoutes(app, told.store);
 }
 

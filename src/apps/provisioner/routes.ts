@@ -4,6 +4,7 @@ import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { type ApiOptions, apiRoutes } from '../../servers/http/api.ts';
 import type { RateLimit } from '../../servers/http/apiDescription.ts';
+import { admitReaders, readerOf } from '../../servers/http/bearer.ts';
 import { channelBindingOf } from '../../servers/http/channelBinding.ts';
 import { deviceRoutes } from '../../servers/http/deviceDoor.ts';
 import { type EstOptions, estRoutes } from '../../servers/http/est.ts';
@@ -16,6 +17,7 @@ import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authori
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { LineTransport } from '../../trust/ports/lineTransport.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
+import type { ReadTokens } from '../../trust/registry/readTokens.ts';
 import type { Registry } from '../../trust/registry/registry.ts';
 import type { HttpDoorName } from './doors.ts';
 import { estServices } from './estServices.ts';
@@ -39,6 +41,7 @@ export interface RouteOptions {
   readonly telemetry: TelemetryStore;
   readonly intake: TelemetryIntake;
   readonly authority: ProvisioningAuthority;
+  readonly tokens: ReadTokens;
   readonly metrics: Metrics;
   readonly clock: Clock;
   /** Where devices find the broker. */
@@ -56,7 +59,7 @@ const payloadBytes = 32 * 1024;
 export function doorRoutes(
   options: RouteOptions,
 ): Record<HttpDoorName, (app: FastifyInstance) => void> {
-  const { registry, stores, telemetry, metrics, acts, answers, clock } = options;
+  const { registry, stores, telemetry, tokens, metrics, acts, answers, clock } = options;
   return {
     device: (app) => deviceDoor(app, options),
     station: (app) =>
@@ -64,7 +67,9 @@ export function doorRoutes(
         authority: closingTransport(options),
         onRefusal: (code) => metrics.refused('station', code),
       }),
-    api: (app) =>
+    api: (app) => {
+      const onRefusal = (code: string): void => metrics.refused('api', code);
+      admitReaders(app, { verifyToken: (token) => tokens.verify(token), onRefusal });
       apiRoutes(app, {
         devices: registry,
         clones: stores.clones,
@@ -75,12 +80,15 @@ export function doorRoutes(
         clock,
         rate: options.apiRate,
         metrics,
-        onRefusal: (code) => metrics.refused('api', code),
-      }),
+        onRefusal,
+      });
+    },
   };
 }
 
 function callerOf(request: FastifyRequest): string {
+  const reader = readerOf(request);
+  if (reader !== undefined) return `token/${reader.id}`;
   const { kind, holder } = peerOf(request);
   return `${kind}/${holder}`;
 }

@@ -12,6 +12,7 @@ import {
   PostgresCloneStore,
 } from '../../drivers/store/postgres/sessionWitnesses.ts';
 import { PostgresTelemetryStore } from '../../drivers/store/postgres/telemetryStore.ts';
+import { PostgresTokenStore } from '../../drivers/store/postgres/tokenStore.ts';
 import { SqliteAnswerStore } from '../../drivers/store/sqlite/answerStore.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { provisionerMigrations } from '../../drivers/store/sqlite/provisionerTables.ts';
@@ -21,12 +22,14 @@ import { openSessionLife } from '../../drivers/store/sqlite/sessionLife.ts';
 import { SqliteSessionStore } from '../../drivers/store/sqlite/sessionStore.ts';
 import { SqliteChainStore, SqliteCloneStore } from '../../drivers/store/sqlite/sessionWitnesses.ts';
 import { SqliteTelemetryStore } from '../../drivers/store/sqlite/telemetryStore.ts';
+import { SqliteTokenStore } from '../../drivers/store/sqlite/tokenStore.ts';
 import type { AnswerStore } from '../../trust/ports/answerStore.ts';
 import type { ChainStore } from '../../trust/ports/chainStore.ts';
 import type { CloneStore } from '../../trust/ports/cloneStore.ts';
 import type { RegistryStore } from '../../trust/ports/registryStore.ts';
 import type { SessionStore } from '../../trust/ports/sessionStore.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
+import type { TokenStore } from '../../trust/ports/tokenStore.ts';
 import { readStoreMark, recognize, requirePlace, type StorePlace } from '../storePlace.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 
@@ -37,6 +40,7 @@ export interface Stores {
   readonly clones: CloneStore;
   readonly chains: ChainStore;
   readonly answers: AnswerStore;
+  readonly tokens: TokenStore;
   readonly close: () => Promise<void>;
 }
 
@@ -78,6 +82,7 @@ async function onSqlite(place: StorePlace, telemetryWindow: number): Promise<Sto
     clones: new SqliteCloneStore(database),
     chains: new SqliteChainStore(database),
     answers: new SqliteAnswerStore(database),
+    tokens: new SqliteTokenStore(database),
     close: async () => {
       database.close();
       life.close();
@@ -106,6 +111,7 @@ async function onPostgres(
       clones: new PostgresCloneStore(database),
       chains: new PostgresChainStore(database),
       answers: new PostgresAnswerStore(database),
+      tokens: new PostgresTokenStore(database),
       close: async () => {
         await database.close();
         life.close();

@@ -49,9 +49,10 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
 export function descriptionOf(app: FastifyInstance): object {
   const document = app.swagger();
   const certificate = { type: 'mutualTLS', description: 'a certificate of the server authority' };
+  const token = { type: 'http', scheme: 'bearer', description: 'birthmark token: GET alone' };
   return {
     ...document,
-    components: { ...componentsOf(document), securitySchemes: { certificate } },
+    components: { ...componentsOf(document), securitySchemes: { certificate, token } },
   };
 }
 

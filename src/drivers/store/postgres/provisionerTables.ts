@@ -5,6 +5,7 @@
 import type { Migration } from '../sqlite/migrations.ts';
 import { answerMigration } from './answerStore.ts';
 import { sessionWitnessMigration } from './sessionWitnesses.ts';
+import { tokenMigration } from './tokenStore.ts';
 
 export const provisionerMigrations: readonly Migration[] = [
   {
@@ -165,4 +166,5 @@ export const provisionerMigrations: readonly Migration[] = [
   },
   answerMigration,
   sessionWitnessMigration,
+  tokenMigration,
 ];

@@ -4,6 +4,7 @@ import type { Migration } from './migrations.ts';
 import { registryMigration } from './registryTables.ts';
 import { sessionMigrations } from './sessionTables.ts';
 import { sessionWitnessMigration } from './sessionWitnesses.ts';
+import { tokenMigration } from './tokenStore.ts';
 
 /** A hold can be taken back, and the authority is told whose certificate and why in its own words. */
 const holdMigration: Migration = {
@@ -21,4 +22,5 @@ export const provisionerMigrations: readonly Migration[] = [
   holdMigration,
   answerMigration,
   sessionWitnessMigration,
+  tokenMigration,
 ];

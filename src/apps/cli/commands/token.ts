@@ -1,0 +1,125 @@
+/** `birthmark token`: secrets with which programs read the API, and never act. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { TokenClient } from '../../../drivers/links/local/tokenClient.ts';
+import type { TokenRecord } from '../../../trust/ports/tokenStore.ts';
+import { socketPathFor } from '../../socketPath.ts';
+import { defaultData } from '../dataFolder.ts';
+import { allowed, type OutputOptions, print, table } from '../terminal.ts';
+
+interface DataOptions extends OutputOptions {
+  readonly data: string;
+  readonly dryRun?: boolean;
+}
+
+const dayMs = 86_400_000;
+
+export function registerToken(program: Command): void {
+  const token = program
+    .command('token')
+    .description('Secrets with which programs read the API; what acts has a certificate');
+  token
+    .command('create <holder>')
+    .description('Make a token and tell it once')
+    .option('--days <n>', 'how long it is good for, 366 at most', whole, 90)
+    .option('--data <folder>', 'data folder of the running server', defaultData())
+    .option('--dry-run', 'say what would be made')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  birthmark token create dashboard
+  curl --cacert server.pem -H "Authorization: Bearer $TOKEN" https://localhost:8444/metrics
+
+It reads whatever the API shows and changes nothing. It is kept as a hash: lost, it is made anew.`,
+    )
+    .action(create);
+  token
+    .command('list')
+    .description('Tokens, newest first')
+    .option('--data <folder>', 'data folder of the running server', defaultData())
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  birthmark token list')
+    .action(list);
+  token
+    .command('revoke <id>')
+    .description('End a token at once')
+    .option('--data <folder>', 'data folder of the running server', defaultData())
+    .option('--dry-run', 'say what would be revoked')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  birthmark token revoke 3')
+    .action(revoke);
+}
+
+async function create(
+  holder: string,
+  options: DataOptions & { readonly days: number },
+): Promise<void> {
+  if (options.dryRun === true) {
+    print(options, { dryRun: true, holder, days: options.days }, [
+      `Would make a token for ${holder}, good for ${options.days} days.`,
+    ]);
+    return;
+  }
+  const made = await withTokens(options, async (tokens) =>
+    allowed(await tokens.create(holder, options.days * dayMs)),
+  );
+  print(options, made, [
+    made.token,
+    `Token ${made.id} of ${holder}, until ${new Date(made.expiresMs).toISOString()}. It is told this once.`,
+  ]);
+}
+
+async function list(options: DataOptions): Promise<void> {
+  const tokens = await withTokens(options, async (client) => allowed(await client.tokens()));
+  print(
+    options,
+    { tokens: tokens.map((token) => ({ ...token, revokedMs: token.revokedMs ?? null })) },
+    table([
+      ['token', 'holder', 'made', 'ends', ''],
+      ...tokens.map((token) => [
+        String(token.id),
+        token.holder,
+        day(token.createdMs),
+        day(token.expiresMs),
+        stateOf(token),
+      ]),
+    ]),
+  );
+}
+
+async function revoke(text: string, options: DataOptions): Promise<void> {
+  const id = whole(text);
+  if (options.dryRun === true) {
+    print(options, { dryRun: true, id }, [`Would revoke token ${id}.`]);
+    return;
+  }
+  await withTokens(options, async (tokens) => allowed(await tokens.revoke(id)));
+  print(options, { id, revoked: true }, [`Token ${id} opens nothing any more.`]);
+}
+
+async function withTokens<Value>(
+  { data }: DataOptions,
+  use: (tokens: TokenClient) => Promise<Value>,
+): Promise<Value> {
+  const tokens = new TokenClient(socketPathFor(data, 'provisioner'));
+  try {
+    return await use(tokens);
+  } finally {
+    tokens.close();
+  }
+}
+
+function stateOf({ revokedMs, expiresMs }: TokenRecord): string {
+  if (revokedMs !== undefined) return 'revoked';
+  return expiresMs <= Date.now() ? 'expired' : '';
+}
+
+function day(timeMs: number): string {
+  return new Date(timeMs).toISOString().slice(0, 10);
+}
+
+function whole(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('a whole number from 1 is expected');
+}
