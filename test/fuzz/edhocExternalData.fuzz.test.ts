@@ -10,6 +10,7 @@ import {
   parseProposal,
   parseRequest,
 } from '../../src/wire/edhoc/attestation.ts';
+import { encodeStatus, parseStatus } from '../../src/wire/edhoc/serverStatus.ts';
 import {
   encodeVoucherRequest,
   parseAccessDenied,
@@ -58,5 +59,16 @@ fuzz({
   valid: [fromHex('85024307070742010144a104412bf5')],
   read(input) {
     assert.deepEqual(encodeVoucherRequest(parseVoucherRequest(input)), input);
+  },
+});
+
+fuzz({
+  name: 'edhoc-server-status',
+  valid: [
+    encodeStatus({ timeS: 1_795_000_000, floor: 7, signature: new Uint8Array(64).fill(0xa5) }),
+    encodeStatus({ timeS: 0, floor: 0xffff_ffff, signature: new Uint8Array(64) }),
+  ],
+  read(input) {
+    assert.deepEqual(encodeStatus(parseStatus(input)), input);
   },
 });

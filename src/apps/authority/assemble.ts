@@ -12,6 +12,8 @@ import { EnrolmentGrants } from '../../trust/issuance/grants.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import { builtInProfiles, deviceProfiles } from '../../trust/issuance/profiles.ts';
+import { GenerationCounter } from '../../trust/issuance/serverGenerations.ts';
+import { type SessionServerOptions, SessionServers } from '../../trust/issuance/sessionServers.ts';
 import type { ClosingOptions } from '../../trust/personalization/closing.ts';
 import { type LineRefusal, LineService } from '../../trust/personalization/lineService.ts';
 import { Orders } from '../../trust/personalization/orders.ts';
@@ -20,7 +22,6 @@ import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { SealingKey, Signer } from '../../trust/ports/keys.ts';
 import type { SecurityLog } from '../../trust/ports/securityLog.ts';
-import type { AuthorityLists } from '../../trust/ports/statusStore.ts';
 import { StatusNotices } from '../../trust/status/notices.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import {
@@ -42,6 +43,7 @@ export interface Parts {
   readonly issuers: readonly Issuer[];
   readonly issuance: Issuance;
   readonly certification: Certification;
+  readonly sessionServers: SessionServers;
   readonly statusNotices: StatusNotices;
   readonly foreign: ForeignElements;
   readonly grants: EnrolmentGrants;
@@ -71,8 +73,7 @@ export async function assemble(
 ): Promise<Parts> {
   const crypto = nodeCrypto;
   const book = await readBook(paths);
-  const lists = await stores.status.authorityLists();
-  const keys = await openKeys({ paths, book, lists, passphrase, onUnsigned });
+  const keys = await openKeys({ paths, book, stores, passphrase, onUnsigned });
   const hierarchy = await readHierarchy(paths, book, keys.orderKey);
   // Of several that are believed the first one issues.
   const chain = hierarchy.factory.slice(0, 1);
@@ -112,6 +113,7 @@ export async function assemble(
     issuers,
     issuance,
     certification,
+    sessionServers: sessionDesk(hierarchy, stores, keys, { issuance, verifier, clock }),
     statusNotices,
     foreign,
     grants,
@@ -133,6 +135,24 @@ export async function assemble(
       await keys.authorityKeys.close();
     },
   };
+}
+
+function sessionDesk(
+  { server }: Hierarchy,
+  { issuance: certificates, orders }: AuthorityStores,
+  { statusSigner }: OpenedKeys,
+  shared: Pick<SessionServerOptions, 'issuance' | 'verifier' | 'clock'>,
+): SessionServers {
+  const [issuing = new Uint8Array(0)] = server;
+  return new SessionServers({
+    ...shared,
+    crypto: nodeCrypto,
+    decompress: decompressPoint,
+    certificates,
+    generations: new GenerationCounter(orders, shared.clock),
+    issuerName: parseCertificate(issuing).subject,
+    statusSigner,
+  });
 }
 
 function notedIn(security: SecurityLog): (refusal: LineRefusal) => void {
@@ -188,24 +208,26 @@ interface OpenedKeys {
   readonly manifestKey: Signer;
   readonly sealingKey: SealingKey;
   readonly logSigner: Signer;
+  readonly statusSigner: Signer;
 }
 
 async function openKeys({
   paths,
   book,
-  lists,
+  stores,
   passphrase,
   onUnsigned,
 }: {
   readonly paths: AuthorityPaths;
   readonly book: readonly AuthorityRecord[];
-  readonly lists: readonly AuthorityLists[];
+  readonly stores: AuthorityStores;
   readonly passphrase: string;
   readonly onUnsigned: () => void;
 }): Promise<OpenedKeys> {
   const keys = await KeyFolder.open({ folder: paths.keys, passphrase });
   const authorityKeys = new AuthorityKeys(keys);
   const issuers: Issuer[] = [];
+  const lists = await stores.status.authorityLists();
   for (const role of ['factory', 'operational', 'server'] as const) {
     const record = active(book, role);
     const certificate = await readCertificateFile(paths, record.name);
@@ -221,6 +243,7 @@ async function openKeys({
     manifestKey: await keys.signer(otherKeys.manifest),
     sealingKey: await keys.sealingKey(otherKeys.sealing),
     logSigner: await logSignerOf(keys),
+    statusSigner: await statusSignerOf(keys),
   };
 }
 
@@ -229,6 +252,13 @@ async function logSignerOf(keys: KeyFolder): Promise<Signer> {
   const names = await keys.names();
   if (!names.includes(otherKeys.log)) await keys.create(otherKeys.log, 'ed25519-sign');
   return keys.noteSigner(otherKeys.log);
+}
+
+/** Made at the first start: credentials name it, and no ceremony is about it. */
+async function statusSignerOf(keys: KeyFolder): Promise<Signer> {
+  const names = await keys.names();
+  if (!names.includes(otherKeys.status)) await keys.create(otherKeys.status, 'p256-sign');
+  return keys.signer(otherKeys.status);
 }
 
 async function readHierarchy(

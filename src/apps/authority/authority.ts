@@ -153,6 +153,7 @@ function actsOf(
       issueBySecret: (request) => certification.certifyBySecret(request),
     },
     certificateStatus: desk,
+    sessionServers: parts.sessionServers,
     foreign: parts.foreign,
     enrolment: parts.grants,
     saveServerIdentity: (identity) => orderStore.saveSetting(serverIdentitySetting, identity),

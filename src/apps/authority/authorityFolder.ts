@@ -28,6 +28,8 @@ export const otherKeys = {
   order: 'order',
   manifest: 'manifest',
   sealing: 'sealing',
+  /** P-256: signs fresh words about credentials of session servers. */
+  status: 'status',
   /** Ed25519: signs the checkpoints of the audit log. */
   log: 'log',
 } as const;

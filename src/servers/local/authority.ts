@@ -22,6 +22,10 @@ import type {
   TicketView,
 } from '../../trust/ports/operatorAuthority.ts';
 import type { OrderRecord } from '../../trust/ports/orderStore.ts';
+import type {
+  FloorDesk,
+  SessionServerAuthority,
+} from '../../trust/ports/sessionServerAuthority.ts';
 import type { StatusAuthority } from '../../trust/ports/statusAuthority.ts';
 import type { AuthorityNotice } from '../../trust/ports/registryStore.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
@@ -40,6 +44,7 @@ import { enrolmentDeskRoutes, type SecretActs, secretRoutes } from './enrolment.
 import { evidenceRoutes } from './evidence.ts';
 import { Fields } from './fields.ts';
 import { foreignRoutes } from './foreign.ts';
+import { sessionServerRoutes } from './sessionServers.ts';
 import { statusRoutes } from './status.ts';
 
 type Outcome<Value> = Promise<Value | Refusal<string>>;
@@ -54,6 +59,7 @@ export interface AuthorityActs {
   readonly recordRevocations: (notices: readonly AuthorityNotice[]) => Promise<number>;
   readonly secrets: SecretActs;
   readonly certificateStatus: StatusAuthority;
+  readonly sessionServers: SessionServerAuthority & FloorDesk;
   readonly foreign: ForeignDesk;
   readonly enrolment: EnrolmentDesk;
   readonly saveServerIdentity: (identity: Uint8Array) => Promise<void>;
@@ -97,6 +103,7 @@ export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void
   enrolmentDeskRoutes(app, acts.enrolment);
   statusRoutes(app, acts.certificateStatus);
   foreignRoutes(app, acts.foreign);
+  sessionServerRoutes(app, acts.sessionServers);
   orderRoutes(app, acts);
   manifestRoutes(app, acts);
   evidenceRoutes(app, acts.evidence);

@@ -16,6 +16,7 @@ import {
 } from '../../wire/x509/extensions.ts';
 import { type GeneralName, parseAddress } from '../../wire/x509/generalNames.ts';
 import { encodeName } from '../../wire/x509/names.ts';
+import { serverGeneration, type ServerGeneration } from '../../wire/x509/serverGeneration.ts';
 import {
   compileTemplate,
   deviceNameEncoder,
@@ -36,6 +37,8 @@ export interface CertificateContent {
   readonly hardware?: { readonly hwType: string; readonly hwSerialNum: Uint8Array };
   /** For profiles with alternative name `hosts`: DNS names and IP addresses as text. */
   readonly hosts?: readonly string[];
+  /** For profiles with a `generationOid`. */
+  readonly generation?: ServerGeneration;
 }
 
 export interface Prepared {
@@ -82,6 +85,7 @@ export function compileProfile(
       extensions: [
         encodeKeyIdentifier(identifier),
         ...encodeAlternativeName(content),
+        ...encodeGeneration(profile, content),
         ...encodePoint(serialNumber),
       ],
     });
@@ -146,6 +150,14 @@ function alternativeNameEncoder(
     if (encoders.size < maximumHardwareTypes) encoders.set(hwType, encode);
     return [encode(hwSerialNum)];
   };
+}
+
+function encodeGeneration(
+  { generationOid }: Profile,
+  { generation }: CertificateContent,
+): readonly Uint8Array[] {
+  if (generationOid === undefined || generation === undefined) return [];
+  return [encodeExtension(serverGeneration(generation, generationOid))];
 }
 
 const maximumHardwareTypes = 1_000;

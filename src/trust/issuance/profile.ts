@@ -38,6 +38,11 @@ export interface Profile {
    * could only vouch for themselves. It has to be short-lived instead.
    */
   readonly noCheck?: boolean;
+  /**
+   * Credentials of session servers: OID of the extension with generation and floor. Devices without IP
+   * judge them, so that nothing in them leads to a network.
+   */
+  readonly generationOid?: string;
 }
 
 /** Without status nothing but the end of its life stops a certificate. */
@@ -92,6 +97,10 @@ export function faultsOfProfile(profile: Profile): string[] {
     'a path length below zero',
   );
   when(profile.issuedBy.includes('self') && !isAuthority, 'issued by itself and no authority');
+  when(
+    profile.generationOid !== undefined && (isAuthority || profile.keyPurposes.length > 0),
+    'a session server that is an authority, or a server of another kind',
+  );
   when(
     profile.noCheck === true &&
       (lifetime.kind === 'unlimited' || lifetime.days > maximumUncheckedDays),

@@ -1,5 +1,6 @@
 /** The profiles that come with Birthmark. */
 import { keyPurposes } from '../../wire/x509/extensions.ts';
+import { exampleGenerationOid } from '../../wire/x509/serverGeneration.ts';
 import { checkedProfiles, type IssuerRole, type Profile } from './profile.ts';
 
 /** RFC 9336 §3.1. */
@@ -96,6 +97,23 @@ const server: Profile = {
   keyPurposes: [keyPurposes.serverAuth],
 };
 
+/** What a session server shows to devices that agree with its static key: EDHOC methods 1 and 3. */
+const sessionServer: Profile = {
+  ...server,
+  name: 'session-server',
+  alternativeName: 'none',
+  keyUsage: ['keyAgreement'],
+  keyPurposes: [],
+  generationOid: exampleGenerationOid,
+};
+
+/** The same where it signs: EDHOC methods 0 and 2. */
+const sessionSigner: Profile = {
+  ...sessionServer,
+  name: 'session-signer',
+  keyUsage: ['digitalSignature'],
+};
+
 const station: Profile = {
   name: 'station',
   version: 1,
@@ -150,6 +168,8 @@ export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   ldevid,
   shortLived,
   server,
+  sessionServer,
+  sessionSigner,
   station,
   application,
   operator,

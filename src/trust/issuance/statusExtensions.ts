@@ -12,9 +12,13 @@ import { accessUris, type Distribution, listUri } from './distribution.ts';
 import type { Issuer } from './issuer.ts';
 import type { Profile } from './profile.ts';
 
-/** Where certificates of this profile point to; a root has no status, it is removed as an anchor. */
+/**
+ * Where certificates of this profile point to; a root has no status, it is removed as an anchor, and whoever
+ * judges a session server has no network to ask.
+ */
 export function distributionOf(profile: Profile, issuer: Issuer): Distribution | undefined {
-  return profile.noCheck === true || issuer.role === 'self' ? undefined : issuer.distribution;
+  const isUnasked = profile.noCheck === true || profile.generationOid !== undefined;
+  return isUnasked || issuer.role === 'self' ? undefined : issuer.distribution;
 }
 
 /** authorityInfoAccess, the same in all certificates of one profile and issuer; empty for none. */

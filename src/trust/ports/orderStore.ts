@@ -172,5 +172,6 @@ export interface OrderStore {
 
   /** Small values that belong to the installation, such as the server identity. */
   setting(name: string): Promise<Uint8Array | undefined>;
-  saveSetting(name: string, value: Uint8Array): Promise<void>;
+  /** With a leaf of the audit log, in one transaction, where there is one. */
+  saveSetting(name: string, value: Uint8Array, entry?: Uint8Array): Promise<void>;
 }

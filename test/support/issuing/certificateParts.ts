@@ -21,6 +21,7 @@ import * as ext from '../../../src/wire/x509/extensions.ts';
 import { type GeneralName, hardwareModuleName } from '../../../src/wire/x509/generalNames.ts';
 import type { Extension } from '../../../src/wire/x509/model.ts';
 import { encodeName } from '../../../src/wire/x509/names.ts';
+import { exampleGenerationOid, serverGeneration } from '../../../src/wire/x509/serverGeneration.ts';
 import { testSigner, type TestSigner } from './world.ts';
 
 export const nowMs: number = Date.UTC(2026, 5, 1, 12);
@@ -170,6 +171,10 @@ export const access = (ocsp: string): Extension =>
     { method: ext.accessMethods.ocsp, location: uri(ocsp) },
     { method: ext.accessMethods.caIssuers, location: uri('http://status.example/ca/server.cer') },
   );
+export const generation: Extension = serverGeneration(
+  { generation: 3, floor: 2, statusKey: new Uint8Array(33).fill(2) },
+  exampleGenerationOid,
+);
 export const listed: Kind = {
   profile: profile('server'),
   issuer: { ...server, distribution },
@@ -188,6 +193,12 @@ export const responder: Kind = {
       ext.extKeyUsage(ext.keyPurposes.ocspSigning),
       ext.ocspNoCheck(),
     ]),
+};
+export const sessionServer: Kind = {
+  profile: profile('session-server'),
+  issuer: { ...server, distribution },
+  parts: () =>
+    parts(server, named, der.time(nowMs + 90 * dayMs), [ext.keyUsage('keyAgreement'), generation]),
 };
 export const authority: Kind = {
   profile: profile('issuing'),

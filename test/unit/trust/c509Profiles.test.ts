@@ -20,6 +20,7 @@ import { testHwType, testKey, testNowMs, testPki, validFromMs } from '../../supp
 const pki = testPki();
 const verifier = new SoftwareVerifier();
 const hosts = ['gateway.example.com', '192.0.2.1', '2001:db8::1'];
+const generation = { generation: 7, floor: 5, statusKey: new Uint8Array(33).fill(2) };
 const hardware = { hwType: testHwType, hwSerialNum: Uint8Array.of(1, 2, 3) };
 
 function signerOf(key: ReturnType<typeof testKey>): Signer {
@@ -48,7 +49,8 @@ for (const profile of builtInProfiles.values()) {
         : issuerFrom(role, authority.certificate.der, signerOf(key));
     const compiled = compileProfile(nodeCrypto, profile, issuer);
     for (const name of ['0123456789abcdef', 'zzzzzzzzzzzzzzzz', 'name 1']) {
-      const { tbs } = compiled({ spki: own.spki, name, hardware, hosts }, testNowMs);
+      const content = { spki: own.spki, name, hardware, hosts, generation };
+      const { tbs } = compiled(content, testNowMs);
       const x509 = encodeCertificate(tbs, issuer.signatureAlgorithm, key.sign(tbs));
       const c509 = c509FromX509(x509, decompressPoint);
       assert.deepEqual(x509FromC509(c509, decompressPoint), x509);

@@ -28,11 +28,12 @@ import {
   nowMs,
   operational,
   responder,
+  sessionServer,
   web,
 } from '../../support/issuing/certificateParts.ts';
 
 test('what keeps every rule passes, and gets the token without which nothing is signed', () => {
-  for (const kind of [idevid, ldevid, web, listed, responder, authority]) {
+  for (const kind of [idevid, ldevid, web, listed, responder, sessionServer, authority]) {
     assert.deepEqual(findingsOf(kind), []);
     const { profile: used, issuer: of } = kind;
     const linted = lint(nodeCrypto, {

@@ -31,6 +31,7 @@ import { readStoreSetting } from '../../storeSetting.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
 import { registerCeremony } from './ceremony.ts';
 import { registerCompromise } from './compromise.ts';
+import { registerFloor } from './floor.ts';
 import { registerRollover } from './rollover.ts';
 
 interface DataOptions extends OutputOptions {
@@ -99,6 +100,7 @@ when it has none. A second call after a crash makes what is missing and keeps wh
     .action(show);
   registerRollover(ca);
   registerCompromise(ca);
+  registerFloor(ca);
   registerCeremony(ca);
   ca.command('horizon')
     .description('What ends when, and until when each authority can issue')

@@ -237,10 +237,13 @@ export class PostgresOrderStore implements OrderStore {
     });
   }
 
-  async saveSetting(name: string, value: Uint8Array): Promise<void> {
+  saveSetting(name: string, value: Uint8Array, entry?: Uint8Array): Promise<void> {
     const sql = `INSERT INTO settings VALUES ($1, $2)
       ON CONFLICT (name) DO UPDATE SET value = excluded.value`;
-    await this.#database.transact((connection) => connection.run(sql, name, value));
+    return this.#database.transact(async (connection) => {
+      await connection.run(sql, name, value);
+      if (entry !== undefined) await appendLeaves(connection, [entry]);
+    });
   }
 }
 

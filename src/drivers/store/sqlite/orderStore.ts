@@ -255,9 +255,10 @@ export class SqliteOrderStore implements OrderStore {
     });
   }
 
-  saveSetting(name: string, value: Uint8Array): Promise<void> {
+  saveSetting(name: string, value: Uint8Array, entry?: Uint8Array): Promise<void> {
     return this.#database.transact((connection) => {
       connection.prepare('INSERT OR REPLACE INTO settings VALUES (?, ?)').run(name, value);
+      if (entry !== undefined) connection.prepare(appendLeaf).run(entry);
     });
   }
 }

@@ -25,6 +25,7 @@ import { rule as selfIssued } from './rules/self-issued.ts';
 import { rule as serialLength } from './rules/serial-length.ts';
 import { rule as serialPositive } from './rules/serial-positive.ts';
 import { rule as serialUnpredictable } from './rules/serial-unpredictable.ts';
+import { rule as serverGeneration } from './rules/server-generation.ts';
 import { rule as ski } from './rules/ski.ts';
 import { rule as subjectDeviceId } from './rules/subject-device-id.ts';
 import { rule as subjectForm } from './rules/subject-form.ts';
@@ -78,4 +79,5 @@ export const rules: readonly Rule[] = [
   distributionPoint,
   informationAccess,
   noCheck,
+  serverGeneration,
 ];

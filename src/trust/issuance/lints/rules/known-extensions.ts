@@ -5,8 +5,10 @@ import type { Rule } from '../rule.ts';
 export const rule: Rule = {
   id: 'known-extensions',
   clause: 'profile: nothing that no rule looks at',
-  fault: ({ certificate }) => {
-    const unknown = certificate.extensions.find(({ oid }) => !judged.has(oid));
+  fault: ({ certificate, profile }) => {
+    const unknown = certificate.extensions.find(
+      ({ oid }) => !judged.has(oid) && oid !== profile.generationOid,
+    );
     return unknown === undefined ? undefined : `extension ${unknown.oid} is of no profile`;
   },
 };

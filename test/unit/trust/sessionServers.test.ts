@@ -1,0 +1,197 @@
+/** Credentials of session servers: proof, generation, floor, and the word about one of them. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
+import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
+import { readAuditEntry } from '../../../src/trust/audit/entry.ts';
+import { maximumSessionServers } from '../../../src/trust/issuance/serverGenerations.ts';
+import { isRefusal } from '../../../src/trust/ports/faults.ts';
+import type { KeyAgreement } from '../../../src/trust/ports/keys.ts';
+import { requestCredential } from '../../../src/trust/sessions/credentialRequest.ts';
+import { parseEitherCertificate } from '../../../src/wire/c509/either.ts';
+import { parseStatus, verifyStatus } from '../../../src/wire/edhoc/serverStatus.ts';
+import { decodeKeyUsage, extensionOids, findExtension } from '../../../src/wire/x509/extensions.ts';
+import {
+  decodeServerGeneration,
+  exampleGenerationOid,
+  type ServerGeneration,
+} from '../../../src/wire/x509/serverGeneration.ts';
+import { dayMs } from '../../support/issuing/certificateParts.ts';
+import { testKey, testPki } from '../../support/pki.ts';
+import { SessionServerHouse, signerOf, testAgreement } from '../../support/sessionServers.ts';
+
+const pki = testPki();
+
+function generationOf(certificate: Uint8Array): ServerGeneration {
+  const read = parseEitherCertificate(certificate, decompressPoint).certificate;
+  const found = findExtension(read.extensions, exampleGenerationOid);
+  assert.ok(found);
+  return decodeServerGeneration(found.value);
+}
+
+function usesOf(certificate: Uint8Array): readonly string[] {
+  const read = parseEitherCertificate(certificate, decompressPoint).certificate;
+  const found = findExtension(read.extensions, extensionOids.keyUsage);
+  return [...decodeKeyUsage(found?.value ?? new Uint8Array(0))];
+}
+
+test('either key is certified for what it proved, in either form, for 90 days', async (context) => {
+  const house = new SessionServerHouse(context, pki);
+  for (const form of ['native', 'der'] as const) {
+    const agreeing = await house.credential(testAgreement(), { form });
+    const signing = await house.credential(signerOf(testKey()), { form });
+    assert.deepEqual(usesOf(agreeing.certificate), ['keyAgreement']);
+    assert.deepEqual(usesOf(signing.certificate), ['digitalSignature']);
+    const read = parseEitherCertificate(signing.certificate, decompressPoint);
+    assert.equal(read.form, form);
+    assert.equal(read.certificate.notAfterMs, Math.floor(house.nowMs / 1000) * 1000 + 90 * dayMs);
+  }
+  assert.deepEqual(await house.servers.generations(), {
+    floor: 0,
+    servers: [{ name: 'Owner', generation: 4 }],
+  });
+});
+
+test('generations are counted for each name, from the floor on; the floor goes up only', async (context) => {
+  const world = new SessionServerHouse(context, pki);
+  const first = await world.credential(testAgreement());
+  await world.credential(testAgreement());
+  const third = await world.credential(testAgreement());
+  assert.deepEqual([first.generation, third.generation], [1, 3]);
+  const above = await world.servers.raiseFloor(4);
+  assert.ok(isRefusal(above));
+  assert.ok(!isRefusal(await world.servers.raiseFloor(3)));
+  assert.ok(isRefusal(await world.servers.raiseFloor(2)));
+  const { floor, statusKey, generation } = generationOf(
+    (await world.credential(testAgreement())).certificate,
+  );
+  assert.deepEqual([generation, floor, statusKey?.length], [4, 3, 33]);
+  // Devices know one floor for all servers of an authority: a new one does not begin below it.
+  const other = await world.credential(testAgreement(), { name: 'Other' });
+  assert.deepEqual([other.generation, other.floor], [3, 3]);
+  const leaves = await world.stores.audit.leaves(0, 100);
+  const decisions = leaves.map(readAuditEntry).filter(({ kind }) => kind === 'decision');
+  assert.equal(decisions.length, 1);
+  assert.partialDeepStrictEqual(decisions, [{ act: 'server-floor', detail: 'from 0 to 3' }]);
+});
+
+test('who does not prove the key gets nothing', async (context) => {
+  const house = new SessionServerHouse(context, pki);
+  const other = testAgreement();
+  const agreement = testAgreement();
+  const ask = (key: KeyAgreement, change: (request: Uint8Array) => Uint8Array = (one) => one) =>
+    requestCredential(
+      {
+        crypto: nodeCrypto,
+        authority: {
+          ...unbound(house),
+          issueSessionServer: (asked) =>
+            house.servers.issueSessionServer({ ...asked, request: change(asked.request) }),
+        },
+        issuerName: house.issuer.subject,
+        name: 'Owner',
+        form: 'native',
+      },
+      key,
+    );
+  const refusedAs = async (outcome: ReturnType<typeof ask>): Promise<string> => {
+    const refusal = await outcome;
+    return isRefusal(refusal) ? refusal.refused : 'issued';
+  };
+  const foreign = { ...agreement, agree: (peer: Uint8Array) => other.agree(peer) };
+  assert.equal(await refusedAs(ask(foreign)), 'bad-proof');
+  const flipped = (request: Uint8Array): Uint8Array =>
+    request.map((byte, index) => (index === request.length - 1 ? byte ^ 1 : byte));
+  assert.equal(await refusedAs(ask(agreement, flipped)), 'bad-proof');
+  assert.equal(await refusedAs(ask(agreement, () => Uint8Array.of(0x87))), 'malformed-request');
+  assert.equal(await refusedAs(ask(agreement)), 'issued');
+  // A challenge is good for one proof, and for a minute.
+  const challenge = await house.servers.openProof();
+  house.nowMs += 60_001;
+  const late = { ...unbound(house), openProof: () => Promise.resolve(challenge) };
+  const shared = { crypto: nodeCrypto, issuerName: house.issuer.subject, form: 'native' } as const;
+  const asked = requestCredential({ ...shared, authority: late, name: 'Owner' }, agreement);
+  assert.equal(await refusedAs(asked), 'bad-proof');
+  // One key, one name; and nobody is called like a device.
+  for (const [name, refused] of [
+    ['Other', 'key-taken'],
+    ['0123456789abcdef', 'rejected'],
+    ['', 'rejected'],
+  ] as const) {
+    const authority = unbound(house);
+    const outcome = requestCredential({ ...shared, authority, name }, agreement);
+    assert.equal(await refusedAs(outcome), refused);
+  }
+});
+
+function unbound({ servers }: SessionServerHouse) {
+  return {
+    openProof: () => servers.openProof(),
+    issueSessionServer: servers.issueSessionServer.bind(servers),
+    standing: servers.standing.bind(servers),
+    vouch: servers.vouch.bind(servers),
+  };
+}
+
+test('a word is for one message_1 and one credential, and for what counts alone', async (context) => {
+  const house = new SessionServerHouse(context, pki);
+  const { certificate } = await house.credential(testAgreement());
+  const newer = await house.credential(testAgreement());
+  const hashOfMessage1 = nodeCrypto.hash('SHA-256', Uint8Array.of(1));
+  const word = await house.servers.vouch(certificate, hashOfMessage1);
+  assert.ok(!isRefusal(word));
+  const status = parseStatus(word);
+  assert.equal(status.timeS, Math.floor(house.nowMs / 1000));
+  const key = nodeCrypto.importPublicKey(
+    'P-256',
+    generationOf(certificate).statusKey ?? new Uint8Array(0),
+  );
+  assert.ok(key);
+  const hash = (bytes: Uint8Array): Uint8Array => nodeCrypto.hash('SHA-256', bytes);
+  const about = (cred: Uint8Array, message1: number) =>
+    verifyStatus(nodeCrypto, key, status, {
+      hashOfMessage1: hash(Uint8Array.of(message1)),
+      certificateSha256: hash(cred),
+    });
+  assert.equal(about(certificate, 1), true);
+  assert.equal(about(certificate, 2), false);
+  assert.equal(about(newer.certificate, 1), false);
+  const refuses = async (shown: Uint8Array, given = hashOfMessage1): Promise<void> => {
+    assert.ok(isRefusal(await house.servers.vouch(shown, given)));
+  };
+  await refuses(certificate, new Uint8Array(31));
+  // Another certificate with that serial number, and what is none.
+  await refuses(
+    certificate.map((byte, index) => (index === certificate.length - 1 ? byte ^ 1 : byte)),
+  );
+  await refuses(Uint8Array.of(1, 2, 3));
+  await refuses(pki.server.certificate.der);
+  // Below the floor, revoked, at its end.
+  await house.servers.raiseFloor(2);
+  await refuses(certificate);
+  assert.deepEqual(await house.servers.standing(newer.certificate), { floor: 2, counts: true });
+  await house.revoke(newer.certificate);
+  await refuses(newer.certificate);
+  const last = await house.credential(testAgreement());
+  house.nowMs += 91 * dayMs;
+  await refuses(last.certificate);
+});
+
+test('session servers are bounded in number', async (context) => {
+  const house = new SessionServerHouse(context, pki);
+  const { servers } = await house.servers.generations();
+  assert.equal(servers.length, 0);
+  for (let count = 0; count < maximumSessionServers; count += 1) {
+    await house.credential(testAgreement(), { name: `server ${count}` });
+  }
+  const issuerName = house.issuer.subject;
+  const request = {
+    crypto: nodeCrypto,
+    authority: house.servers,
+    issuerName,
+    form: 'native',
+  } as const;
+  const one = await requestCredential({ ...request, name: 'one more' }, testAgreement());
+  assert.equal(isRefusal(one) && one.refused, 'rejected');
+  await house.credential(testAgreement(), { name: 'server 3' });
+});
