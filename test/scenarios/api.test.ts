@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import { pki } from '../support/peers.ts';
-import type { TestIdentity } from '../support/pki.ts';
+import { type TestIdentity, testNowMs } from '../support/pki.ts';
 import {
   type HttpAnswer,
   type ProvisionerSetting,
@@ -143,6 +143,27 @@ test('a certificate is held, comes back and ends', async (context) => {
   assert.equal(json(await read(it, path))['state'], 'revoked');
   const unknown = await read(it, `/api/v1/certificates/${'0'.repeat(64)}`);
   assert.deepEqual([unknown.status, json(unknown)['code']], [404, 'unknown-certificate']);
+});
+
+test('ready means: the store reads, the authority answers, the certificate lasts', async (context) => {
+  let nowMs = testNowMs;
+  const clock = { nowMs: () => nowMs };
+  const it = await setUp(context, { clock, health: { port: 0 } });
+  const probe = async (path: string): Promise<[number, unknown]> => {
+    const answer = await fetch(`http://127.0.0.1:${it.healthPort}${path}`);
+    return [answer.status, await answer.json()];
+  };
+  const parts = { store: true, authority: true, certificate: true };
+  assert.deepEqual(await probe('/readyz'), [200, { ready: true, parts }]);
+  it.authority.away = true;
+  const away = { ...parts, authority: false };
+  assert.deepEqual(await probe('/readyz'), [503, { ready: false, parts: away }]);
+  assert.deepEqual(await probe('/livez'), [200, { live: true }]);
+  assert.match(it.troubles.join(), /health: authority/);
+  it.authority.away = false;
+  nowMs = Date.UTC(9000, 0);
+  const ended = { ...parts, certificate: false };
+  assert.deepEqual(await probe('/readyz'), [503, { ready: false, parts: ended }]);
 });
 
 const badBodies: readonly object[] = [

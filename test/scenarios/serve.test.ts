@@ -49,7 +49,7 @@ const anyPorts = ['--device-port', '--api-port', '--station-port', '--mqtt-port'
   (option) => [option, '0'],
 );
 
-async function serve(context: TestContext) {
+async function serve(context: TestContext, more: readonly string[] = []) {
   const data = mkdtempSync(join(tmpdir(), 'birthmark-'));
   await initializeAuthority({
     dataFolder: data,
@@ -58,7 +58,7 @@ async function serve(context: TestContext) {
     clock: { nowMs: Date.now },
     costLog2: 4,
   });
-  const server = birthmark(data, 'serve', ...anyPorts, '--json');
+  const server = birthmark(data, 'serve', ...anyPorts, ...more, '--json');
   context.after(async () => {
     server.child.kill();
     await server.finished;
@@ -113,6 +113,37 @@ test('serve: ready, told apart from a second start, stopped by a signal', async 
   const alone = await birthmark(data, 'device', 'list').finished;
   assert.equal(alone.code, 3);
   assert.match(alone.stderr, /cannot be reached/);
+});
+
+test('serve: probes are answered, and stderr is JSON lines that name no secret', async (context) => {
+  const more = ['--health-port', '0', '--log-level', 'debug'];
+  const { server, ready } = await serve(context, more);
+  const { health } = ready['ports'] as Record<string, number>;
+  const base = `http://127.0.0.1:${health}`;
+  const states = await Promise.all(
+    ['/livez', '/readyz', '/metrics', '/nothing'].map(async (path) => fetch(base + path)),
+  );
+  assert.deepEqual(
+    states.map(({ status }) => status),
+    [200, 200, 200, 404],
+  );
+  const wellness: unknown = await states[1]?.json();
+  assert.deepEqual(wellness, {
+    ready: true,
+    parts: { store: true, authority: true, certificate: true },
+  });
+  server.child.kill('SIGTERM');
+  const { stderr } = await server.finished;
+  const lines = stderr
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, string>);
+  const said = lines.map(({ process: name, level, msg }) => [name, level, msg].join(' '));
+  for (const name of ['authority', 'provisioner']) {
+    for (const word of ['ready', 'stopped']) assert.ok(said.includes(`${name} info ${word}`));
+  }
+  assert.ok(lines.every(({ time }) => Number.isFinite(Date.parse(String(time)))));
+  assert.doesNotMatch(stderr, new RegExp(`PRIVATE KEY|${passphrase}`));
 });
 
 for (const victim of databases) {

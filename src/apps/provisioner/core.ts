@@ -64,7 +64,7 @@ export async function makeCore(
   const registry = new Registry(stores.registry, clock);
   const verifier = new SoftwareVerifier();
   const security = securityLogOf(config, clock);
-  const metrics = new Metrics((door, code) => security.note({ door, code }));
+  const metrics = new Metrics((door, code) => security.note({ door, code }), config.onAnswered);
   const live = new LiveIndex();
   const known = await KnownAuthority.ask(authority);
   const hierarchy = (): Hierarchy => known.hierarchy;

@@ -93,8 +93,12 @@ function httpDoor(
   name: HttpDoorName,
   routes: (app: FastifyInstance) => void,
 ): Promise<HttpDoor> {
-  const onRefusal = (code: string): void => metrics.refused(name, code);
-  return openHttpDoor({ onRefusal, visitors: name === 'api', routes });
+  return openHttpDoor({
+    onRefusal: (code) => metrics.refused(name, code),
+    onAnswered: (answered) => metrics.answered(name, answered),
+    visitors: name === 'api',
+    routes,
+  });
 }
 
 function tlsDoor(

@@ -4,6 +4,7 @@
  */
 import type { CoapDoor } from '../../servers/coap/coapDoor.ts';
 import type { RateLimit } from '../../servers/http/apiDescription.ts';
+import type { AnsweredRequest } from '../../servers/http/metrics.ts';
 import { estRoutes } from '../../servers/http/est.ts';
 import { peerOrVisitor } from '../../servers/http/httpDoor.ts';
 import { anchorRoutes } from '../../servers/local/anchors.ts';
@@ -22,6 +23,7 @@ import { startChores, troubleText } from './chores.ts';
 import { choreNames, type Core, makeCore, renewalChore, standingChores, statusOf } from './core.ts';
 import { type DoorPorts, type Doors, openDoors } from './doors.ts';
 import { type EstDoor, type EstDoorOptions, openEstDoor } from './estDoor.ts';
+import { type HealthConfig, openHealth } from './health.ts';
 import { openCoap } from './sessionParts.ts';
 import { doorRoutes, estOptions, type RouteOptions } from './routes.ts';
 import { openKeys } from './keys.ts';
@@ -52,11 +54,15 @@ export interface ProvisionerConfig {
   readonly coapPort?: number;
   /** Lists, responder and the door for both; without it this server says nothing of certificates. */
   readonly status?: StatusConfig;
+  /** Whether this server is well, in plain HTTP; none when absent. */
+  readonly health?: HealthConfig;
   /** Requests that one caller of the API may make; `apiRate` unless told. */
   readonly apiRate?: RateLimit;
   /** Messages kept of each device. */
   readonly telemetryWindow?: number;
   readonly clock?: Clock;
+  /** Hears of every answered HTTP request. */
+  readonly onAnswered?: (door: string, answered: AnsweredRequest) => void;
   /** Hears what went wrong in the background, a line each. */
   readonly onTrouble?: (line: string) => void;
 }
@@ -66,6 +72,7 @@ export interface Provisioner {
   readonly estPort: number | undefined;
   readonly coapPort: number | undefined;
   readonly statusPort: number | undefined;
+  readonly healthPort: number | undefined;
   /** What elements get at birth as `server-identity`. */
   readonly serverIdentity: Uint8Array;
   close(): Promise<void>;
@@ -92,9 +99,18 @@ export async function startProvisioner(config: ProvisionerConfig): Promise<Provi
     undo.push(() => core.security.close());
     const { doors, est, coap } = await open(config, core, undo);
     const statusPort = await openStatusDoor(config, core, undo);
+    const healthPort = await openHealthDoor(config, core, undo);
     const { ports } = doors;
     const { identityBytes: serverIdentity } = keys;
-    return { ports, estPort: est?.port, coapPort: coap?.port, statusPort, serverIdentity, close };
+    return {
+      ports,
+      estPort: est?.port,
+      coapPort: coap?.port,
+      statusPort,
+      healthPort,
+      serverIdentity,
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
@@ -187,6 +203,18 @@ function revoker({ revocation, metrics }: Core, tell: () => void): Revoke {
     tell();
     return report;
   };
+}
+
+/** Last, so that it answers nobody before everything else is there. */
+async function openHealthDoor(
+  { health, onTrouble }: ProvisionerConfig,
+  core: Core,
+  undo: Array<() => Promise<void> | void>,
+): Promise<number | undefined> {
+  if (health === undefined) return undefined;
+  const door = await openHealth(health, core, onTrouble);
+  undo.push(() => door.close());
+  return door.port;
 }
 
 async function openStatusDoor(

@@ -43,6 +43,7 @@ const renewalAt = 2 / 3;
 
 export class ServerCertificate {
   readonly #options: ServerCertificateOptions;
+  #endMs = 0;
 
   constructor(options: ServerCertificateOptions) {
     this.#options = options;
@@ -55,11 +56,18 @@ export class ServerCertificate {
   async identity(): Promise<{ readonly identity: ServerIdentity; readonly renewed: boolean }> {
     const stored = await this.#stored();
     const chain = stored ?? (await this.#issue());
+    const [leaf] = findPem(chain);
+    this.#endMs = leaf === undefined ? 0 : parseCertificate(leaf.der).notAfterMs;
     const privateKeyPem = await this.#options.keys.tlsKeyPem(keyName);
     const identity = { chainPem: chain, privateKeyPem };
     // A key in clear must not reach a log with the object around it.
     Object.defineProperty(identity, 'privateKeyPem', { enumerable: false });
     return { identity, renewed: stored === undefined };
+  }
+
+  /** End of what was given out last; 0 before that. */
+  get endMs(): number {
+    return this.#endMs;
   }
 
   async #stored(): Promise<string | undefined> {

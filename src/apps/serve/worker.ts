@@ -4,12 +4,14 @@
  * stops when the channel closes, so that it never outlives its supervisor.
  */
 import { join, resolve } from 'node:path';
+import type { Logger } from 'pino';
 import { AuthorityClient } from '../../drivers/links/local/authorityClient.ts';
 import { StatusClient } from '../../drivers/links/local/statusClient.ts';
 import { startAuthority } from '../authority/authority.ts';
 import { authorityPaths, requireInstallation } from '../authority/authorityFolder.ts';
 import type { DoorPorts } from '../provisioner/doors.ts';
 import { startProvisioner } from '../provisioner/provisioner.ts';
+import { type LogLevel, openLog } from './log.ts';
 import { socketPathFor } from '../socketPath.ts';
 import { readStoreSetting } from '../storeSetting.ts';
 
@@ -30,6 +32,10 @@ export interface ServeOptions {
   readonly statusPort: number | undefined;
   /** Default: the maker's name in the authority's folder. */
   readonly owner: string | undefined;
+  /** `/livez`, `/readyz` and `/metrics` in plain HTTP; none when `undefined`. */
+  readonly healthPort: number | undefined;
+  readonly healthHost: string | undefined;
+  readonly logLevel: LogLevel;
   /** Address of the databases; BIRTHMARK_STORE, else SQLite in the folders, when absent. */
   readonly store: string | undefined;
 }
@@ -46,20 +52,31 @@ export async function startWorker(
   options: ServeOptions,
   passphrase: string,
 ): Promise<Worker> {
-  return role === 'authority'
-    ? startAuthorityWorker(options, passphrase)
-    : startProvisionerWorker(options, passphrase);
+  const log = openLog(role, options.logLevel);
+  const worker =
+    role === 'authority'
+      ? await startAuthorityWorker(options, passphrase, log)
+      : await startProvisionerWorker(options, passphrase, log);
+  log.info(worker.ready, 'ready');
+  return {
+    ready: worker.ready,
+    close: async () => {
+      await worker.close();
+      log.info('stopped');
+    },
+  };
 }
 
 async function startAuthorityWorker(
   { data, store }: ServeOptions,
   passphrase: string,
+  log: Logger,
 ): Promise<Worker> {
   const authority = await startAuthority({
     dataFolder: data,
     passphrase,
     store: readStoreSetting(store),
-    onTrouble: (error) => complain(`authority: ${String(error)}`),
+    onTrouble: (error) => log.error(String(error)),
   });
   const { finished, withheld } = authority.recovery;
   return {
@@ -68,8 +85,13 @@ async function startAuthorityWorker(
   };
 }
 
-async function startProvisionerWorker(options: ServeOptions, passphrase: string): Promise<Worker> {
+async function startProvisionerWorker(
+  options: ServeOptions,
+  passphrase: string,
+  log: Logger,
+): Promise<Worker> {
   const { data, host, names, ports, estPort, coapPort, statusPort } = options;
+  const { healthPort, healthHost } = options;
   const authority = new AuthorityClient(socketPathFor(data, 'authority'));
   const status = new StatusClient(socketPathFor(data, 'authority'));
   const owner = options.owner ?? (await requireInstallation(authorityPaths(data))).organization;
@@ -86,7 +108,9 @@ async function startProvisionerWorker(options: ServeOptions, passphrase: string)
     ...(estPort === undefined ? {} : { estPort }),
     ...(coapPort === undefined ? {} : { coapPort }),
     status: { authority: status, port: statusPort },
-    onTrouble: complain,
+    ...(healthPort === undefined ? {} : { health: { host: healthHost, port: healthPort } }),
+    onAnswered: (door, answered) => log.debug({ door, ...answered }, 'answered'),
+    onTrouble: (line) => log.error(line),
   });
   return {
     ready: {
@@ -95,6 +119,7 @@ async function startProvisionerWorker(options: ServeOptions, passphrase: string)
         ...(provisioner.estPort === undefined ? {} : { est: provisioner.estPort }),
         ...(provisioner.coapPort === undefined ? {} : { coap: provisioner.coapPort }),
         ...(provisioner.statusPort === undefined ? {} : { status: provisioner.statusPort }),
+        ...(provisioner.healthPort === undefined ? {} : { health: provisioner.healthPort }),
       },
     },
     close: async () => {
@@ -103,8 +128,4 @@ async function startProvisionerWorker(options: ServeOptions, passphrase: string)
       status.close();
     },
   };
-}
-
-function complain(line: string): void {
-  process.stderr.write(`${line}\n`);
 }

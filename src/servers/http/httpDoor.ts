@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { InvariantError } from '../../trust/ports/faults.ts';
 import type { VerifiedPeer } from '../../trust/peers/verifiedPeer.ts';
 import { type Connection, connectionOf } from '../tls/connection.ts';
+import type { AnsweredRequest } from './metrics.ts';
 import { installProblems } from './problem.ts';
 
 export interface HttpLimits {
@@ -33,6 +34,7 @@ export interface HttpDoorOptions {
   readonly limits?: Partial<HttpLimits>;
   /** Whether peers without a certificate come in; the routes see to what they may do. */
   readonly visitors?: boolean;
+  readonly onAnswered?: (answered: AnsweredRequest) => void;
   /** Adds the routes of the door. */
   readonly routes: (app: FastifyInstance) => void;
 }
@@ -70,6 +72,14 @@ export async function openHttpDoor(options: HttpDoorOptions): Promise<HttpDoor> 
     const connection =
       options.visitors === true ? connectionOf(request.raw.socket) : connectionIn(request);
     if (connection?.ended === true) throw new InvariantError('request of an ended connection');
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    options.onAnswered?.({
+      method: request.method,
+      route: request.routeOptions.url ?? 'none',
+      status: reply.statusCode,
+      ms: reply.elapsedTime,
+    });
   });
   options.routes(app);
   await app.ready();

@@ -314,7 +314,8 @@ function endpointOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress ?? ''} ${remotePort ?? ''}`;
 }
 
-function portOf(address: AddressInfo | string | null): number {
+/** The port that a server listens on. */
+export function portOf(address: AddressInfo | string | null): number {
   if (address === null || typeof address === 'string') throw new TypeError('no TCP address');
   return address.port;
 }

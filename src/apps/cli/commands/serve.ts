@@ -5,6 +5,7 @@ import type { DoorPorts } from '../../provisioner/doors.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { readStartOrder } from '../../serve/channel.ts';
 import { supervise } from '../../serve/supervisor.ts';
+import { type LogLevel, logLevels } from '../../serve/log.ts';
 import {
   type ServeOptions,
   type ServerRole,
@@ -25,6 +26,9 @@ interface CommandOptions extends OutputOptions {
   readonly estPort?: number;
   readonly coapPort?: number;
   readonly statusPort?: number;
+  readonly healthPort?: number;
+  readonly healthHost?: string;
+  readonly logLevel: LogLevel;
   readonly owner?: string;
   readonly store?: string;
   readonly role?: ServerRole;
@@ -61,6 +65,17 @@ export function registerServe(root: Command): void {
       '--status-port <port>',
       'plain HTTP for everybody: revocation lists, OCSP, authorities (default: none)',
       port,
+    )
+    .option(
+      '--health-port <port>',
+      'plain HTTP for probes and Prometheus: /livez, /readyz, /metrics (default: none)',
+      port,
+    )
+    .option('--health-host <address>', 'where probes come from (default: this machine alone)')
+    .addOption(
+      new Option('--log-level <level>', 'of the JSON lines on stderr')
+        .choices(logLevels)
+        .default('info'),
     )
     .option('--owner <name>', "whose devices these are (default: the maker's name)")
     .option(
@@ -171,7 +186,8 @@ function report(message: object): void {
 
 function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
   const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
-  const { estPort, coapPort, statusPort, owner, store } = options;
+  const { estPort, coapPort, statusPort, healthPort, healthHost, logLevel } = options;
+  const { owner, store } = options;
   const values: Readonly<Record<string, string>> = {
     '--role': role,
     '--data': data,
@@ -180,9 +196,12 @@ function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
     '--api-port': String(apiPort),
     '--station-port': String(stationPort),
     '--mqtt-port': String(mqttPort),
+    '--log-level': logLevel,
     ...(estPort === undefined ? {} : { '--est-port': String(estPort) }),
     ...(coapPort === undefined ? {} : { '--coap-port': String(coapPort) }),
     ...(statusPort === undefined ? {} : { '--status-port': String(statusPort) }),
+    ...(healthPort === undefined ? {} : { '--health-port': String(healthPort) }),
+    ...(healthHost === undefined ? {} : { '--health-host': healthHost }),
     ...(owner === undefined ? {} : { '--owner': owner }),
     ...(store === undefined ? {} : { '--store': store }),
   };
@@ -191,14 +210,16 @@ function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
 
 function serveOptions(options: CommandOptions): ServeOptions {
   const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
-  const { estPort, coapPort, statusPort, owner, store } = options;
+  const { estPort, coapPort, statusPort, healthPort, healthHost, logLevel } = options;
+  const { owner, store } = options;
   const ports: DoorPorts = {
     device: devicePort,
     api: apiPort,
     station: stationPort,
     mqtt: mqttPort,
   };
-  return { data, host, names: name, ports, estPort, coapPort, statusPort, owner, store };
+  const doors = { ports, estPort, coapPort, statusPort, healthPort, healthHost };
+  return { data, host, names: name, ...doors, logLevel, owner, store };
 }
 
 function port(text: string): number {
