@@ -129,13 +129,18 @@ contract('issuance store', issuingBackends, (check) => {
       await issuance.begin([certificateIntent(1), certificateIntent(2)]),
     ).map(({ taken }) => taken);
     assert.ok(first !== undefined && second !== undefined);
-    await issuance.complete([completion(first)]);
-    const other = { ...completion(first), signature: bytesOf('other', 32) };
-    await Promise.all([
-      issuance.complete([other]),
-      issuance.complete([completion(second), completion(second)]),
-      issuance.complete([completion(second)]),
-    ]);
+    assert.deepEqual(await issuance.complete([completion(first)]), new Map());
+    const other = (id: number) => ({ ...completion(id), signature: bytesOf('other', 32) });
+    const standing = (id: number) => new Map([[id, completion(id).signature]]);
+    // Whoever comes second is told what stands.
+    assert.deepEqual(
+      await Promise.all([
+        issuance.complete([other(first)]),
+        issuance.complete([completion(second)]),
+        issuance.complete([other(second), other(second)]),
+      ]),
+      [standing(first), new Map(), standing(second)],
+    );
     assert.deepEqual(
       await audit.leaves(0, 9),
       [first, second].map((id) => completion(id).entry),

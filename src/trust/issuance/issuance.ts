@@ -245,8 +245,18 @@ export class Issuance {
     const finished = signables.map((signable, index) =>
       this.#finish(signable, signatures[index] ?? new Uint8Array(0), atMs),
     );
-    await this.#options.store.complete(finished.map(({ completion }) => completion));
-    return new Map(finished.map(({ completion, certificate }) => [completion.id, certificate]));
+    const earlier = await this.#options.store.complete(
+      finished.map(({ completion }) => completion),
+    );
+    const certificates = new Map(
+      finished.map(({ completion, certificate }) => [completion.id, certificate]),
+    );
+    // Another process took the intent for one that was left behind: what it recorded is the certificate.
+    for (const { id, linted } of signables) {
+      const signature = earlier.get(id);
+      if (signature !== undefined) certificates.set(id, completed(linted, signature));
+    }
+    return certificates;
   }
 
   #finish(
@@ -254,10 +264,8 @@ export class Issuance {
     signature: Uint8Array,
     atMs: number,
   ): { readonly completion: Completion; readonly certificate: Uint8Array } {
-    const { issuer, tbs } = linted;
-    const certificate = isNativeTbs(tbs)
-      ? completeNative(tbs, signature)
-      : encodeCertificate(tbs, issuer.signatureAlgorithm, signature);
+    const { issuer } = linted;
+    const certificate = completed(linted, signature);
     const entry = encodeAuditEntry({
       kind: 'issued',
       atMs,
@@ -275,6 +283,12 @@ export class Issuance {
 /** The only place that signs certificates; what was not linted has no type that fits. */
 function sign({ issuer, tbs }: LintedTbs): Promise<Uint8Array> {
   return issuer.signer.sign(tbs);
+}
+
+function completed({ issuer, tbs }: LintedTbs, signature: Uint8Array): Uint8Array {
+  return isNativeTbs(tbs)
+    ? completeNative(tbs, signature)
+    : encodeCertificate(tbs, issuer.signatureAlgorithm, signature);
 }
 
 /** Serial numbers for a whole batch in one call of the random source. */

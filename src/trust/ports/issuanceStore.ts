@@ -104,8 +104,11 @@ export interface IssuanceStore {
    */
   begin(intents: readonly Intent[]): Promise<readonly IntentOutcome[]>;
 
-  /** T2: signatures and their audit leaves. A second completion of an id changes nothing. */
-  complete(completions: readonly Completion[]): Promise<void>;
+  /**
+   * T2: signatures and their audit leaves. A second completion of an id changes nothing; the signature that
+   * was there before is given by the id, and stands. The other one must never leave.
+   */
+  complete(completions: readonly Completion[]): Promise<ReadonlyMap<number, Uint8Array>>;
 
   /** In order of id, behind `afterId`. */
   unfinished(afterId: number, limit: number): Promise<readonly UnfinishedIntent[]>;

@@ -2,7 +2,12 @@
  * An authority for tests: real database, real keys, a clock that stands where it is put, and a station
  * that asks it. The database outlives the authority, so that a test can let it die and start it anew.
  */
-import { generateKeyPairSync, type KeyObject, sign as signOnce } from 'node:crypto';
+import {
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign as signOnce,
+} from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -298,8 +303,10 @@ export interface TestSigner extends Signer {
   readonly privateKey: KeyObject;
 }
 
-export function testSigner(): TestSigner {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+export function testSigner(
+  privateKey: KeyObject = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey,
+): TestSigner {
+  const publicKey = createPublicKey(privateKey);
   return {
     algorithm: 'ecdsa-with-SHA256',
     publicKeySpki: new Uint8Array(publicKey.export({ format: 'der', type: 'spki' })),
@@ -309,7 +316,7 @@ export function testSigner(): TestSigner {
 }
 
 /** Not a seal; enough to see that what is stored is not what is used. */
-const xorSeal: SealingKey = {
+export const xorSeal: SealingKey = {
   seal: (plaintext) => plaintext.map((byte) => byte ^ 0x5a),
   open: (sealed) => sealed.map((byte) => byte ^ 0x5a),
 };

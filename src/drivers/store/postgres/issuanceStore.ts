@@ -10,7 +10,7 @@ import type {
 } from '../../../trust/ports/issuanceStore.ts';
 import { proofLevels } from '../../../wire/line/ticket.ts';
 import { issuedOf, unfinishedOf } from '../sqlite/issuanceStore.ts';
-import { integer, text } from '../sqlite/rows.ts';
+import { blob, integer, text } from '../sqlite/rows.ts';
 import { appendLeaves } from './auditStore.ts';
 import type { Connection } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
@@ -21,7 +21,7 @@ import { revokeOne } from './statusRows.ts';
 export class PostgresIssuanceStore implements IssuanceStore {
   readonly #database: PostgresDatabase;
   readonly #begin: Gathering<Intent, IntentOutcome>;
-  readonly #complete: Gathering<Completion, void>;
+  readonly #complete: Gathering<Completion, Uint8Array | undefined>;
 
   /** The database has to hold the tables of `issuingMigrations`. */
   constructor(database: PostgresDatabase) {
@@ -34,8 +34,14 @@ export class PostgresIssuanceStore implements IssuanceStore {
     return this.#begin.call(intents);
   }
 
-  async complete(completions: readonly Completion[]): Promise<void> {
-    await this.#complete.call(completions);
+  async complete(completions: readonly Completion[]): Promise<ReadonlyMap<number, Uint8Array>> {
+    const earlier = await this.#complete.call(completions);
+    return new Map(
+      completions.flatMap(({ id }, index) => {
+        const signature = earlier[index];
+        return signature === undefined ? [] : [[id, signature] as const];
+      }),
+    );
   }
 
   unfinished(afterId: number, limit: number): Promise<readonly UnfinishedIntent[]> {
@@ -122,7 +128,7 @@ async function begin(
 async function complete(
   connection: Connection,
   completions: readonly Completion[],
-): Promise<readonly void[]> {
+): Promise<ReadonlyArray<Uint8Array | undefined>> {
   const first = new Map<number, Completion>();
   for (const completion of completions) {
     if (!first.has(completion.id)) first.set(completion.id, completion);
@@ -137,7 +143,22 @@ async function complete(
   const made = new Set(signed.map((row) => integer(row, 'id')));
   const leaves = all.flatMap(({ id, entry }) => (made.has(id) ? [entry] : []));
   await appendLeaves(connection, leaves);
-  return completions.map(() => undefined);
+  const present = all.flatMap(({ id }) => (made.has(id) ? [] : [id]));
+  const earlier = await signaturesOf(connection, present);
+  return completions.map((completion) => {
+    const { id } = completion;
+    if (!made.has(id)) return earlier.get(id);
+    return first.get(id) === completion ? undefined : first.get(id)?.signature;
+  });
+}
+
+async function signaturesOf(
+  connection: Connection,
+  ids: readonly number[],
+): Promise<ReadonlyMap<number, Uint8Array>> {
+  if (ids.length === 0) return new Map();
+  const rows = await connection.all('SELECT * FROM signatures WHERE id = ANY($1::bigint[])', ids);
+  return new Map(rows.map((row) => [integer(row, 'id'), blob(row, 'signature')]));
 }
 
 async function insertIssuances(

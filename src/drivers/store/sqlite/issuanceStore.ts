@@ -37,13 +37,16 @@ export class SqliteIssuanceStore implements IssuanceStore {
     }
   }
 
-  complete(completions: readonly Completion[]): Promise<void> {
+  complete(completions: readonly Completion[]): Promise<ReadonlyMap<number, Uint8Array>> {
     return this.#database.transact((connection) => {
       const sign = connection.prepare('INSERT OR IGNORE INTO signatures VALUES (?, ?)');
       const log = connection.prepare(appendLeaf);
+      const earlier = new Map<number, Uint8Array>();
       for (const { id, signature, entry } of completions) {
         if (sign.run(id, signature).changes === 1) log.run(entry);
+        else earlier.set(id, blob(connection.prepare(selectSignature).get(id) ?? {}, 'signature'));
       }
+      return earlier;
     });
   }
 
@@ -217,6 +220,8 @@ function conflictOf(error: unknown): IntentConflict {
   if (message.includes('issuances.serial')) return 'serial';
   throw new InvariantError(`an address was given out twice: ${message}`);
 }
+
+const selectSignature = 'SELECT signature FROM signatures WHERE id = ?';
 
 const selectUnfinished = `
   SELECT issuances.id, issuer, profile, serial, coalesce(holder, device_id) AS holder,
