@@ -173,7 +173,7 @@ async function askInTurns({ desk, answers, requests }: Bench): Promise<Pair> {
     answers,
     lists,
     clock,
-    certificate: () => undefined,
+    certificate: () => Promise.resolve(undefined),
     onRefusal: (code) => {
       throw new Error(code);
     },

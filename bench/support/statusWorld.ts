@@ -43,6 +43,7 @@ export async function openStatusWorld(
   const issuer: Issuer = {
     ...rootToBe(nodeCrypto, subject, newMemorySigner(), period),
     role: authorityName,
+    name: authorityName,
     pathLength: 0,
     distribution: { authority: authorityName, baseUrl, shards, responder: true },
   };

@@ -8,6 +8,11 @@ import { concat } from '../../src/wire/bytes/bytes.ts';
 import { eui64Plus } from '../../src/wire/bytes/eui64.ts';
 import { encodeRevokedEntry } from '../../src/wire/crl/certificateList.ts';
 import {
+  authorityKeyIdentifier,
+  encodeExtension,
+  subjectKeyIdentifier,
+} from '../../src/wire/x509/extensions.ts';
+import {
   bytesOf,
   certificateIntent,
   issuingBackends,
@@ -228,6 +233,60 @@ contract('authority stores', issuingBackends, (check) => {
     await assert.rejects(issuance.revoke([revocation(2), revocation(9)]), InvariantError);
     assert.equal(await s.audit.countLeaves(), before);
     assert.equal((await issuance.certificatesOf('holder-2'))[0]?.revokedMs, undefined);
+  });
+
+  check('an authority of before keys were told apart gets what its key has issued', async (s) => {
+    const { issuance, status } = s;
+    const lists = { authority: 'operational', shards: 4, baseUrl: 'http://crl.example' };
+    await status.createLists(lists);
+    const keyIdentifier = bytesOf('key 2', 20);
+    const byOther = encodeExtension(authorityKeyIdentifier(bytesOf('key 1', 20)));
+    const byIt = encodeExtension(authorityKeyIdentifier(keyIdentifier));
+    const itself = encodeExtension(subjectKeyIdentifier(keyIdentifier));
+    const natively = concat(Uint8Array.of(0x58, 0x20, 0x54), keyIdentifier);
+    await issue(s, [
+      certificateIntent(1, { tbs: byIt }),
+      // Its own certificate, by the other key.
+      certificateIntent(2, { tbs: concat(itself, byOther) }),
+      certificateIntent(3, { tbs: byIt }),
+      certificateIntent(4, { tbs: byOther }),
+      certificateIntent(5, { tbs: natively }),
+      certificateIntent(6, { tbs: byIt, issuer: 'server' }),
+    ]);
+    await issuance.revoke([2, 3, 4, 5].map((number) => revocation(number)));
+    const before = new Map<number, number>();
+    for (const { id, revision } of await status.pendingLists(['operational'], 0)) {
+      before.set(id, revision);
+    }
+    const inheritance = { from: 'operational', keyIdentifier };
+    const next = { ...lists, authority: 'operational-2' };
+    assert.deepEqual(await status.createLists(next, inheritance), next);
+    assert.deepEqual(await status.createLists({ ...next, shards: 1 }, inheritance), next);
+    const owner = async (number: number) =>
+      (await status.statusOf(bytesOf(`serial ${number}`, 16)))?.authority;
+    // The first is older than the key's own certificate, so it cannot be by that key.
+    assert.deepEqual(await Promise.all([1, 2, 3, 4, 5, 6].map(owner)), [
+      'operational',
+      'operational',
+      'operational-2',
+      'operational',
+      'operational-2',
+      'server',
+    ]);
+    const counts = new Map<string, number>();
+    for (const { id, authority, revision } of await status.pendingLists(
+      ['operational', 'operational-2'],
+      0,
+    )) {
+      const { count } = await status.entries(id, 0, 9);
+      counts.set(authority, (counts.get(authority) ?? 0) + count);
+      // What it lost has to be shown, too.
+      assert.ok(revision > (before.get(id) ?? 0));
+    }
+    assert.deepEqual(Object.fromEntries(counts), { operational: 2, 'operational-2': 2 });
+    const unknown = { from: 'operational', keyIdentifier: bytesOf('key 9', 20) };
+    await status.createLists({ ...lists, authority: 'operational-3' }, unknown);
+    assert.equal(await owner(3), 'operational-2');
   });
 
   check(

@@ -1,6 +1,6 @@
 /** The running door for the status of certificates, asked by openssl, gnutls and curl. */
 import assert from 'node:assert/strict';
-import { execFile, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,13 +9,12 @@ import { parseCertificateList } from '../../src/wire/crl/certificateList.ts';
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import {
   decodeAuthorityInfoAccess,
-  decodeCRLDistributionPoints,
   extensionOids,
   findExtension,
 } from '../../src/wire/x509/extensions.ts';
-import type { GeneralName } from '../../src/wire/x509/generalNames.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import { opensslMissing } from '../support/openssl.ts';
+import { placesOf, run, urisOf } from '../support/statusPeers.ts';
 import {
   allowed,
   fetchPlain,
@@ -34,18 +33,6 @@ const skip =
   opensslMissing === false && missing !== undefined
     ? `needs ${missing} (Debian packages gnutls-bin, curl)`
     : opensslMissing;
-
-/** Not blocking: the door that is asked lives in this process. */
-function run(command: string, ...words: readonly string[]): Promise<string> {
-  return new Promise((resolve) => {
-    execFile(
-      command,
-      words.flatMap((word) => word.split(' ')),
-      { timeout: 20_000 },
-      (_error, stdout, stderr) => resolve(stdout + stderr),
-    );
-  });
-}
 
 interface Files {
   readonly house: StatusHouse;
@@ -67,23 +54,6 @@ async function files(context: TestContext): Promise<Files> {
   writeFileSync(path('root.pem'), pem(roots[0]));
   writeFileSync(path('all.pem'), pem(roots[0]) + pem(issuer));
   return { house, leaf, path };
-}
-
-function urisOf(names: readonly GeneralName[]): string[] {
-  return names.map((name) => ('text' in name ? name.text : ''));
-}
-
-/** What the certificate itself says about where to look. */
-function placesOf(leaf: Uint8Array): readonly [list: string, responder: string, issuer: string] {
-  const { extensions } = parseCertificate(leaf);
-  const points = findExtension(extensions, extensionOids.cRLDistributionPoints);
-  const access = findExtension(extensions, extensionOids.authorityInfoAccess);
-  assert.ok(points && access);
-  const [list = ''] = urisOf(decodeCRLDistributionPoints(points.value));
-  const [responder = '', issuer = ''] = urisOf(
-    decodeAuthorityInfoAccess(access.value).map(({ location }) => location),
-  );
-  return [list, responder, issuer];
 }
 
 async function revoke({ house, leaf }: Files, reason = 'lost'): Promise<void> {

@@ -199,7 +199,7 @@ test('while the authority is away: kept answers and lists serve, new questions w
   const list = `${house.url}/crl/server/1.crl`;
   await until(async () => (await fetchPlain(list)).status === 200);
   assert.equal(statusIn(await fetchPlain(one.url)), 'good');
-  await house.authority.close();
+  await house.closeAuthority();
   assert.equal(statusIn(await fetchPlain(one.url)), 'good');
   assert.equal((await fetchPlain(list)).status, 200);
   const later = await fetchPlain(two.url);

@@ -78,7 +78,9 @@ export class StatusWorld {
   }
 
   root(distribution?: Distribution): Issuer {
-    return issuerFrom('root', this.world.certificateOf('root'), this.world.keys.root, distribution);
+    return issuerFrom('root', this.world.certificateOf('root'), this.world.keys.root, {
+      distribution,
+    });
   }
 
   /** A second call, as after a crash, first lets go of the database. */
@@ -86,9 +88,9 @@ export class StatusWorld {
     const authority = this.world.open(setting.between ?? {});
     const { clock, issuers } = this.world;
     const store = new SqliteStatusStore(authority.database);
-    for (const { role, distribution } of issuers) {
+    for (const { name, distribution } of issuers) {
       await store.createLists({
-        authority: role,
+        authority: name,
         shards: distribution?.shards ?? 1,
         baseUrl: distribution?.baseUrl,
       });

@@ -18,11 +18,11 @@ import { requestOf } from './issuing/station.ts';
 import { testSigner } from './issuing/world.ts';
 
 export const houseBase = 'http://status.maker.example';
-const passphrase = 'correct horse battery';
+export const housePassphrase = 'correct horse battery';
+const passphrase = housePassphrase;
 
 export interface StatusHouse {
   readonly dataFolder: string;
-  readonly authority: RunningAuthority;
   readonly provisioner: Provisioner;
   readonly status: StatusClient;
   readonly issuing: AuthorityClient;
@@ -32,6 +32,7 @@ export interface StatusHouse {
   readonly troubles: string[];
   /** DER, leaf first. */
   enrol(name: string): Promise<readonly Uint8Array[]>;
+  closeAuthority(): Promise<void>;
   /** After it was closed. */
   startAuthority(): Promise<void>;
 }
@@ -51,7 +52,11 @@ export async function statusHouse(
     costLog2: 4,
     status,
   });
-  let authority = await startAuthority({ dataFolder, passphrase, publishEveryMs: 50 });
+  let authority: RunningAuthority = await startAuthority({
+    dataFolder,
+    passphrase,
+    publishEveryMs: 50,
+  });
   const socket = socketPathFor(dataFolder, 'authority');
   const client = new StatusClient(socket);
   const issuing = new AuthorityClient(socket);
@@ -80,7 +85,6 @@ export async function statusHouse(
   });
   return {
     dataFolder,
-    authority,
     provisioner,
     status: client,
     issuing,
@@ -91,6 +95,7 @@ export async function statusHouse(
       const request = await requestOf(testSigner());
       return allowed(await operator.enrolApplication('application', name, request)).chain;
     },
+    closeAuthority: () => authority.close(),
     startAuthority: async () => {
       authority = await startAuthority({ dataFolder, passphrase, publishEveryMs: 50 });
     },

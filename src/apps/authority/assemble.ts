@@ -1,4 +1,5 @@
 /** What the authority is made of, from its folder and its keys. */
+import { existsSync } from 'node:fs';
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { decompressPoint } from '../../drivers/keys/software/points.ts';
@@ -6,7 +7,6 @@ import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { VerifierPool } from '../../drivers/keys/software/verifierPool.ts';
 import { DocumentFolder } from '../../drivers/store/files/documentFolder.ts';
 import { Certification } from '../../trust/issuance/certification.ts';
-import { distributionFrom } from '../../trust/issuance/distribution.ts';
 import { ForeignElements } from '../../trust/issuance/foreign.ts';
 import { EnrolmentGrants } from '../../trust/issuance/grants.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
@@ -26,13 +26,15 @@ import { StatusNotices } from '../../trust/status/notices.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import {
   type AuthorityPaths,
+  certificatePath,
   type Installation,
   otherKeys,
   readCertificateFile,
   readLinks,
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
-import { active, type AuthorityRecord, readCertifiedBook } from './book.ts';
+import { type AuthorityRecord, readBook } from './book.ts';
+import { distributionOf } from './statusPlan.ts';
 import type { AuthorityStores } from './stores.ts';
 
 export interface Parts {
@@ -40,7 +42,13 @@ export interface Parts {
   readonly hierarchy: Hierarchy & { readonly orderKeySpki: Uint8Array };
   readonly stores: AuthorityStores;
   readonly documents: DocumentFolder;
+  /**
+   * Those that issue first; behind them those that speak for what they have issued, or will issue. The root
+   * is not among them: its key opens in `birthmark ca` commands only.
+   */
   readonly issuers: readonly Issuer[];
+  /** DER of every authority there is or was, by its name. */
+  readonly certificates: ReadonlyMap<string, Uint8Array>;
   readonly issuance: Issuance;
   readonly certification: Certification;
   readonly sessionServers: SessionServers;
@@ -72,19 +80,19 @@ export async function assemble(
   { passphrase, clock, onUnsigned, security }: AssembleOptions,
 ): Promise<Parts> {
   const crypto = nodeCrypto;
-  const book = await readCertifiedBook(paths);
-  const keys = await openKeys({ paths, book, stores, passphrase, onUnsigned });
+  const book = await readBook(paths);
+  const keys = await openKeys({ paths, book, stores, clock, passphrase, onUnsigned });
   const hierarchy = await readHierarchy(paths, book, keys.orderKey);
   // Of several that are believed the first one issues.
   const chain = hierarchy.factory.slice(0, 1);
   const verifier = new VerifierPool();
-  const { issuers, orderKey, manifestKey, sealingKey } = keys;
+  const { authorities, orderKey, manifestKey, sealingKey } = keys;
   const issuance = new Issuance({
     store: stores.issuance,
     crypto,
     clock,
     profiles: builtInProfiles,
-    issuers,
+    issuers: authorities.issuers,
     decompress: decompressPoint,
   });
   const { foreign, grants } = enrolmentDesks(stores, clock);
@@ -110,7 +118,7 @@ export async function assemble(
     hierarchy,
     stores,
     documents,
-    issuers,
+    ...authorities,
     issuance,
     certification,
     sessionServers: sessionDesk(hierarchy, stores, keys, { issuance, verifier, clock }),
@@ -202,8 +210,7 @@ function noticed(signer: Signer, onUnsigned: () => void): Signer {
 
 interface OpenedKeys {
   readonly authorityKeys: AuthorityKeys;
-  /** The root is not among them: its key opens in `birthmark ca` commands only. */
-  readonly issuers: readonly Issuer[];
+  readonly authorities: Pick<Parts, 'issuers' | 'certificates'>;
   readonly orderKey: Signer;
   readonly manifestKey: Signer;
   readonly sealingKey: SealingKey;
@@ -211,40 +218,51 @@ interface OpenedKeys {
   readonly statusSigner: Signer;
 }
 
-async function openKeys({
-  paths,
-  book,
-  stores,
-  passphrase,
-  onUnsigned,
-}: {
+interface Opening {
   readonly paths: AuthorityPaths;
   readonly book: readonly AuthorityRecord[];
   readonly stores: AuthorityStores;
+  readonly clock: Clock;
   readonly passphrase: string;
   readonly onUnsigned: () => void;
-}): Promise<OpenedKeys> {
+}
+
+async function openKeys(opening: Opening): Promise<OpenedKeys> {
+  const { paths, passphrase } = opening;
   const keys = await KeyFolder.open({ folder: paths.keys, passphrase });
   const authorityKeys = new AuthorityKeys(keys);
-  const issuers: Issuer[] = [];
-  const lists = await stores.status.authorityLists();
-  for (const role of ['factory', 'operational', 'server'] as const) {
-    const record = active(book, role);
-    const certificate = await readCertificateFile(paths, record.name);
-    const { spki } = parseCertificate(certificate).publicKey;
-    const signer = noticed(await authorityKeys.signer(record, spki), onUnsigned);
-    const made = lists.find(({ authority }) => authority === role);
-    issuers.push(issuerFrom(role, certificate, signer, made && distributionFrom(made)));
-  }
   return {
     authorityKeys,
-    issuers,
+    authorities: await openAuthorities(opening, authorityKeys),
     orderKey: await keys.signer(otherKeys.order),
     manifestKey: await keys.signer(otherKeys.manifest),
     sealingKey: await keys.sealingKey(otherKeys.sealing),
     logSigner: await logSignerOf(keys),
     statusSigner: await statusSignerOf(keys),
   };
+}
+
+async function openAuthorities(
+  { paths, book, stores, clock, onUnsigned }: Opening,
+  keys: AuthorityKeys,
+): Promise<OpenedKeys['authorities']> {
+  const issuers: Issuer[] = [];
+  const certificates = new Map<string, Uint8Array>();
+  for (const record of book.toSorted((left, right) => rankOf(left) - rankOf(right))) {
+    const { name, role, state } = record;
+    // Whoever was removed may be gone from the folder too.
+    if (state === 'removed' && !existsSync(certificatePath(paths, name))) continue;
+    const certificate = await readCertificateFile(paths, name);
+    certificates.set(name, certificate);
+    if (role === 'root' || state === 'removed') continue;
+    const { publicKey, notAfterMs } = parseCertificate(certificate);
+    // All that it has issued has ended with it (profile lint: a leaf ends no later than its issuer).
+    if (state === 'retired' && notAfterMs < clock.nowMs()) continue;
+    const signer = noticed(await keys.signer(record, publicKey.spki), onUnsigned);
+    const distribution = await distributionOf(stores.status, book, record, publicKey.spki);
+    issuers.push(issuerFrom(role, certificate, signer, { name, distribution }));
+  }
+  return { issuers, certificates };
 }
 
 /** Folders of before the log had a key get one now. */

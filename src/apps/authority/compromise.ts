@@ -43,15 +43,15 @@ async function liveProfiles(
   role: AuthorityName,
   nowMs: number,
 ): Promise<CompromiseReport['live']> {
-  const issuers = role === 'root' ? ['self', 'root', 'factory', 'operational', 'server'] : [role];
-  const marks = issuers.map((_, index) => `$${index + 2}`).join(', ');
   const counts = new Map<string, number>();
   const select = `
     SELECT profile, count(*) AS n
     FROM issuances JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-    WHERE not_after_ms > $1 AND issuer IN (${marks}) AND revocations.id IS NULL
+    WHERE not_after_ms > $1 AND (issuer = $2 OR issuer LIKE $3) AND revocations.id IS NULL
     GROUP BY profile`;
-  for await (const row of snapshot.rows(select, nowMs, ...issuers)) {
+  // Under a root is everything; of another role every key: operational, operational-2, ...
+  const names = role === 'root' ? ['self', '%'] : [role, `${role}-%`];
+  for await (const row of snapshot.rows(select, nowMs, ...names)) {
     const [name = ''] = text(row, 'profile').split('@');
     counts.set(name, (counts.get(name) ?? 0) + integer(row, 'n'));
   }
@@ -103,7 +103,7 @@ async function split(
 const enrolledDevices = `
   SELECT holder AS device_id FROM issuances
   JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-  WHERE issuer = 'operational' AND revocations.id IS NULL AND not_after_ms > $1 AND holder IS NOT NULL`;
+  WHERE (issuer = 'operational' OR issuer LIKE 'operational-%') AND revocations.id IS NULL AND not_after_ms > $1 AND holder IS NOT NULL`;
 
 const bornDevices = `
   SELECT device_id FROM units JOIN signatures USING (id) LEFT JOIN revocations USING (id)

@@ -1,20 +1,19 @@
 /**
- * The root's list, signed where its key is open: when the authorities are made, and once a year in
- * `birthmark crl sign-root`. It names authorities, of which there are few and none is in a hurry.
+ * The lists of the roots, signed where their keys are open: when the authorities are made, and once a year
+ * in `birthmark crl sign-root`. They name authorities, of which there are few and none is in a hurry.
  */
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
-import { distributionFrom } from '../../trust/issuance/distribution.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
-import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { ListSummary, StatusStore } from '../../trust/ports/statusStore.ts';
 import { type ListSchedule, RevocationLists } from '../../trust/status/lists.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { authorityPaths, readCertificateFile, requireInstallation } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
-import { active, readBook } from './book.ts';
+import { readBook } from './book.ts';
 import type { StoreSetting } from '../storeSetting.ts';
+import { distributionOf } from './statusPlan.ts';
 import { openAuthorityStores } from './stores.ts';
 
 const dayMs = 86_400_000;
@@ -22,34 +21,33 @@ const dayMs = 86_400_000;
 /** A year, and two months of grace for whoever forgets it. */
 const rootSchedule: ListSchedule = { everyMs: 365 * dayMs, overlapMs: 60 * dayMs };
 
-/** Signs it when it is due or something changed. */
-export async function publishRootList(
+/** Signs those that are due, or where something changed. */
+export async function publishRootLists(
   store: StatusStore,
-  root: Issuer,
+  roots: readonly Issuer[],
   clock: Clock,
 ): Promise<void> {
-  const schedule = rootSchedule;
   const lists = new RevocationLists({
     store,
     clock,
     crypto: nodeCrypto,
-    issuers: [root],
-    schedule,
+    issuers: roots,
+    schedule: rootSchedule,
   });
   await lists.advance();
 }
 
 /**
- * Opens the root's key and signs its list, when it is due; returns the list that counts now. Rejects with
- * an `EnvironmentError` while an authority runs on the folder.
+ * Opens the keys of the roots and signs their lists, where they are due; returns the lists that count now.
+ * Rejects with an `EnvironmentError` while an authority runs on the folder.
  */
-export async function signRootList(options: {
+export async function signRootLists(options: {
   readonly dataFolder: string;
   readonly passphrase: string;
   readonly clock: Clock;
   /** Default: SQLite, in the folder. */
   readonly store?: StoreSetting | undefined;
-}): Promise<ListSummary> {
+}): Promise<readonly ListSummary[]> {
   const paths = authorityPaths(options.dataFolder);
   await requireInstallation(paths);
   const { passphrase, clock } = options;
@@ -57,16 +55,21 @@ export async function signRootList(options: {
   const stores = await openAuthorityStores(paths, options.store);
   try {
     const store = stores.status;
-    const made = (await store.authorityLists()).find(({ authority }) => authority === 'root');
-    const record = active(await readBook(paths), 'root');
-    const certificate = await readCertificateFile(paths, record.name);
-    const { spki } = parseCertificate(certificate).publicKey;
-    const signer = await keys.signer(record, spki);
-    const root = issuerFrom('root', certificate, signer, made && distributionFrom(made));
-    await publishRootList(store, root, clock);
-    const list = await store.list({ authority: 'root', shard: 0 });
-    if (list !== undefined) return list;
-    throw new EnvironmentError('the root has no list', { retryable: false });
+    const book = await readBook(paths);
+    const roots: Issuer[] = [];
+    for (const record of book) {
+      if (record.role !== 'root' || record.state === 'removed') continue;
+      const certificate = await readCertificateFile(paths, record.name);
+      const { spki } = parseCertificate(certificate).publicKey;
+      const signer = await keys.signer(record, spki);
+      const distribution = await distributionOf(store, book, record, spki);
+      roots.push(issuerFrom('root', certificate, signer, { name: record.name, distribution }));
+    }
+    await publishRootLists(store, roots, clock);
+    const lists = await Promise.all(
+      roots.map(({ name }) => store.list({ authority: name, shard: 0 })),
+    );
+    return lists.flatMap((list) => list ?? []);
   } finally {
     await stores.close();
     await keys.close();

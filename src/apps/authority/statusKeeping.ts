@@ -17,6 +17,8 @@ export interface StatusKeepingOptions {
   readonly audit: Pick<AuditStore, 'append'>;
   readonly issuance: Issuance;
   readonly issuers: readonly Issuer[];
+  /** DER of the authorities, by name. */
+  readonly certificates: ReadonlyMap<string, Uint8Array>;
   readonly clock: Clock;
   /** Default: 2 s. */
   readonly publishEveryMs?: number | undefined;
@@ -51,7 +53,7 @@ export function startStatusKeeping(options: StatusKeepingOptions): StatusKeeping
     repeated(tallyEveryMs, () => tally.flush(), onTrouble),
   ];
   return {
-    desk: new StatusDesk(store, responder),
+    desk: new StatusDesk(store, responder, options.certificates),
     close: async () => {
       await Promise.all(running.map((stop) => stop()));
       await tally.flush().catch(onTrouble);

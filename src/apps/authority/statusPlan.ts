@@ -1,7 +1,10 @@
 /** Where the status of an installation's certificates is found: decided once, when its authorities are made. */
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { type Distribution, distributionFrom } from '../../trust/issuance/distribution.ts';
+import { identifierOfKey } from '../../trust/issuance/issuer.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { AuthorityLists, StatusStore } from '../../trust/ports/statusStore.ts';
+import type { AuthorityRecord } from './book.ts';
 
 export interface StatusPlan {
   /** Plain http, under a name that the maker owns for as long as the devices live. */
@@ -12,41 +15,68 @@ export interface StatusPlan {
   readonly birth?: boolean;
 }
 
-const roles = ['root', 'factory', 'operational', 'server'] as const;
+export type Named = Pick<AuthorityRecord, 'role' | 'name'>;
 
-type Role = (typeof roles)[number];
-
-/** By role of the issuer; `undefined` where certificates do not say where their status is found. */
-export type Distributions = ReadonlyMap<Role, Distribution | undefined>;
+/** By name of the issuer; `undefined` where certificates do not say where their status is found. */
+export type Distributions = ReadonlyMap<string, Distribution | undefined>;
 
 export const usualShards = 64;
 
 /** Rejects with an `EnvironmentError` when it was decided otherwise before. */
 export async function createLists(
   store: Pick<StatusStore, 'createLists'>,
+  authorities: readonly Named[],
   plan: StatusPlan | undefined,
 ): Promise<Distributions> {
-  const distributions = new Map<Role, Distribution | undefined>();
-  for (const role of roles) {
-    const wanted = listsOf(role, plan);
+  const distributions = new Map<string, Distribution | undefined>();
+  for (const { role, name } of authorities) {
+    const wanted = plannedLists(role, name, plan);
     const made = await store.createLists(wanted);
     if (plan !== undefined && !isSame(made, wanted)) {
       const where = made.baseUrl === undefined ? 'name no list' : `name ${made.baseUrl}`;
       throw new EnvironmentError(
-        `certificates of the ${role} authority ${where} (lists: ${made.shards}), and that stays so`,
+        `certificates of the authority ${name} ${where} (lists: ${made.shards}), and that stays so`,
         { retryable: false },
       );
     }
-    distributions.set(role, distributionFrom(made));
+    distributions.set(name, distributionFrom(role, made));
   }
   return distributions;
 }
 
-function listsOf(role: Role, plan: StatusPlan | undefined): AuthorityLists {
+/**
+ * Of an authority that may be newer than the plan: then it has lists of its own, in the way of those of its
+ * role, and what its key has issued before there were any is put on them. `spki`: its key.
+ */
+export async function distributionOf(
+  store: Pick<StatusStore, 'authorityLists' | 'createLists'>,
+  authorities: readonly Named[],
+  { role, name }: Named,
+  spki: Uint8Array,
+): Promise<Distribution | undefined> {
+  const present = await store.authorityLists();
+  const own = present.find(({ authority }) => authority === name);
+  if (own !== undefined) return distributionFrom(role, own);
+  const siblings = [role, ...authorities.filter((one) => one.role === role).map((one) => one.name)];
+  const [first] = siblings.flatMap((one) => present.filter(({ authority }) => authority === one));
+  const { shards, baseUrl } = first ?? plannedLists(role, name, undefined);
+  const keyIdentifier = identifierOfKey(nodeCrypto, spki);
+  const made = await store.createLists(
+    { authority: name, shards, baseUrl },
+    name === role ? undefined : { from: role, keyIdentifier },
+  );
+  return distributionFrom(role, made);
+}
+
+function plannedLists(
+  role: AuthorityRecord['role'],
+  name: string,
+  plan: StatusPlan | undefined,
+): AuthorityLists {
   const named = plan !== undefined && (role !== 'factory' || plan.birth === true);
   // A root certifies a handful: one list, complete.
   const shards = named && role !== 'root' ? (plan.shards ?? usualShards) : 1;
-  return { authority: role, shards, baseUrl: named ? plan.baseUrl : undefined };
+  return { authority: name, shards, baseUrl: named ? plan.baseUrl : undefined };
 }
 
 function isSame(left: AuthorityLists, right: AuthorityLists): boolean {

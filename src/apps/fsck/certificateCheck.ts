@@ -78,22 +78,19 @@ class IssuerKeys {
 
   constructor(issuers: ReadonlyMap<string, Uint8Array>) {
     this.#keys = new Map(
-      [...issuers].map(([role, certificate]) => {
+      [...issuers].map(([name, certificate]) => {
         const key = Buffer.from(parseCertificate(certificate).publicKey.spki);
-        return [role, createPublicKey({ key, format: 'der', type: 'spki' })];
+        return [name, createPublicKey({ key, format: 'der', type: 'spki' })];
       }),
     );
   }
 
-  /** By any authority of that role: operational, operational-2, ... */
+  /** By the key of that name and no other of its role. */
   signed(issuer: string, tbs: Uint8Array, signature: Uint8Array): boolean {
-    // The root signs itself.
-    const role = issuer === 'self' ? 'root' : issuer;
-    return [...this.#keys].some(
-      ([name, key]) =>
-        (name === role || name.startsWith(`${role}-`)) &&
-        verify(digestOf(key), tbs, key, signature),
-    );
+    const named = this.#keys.get(issuer);
+    // A root signs itself: under its own name its key is looked for among all.
+    const keys = issuer === 'self' ? [...this.#keys.values()] : named === undefined ? [] : [named];
+    return keys.some((key) => verify(digestOf(key), tbs, key, signature));
   }
 }
 

@@ -12,7 +12,7 @@ import { checkCertificates } from './certificateCheck.ts';
 export interface FsckOptions {
   /** Of the issuing database, which may be in use: one moment of it for all checks. Closed at the end. */
   readonly snapshot: Snapshot;
-  /** DER certificates of the issuing authorities by role; signatures of others are a fault. */
+  /** DER certificates of the issuing authorities by name; signatures of others are a fault. */
   readonly issuers: ReadonlyMap<string, Uint8Array>;
   /** Called now and then with the rows checked so far. */
   readonly onProgress?: (done: number, total: number) => void;

@@ -4,7 +4,6 @@ import type { Metrics } from '../../servers/http/metrics.ts';
 import { openStatusDoor, type StatusDoor } from '../../servers/http/status.ts';
 import type { ProvisionerActs } from '../../servers/local/provisioner.ts';
 import type { Staple } from '../../servers/tls/door.ts';
-import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, refuse } from '../../trust/ports/faults.ts';
 import type { StatusAuthority } from '../../trust/ports/statusAuthority.ts';
@@ -70,21 +69,17 @@ export async function settling(
 
 /** Rejects with the system's error when the port is taken. */
 export function openStatus(
-  { answers, lists }: Status,
-  options: StatusPorts & {
-    readonly host: string;
-    readonly port: number;
-    readonly hierarchy: () => Hierarchy;
-  },
+  { authority, answers, lists }: Status,
+  options: StatusPorts & { readonly host: string; readonly port: number },
 ): Promise<StatusDoor> {
-  const { host, port, clock, metrics, hierarchy } = options;
+  const { host, port, clock, metrics } = options;
   return openStatusDoor({
     host,
     port,
     answers,
     lists,
     clock,
-    certificate: (authority) => certificateOf(hierarchy(), authority),
+    certificate: remembered((name) => authority.certificate(name)),
     onRefusal: (code) => metrics.refused('status', code),
   });
 }
@@ -121,15 +116,14 @@ export function statusSteps(
   };
 }
 
-function certificateOf(
-  { roots, factory, operational, server }: Hierarchy,
-  authority: string,
-): Uint8Array | undefined {
-  const certificates = new Map([
-    ['root', roots],
-    ['factory', factory],
-    ['operational', operational],
-    ['server', server],
-  ]);
-  return certificates.get(authority)?.[0];
+/** What was found once: a name is that of one certificate for ever. */
+function remembered(
+  find: (name: string) => Promise<Uint8Array | undefined>,
+): (name: string) => Promise<Uint8Array | undefined> {
+  const known = new Map<string, Uint8Array>();
+  return async (name) => {
+    const found = known.get(name) ?? (await find(name));
+    if (found !== undefined) known.set(name, found);
+    return found;
+  };
 }

@@ -7,7 +7,6 @@ import { createRelay, type Relay, type RelayObservation } from '../../trust/rela
 import { certificatePorts, type SessionPartOptions, sessionResource } from './sessionParts.ts';
 import type { ServerKeys } from './keys.ts';
 import type { Stores } from './stores.ts';
-import type { ServerChains } from '../../trust/sessions/ownCredentials.ts';
 import { TelemetryIntake } from './telemetryIntake.ts';
 
 export interface Traffic {
@@ -19,7 +18,6 @@ export interface Traffic {
 export interface TrafficOptions extends SessionPartOptions {
   readonly stores: Stores;
   readonly keys: ServerKeys;
-  readonly chains: ServerChains | undefined;
 }
 
 export function makeTraffic(options: TrafficOptions): Traffic {
@@ -45,7 +43,6 @@ export function makeTraffic(options: TrafficOptions): Traffic {
     sealing: keys.sealing,
     agreement: keys.agreement,
     identity: keys.identity,
-    ...(options.chains === undefined ? {} : { chains: options.chains }),
     serve: sessionResource(options),
     certificates: certificatePorts({ ...options, chains: stores.chains }),
     sendDown: async (gatewayId, envelope) => {

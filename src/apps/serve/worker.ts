@@ -6,7 +6,6 @@
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { AuthorityClient } from '../../drivers/links/local/authorityClient.ts';
-import { SessionServerClient } from '../../drivers/links/local/sessionServerClient.ts';
 import { StatusClient } from '../../drivers/links/local/statusClient.ts';
 import { startAuthority } from '../authority/authority.ts';
 import { authorityPaths, requireInstallation } from '../authority/authorityFolder.ts';
@@ -95,7 +94,6 @@ async function startProvisionerWorker(
   const { healthPort, healthHost } = options;
   const authority = new AuthorityClient(socketPathFor(data, 'authority'));
   const status = new StatusClient(socketPathFor(data, 'authority'));
-  const sessionServers = new SessionServerClient(socketPathFor(data, 'authority'));
   const owner = options.owner ?? (await requireInstallation(authorityPaths(data))).organization;
   const provisioner = await startProvisioner({
     folder: join(resolve(data), 'provisioner'),
@@ -110,7 +108,6 @@ async function startProvisionerWorker(
     ...(estPort === undefined ? {} : { estPort }),
     ...(coapPort === undefined ? {} : { coapPort }),
     status: { authority: status, port: statusPort },
-    sessionServers,
     ...(healthPort === undefined ? {} : { health: { host: healthHost, port: healthPort } }),
     onAnswered: (door, answered) => log.debug({ door, ...answered }, 'answered'),
     onTrouble: (line) => log.error(line),
@@ -129,7 +126,6 @@ async function startProvisionerWorker(
       await provisioner.close();
       authority.close();
       status.close();
-      sessionServers.close();
     },
   };
 }

@@ -17,14 +17,13 @@ import {
 } from '../../wire/edhoc/initiator.ts';
 import { type EdhocRefusal, isEdhocRefusal, refuse } from '../../wire/edhoc/refusal.ts';
 import type { PskCredential } from '../../wire/edhoc/psk.ts';
-import type { PskAwaitMessage2 } from '../../wire/edhoc/pskInitiator.ts';
-import type { InitiatorProfile } from '../../wire/edhoc/profile.ts';
+import { type PskAwaitMessage2, startPskInitiator } from '../../wire/edhoc/pskInitiator.ts';
+import type { Method } from '../../wire/edhoc/suites.ts';
 import { fromUtf8 } from '../../wire/bytes/utf8.ts';
 import { writeFrame } from '../../wire/relay/frame.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import type { DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
-import type { ResumptionMethod } from './resumption.ts';
 
 /** Who we are and whom we talk to; read from the element once. */
 export interface Parties {
@@ -47,12 +46,9 @@ export async function readParties(element: DeviceElement, crypto: Crypto): Promi
   return { own, server: readServerIdentity(crypto, identity) };
 }
 
+const method: Method = rawLinkMethod;
 /** No message_4: the first answer under OSCORE shows that the server has the keys (RFC 9528 §5.4.2). */
-export const profile: InitiatorProfile = {
-  method: rawLinkMethod,
-  suites: [rawLinkSuite],
-  message4: false,
-};
+const profile = { method, suites: [rawLinkSuite], message4: false } as const;
 
 export interface Awaiting {
   readonly kind: 'awaiting';
@@ -86,8 +82,16 @@ export function beginHandshake(crypto: Crypto): Awaiting {
   return { kind: 'awaiting', edhoc: next, frame, handshakeBytes: [message1.length] };
 }
 
+/** The same towards resumption; the key is named in message_3 only. */
+export function beginResumption(crypto: Crypto): Resuming {
+  const connectionId = newConnectionId(crypto);
+  const { next, message1 } = startPskInitiator(crypto, profile, { connectionId });
+  const frame = writeFrame({ kind: 'edhoc-start', message1 });
+  return { kind: 'resuming', edhoc: next, frame, handshakeBytes: [message1.length] };
+}
+
 /** One byte that travels as one byte. */
-export function newConnectionId(crypto: Crypto): Uint8Array {
+function newConnectionId(crypto: Crypto): Uint8Array {
   const [chance = 0] = crypto.random(1);
   const place = chance % 48;
   return Uint8Array.of(place < 24 ? place : 0x20 + place - 24);
@@ -123,6 +127,26 @@ export async function takeMessage2(
   return unconfirmed(next, message3, false, [...awaiting.handshakeBytes, message2.length]);
 }
 
+/**
+ * The same with a resumption key. Anybody can have made message_2: whoever cannot answer message_3 ends
+ * this attempt, and only it.
+ */
+function takeResumption(
+  resuming: Resuming,
+  message2: Uint8Array,
+  psk: PskCredential,
+): Message2Outcome<PskAwaitMessage2> {
+  const { edhoc, handshakeBytes } = resuming;
+  const read = edhoc.readMessage2(message2);
+  if (isEdhocRefusal(read)) {
+    return edhoc.spent
+      ? { kind: 'over', refusal: read }
+      : { kind: 'ignored', edhoc, refusal: read };
+  }
+  const { next, message3 } = read.compose({ psk });
+  return unconfirmed(next, message3, true, [...handshakeBytes, message2.length]);
+}
+
 /** What the answer to either kind of message_1 leads to; where it was ignored, the state that waits on. */
 export async function takeAnswer(
   state: Awaiting | Resuming,
@@ -130,8 +154,7 @@ export async function takeAnswer(
   held: {
     readonly parties: Parties;
     readonly element: DeviceElement;
-    /** What a resumption was begun with. */
-    readonly resumption: ResumptionMethod | undefined;
+    /** The key that a resumption was begun with. */
     readonly psk: PskCredential | undefined;
   },
 ): Promise<
@@ -142,22 +165,19 @@ export async function takeAnswer(
       readonly refusal: EdhocRefusal;
     }
 > {
-  const { parties, element, resumption, psk } = held;
+  const { parties, element, psk } = held;
   if (state.kind === 'awaiting') {
     const outcome = await takeMessage2(state, message2, parties, element);
     if (outcome.kind !== 'ignored') return outcome;
     return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
   }
-  if (psk === undefined || resumption === undefined) {
-    throw new TypeError('a resumption without its key');
-  }
-  const outcome = resumption.take(state, message2, psk);
+  if (psk === undefined) throw new TypeError('a resumption without its key');
+  const outcome = takeResumption(state, message2, psk);
   if (outcome.kind !== 'ignored') return outcome;
   return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
 }
 
-/** message_3 as a frame, with the state that waits for its answer. */
-export function unconfirmed(
+function unconfirmed(
   next: AwaitMessage4 | AwaitApplication,
   message3: Uint8Array,
   resumed: boolean,

@@ -1,6 +1,10 @@
 /** What a sensor keeps of its sessions across a loss of power: three values, always changed together. */
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import type { PskCredential } from '../../wire/edhoc/psk.ts';
+import {
+  type PskCredential,
+  restorePskCredential,
+  storePskCredential,
+} from '../../wire/edhoc/psk.ts';
 import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { ChannelUse } from './channel.ts';
 import {
@@ -10,7 +14,6 @@ import {
   sessionRecordName,
   standbyRecordName,
 } from './record.ts';
-import type { ResumptionMethod } from './resumption.ts';
 import { type LiveSession, restoredState, type SessionState, storedForm } from './sessionState.ts';
 
 export interface Resumption {
@@ -29,12 +32,10 @@ export interface Remembered {
 export class SessionMemory {
   readonly #store: DeviceStore;
   readonly #crypto: Crypto;
-  readonly #method: ResumptionMethod | undefined;
 
-  constructor(store: DeviceStore, crypto: Crypto, method: ResumptionMethod | undefined) {
+  constructor(store: DeviceStore, crypto: Crypto) {
     this.#store = store;
     this.#crypto = crypto;
-    this.#method = method;
   }
 
   /** Throws a `MalformedError` on what was not written here. */
@@ -46,9 +47,9 @@ export class SessionMemory {
     ]);
     const before = standby === undefined ? undefined : restoredState(this.#crypto, standby);
     return {
-      state: state && restoredState(this.#crypto, state, this.#method),
+      state: state === undefined ? undefined : restoredState(this.#crypto, state),
       standby: before?.kind === 'live' ? before : undefined,
-      resumption: resumption && this.#openResumption(resumption),
+      resumption: resumption === undefined ? undefined : this.#openResumption(resumption),
     };
   }
 
@@ -61,19 +62,17 @@ export class SessionMemory {
       new Map([
         [sessionRecordName, storable === undefined ? undefined : storedForm(storable, use)],
         [standbyRecordName, standby === undefined ? undefined : storedForm(standby)],
-        [resumptionRecordName, resumption && this.#closed(resumption)],
+        [resumptionRecordName, resumption === undefined ? undefined : this.#closed(resumption)],
       ]),
     );
   }
 
-  #openResumption(stored: Uint8Array): Resumption | undefined {
-    if (this.#method === undefined) return undefined;
+  #openResumption(stored: Uint8Array): Resumption {
     const { psk, uses } = parseResumption(stored);
-    return { psk: this.#method.restoreKey(this.#crypto, psk), uses };
+    return { psk: restorePskCredential(this.#crypto, psk), uses };
   }
 
-  #closed({ psk, uses }: Resumption): Uint8Array | undefined {
-    const stored = this.#method?.storeKey(this.#crypto, psk);
-    return stored && encodeResumption({ psk: stored, uses });
+  #closed({ psk, uses }: Resumption): Uint8Array {
+    return encodeResumption({ psk: storePskCredential(this.#crypto, psk), uses });
   }
 }

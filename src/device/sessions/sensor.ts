@@ -6,6 +6,7 @@
 import { empty, equal } from '../../wire/bytes/bytes.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { type CoapContent, type CoapMessage, parseMessage } from '../../wire/coap/message.ts';
+import { resumptionCredential } from '../../wire/edhoc/psk.ts';
 import { answerChallenge } from '../../wire/oscore/echo.ts';
 import { type LinkFrame, readFrame } from '../../wire/relay/frame.ts';
 import { epochContext, telemetryOverheadBytes } from '../../wire/relay/rawLink.ts';
@@ -22,6 +23,7 @@ import {
 import {
   type Awaiting,
   beginHandshake,
+  beginResumption,
   type Parties,
   readParties,
   type Resuming,
@@ -89,7 +91,7 @@ export class NonIpSensor {
     this.#parties = parties;
     this.#report = report;
     this.#outbox = new Outbox(options.maximumQueued);
-    this.#memory = new SessionMemory(ports.store, ports.crypto, ports.resumption);
+    this.#memory = new SessionMemory(ports.store, ports.crypto);
   }
 
   /**
@@ -196,11 +198,10 @@ export class NonIpSensor {
     uses: number | undefined = this.#resumption?.uses,
   ): Promise<void> {
     this.#drop();
-    const { crypto, resumption } = this.#ports;
+    const { crypto } = this.#ports;
     this.#standby = standby;
     const step = nextStep(this.#options, undefined, uses);
-    const resuming = step === 'resumption' ? resumption?.begin(crypto) : undefined;
-    const state = resuming ?? beginHandshake(crypto);
+    const state = step === 'resumption' ? beginResumption(crypto) : beginHandshake(crypto);
     await this.#keep(state);
     await this.#sendMessage1(state, 0);
   }
@@ -262,8 +263,8 @@ export class NonIpSensor {
   ): Promise<void> {
     if (!equal(frame.connectionId, state.edhoc.connectionId))
       return this.#ignore('another handshake');
-    const { element, resumption } = this.#ports;
-    const held = { parties: this.#parties, element, resumption, psk: this.#resumption?.psk };
+    const { element } = this.#ports;
+    const held = { parties: this.#parties, element, psk: this.#resumption?.psk };
     const outcome = await takeAnswer(state, frame.message, held);
     if (outcome.kind === 'over') return this.#giveUp(state, outcome.refusal.reason);
     if (outcome.kind === 'ignored') {
@@ -407,9 +408,10 @@ export class NonIpSensor {
   async #confirm({ edhoc, channel, handshakeBytes, resumed }: UnconfirmedSession): Promise<void> {
     const session = edhoc.confirm();
     // The key that led here is of no use any more: the server has derived the next one.
-    const psk = this.#ports.resumption?.keyOf(this.#ports.crypto, session);
-    const uses = resumed ? (this.#resumption?.uses ?? 0) + 1 : 0;
-    this.#resumption = psk && { psk, uses };
+    this.#resumption = {
+      psk: resumptionCredential(this.#ports.crypto, session),
+      uses: resumed ? (this.#resumption?.uses ?? 0) + 1 : 0,
+    };
     await this.#keep({ kind: 'live', session, handshakeBytes, channel });
     this.#keysSinceMs = this.#ports.timer.nowMs();
     this.#report({ kind: 'session', handshakeBytes, resumed });

@@ -19,7 +19,7 @@ export interface StatusRoutesOptions {
   readonly answers: Pick<Answers, 'kept' | 'answer'>;
   readonly lists: Pick<PublishedLists, 'list'>;
   /** DER of an authority's certificate, by its name. */
-  readonly certificate: (authority: string) => Uint8Array | undefined;
+  readonly certificate: (authority: string) => Promise<Uint8Array | undefined>;
   readonly clock: Clock;
   readonly onRefusal: (code: string) => void;
 }
@@ -135,7 +135,7 @@ export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions)
 
   app.get<{ Params: { file: string } }>('/ca/:file', async (request, reply) => {
     const authority = /^([a-z][a-z0-9-]{0,39})\.cer$/.exec(request.params.file)?.[1];
-    const der = authority === undefined ? undefined : options.certificate(authority);
+    const der = authority === undefined ? undefined : await options.certificate(authority);
     if (der === undefined) return unknown(options, reply);
     return reply
       .header('cache-control', `max-age=${certificateMaxAgeS}, public`)

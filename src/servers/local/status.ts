@@ -28,6 +28,20 @@ export function statusRoutes(app: FastifyInstance, status: StatusAuthority): voi
     },
   );
 
+  app.get<{ Params: { authority: string } }>(
+    '/v1/authorities/:authority/certificate',
+    async (request, reply) => {
+      const der = await status.certificate(request.params.authority);
+      return der === undefined
+        ? sendProblem(reply, {
+            status: 404,
+            code: 'unknown-authority',
+            detail: 'No such authority.',
+          })
+        : reply.type('application/pkix-cert').send(Buffer.from(der));
+    },
+  );
+
   app.get('/v1/lists', async (_request, _reply) => ({ lists: await status.lists() }));
 
   app.get<{ Params: { authority: string; shard: string } }>(

@@ -4,6 +4,7 @@
  */
 import { shardOf } from '../../wire/crl/shard.ts';
 import type { AuthorityLists } from '../ports/statusStore.ts';
+import type { IssuerRole } from './profile.ts';
 
 export interface Distribution {
   /** The authority's name in URLs. */
@@ -17,13 +18,12 @@ export interface Distribution {
 }
 
 /** `undefined` for an authority whose certificates say nothing of it: its one list is complete. */
-export function distributionFrom({
-  authority,
-  shards,
-  baseUrl,
-}: AuthorityLists): Distribution | undefined {
+export function distributionFrom(
+  role: IssuerRole,
+  { authority, shards, baseUrl }: AuthorityLists,
+): Distribution | undefined {
   if (baseUrl === undefined) return undefined;
-  return { authority, baseUrl, shards, responder: authority !== 'root' };
+  return { authority, baseUrl, shards, responder: role !== 'root' };
 }
 
 /** Bounds what every certificate carries three times. */

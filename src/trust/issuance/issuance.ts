@@ -6,7 +6,7 @@ import { equal } from '../../wire/bytes/bytes.ts';
 import { completeNative } from '../../wire/c509/native.ts';
 import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import { completeCertificate, encodeCertificate } from '../../wire/x509/certificateWriter.ts';
+import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
 import type { Clock } from '../ports/clock.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
@@ -31,6 +31,7 @@ export interface IssuanceOptions {
   readonly crypto: Crypto;
   readonly clock: Clock;
   readonly profiles: ReadonlyMap<string, Profile>;
+  /** Of several of a role the first one issues; the others finish what they began, and delegate. */
   readonly issuers: readonly Issuer[];
   /** For natively signed C509; without it none is issued. */
   readonly decompress?: PointDecompressor;
@@ -38,6 +39,8 @@ export interface IssuanceOptions {
 
 export interface IssueRequest {
   readonly profile: string;
+  /** Name of the authority: for what another key than the present one of its role has to issue. */
+  readonly issuer?: string;
   /** X.509 unless told: `native` is C509 signed as CBOR. */
   readonly form?: 'der' | 'native';
   readonly content: CertificateContent;
@@ -100,18 +103,11 @@ export class Issuance {
   /** Intents that calls of this process are going to finish. */
   readonly #underWay = new Set<Work>();
   readonly #siblings = new Siblings();
-  readonly #encoders = new Map<string, { readonly profile: Profile; readonly encode: Encoder }>();
+  /** By profile, and by issuer where one was named. */
+  readonly #encoders = new Map<string, Encoder>();
 
   constructor(options: IssuanceOptions) {
     this.#options = options;
-    for (const profile of options.profiles.values()) {
-      const issuer = options.issuers.find(({ role }) => profile.issuedBy.includes(role));
-      if (issuer === undefined) continue;
-      this.#encoders.set(profile.name, {
-        profile,
-        encode: compileProfile(options.crypto, profile, issuer),
-      });
-    }
   }
 
   /** Outcomes in the order of the requests. Rejects with an `EnvironmentError` when store or key fail. */
@@ -119,36 +115,10 @@ export class Issuance {
     const nowMs = this.#options.clock.nowMs();
     const serials = drawn(this.#options.crypto, requests.length);
     const plans = requests.map((request, index) => this.#plan(request, nowMs, serials(index)));
-    const outcomes = await this.#guarded(
+    return this.#guarded(
       plans.flatMap((plan) => (isRefusal(plan) ? [] : [plan.intent.serialNumber])),
       () => this.#carryOut(plans, nowMs),
     );
-    const settled: Array<Issued | IssueRefusal> = [];
-    for (const [index, outcome] of outcomes.entries()) {
-      settled.push(isRepeated(outcome) ? await this.#issuedBefore(plans[index]) : outcome);
-    }
-    return settled;
-  }
-
-  /** A serial number that follows from the key came a second time: the certificate of the first time. */
-  async #issuedBefore(plan: Plan | IssueRefusal | undefined): Promise<Issued | IssueRefusal> {
-    if (plan === undefined || isRefusal(plan)) throw new InvariantError('no plan was repeated');
-    const { serialNumber, tbs, holder, notAfterMs, unit } = plan.intent;
-    await this.settled(serialNumber);
-    const { store } = this.#options;
-    let known = await store.certificateBySerial(serialNumber);
-    if (known === undefined) {
-      // A crash or a lost key left it between T1 and T2.
-      await this.recover();
-      known = await store.certificateBySerial(serialNumber);
-    }
-    if (known === undefined || !equal(known.tbs, tbs)) {
-      return refuse('key-taken', 'The key has another certificate of this hour.');
-    }
-    // What was made of it besides is for whoever asked to find.
-    if (unit !== undefined) return conflictReasons.uid;
-    const certificate = completeCertificate(known.tbs, known.signature);
-    return { certificate, serialNumber, holder, notAfterMs, eui64: undefined };
   }
 
   /**
@@ -210,7 +180,7 @@ export class Issuance {
   async #carryOut(
     plans: ReadonlyArray<Plan | IssueRefusal>,
     nowMs: number,
-  ): Promise<ReadonlyArray<Issued | IssueRefusal | Repeated>> {
+  ): Promise<ReadonlyArray<Issued | IssueRefusal>> {
     const intents = plans.flatMap((plan) => (isRefusal(plan) ? [] : [plan.intent]));
     // A crash before this line leaves nothing; behind it, the quota taken and the intent to be signed again.
     const outcomes = await this.#options.store.begin(intents);
@@ -219,7 +189,7 @@ export class Issuance {
       if (isRefusal(plan)) return plan;
       const outcome = reserved.next().value;
       if (outcome === undefined) throw new InvariantError('the store lost an intent');
-      if ('conflict' in outcome) return conflictRefusal(outcome.conflict, plan);
+      if ('conflict' in outcome) return conflictRefusal(outcome.conflict);
       if ('refused' in outcome) return refuse(outcome.refused, quotaReasons[outcome.refused]);
       return { ...plan, id: outcome.taken, eui64: outcome.eui64 };
     });
@@ -237,12 +207,12 @@ export class Issuance {
   }
 
   #plan(request: IssueRequest, nowMs: number, serialNumber: Uint8Array): Plan | IssueRefusal {
-    const encoder = this.#encoders.get(request.profile);
-    if (encoder === undefined) {
+    const encode = this.#encoderFor(request);
+    if (encode === undefined) {
       return refuse('unknown-profile', `No authority here issues profile ${request.profile}.`);
     }
     const { crypto, decompress } = this.#options;
-    const encoded = encoder.encode(request.content, nowMs, serialNumber);
+    const encoded = encode(request.content, nowMs, serialNumber);
     const prepared = request.form === 'native' ? natively(encoded) : encoded;
     const { profile, issuer, tbs } = prepared;
     const linted = lint(crypto, { tbs, profile, issuer, nowMs, decompress }, this.#siblings);
@@ -250,10 +220,25 @@ export class Issuance {
     return { linted, intent: intentOf(request, prepared, nowMs) };
   }
 
+  #encoderFor({ profile: name, issuer: named }: IssueRequest): Encoder | undefined {
+    const key = named === undefined ? name : `${name} ${named}`;
+    const known = this.#encoders.get(key);
+    if (known !== undefined) return known;
+    const { crypto, profiles, issuers } = this.#options;
+    const profile = profiles.get(name);
+    const issuer = issuers.find(
+      (one) => profile?.issuedBy.includes(one.role) === true && (named ?? one.name) === one.name,
+    );
+    if (profile === undefined || issuer === undefined) return undefined;
+    const encode = compileProfile(crypto, profile, issuer);
+    this.#encoders.set(key, encode);
+    return encode;
+  }
+
   /** `undefined` when today's profiles and lints would not let it pass. */
   #relint(intent: UnfinishedIntent): Signable | undefined {
     const { issuers, profiles, crypto, decompress } = this.#options;
-    const issuer = issuers.find(({ role }) => role === intent.issuer);
+    const issuer = issuers.find((one) => one.name === intent.issuer);
     const profile = [...profiles.values()].find((one) => profileLabel(one) === intent.profile);
     if (issuer === undefined || profile === undefined) return undefined;
     const { tbs, preparedMs } = intent;
@@ -336,7 +321,7 @@ interface Plan {
 
 function intentOf(request: IssueRequest, prepared: Prepared, nowMs: number): Intent {
   return {
-    issuer: prepared.issuer.role,
+    issuer: prepared.issuer.name,
     profile: profileLabel(prepared.profile),
     serialNumber: prepared.serialNumber,
     holder: request.content.name,
@@ -361,28 +346,15 @@ const quotaReasons = {
   'grant-spent': 'The secret or approval was spent, or taken back.',
 } as const;
 
-type Repeated = Refusal<'issued-before'>;
-
-function isRepeated(outcome: Issued | IssueRefusal | Repeated): outcome is Repeated {
-  return isRefusal(outcome) && outcome.refused === 'issued-before';
-}
-
-const conflictReasons = {
-  uid: refuse('uid-taken', 'This element has an identity already.'),
-  key: refuse('key-taken', 'This key belongs to another element already.'),
-  'device-id': refuse('device-id-taken', 'This device id is taken; a new one will do.'),
-} as const;
-
-function conflictRefusal(conflict: IntentConflict, { linted }: Plan): IssueRefusal | Repeated {
+function conflictRefusal(conflict: IntentConflict): IssueRefusal {
   switch (conflict) {
     case 'uid':
+      return refuse('uid-taken', 'This element has an identity already.');
     case 'key':
+      return refuse('key-taken', 'This key belongs to another element already.');
     case 'device-id':
-      return conflictReasons[conflict];
+      return refuse('device-id-taken', 'This device id is taken; a new one will do.');
     case 'serial':
-      if (linted.profile.compressed !== undefined) {
-        return refuse('issued-before', 'The key has a certificate of this hour.');
-      }
       throw new InvariantError('128 random bits came twice: the random source is broken');
   }
 }

@@ -14,10 +14,12 @@ import { attributeText, parseName } from '../../wire/x509/names.ts';
 import { parseSpki } from '../../wire/x509/spki.ts';
 import type { Signer } from '../ports/keys.ts';
 import type { Distribution } from './distribution.ts';
-import type { IssuerRole, Profile } from './profile.ts';
+import type { IssuerRole } from './profile.ts';
 
 export interface Issuer {
   readonly role: IssuerRole;
+  /** Of this key among all of its role: what it issues, its lists and its responder are known by it. */
+  readonly name: string;
   readonly subject: Name;
   readonly keyIdentifier: Uint8Array;
   readonly notBeforeMs: number;
@@ -30,12 +32,15 @@ export interface Issuer {
   readonly distribution?: Distribution | undefined;
 }
 
-/** Throws a `TypeError` when the certificate is no authority's or the key is not its key. */
+/**
+ * `name`: the role's unless told. Throws a `TypeError` when the certificate is no authority's or the key is
+ * not its key.
+ */
 export function issuerFrom(
   role: IssuerRole,
   certificate: Uint8Array,
   signer: Signer,
-  distribution?: Distribution,
+  { name = role, distribution }: Partial<Pick<Issuer, 'name' | 'distribution'>> = {},
 ): Issuer {
   const { publicKey, subject, extensions, notBeforeMs, notAfterMs } = parseCertificate(certificate);
   if (!equal(publicKey.spki, signer.publicKeySpki)) {
@@ -50,6 +55,7 @@ export function issuerFrom(
   if (!ca) throw new TypeError(`the certificate of the ${role} authority is no authority's`);
   return {
     role,
+    name,
     subject,
     keyIdentifier: decodeSubjectKeyIdentifier(identifier.value),
     notBeforeMs,
@@ -70,6 +76,7 @@ export function rootToBe(
 ): Issuer {
   return {
     role: 'self',
+    name: 'self',
     subject: parseName(subject),
     keyIdentifier: identifierOfKey(crypto, signer.publicKeySpki),
     ...period,
@@ -77,13 +84,6 @@ export function rootToBe(
     signatureAlgorithm: encodeSignatureAlgorithm(signer.algorithm),
     signer,
   };
-}
-
-/** What a certificate of the profile calls its key; SHA-1 is method 1 of RFC 5280 §4.2.1.2. */
-export function identifierIn(profile: Profile, crypto: Crypto, keyBits: Uint8Array): Uint8Array {
-  return profile.keyIdentifier === 'sha1'
-    ? crypto.hash('SHA-1', keyBits)
-    : identifierOfBits(crypto, keyBits);
 }
 
 /** RFC 7093 §2, method 1: the first 160 bits of SHA-256 over the key's bits. */

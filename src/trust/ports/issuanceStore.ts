@@ -8,7 +8,7 @@ import type { GrantReference } from './grantStore.ts';
 
 /** A certificate that passed every lint and is about to be signed. */
 export interface Intent {
-  /** Role of the issuing authority. */
+  /** Name of the issuing authority, which is of one key: operational, operational-2, ... */
   readonly issuer: string;
   /** `name@version`. */
   readonly profile: string;

@@ -32,6 +32,8 @@ export interface StatusNews {
 export interface StatusAuthority {
   /** `request`: DER of OCSPRequest, as it came. Signed by the responder of that authority, or not signed. */
   ocsp(authority: string, request: Uint8Array): Promise<SignedAnswer | Unsuccessful>;
+  /** DER; `undefined` for a name that no authority has or had. */
+  certificate(authority: string): Promise<Uint8Array | undefined>;
   /** DER of the list that was published last; `undefined` for a name that no list has. */
   list(name: ListName): Promise<Uint8Array | undefined>;
   /** Every list that was published, the last one of its name. */

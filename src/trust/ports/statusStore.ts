@@ -7,11 +7,18 @@ import type { CertStatus } from '../../wire/ocsp/response.ts';
 
 /** How the certificates of one authority are spread over lists. Decided when it is made, and kept. */
 export interface AuthorityLists {
-  /** As `Intent.issuer` names it. */
+  /** As `Intent.issuer` names it: lists are of a key, not of a role. */
   readonly authority: string;
   readonly shards: number;
   /** `undefined`: certificates name no list, so there is one and it is complete. */
   readonly baseUrl: string | undefined;
+}
+
+/** What stands under the name of another authority that had the same role before keys were told apart. */
+export interface Inheritance {
+  readonly from: string;
+  /** Of the key of the new one, as its certificates name it (RFC 5280 §4.2.1.1). */
+  readonly keyIdentifier: Uint8Array;
 }
 
 export interface ListName {
@@ -95,8 +102,11 @@ export interface DevicePageOfSelection {
 }
 
 export interface StatusStore {
-  /** Idempotent. Returns how the authority has it, which is as it was made first. */
-  createLists(lists: AuthorityLists): Promise<AuthorityLists>;
+  /**
+   * Idempotent. Returns how the authority has it, which is as it was made first. What it inherits it takes
+   * over in the same act, from one that has as many lists.
+   */
+  createLists(lists: AuthorityLists, inheritance?: Inheritance): Promise<AuthorityLists>;
   authorityLists(): Promise<readonly AuthorityLists[]>;
 
   /** Of these authorities, those whose last list is older than a change, or regularly due. */

@@ -13,10 +13,17 @@ import { parseMessage1 } from '../../wire/edhoc/messages.ts';
 import { suggestedPskCodePoints } from '../../wire/edhoc/psk.ts';
 import type { ResponderProfile } from '../../wire/edhoc/profile.ts';
 import { PskAwaitMessage3, readPskMessage1 } from '../../wire/edhoc/pskResponder.ts';
-import { type EdhocRefusal, errorMessageFor, isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
+import {
+  type EdhocRefusal,
+  errorMessageFor,
+  isEdhocRefusal,
+  refuse,
+} from '../../wire/edhoc/refusal.ts';
 import {
   AwaitMessage3,
   type InitiatorCredentialNeeded,
+  type Message1Accepted,
+  type Message2Step,
   readMessage1,
 } from '../../wire/edhoc/responder.ts';
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
@@ -27,7 +34,6 @@ import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import { InvariantError } from '../ports/faults.ts';
 import type { Endpoint, StoredHandshake } from '../ports/sessionStore.ts';
 import { CertificateCredentials } from './certificateCredentials.ts';
-import { OwnCredentials, serverProofLabels } from './ownCredentials.ts';
 import type { FrameRefusal, SessionLimits, SessionPorts } from './ports.ts';
 import type { AuthenticatedDevice, Resumptions } from './resumptions.ts';
 
@@ -43,7 +49,7 @@ export interface CompletedHandshake {
 
 type Waiting = AwaitMessage3 | PskAwaitMessage3;
 
-/** With certificates also devices that sign. */
+/** With certificates also devices that sign; the server's key agrees in either. */
 const methodsByKid: readonly Method[] = [rawLinkMethod];
 const methodsByCertificate: readonly Method[] = [rawLinkMethod, 1];
 
@@ -52,7 +58,6 @@ export class Handshakes {
   readonly #limits: SessionLimits;
   readonly #resumptions: Resumptions;
   readonly #certificates: CertificateCredentials | undefined;
-  readonly #own: OwnCredentials;
   readonly #profile: ResponderProfile;
 
   constructor(ports: SessionPorts, limits: SessionLimits, resumptions: Resumptions) {
@@ -62,13 +67,8 @@ export class Handshakes {
     const { crypto, certificates } = ports;
     this.#certificates =
       certificates === undefined ? undefined : new CertificateCredentials(crypto, certificates);
-    this.#own = new OwnCredentials(ports);
-    this.#profile = {
-      methods: this.#own.methods(certificates === undefined ? methodsByKid : methodsByCertificate),
-      suites: [rawLinkSuite],
-      message4: false,
-      knownEad: ports.chains === undefined ? [] : serverProofLabels,
-    };
+    const methods = certificates === undefined ? methodsByKid : methodsByCertificate;
+    this.#profile = { methods, suites: [rawLinkSuite], message4: false };
   }
 
   /** The frame to answer with: message_2, or the error that names our suites. */
@@ -84,7 +84,7 @@ export class Handshakes {
     }
     const accepted =
       parseMessage1(message1).method === suggestedPskCodePoints.method
-        ? readPskMessage1(crypto, { ...this.#profile, knownEad: [] }, message1)
+        ? readPskMessage1(crypto, this.#profile, message1)
         : readMessage1(crypto, this.#profile, message1);
     if (isEdhocRefusal(accepted)) return this.#refuseMessage1(endpoint, accepted, message1);
     const connectionId = await this.#freeConnectionId(endpoint, accepted.peerConnectionId);
@@ -93,7 +93,7 @@ export class Handshakes {
     const composed =
       accepted.kind === 'psk-message-1-accepted'
         ? accepted.compose({ connectionId })
-        : await this.#own.answer(accepted, connectionId);
+        : await this.#compose(accepted, connectionId);
     if (isEdhocRefusal(composed)) return 'handshake-refused';
     const { next, message2 } = composed;
     const { peerConnectionId } = next;
@@ -125,6 +125,20 @@ export class Handshakes {
     return store.removeHandshakesBefore(clock.nowMs() - this.#limits.handshakeLifetimeMs);
   }
 
+  async #compose(
+    accepted: Message1Accepted,
+    connectionId: Uint8Array,
+  ): Promise<Message2Step | EdhocRefusal> {
+    const { agreement, identity } = this.#ports;
+    const needed = accepted.compose({ connectionId, own: identity });
+    if (isEdhocRefusal(needed)) return needed;
+    if (needed.kind !== 'agreement-needed') throw new InvariantError('method 3 only agrees');
+    const secret = await agreement.agree(needed.peerPublicKey);
+    return secret === undefined
+      ? refuse('invalid-key', 'the server key refused G_X')
+      : needed.finish(secret);
+  }
+
   async #completeFull(
     stored: StoredHandshake,
     edhoc: AwaitMessage3,
@@ -133,9 +147,7 @@ export class Handshakes {
   ): Promise<CompletedHandshake | FrameRefusal> {
     const read = edhoc.readMessage3(message3);
     if (isEdhocRefusal(read)) return this.#keepWaiting(stored, edhoc, read);
-    // What is asked for in EAD_1 has no place here.
-    const strange = read.ead3.some(({ critical }) => critical);
-    const found = strange ? 'handshake-refused' : await this.#authenticate(read, endpoint);
+    const found = await this.#authenticate(read, endpoint);
     if (typeof found !== 'string') return completed(stored, found);
     // It came from whoever sent message_1, so that nobody else could have spoiled it: this one is over.
     await this.#ports.store.removeHandshake(stored.id);

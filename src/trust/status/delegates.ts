@@ -1,5 +1,5 @@
 /**
- * The keys that sign answers, one for each authority. An authority's own key is for certificates and
+ * The keys that sign answers, one for each key of an authority. An authority's own key is for certificates and
  * lists; an answer is asked for by anybody, as often as they like. The delegated key lives in memory
  * only: it is drawn at the start, replaced before its certificate gets old, and there is nothing to steal
  * once the process has ended.
@@ -13,7 +13,14 @@ import type { Clock } from '../ports/clock.ts';
 import { EnvironmentError, isRefusal } from '../ports/faults.ts';
 import type { Signer } from '../ports/keys.ts';
 
+/** For which a delegate speaks: one key of a role. */
+export interface AnsweringAuthority {
+  readonly role: RespondingRole;
+  readonly name: string;
+}
+
 export interface Delegate {
+  readonly authority: AnsweringAuthority;
   readonly signer: Signer;
   readonly signatureAlgorithm: Uint8Array;
   /** DER. */
@@ -37,8 +44,8 @@ const renewalAt = 2 / 3;
 
 export class Delegates {
   readonly #options: DelegatesOptions;
-  readonly #present = new Map<RespondingRole, Delegate>();
-  readonly #coming = new Map<RespondingRole, Promise<Delegate>>();
+  readonly #present = new Map<string, Delegate>();
+  readonly #coming = new Map<string, Promise<Delegate>>();
 
   constructor(options: DelegatesOptions) {
     this.#options = options;
@@ -48,10 +55,10 @@ export class Delegates {
    * Who signs for the authority now, for answers that are good until `untilMs`. Rejects with an
    * `EnvironmentError` when a new one is needed and cannot be certified.
    */
-  of(role: RespondingRole, untilMs: number): Promise<Delegate> | Delegate {
-    const present = this.#present.get(role);
+  of(authority: AnsweringAuthority, untilMs: number): Promise<Delegate> | Delegate {
+    const present = this.#present.get(authority.name);
     if (present !== undefined && present.notAfterMs >= untilMs) return present;
-    return this.#next(role);
+    return this.#next(authority);
   }
 
   /**
@@ -60,40 +67,44 @@ export class Delegates {
    */
   async renew(): Promise<void> {
     const nowMs = this.#options.clock.nowMs();
-    const old = [...this.#present].filter(([, present]) => nowMs >= renewalOf(present));
-    await Promise.all(old.map(([role]) => this.#next(role)));
+    const old = [...this.#present.values()].filter((present) => nowMs >= renewalOf(present));
+    await Promise.all(old.map(({ authority }) => this.#next(authority)));
   }
 
-  #next(role: RespondingRole): Promise<Delegate> {
-    const coming = this.#coming.get(role);
+  #next(authority: AnsweringAuthority): Promise<Delegate> {
+    const { name } = authority;
+    const coming = this.#coming.get(name);
     if (coming !== undefined) return coming;
-    const next = this.#certified(role)
+    const next = this.#certified(authority)
       .then((delegate) => {
-        this.#present.set(role, delegate);
+        this.#present.set(name, delegate);
         return delegate;
       })
-      .finally(() => this.#coming.delete(role));
-    this.#coming.set(role, next);
+      .finally(() => this.#coming.delete(name));
+    this.#coming.set(name, next);
     return next;
   }
 
-  async #certified(role: RespondingRole): Promise<Delegate> {
+  async #certified(authority: AnsweringAuthority): Promise<Delegate> {
+    const { role, name } = authority;
     const { issuance, clock, crypto, newSigner } = this.#options;
     const signer = newSigner();
     const notBeforeMs = clock.nowMs();
     const [issued] = await issuance.issue([
       {
         profile: responderProfile(role),
-        content: { spki: signer.publicKeySpki, name: `OCSP ${role}` },
+        issuer: name,
+        content: { spki: signer.publicKeySpki, name: `OCSP ${name}` },
       },
     ]);
     if (issued === undefined || isRefusal(issued)) {
       throw new EnvironmentError(
-        `the ${role} authority has no responder: ${issued?.reason ?? 'nothing was issued'}`,
+        `the authority ${name} has no responder: ${issued?.reason ?? 'nothing was issued'}`,
         { retryable: true },
       );
     }
     return {
+      authority,
       signer,
       signatureAlgorithm: encodeSignatureAlgorithm(signer.algorithm),
       certificate: issued.certificate,

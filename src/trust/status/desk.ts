@@ -1,5 +1,4 @@
 /** What the authority tells of the status of its certificates to whoever stands at the door for it. */
-import { maximumShards } from '../../wire/crl/shard.ts';
 import type { Unsuccessful } from '../../wire/ocsp/response.ts';
 import type {
   NewsCursor,
@@ -18,28 +17,45 @@ import type { Responder } from './responder.ts';
 
 /** Of news, and of devices. */
 const pageEntries = 1_000;
-/** Of every authority there is. */
-const maximumLists = 4 * maximumShards;
 
 export class StatusDesk implements StatusAuthority {
   readonly #store: StatusStore;
   readonly #responder: Responder;
+  readonly #certificates: ReadonlyMap<string, Uint8Array>;
 
-  constructor(store: StatusStore, responder: Responder) {
+  /** `certificates`: of the authorities, DER, by name. */
+  constructor(
+    store: StatusStore,
+    responder: Responder,
+    certificates: ReadonlyMap<string, Uint8Array> = new Map(),
+  ) {
     this.#store = store;
     this.#responder = responder;
+    this.#certificates = certificates;
   }
 
   ocsp(authority: string, request: Uint8Array): Promise<SignedAnswer | Unsuccessful> {
     return this.#responder.answer(authority, request);
   }
 
+  certificate(authority: string): Promise<Uint8Array | undefined> {
+    return Promise.resolve(this.#certificates.get(authority));
+  }
+
   async list(name: ListName): Promise<Uint8Array | undefined> {
     return (await this.#store.list(name))?.der;
   }
 
-  lists(): Promise<readonly ListSummary[]> {
-    return this.#store.listsAfter(0, maximumLists);
+  async lists(): Promise<readonly ListSummary[]> {
+    // One that is published meanwhile comes again, later and newer.
+    const lists = new Map<string, ListSummary>();
+    let after = 0;
+    for (;;) {
+      const page = await this.#store.listsAfter(after, pageEntries);
+      for (const list of page) lists.set(`${list.authority}/${list.shard}`, list);
+      after = page.at(-1)?.publication ?? after;
+      if (page.length < pageEntries) return [...lists.values()];
+    }
   }
 
   async statusNews(cursor: NewsCursor | undefined): Promise<StatusNews> {

@@ -29,7 +29,7 @@ export interface RevocationListsOptions {
   readonly store: StatusStore;
   readonly clock: Clock;
   readonly crypto: Crypto;
-  /** Those whose lists are signed here; their key is open. */
+  /** Those whose lists are signed here, several of a role too; their key is open. */
   readonly issuers: readonly Issuer[];
   readonly schedule: ListSchedule;
 }
@@ -50,7 +50,7 @@ export class RevocationLists {
 
   constructor(options: RevocationListsOptions) {
     this.#options = options;
-    this.#issuers = new Map(options.issuers.map((issuer) => [issuer.role, issuer]));
+    this.#issuers = new Map(options.issuers.map((issuer) => [issuer.name, issuer]));
   }
 
   /**

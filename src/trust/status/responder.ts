@@ -1,6 +1,7 @@
 /**
  * Answers questions for the status of certificates (RFC 6960) in the profile of RFC 9919, each from the
- * store and signed anew: caches are in front of it.
+ * store and signed anew: caches are in front of it. A question names the issuer by its key, and that key's
+ * delegate answers it: certificates outlive the key that issues now.
  */
 import { equal } from '../../wire/bytes/bytes.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
@@ -14,11 +15,11 @@ import {
   type Unsuccessful,
 } from '../../wire/ocsp/response.ts';
 import type { Issuer } from '../issuance/issuer.ts';
-import { type RespondingRole, respondingRoles } from '../issuance/profiles.ts';
+import { respondingRoles } from '../issuance/profiles.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { SignedAnswer } from '../ports/statusAuthority.ts';
 import type { StatusStore } from '../ports/statusStore.ts';
-import type { Delegates } from './delegates.ts';
+import type { AnsweringAuthority, Delegates } from './delegates.ts';
 
 export interface ResponderOptions {
   readonly store: Pick<StatusStore, 'statusOf'>;
@@ -34,36 +35,32 @@ export interface ResponderOptions {
 export const answerLifeMs = 43_200_000;
 
 /** How requests name an issuer. */
-interface IssuerHashes {
-  readonly role: RespondingRole;
+interface IssuerHashes extends AnsweringAuthority {
   readonly names: Readonly<Record<CertId['hashAlgorithm'], Uint8Array>>;
   readonly keys: Readonly<Record<CertId['hashAlgorithm'], Uint8Array>>;
 }
 
 export class Responder {
   readonly #options: ResponderOptions;
-  readonly #hashes: ReadonlyMap<string, IssuerHashes>;
+  readonly #issuers: readonly IssuerHashes[];
 
   constructor(options: ResponderOptions) {
     this.#options = options;
-    this.#hashes = new Map(
-      respondingRoles.flatMap((role) => {
-        const issuer = options.issuers.find((candidate) => candidate.role === role);
-        return issuer === undefined
-          ? []
-          : [[role, hashesOf(options.crypto, role, issuer)] as const];
-      }),
-    );
+    this.#issuers = options.issuers.flatMap((issuer) => {
+      const role = respondingRoles.find((one) => one === issuer.role);
+      return role === undefined ? [] : [hashesOf(options.crypto, role, issuer)];
+    });
   }
 
   /**
-   * `authority`: whose responder was asked. `unauthorized` for certificates of others and for serial
-   * numbers that were never issued: nothing authoritative can be said of them (RFC 9919 §3.2.3).
+   * `authority`: whose responder was asked. `unauthorized` for certificates of others, or of several keys
+   * at once, and for serial numbers that were never issued: nothing authoritative can be said of them
+   * (RFC 9919 §3.2.3).
    */
   async answer(authority: string, request: Uint8Array): Promise<SignedAnswer | Unsuccessful> {
-    const issuer = this.#hashes.get(authority);
     const parsed = parsedOr(request);
     if (parsed === undefined) return 'malformedRequest';
+    const issuer = this.#issuerOf(authority, parsed.certIds[0]);
     if (issuer === undefined) return 'unauthorized';
     const thisUpdateMs = toSecond(this.#options.clock.nowMs());
     const nextUpdateMs = thisUpdateMs + answerLifeMs;
@@ -72,22 +69,29 @@ export class Responder {
     for (const certId of parsed.certIds) {
       if (certId === undefined || !isIssuerOf(issuer, certId)) return 'unauthorized';
       const found = await this.#options.store.statusOf(padded(certId.serialNumber));
-      if (found?.authority !== issuer.role) return 'unauthorized';
+      if (found?.authority !== issuer.name) return 'unauthorized';
       responses.push({ certId: certId.der, status: found.status, thisUpdateMs, nextUpdateMs });
       holders.push(found.holder);
     }
-    const der = await this.#sign(issuer.role, responses, parsed.nonce, thisUpdateMs, nextUpdateMs);
+    const der = await this.#sign(issuer, responses, parsed.nonce, thisUpdateMs, nextUpdateMs);
     return { der, thisUpdateMs, nextUpdateMs, holders };
   }
 
+  /** Any key of the role of which one was asked. */
+  #issuerOf(authority: string, certId: CertId | undefined): IssuerHashes | undefined {
+    const asked = this.#issuers.find(({ name }) => name === authority);
+    if (asked === undefined || certId === undefined) return undefined;
+    return this.#issuers.find((one) => one.role === asked.role && isIssuerOf(one, certId));
+  }
+
   async #sign(
-    role: RespondingRole,
+    issuer: AnsweringAuthority,
     responses: readonly SingleResponse[],
     nonce: Uint8Array | undefined,
     producedAtMs: number,
     untilMs: number,
   ): Promise<Uint8Array> {
-    const delegate = await this.#options.delegates.of(role, untilMs);
+    const delegate = await this.#options.delegates.of(issuer, untilMs);
     const data = encodeResponseData({
       responderKeyHash: delegate.keyHash,
       producedAtMs,
@@ -130,11 +134,15 @@ function parsedOr(request: Uint8Array): OcspRequest | undefined {
   }
 }
 
-function hashesOf(crypto: Crypto, role: RespondingRole, issuer: Issuer): IssuerHashes {
-  const { subject, signer } = issuer;
+function hashesOf(
+  crypto: Crypto,
+  role: AnsweringAuthority['role'],
+  { name, subject, signer }: Issuer,
+): IssuerHashes {
   const { key } = parseSpki(signer.publicKeySpki);
   return {
     role,
+    name,
     names: {
       'SHA-1': crypto.hash('SHA-1', subject.der),
       'SHA-256': crypto.hash('SHA-256', subject.der),

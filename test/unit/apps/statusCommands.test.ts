@@ -122,7 +122,7 @@ test('what cannot be meant', async (context) => {
   assert.match(none.stdout, /^0 devices/);
 });
 
-test('an installation that says where status is found, and its root’s list', async (context) => {
+test('an installation that says where status is found, and the lists of its roots', async (context) => {
   const folder = mkdtempSync(join(tmpdir(), 'birthmark-init-'));
   context.after(() => rmSync(folder, { recursive: true }));
   const init = (...words: readonly string[]): Promise<Ran> =>
@@ -136,14 +136,24 @@ test('an installation that says where status is found, and its root’s list', a
     assert.equal(ran.status, 2);
     assert.match(ran.stderr, message);
   }
-  const made = await init('--status-url', 'http://status.example', '--shards', '2');
+  const plan = ['--status-url', 'http://status.example', '--shards', '2'];
+  const made = await init(...plan, '--more-root', 'more=ecdsa-with-SHA384');
   assert.equal(made.status, 0, made.stderr);
   const other = await init('--status-url', 'http://other.example', '--shards', '2');
   assert.equal(other.status, 3);
   assert.match(other.stderr, /that stays so/);
   const signed = await run('crl', 'sign-root', '--data', folder, '--json');
   assert.equal(signed.status, 0, signed.stderr);
-  const { number, count } = documentIn(signed);
-  // Signed when the root was made; a year has not passed.
-  assert.deepEqual([number, count], [1, 0]);
+  // Signed when the roots were made; a year has not passed.
+  assert.deepEqual(
+    (documentIn(signed)['lists'] as Array<Record<string, unknown>>).map((one) => [
+      one['authority'],
+      one['number'],
+      one['count'],
+    ]),
+    [
+      ['root', 1, 0],
+      ['root-more', 1, 0],
+    ],
+  );
 });

@@ -92,7 +92,7 @@ test('a certificate names its list, its responder and its issuer', () => {
     publicKeySpki: operational.key.spki,
     sign: async (data: Uint8Array) => operational.key.sign(data),
   } as const;
-  const issuer = issuerFrom('operational', operational.certificate.der, signer, distribution);
+  const issuer = issuerFrom('operational', operational.certificate.der, signer, { distribution });
   const profile = builtInProfiles.get('ldevid');
   assert.ok(profile);
   const prepare = compileProfile(nodeCrypto, profile, issuer);

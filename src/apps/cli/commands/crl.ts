@@ -1,4 +1,4 @@
-/** `birthmark crl`: the lists of revoked certificates, and the one that the root signs once a year. */
+/** `birthmark crl`: the lists of revoked certificates, and those that the roots sign once a year. */
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { StatusClient } from '../../../drivers/links/local/statusClient.ts';
@@ -6,7 +6,7 @@ import type { ListSummary } from '../../../trust/ports/statusStore.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { parseCertificateList, revokedEntries } from '../../../wire/crl/certificateList.ts';
 import { encodePem } from '../../../wire/x509/pem.ts';
-import { signRootList } from '../../authority/rootList.ts';
+import { signRootLists } from '../../authority/rootList.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
@@ -36,7 +36,7 @@ Examples:
   birthmark crl show operational 7 --out shard.pem && openssl crl -in shard.pem -noout -text`,
     )
     .action(show);
-  common(crl.command('sign-root').description('Sign the list of the root, once a year'))
+  common(crl.command('sign-root').description('Sign the lists of the roots, once a year'))
     .option(
       '--store <url>',
       'its database on PostgreSQL (default: BIRTHMARK_STORE, else SQLite in the folder)',
@@ -47,7 +47,7 @@ Examples:
 Example:
   birthmark crl sign-root --data /srv/birthmark
 
-The root's key opens here, so the server must not run on the same folder. Nothing is signed before its
+The roots' keys open here, so the server must not run on the same folder. Nothing is signed before its
 time: a second call is harmless.`,
     )
     .action(signRoot);
@@ -116,15 +116,20 @@ async function show(authority: string, shard: string, options: ShowOptions): Pro
 async function signRoot(options: DataOptions & { readonly store?: string }): Promise<void> {
   const passphrase = await readPassphrase();
   const clock = { nowMs: Date.now };
-  const { number, count, thisUpdateMs, nextUpdateMs } = await signRootList({
+  const lists = await signRootLists({
     dataFolder: options.data,
     passphrase,
     clock,
     store: readStoreSetting(options.store),
   });
-  print(options, { number, count, thisUpdateMs, nextUpdateMs }, [
-    `List ${number} of the root, ${count} entries, signed ${timeOf(thisUpdateMs)}, good until ${timeOf(nextUpdateMs)}`,
-  ]);
+  print(
+    options,
+    { lists },
+    lists.map(
+      ({ authority, number, count, thisUpdateMs, nextUpdateMs }) =>
+        `List ${number} of ${authority}, ${count} entries, signed ${timeOf(thisUpdateMs)}, good until ${timeOf(nextUpdateMs)}`,
+    ),
+  );
 }
 
 async function withStatus(

@@ -37,12 +37,13 @@ export class StatusClient implements StatusAuthority {
     return allowed(readAnswer(response, readSigned));
   }
 
-  async list({ authority, shard }: ListName): Promise<Uint8Array | undefined> {
-    const path = `/v1/lists/${encodeURIComponent(authority)}/${shard}`;
-    const response = await this.#client.send({ method: 'GET', path });
-    if (response.status === 200) return response.body;
-    const refusal = readAnswer(response, () => undefined);
-    return isRefusal(refusal) && refusal.refused === 'unknown-list' ? undefined : allowed(refusal);
+  certificate(authority: string): Promise<Uint8Array | undefined> {
+    const path = `/v1/authorities/${encodeURIComponent(authority)}/certificate`;
+    return this.#find(path, 'unknown-authority');
+  }
+
+  list({ authority, shard }: ListName): Promise<Uint8Array | undefined> {
+    return this.#find(`/v1/lists/${encodeURIComponent(authority)}/${shard}`, 'unknown-list');
   }
 
   async lists(): Promise<readonly ListSummary[]> {
@@ -59,6 +60,13 @@ export class StatusClient implements StatusAuthority {
       deviceIds: answer.texts('deviceIds'),
       next: answer.has('next') ? answer.text('next') : undefined,
     }));
+  }
+
+  async #find(path: string, unknown: string): Promise<Uint8Array | undefined> {
+    const response = await this.#client.send({ method: 'GET', path });
+    if (response.status === 200) return response.body;
+    const refusal = readAnswer(response, () => undefined);
+    return isRefusal(refusal) && refusal.refused === unknown ? undefined : allowed(refusal);
   }
 
   async #post<Value>(path: string, body: object, read: (answer: Answer) => Value): Promise<Value> {

@@ -1,11 +1,12 @@
 /** One certificate's change of status, inside whatever transaction it belongs to. */
 import { InvariantError } from '../../../trust/ports/faults.ts';
 import type { Revocation } from '../../../trust/ports/issuanceStore.ts';
+import type { Inheritance } from '../../../trust/ports/statusStore.ts';
 import { encodeRevokedEntry } from '../../../wire/crl/certificateList.ts';
 import { revocationReasons } from '../../../wire/crl/reason.ts';
 import { shardOf } from '../../../wire/crl/shard.ts';
 import { integer, text } from '../sqlite/rows.ts';
-import { codeOf, follows } from '../sqlite/statusRows.ts';
+import { codeOf, follows, issuedBy } from '../sqlite/statusRows.ts';
 import { appendLeaves } from './auditStore.ts';
 import type { Connection } from './connection.ts';
 
@@ -51,6 +52,24 @@ export async function insertLists(
   );
 }
 
+/** Gives the authority what its key has issued under the name of another one. */
+export async function inherit(
+  connection: Connection,
+  authority: string,
+  inheritance: Inheritance,
+): Promise<void> {
+  const { from, keyIdentifier } = inheritance;
+  const [inDer, inCbor] = issuedBy(inheritance);
+  const taken = await connection.run(takeIssuances, authority, from, keyIdentifier, inDer, inCbor);
+  if (taken === 0) return;
+  await connection.run(moveEntries, authority, from);
+  await connection.run(
+    'UPDATE lists SET revision = revision + 1 WHERE authority IN ($1, $2)',
+    authority,
+    from,
+  );
+}
+
 /** Makes the row of a list when its authority was never given any: one list, complete. */
 async function listOf(
   connection: Connection,
@@ -73,6 +92,18 @@ const selectSigned = `
   FROM issuances JOIN signatures USING (id)
   LEFT JOIN list_entries ON certificate = issuances.id
   WHERE serial = $1`;
+
+// Nothing is older than the certificate of the key itself: without one, nothing is read at all.
+const takeIssuances = `
+  UPDATE issuances SET issuer = $1
+  WHERE issuer = $2 AND (position($4::bytea IN tbs) > 0 OR position($5::bytea IN tbs) > 0)
+    AND id > (SELECT min(id) FROM issuances WHERE key_id = $3 AND holder IS NOT NULL)`;
+
+const moveEntries = `
+  UPDATE list_entries SET list = own.id
+  FROM lists, lists AS own, issuances
+  WHERE lists.id = list AND lists.authority = $2 AND own.authority = $1 AND own.shard = lists.shard
+    AND issuances.id = certificate AND issuer = $1`;
 
 const upsertEntry = `
   INSERT INTO list_entries (list, certificate, change, code, at_ms, not_after_ms, listed, entry)

@@ -5,6 +5,7 @@ import type {
   CertificateStatus,
   DevicePageOfSelection,
   EntryPage,
+  Inheritance,
   ListName,
   ListSummary,
   PendingList,
@@ -27,7 +28,7 @@ import { appendLeaves } from './auditStore.ts';
 import type { Connection } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
 import { devicesOf } from './selection.ts';
-import { insertLists } from './statusRows.ts';
+import { inherit, insertLists } from './statusRows.ts';
 
 export class PostgresStatusStore implements StatusStore {
   readonly #database: PostgresDatabase;
@@ -37,12 +38,13 @@ export class PostgresStatusStore implements StatusStore {
     this.#database = database;
   }
 
-  createLists(lists: AuthorityLists): Promise<AuthorityLists> {
+  createLists(lists: AuthorityLists, inheritance?: Inheritance): Promise<AuthorityLists> {
     const { authority, shards, baseUrl } = lists;
     return this.#database.transact(async (connection) => {
       const known = await connection.first('SELECT * FROM authorities WHERE name = $1', authority);
       if (known !== undefined) return listsOf(known);
       await insertLists(connection, authority, shards, baseUrl ?? null);
+      if (inheritance !== undefined) await inherit(connection, authority, inheritance);
       return lists;
     });
   }

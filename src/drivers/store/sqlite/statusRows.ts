@@ -1,6 +1,8 @@
 /** One certificate's change of status, inside whatever transaction it belongs to. */
 import { InvariantError } from '../../../trust/ports/faults.ts';
 import type { Revocation } from '../../../trust/ports/issuanceStore.ts';
+import type { Inheritance } from '../../../trust/ports/statusStore.ts';
+import { concat } from '../../../wire/bytes/bytes.ts';
 import { encodeRevokedEntry } from '../../../wire/crl/certificateList.ts';
 import { reasonOf, type RevocationReason, revocationReasons } from '../../../wire/crl/reason.ts';
 import { shardOf } from '../../../wire/crl/shard.ts';
@@ -67,6 +69,33 @@ export function insertLists(
   for (let shard = 0; shard < shards; shard++) insert.run(authority, shard);
 }
 
+/** Gives the authority what its key has issued under the name of another one. */
+export function inherit(connection: Connection, authority: string, inheritance: Inheritance): void {
+  const { from, keyIdentifier } = inheritance;
+  const [inDer, inCbor] = issuedBy(inheritance);
+  const { changes } = connection
+    .prepare(takeIssuances)
+    .run(authority, from, keyIdentifier, inDer, inCbor);
+  if (changes === 0) return;
+  connection.prepare(moveEntries).run(authority, from, authority);
+  connection
+    .prepare('UPDATE lists SET revision = revision + 1 WHERE authority IN (?, ?)')
+    .run(authority, from);
+}
+
+/**
+ * What the signed part of a certificate has in it that this key issued, as X.509 and as C509: the key
+ * identifier behind the header that it has in authorityKeyIdentifier alone. The subject's own, as in a
+ * link between two keys, has another in DER; what is native is a device's.
+ */
+export function issuedBy({ keyIdentifier }: Inheritance): readonly [Uint8Array, Uint8Array] {
+  const size = keyIdentifier.length;
+  return [
+    concat(Uint8Array.of(0x80, size), keyIdentifier),
+    concat(Uint8Array.of(0x40 | size), keyIdentifier),
+  ];
+}
+
 export function follows(present: RevocationReason | undefined, next: RevocationReason): boolean {
   if (next === 'removeFromCRL') return present === 'certificateHold';
   if (next === 'certificateHold') return present === undefined;
@@ -82,6 +111,19 @@ const selectSigned = `
   FROM issuances JOIN signatures USING (id)
   LEFT JOIN list_entries ON certificate = issuances.id
   WHERE serial = ?`;
+
+// Nothing is older than the certificate of the key itself: without one, nothing is read at all.
+const takeIssuances = `
+  UPDATE issuances SET issuer = ?1
+  WHERE issuer = ?2 AND (instr(tbs, ?4) > 0 OR instr(tbs, ?5) > 0)
+    AND id > (SELECT min(id) FROM issuances WHERE key_id = ?3 AND holder IS NOT NULL)`;
+
+const moveEntries = `
+  UPDATE list_entries SET list = (
+    SELECT own.id FROM lists JOIN lists AS own USING (shard)
+    WHERE lists.id = list_entries.list AND own.authority = ?)
+  WHERE list IN (SELECT id FROM lists WHERE authority = ?)
+    AND certificate IN (SELECT id FROM issuances WHERE issuer = ?)`;
 
 const upsertEntry = `
   INSERT INTO list_entries (list, certificate, change, code, at_ms, not_after_ms, listed, entry)

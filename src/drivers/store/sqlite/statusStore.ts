@@ -5,6 +5,7 @@ import type {
   CertificateStatus,
   DevicePageOfSelection,
   EntryPage,
+  Inheritance,
   ListName,
   ListSummary,
   PendingList,
@@ -19,7 +20,7 @@ import type { Connection, SqliteDatabase } from './database.ts';
 import { appendLeaf } from './issuanceStore.ts';
 import { blob, integer, optionalText, type Row, text } from './rows.ts';
 import { devicesOf } from './selection.ts';
-import { codeOf, insertLists } from './statusRows.ts';
+import { codeOf, inherit, insertLists } from './statusRows.ts';
 
 export class SqliteStatusStore implements StatusStore {
   readonly #database: SqliteDatabase;
@@ -29,13 +30,14 @@ export class SqliteStatusStore implements StatusStore {
     this.#database = database;
   }
 
-  createLists(lists: AuthorityLists): Promise<AuthorityLists> {
+  createLists(lists: AuthorityLists, inheritance?: Inheritance): Promise<AuthorityLists> {
     return this.#database.transact((connection) => {
       const known = connection
         .prepare('SELECT * FROM authorities WHERE name = ?')
         .get(lists.authority);
       if (known !== undefined) return listsOf(known);
       insertLists(connection, lists.authority, lists.shards, lists.baseUrl ?? null);
+      if (inheritance !== undefined) inherit(connection, lists.authority, inheritance);
       return lists;
     });
   }

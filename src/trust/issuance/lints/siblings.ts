@@ -7,8 +7,7 @@
 import type { Crypto } from '../../../wire/crypto/crypto.ts';
 import type { GeneralName } from '../../../wire/x509/generalNames.ts';
 import type { Certificate, NameAttribute } from '../../../wire/x509/model.ts';
-import { attributeTypes } from '../../../wire/x509/names.ts';
-import { identifierIn, type Issuer } from '../issuer.ts';
+import { identifierOfBits, type Issuer } from '../issuer.ts';
 import { type Profile, profileLabel } from '../profile.ts';
 import type { LintSubject } from './rule.ts';
 
@@ -81,11 +80,9 @@ function placesOf({
   return places.sort((left, right) => left.start - right.start);
 }
 
-/** The attribute that names the holder: serialNumber or commonName. */
+/** The last attribute of the subject: its name. */
 function holderOf({ subject }: Certificate): NameAttribute | undefined {
-  return subject.rdns
-    .flat()
-    .find(({ type }) => type === attributeTypes.serialNumber || type === attributeTypes.commonName);
+  return subject.rdns.at(-1)?.[0];
 }
 
 function isSibling({ subject, places }: Sibling, tbs: Uint8Array): boolean {
@@ -121,7 +118,9 @@ function transferred(
     serialNumber: here(old.serialNumber),
     subject: {
       der: here(old.subject.der),
-      rdns: old.subject.rdns.map((rdn) => rdnHere(rdn, here)),
+      rdns: old.subject.rdns.map((rdn) =>
+        rdn === old.subject.rdns.at(-1) ? rdnHere(rdn, here) : rdn,
+      ),
     },
     publicKey: { ...old.publicKey, spki: here(old.publicKey.spki), key },
     extensions: old.extensions.map((extension) => {
@@ -136,14 +135,13 @@ function transferred(
     profile,
     issuer,
     nowMs,
-    crypto,
     alternativeNames: alternativeNames?.map((name) => nameHere(name, here)),
     hardwareModule: hardwareModule && {
       hwType: hardwareModule.hwType,
       hwSerialNum: here(hardwareModule.hwSerialNum),
     },
     subjectKeyIdentifier: subjectKeyIdentifier && here(subjectKeyIdentifier),
-    keyIdentifier: identifierIn(profile, crypto, key),
+    keyIdentifier: identifierOfBits(crypto, key),
   };
 }
 
