@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { enrolInSession } from '../../src/device/enrolment/sessionEnrolment.ts';
-import { CoapSession } from '../../src/device/sessions/coapSession.ts';
+import { CoapSession, type CoapSessionEvent } from '../../src/device/sessions/coapSession.ts';
 import { openSealedStore } from '../../src/device/storage/sealedStore.ts';
 import { openElement } from '../../src/drivers/elements/software/elementFolder.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import { decompressPoint } from '../../src/drivers/keys/software/points.ts';
 import { CoapClient } from '../../src/drivers/links/coap/coapClient.ts';
+import { systemTimer } from '../../src/drivers/links/systemTimer.ts';
 import { utf8 } from '../../src/wire/bytes/utf8.ts';
 import { methods } from '../../src/wire/coap/codes.ts';
 import { uriPath } from '../../src/wire/coap/options.ts';
@@ -48,9 +49,18 @@ test('from the first datagram to a session by LDevID', async (context) => {
   const element = await openElement(born.elementFile, elementPassphrase);
   const flash = new MemoryDeviceStore();
   const store = await openSealedStore(element, flash, nodeCrypto);
-  const ports = { element, link, store, crypto: nodeCrypto, decompress: decompressPoint };
+  const ports = {
+    element,
+    link,
+    store,
+    timer: systemTimer,
+    crypto: nodeCrypto,
+    decompress: decompressPoint,
+  };
   const handshakes: number[][] = [];
-  const onSession = (bytes: readonly number[]): number => handshakes.push([...bytes]);
+  const onSession = (event: CoapSessionEvent): void => {
+    if (event.kind === 'session') handshakes.push([...event.handshakeBytes]);
+  };
   const byKid = await CoapSession.open(ports, onSession);
   await byKid.telemetry(utf8('by kid'));
   const outcome = await enrolInSession(
@@ -65,7 +75,8 @@ test('from the first datagram to a session by LDevID', async (context) => {
   );
   assert.equal(outcome.kind, 'enrolled', JSON.stringify(outcome));
 
-  await store.commit(new Map([['coap-session', undefined]]));
+  const forgotten = ['coap-session', 'coap-resumption'].map((name) => [name, undefined] as const);
+  await store.commit(new Map(forgotten));
   const byLdevid = await CoapSession.open(ports, onSession, { showAs: 'ldevid' });
   await byLdevid.telemetry(utf8('by LDevID'));
   const [kid, ldevid] = handshakes;

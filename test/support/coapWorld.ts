@@ -1,6 +1,10 @@
 /** The CoAP door on a real socket in front of the sessions of `Field`, and devices that talk to it. */
 import type { TestContext } from 'node:test';
-import { CoapSession, type CoapSessionOptions } from '../../src/device/sessions/coapSession.ts';
+import {
+  CoapSession,
+  type CoapSessionEvent,
+  type CoapSessionOptions,
+} from '../../src/device/sessions/coapSession.ts';
 import { openSealedStore } from '../../src/device/storage/sealedStore.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import { decompressPoint } from '../../src/drivers/keys/software/points.ts';
@@ -23,7 +27,11 @@ export interface CoapWorld {
   session(
     device: FieldDevice,
     options?: Partial<CoapSessionOptions> & { readonly link?: CoapClient },
-  ): Promise<{ readonly session: CoapSession; readonly handshakes: number[][] }>;
+  ): Promise<{
+    readonly session: CoapSession;
+    readonly handshakes: number[][];
+    readonly events: CoapSessionEvent[];
+  }>;
 }
 
 export const testLinks: readonly WebLink[] = [
@@ -76,20 +84,22 @@ export async function coapWorld(
     client,
     session: async (device, { link, ...settings } = {}) => {
       const handshakes: number[][] = [];
+      const events: CoapSessionEvent[] = [];
       const store = await openSealedStore(device.element, device.flash, nodeCrypto);
       const ports = {
         element: device.element,
         link: link ?? (await client()),
         store,
+        timer: field.time,
         crypto: nodeCrypto,
         decompress: decompressPoint,
       };
-      const session = await CoapSession.open(
-        ports,
-        (bytes) => handshakes.push([...bytes]),
-        settings,
-      );
-      return { session, handshakes };
+      const report = (event: CoapSessionEvent): void => {
+        events.push(event);
+        if (event.kind === 'session') handshakes.push([...event.handshakeBytes]);
+      };
+      const session = await CoapSession.open(ports, report, settings);
+      return { session, handshakes, events };
     },
   };
 }

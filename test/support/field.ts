@@ -60,6 +60,8 @@ export interface FieldOptions {
   readonly limits?: Partial<RelayLimits & SessionLimits>;
   readonly serve?: SessionResource;
   readonly certificates?: CertificatePorts;
+  /** Around the crypto of both sides. */
+  readonly around?: (crypto: Crypto) => Crypto;
 }
 
 export const gatewayId = 'gatewaygateway00';
@@ -95,7 +97,8 @@ export class Field {
     const random = seededRandom(seed + 1000);
     this.air = new MemoryAir(this.time, options.air ?? calmAir, seed);
     // Random choices follow the seed; keys are new every time, which changes no story.
-    this.crypto = { ...nodeCrypto, random: (lengthBytes) => random.bytes(lengthBytes) };
+    const seeded = { ...nodeCrypto, random: (lengthBytes: number) => random.bytes(lengthBytes) };
+    this.crypto = options.around?.(seeded) ?? seeded;
     this.store = options.store ?? new MemorySessionStore();
     this.#limits = options.limits ?? {};
     this.#serve = options.serve;

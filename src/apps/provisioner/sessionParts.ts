@@ -18,6 +18,7 @@ import type { Relay } from '../../trust/relay/relay.ts';
 import type { CertificatePorts } from '../../trust/sessions/certificateCredentials.ts';
 import type { SessionResource } from '../../trust/sessions/ports.ts';
 import { coapTransfer } from '../../wire/edhoc/carriage.ts';
+import { kudosPath, kudosResourceType } from '../../wire/oscore/kudosSupport.ts';
 import { rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import {
   type CoapEstOperation,
@@ -118,6 +119,7 @@ const links: readonly WebLink[] = [
       ['ed-comb-req'],
     ],
   },
+  { path: `/${kudosPath}`, attributes: [['rt', kudosResourceType], ['osc']] },
   ...(['well-known', 'short'] as const).flatMap((form) => [
     estLink('cacerts', form, '281 287', formats.chain, formats.certificate),
     estLink('simpleenroll', form, '281 287', formats.certificate),

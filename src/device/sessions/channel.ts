@@ -8,7 +8,6 @@ import { type CoapContent, type CoapMessage, encodeMessage } from '../../wire/co
 import { noResponse, noResponseAtAll } from '../../wire/coap/noResponse.ts';
 import { type CoapOption, optionNumbers, text } from '../../wire/coap/options.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import type { OscoreParameters } from '../../wire/edhoc/session.ts';
 import {
   type ClientExchange,
   type ProtectedRequest,
@@ -16,6 +15,7 @@ import {
   unprotectResponse,
 } from '../../wire/oscore/client.ts';
 import { deriveContext, type SecurityContext } from '../../wire/oscore/context.ts';
+import type { ContextMaterial } from '../../wire/oscore/contextUpdate.ts';
 import { keyState } from '../../wire/oscore/limits.ts';
 import { isRefused } from '../../wire/oscore/refusal.ts';
 import { SenderSequence } from '../../wire/oscore/sequence.ts';
@@ -41,12 +41,11 @@ export class Channel {
   readonly #sequence: SenderSequence;
   #messageId: number;
 
-  constructor(crypto: Crypto, parameters: OscoreParameters, use: ChannelUse) {
+  constructor(crypto: Crypto, material: ContextMaterial, use: ChannelUse) {
     const { reservedEnd, failedVerifications } = use;
     this.#context = deriveContext({
-      ...parameters,
+      ...material,
       crypto,
-      hkdf: parameters.hash,
       // Every number below the reserved end counts as an encryption: some were skipped, none is missed.
       usage: { encryptions: reservedEnd, failedVerifications },
     });

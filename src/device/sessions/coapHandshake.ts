@@ -13,12 +13,15 @@ import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { fixedSignature } from '../../wire/der/ecdsa.ts';
 import { AwaitApplication } from '../../wire/edhoc/completion.ts';
 import type { Credential, OwnCredential } from '../../wire/edhoc/credential.ts';
+import type { EadItem } from '../../wire/edhoc/ead.ts';
 import {
   type Message3Step,
   type ResponderCredentialNeeded,
   type ResponderVerified,
   startInitiator,
 } from '../../wire/edhoc/initiator.ts';
+import type { PskCredential } from '../../wire/edhoc/psk.ts';
+import { startPskInitiator } from '../../wire/edhoc/pskInitiator.ts';
 import { isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
 import type { Method } from '../../wire/edhoc/suites.ts';
 import { readAnchors } from '../../wire/line/slotData.ts';
@@ -29,6 +32,7 @@ import { FloorStore, judgeServer, type ServerCertificate } from '../identity/ser
 import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
+import { kudosDefaults, type KudosOptions, KudosSignalling } from './coapKudos.ts';
 import { type Parties, readParties } from './handshake.ts';
 
 export interface HandshakePorts {
@@ -38,7 +42,7 @@ export interface HandshakePorts {
   readonly decompress: PointDecompressor;
 }
 
-export interface HandshakeOptions {
+export interface HandshakeOptions extends KudosOptions {
   /** `kid`: of the agree key. A slot: with the certificate in it, by value, and a signature. */
   readonly showAs: 'kid' | 'ldevid' | 'idevid';
   /** Whether a certificate goes as its hash: a server that does not know it says so, and gets it whole. */
@@ -52,6 +56,7 @@ export const handshakeDefaults: HandshakeOptions = {
   byThumbprint: false,
   trust: 'pinned',
   generationOid: exampleGenerationOid,
+  ...kudosDefaults,
 };
 
 /** One handshake as its two messages travel over CoAP. */
@@ -66,10 +71,20 @@ export interface Handshaken {
   /** C_R. */
   readonly connectionId: Uint8Array;
   readonly handshakeBytes: readonly number[];
+  readonly resumed: boolean;
+  /** Whether the server keeps these keys for KUDOS without forward secrecy. */
+  readonly hasBootstrap: boolean;
   /** Whether a server that does not know our credential may know it by value. */
   readonly shownByHash: boolean;
   /** To be called when the server has shown its keys. */
   readonly finished: () => Promise<void>;
+}
+
+/** No server that is ours, or one that refuses us: another way to new keys may do. */
+export class HandshakeRefused extends DeviceFault {
+  constructor(reason: string) {
+    super(reason, { retryable: true });
+  }
 }
 
 export class CoapHandshakes {
@@ -77,12 +92,14 @@ export class CoapHandshakes {
   readonly #options: HandshakeOptions;
   readonly #parties: Parties;
   readonly #floors: FloorStore;
+  readonly #kudos: KudosSignalling;
 
   private constructor(ports: HandshakePorts, options: HandshakeOptions, parties: Parties) {
     this.#ports = ports;
     this.#options = options;
     this.#parties = parties;
     this.#floors = new FloorStore(ports.store);
+    this.#kudos = new KudosSignalling(options);
   }
 
   /** Rejects with a `DeviceFault` when the element was not personalized for this. */
@@ -101,7 +118,8 @@ export class CoapHandshakes {
     const method: Method = showAs === 'kid' ? rawLinkMethod : 1;
     const connectionId = oneByteIdentifier(crypto);
     const profile = { method, suites: [rawLinkSuite], message4: false };
-    const { next, message1 } = startInitiator(crypto, profile, { connectionId });
+    const { ead1 } = this.#kudos;
+    const { next, message1 } = startInitiator(crypto, profile, { connectionId, ead1 });
     const message2 = await transport.first(message1);
     const read = next.readMessage2(message2);
     if (isEdhocRefusal(read)) throw refused(read.reason);
@@ -110,17 +128,50 @@ export class CoapHandshakes {
     const shownByHash = byThumbprint && showAs !== 'kid' && !byValue;
     const own =
       showAs === 'kid' ? this.#parties.own : await this.#ownCertificate(showAs, shownByHash);
-    const { next: edhoc, message3 } = await this.#prove(verified, own);
+    const { ead2 } = verified;
+    const ead3 = this.#kudos.ead3(ead2);
+    const { next: edhoc, message3 } = await this.#prove(verified, own, ead3);
     if (!(edhoc instanceof AwaitApplication)) throw new TypeError('the profile has no message_4');
     return {
       edhoc,
       message3,
       connectionId: peerConnectionId,
       handshakeBytes: [message1.length, message2.length, message3.length],
+      resumed: false,
+      hasBootstrap: this.#kudos.isHeard(ead2),
       shownByHash,
       finished: async () => {
         if (certificate !== undefined) await this.#floors.raise(certificate);
       },
+    };
+  }
+
+  /**
+   * The same with the resumption key of a session before (draft-ietf-lake-edhoc-psk). Anybody can have made
+   * message_2: who the server is, its first answer under the new keys shows.
+   */
+  async resume(transport: HandshakeTransport, psk: PskCredential): Promise<Handshaken> {
+    const { crypto } = this.#ports;
+    const connectionId = oneByteIdentifier(crypto);
+    const profile = { suites: [rawLinkSuite], message4: false };
+    const { ead1 } = this.#kudos;
+    const { next, message1 } = startPskInitiator(crypto, profile, { connectionId, ead1 });
+    const message2 = await transport.first(message1);
+    const read = next.readMessage2(message2);
+    if (isEdhocRefusal(read)) throw refused(read.reason);
+    const { ead2 } = read;
+    const peerConnectionId = read.peerConnectionId.slice();
+    const { next: edhoc, message3 } = read.compose({ psk, ead3: this.#kudos.ead3(ead2) });
+    if (!(edhoc instanceof AwaitApplication)) throw new TypeError('the profile has no message_4');
+    return {
+      edhoc,
+      message3,
+      connectionId: peerConnectionId,
+      handshakeBytes: [message1.length, message2.length, message3.length],
+      resumed: true,
+      hasBootstrap: this.#kudos.isHeard(ead2),
+      shownByHash: false,
+      finished: async () => undefined,
     };
   }
 
@@ -183,9 +234,13 @@ export class CoapHandshakes {
     return { idCred, cred: leaf, publicKey };
   }
 
-  async #prove(verified: ResponderVerified, own: OwnCredential): Promise<Message3Step> {
+  async #prove(
+    verified: ResponderVerified,
+    own: OwnCredential,
+    ead3: readonly EadItem[],
+  ): Promise<Message3Step> {
     const { element } = this.#ports;
-    const needed = verified.compose({ own });
+    const needed = verified.compose({ own, ead3 });
     if (isEdhocRefusal(needed)) throw refused(needed.reason);
     if (needed.kind === 'signature-needed') {
       const signature = await element.sign('sign', needed.toBeSigned);
@@ -219,5 +274,5 @@ function oneByteIdentifier(crypto: Crypto): Uint8Array {
 }
 
 function refused(reason: string): DeviceFault {
-  return new DeviceFault(`no handshake: ${reason}`, { retryable: true });
+  return new HandshakeRefused(`no handshake: ${reason}`);
 }

@@ -8,6 +8,7 @@ import { toHex } from '../../wire/bytes/hex.ts';
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import { deviceCredential } from '../../wire/edhoc/agreeCredential.ts';
+import type { EadItem } from '../../wire/edhoc/ead.ts';
 import type { CredentialReference } from '../../wire/edhoc/idCred.ts';
 import { parseMessage1 } from '../../wire/edhoc/messages.ts';
 import { suggestedPskCodePoints } from '../../wire/edhoc/psk.ts';
@@ -29,6 +30,14 @@ import {
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import { storedKind } from '../../wire/edhoc/stored.ts';
 import { authenticationOf, type Method } from '../../wire/edhoc/suites.ts';
+import {
+  asksKudosSupport,
+  encodeKudosSupport,
+  exampleKudosLabel,
+  type KudosSupport,
+  parseKudosSupport,
+  peerCapability,
+} from '../../wire/oscore/kudosSupport.ts';
 import { maximumConnectionIdBytes, writeFrame } from '../../wire/relay/frame.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import { InvariantError } from '../ports/faults.ts';
@@ -36,11 +45,13 @@ import type { Endpoint, StoredHandshake } from '../ports/sessionStore.ts';
 import { CertificateCredentials } from './certificateCredentials.ts';
 import type { FrameRefusal, SessionLimits, SessionPorts } from './ports.ts';
 import type { AuthenticatedDevice, Resumptions } from './resumptions.ts';
+import type { KudosSide } from './sessionKeys.ts';
 
 export interface CompletedHandshake {
   readonly stored: StoredHandshake;
   readonly deviceId: string;
   readonly session: EdhocSession;
+  readonly side: KudosSide;
   /** When the device last proved its long-term key. */
   readonly authenticatedMs: number;
   /** Where it was resumed: the session whose resumption key it used. */
@@ -59,11 +70,13 @@ export class Handshakes {
   readonly #resumptions: Resumptions;
   readonly #certificates: CertificateCredentials | undefined;
   readonly #profile: ResponderProfile;
+  readonly #kudosLabel: number;
 
   constructor(ports: SessionPorts, limits: SessionLimits, resumptions: Resumptions) {
     this.#ports = ports;
     this.#limits = limits;
     this.#resumptions = resumptions;
+    this.#kudosLabel = ports.kudosLabel ?? exampleKudosLabel;
     const { crypto, certificates } = ports;
     this.#certificates =
       certificates === undefined ? undefined : new CertificateCredentials(crypto, certificates);
@@ -92,7 +105,7 @@ export class Handshakes {
     const place = placeOf(endpoint, connectionId);
     const composed =
       accepted.kind === 'psk-message-1-accepted'
-        ? accepted.compose({ connectionId })
+        ? accepted.compose({ connectionId, ead2: this.#ead2(accepted) })
         : await this.#compose(accepted, connectionId);
     if (isEdhocRefusal(composed)) return 'handshake-refused';
     const { next, message2 } = composed;
@@ -130,13 +143,29 @@ export class Handshakes {
     connectionId: Uint8Array,
   ): Promise<Message2Step | EdhocRefusal> {
     const { agreement, identity } = this.#ports;
-    const needed = accepted.compose({ connectionId, own: identity });
+    const ead2 = this.#ead2(accepted);
+    const needed = accepted.compose({ connectionId, own: identity, ead2 });
     if (isEdhocRefusal(needed)) return needed;
     if (needed.kind !== 'agreement-needed') throw new InvariantError('method 3 only agrees');
     const secret = await agreement.agree(needed.peerPublicKey);
     return secret === undefined
       ? refuse('invalid-key', 'the server key refused G_X')
       : needed.finish(secret);
+  }
+
+  /** Whoever asks whether we speak KUDOS is told (draft-ietf-core-oscore-key-update §5). */
+  #ead2({ ead1 }: Pick<Message1Accepted, 'ead1'>): readonly EadItem[] {
+    const asked = ead1.find(({ label }) => label === this.#kudosLabel);
+    if (!asksKudosSupport(asked?.value)) return [];
+    return [{ label: this.#kudosLabel, critical: false, value: encodeKudosSupport('full') }];
+  }
+
+  #completed(stored: StoredHandshake, found: AuthenticatedDevice): CompletedHandshake {
+    const { deviceId, verified, authenticatedMs, usedKeyOf } = found;
+    const said = verified.ead3.find(({ label }) => label === this.#kudosLabel);
+    const { session } = verified.finish();
+    const side = sideOf(parseKudosSupport(said?.value), session);
+    return { stored, deviceId, session, side, authenticatedMs, usedKeyOf };
   }
 
   async #completeFull(
@@ -148,7 +177,7 @@ export class Handshakes {
     const read = edhoc.readMessage3(message3);
     if (isEdhocRefusal(read)) return this.#keepWaiting(stored, edhoc, read);
     const found = await this.#authenticate(read, endpoint);
-    if (typeof found !== 'string') return completed(stored, found);
+    if (typeof found !== 'string') return this.#completed(stored, found);
     // It came from whoever sent message_1, so that nobody else could have spoiled it: this one is over.
     await this.#ports.store.removeHandshake(stored.id);
     return found;
@@ -164,7 +193,7 @@ export class Handshakes {
     const needed = edhoc.readMessage3(message3);
     if (isEdhocRefusal(needed)) return this.#keepWaiting(stored, edhoc, needed);
     const found = await this.#resumptions.authenticate(needed, endpoint);
-    if (typeof found !== 'string') return completed(stored, found);
+    if (typeof found !== 'string') return this.#completed(stored, found);
     const waiting = needed.spent ? undefined : needed.keepWaiting();
     if (waiting === undefined || isEdhocRefusal(waiting)) {
       await this.#ports.store.removeHandshake(stored.id);
@@ -343,9 +372,9 @@ export class Handshakes {
   }
 }
 
-function completed(stored: StoredHandshake, found: AuthenticatedDevice): CompletedHandshake {
-  const { deviceId, verified, authenticatedMs, usedKeyOf } = found;
-  return { stored, deviceId, session: verified.finish().session, authenticatedMs, usedKeyOf };
+function sideOf(support: KudosSupport | undefined, session: EdhocSession): KudosSide {
+  const peer = peerCapability(support ?? 'none');
+  return peer === 'non-capable' ? { peer, bootstrap: session.oscoreParameters() } : { peer };
 }
 
 /** 2^24 identifiers: with 10,000 sessions one in 1,700 is taken, and a few tries are enough. */

@@ -6,11 +6,12 @@
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import { EdhocSession } from '../../wire/edhoc/session.ts';
-import { deriveContext, type SecurityContext } from '../../wire/oscore/context.ts';
+import type { EdhocSession } from '../../wire/edhoc/session.ts';
+import type { SecurityContext } from '../../wire/oscore/context.ts';
+import { KudosPending } from '../../wire/oscore/kudos.ts';
+import type { KudosConfig } from '../../wire/oscore/kudosOffer.ts';
 import { type KeyUsage, unused } from '../../wire/oscore/limits.ts';
 import { ReplayWindow } from '../../wire/oscore/replayWindow.ts';
-import { epochContext } from '../../wire/relay/rawLink.ts';
 import { InvariantError } from '../ports/faults.ts';
 import type { SealingKey } from '../ports/keys.ts';
 import type {
@@ -21,6 +22,7 @@ import type {
 } from '../ports/sessionStore.ts';
 import { Fingerprints } from './fingerprints.ts';
 import type { AcceptedTelemetry } from './ports.ts';
+import { type KudosSide, readKeys, type SessionKeys, writeKeys } from './sessionKeys.ts';
 
 /** The bytes that answered a request, for when the same request comes again (RFC 7252 §4.5). */
 export interface LastAnswer {
@@ -36,7 +38,10 @@ export interface SessionProgress {
   readonly window: ReplayWindow;
   /** Of the messages that the window remembers: what tells a replay from a clone. */
   readonly fingerprints: Fingerprints;
-  /** The end of our own sequence numbers that were used: for challenges alone. */
+  /**
+   * The end of our own sequence numbers that were used: for challenges, and for what a run of KUDOS is
+   * answered with; while one is under way, those of the new context.
+   */
   readonly ownEnd: number;
   readonly lastAnswer: LastAnswer | undefined;
 }
@@ -47,38 +52,6 @@ export const noProgress: SessionProgress = {
   ownEnd: 0,
   lastAnswer: undefined,
 };
-
-/** The keys of one epoch: those of the handshake, or what EDHOC_KeyUpdate made of them. */
-export class EpochKeys {
-  readonly edhoc: EdhocSession;
-  readonly context: SecurityContext;
-  readonly #crypto: Crypto;
-  readonly #nextFailuresBefore: number;
-  #next: EpochKeys | undefined;
-
-  constructor(crypto: Crypto, edhoc: EdhocSession, usage: KeyUsage = unused, nextFailures = 0) {
-    const parameters = edhoc.oscoreParameters();
-    this.#crypto = crypto;
-    this.edhoc = edhoc;
-    this.context = deriveContext({ ...parameters, crypto, hkdf: parameters.hash, usage });
-    this.#nextFailuresBefore = nextFailures;
-  }
-
-  /** Derived when first asked for, and then the same, so that what fails to verify under it is counted. */
-  get next(): EpochKeys {
-    const { edhoc } = this;
-    this.#next ??= new EpochKeys(this.#crypto, edhoc.keyUpdate(epochContext(edhoc.epoch + 1)), {
-      encryptions: 0,
-      failedVerifications: this.#nextFailuresBefore,
-    });
-    return this.#next;
-  }
-
-  /** What failed to verify under the next epoch. */
-  get nextFailures(): number {
-    return this.#next?.context.usage.failedVerifications ?? this.#nextFailuresBefore;
-  }
-}
 
 /** Held by this module alone, so that nobody else can make a `SessionPeer`. */
 const seal: unique symbol = Symbol('session');
@@ -110,7 +83,11 @@ export class LiveSession {
   readonly beganMs: number;
   readonly incarnation: number;
   readonly message3Hash: Uint8Array;
-  keys: EpochKeys;
+  /** Of the device's part in KUDOS. */
+  readonly side: KudosSide;
+  keys: SessionKeys;
+  /** The device has begun to renew these keys by KUDOS and was answered; it has not used the new ones yet. */
+  run: KudosPending | undefined;
   standing: SessionStanding;
   version: number;
   progress: SessionProgress;
@@ -129,7 +106,7 @@ export class LiveSession {
     stored: StoredSession,
     { sealing, incarnation }: { readonly sealing: SealingKey; readonly incarnation: number },
   ) {
-    const keys = readKeys(openPart(sealing, stored.keys, keysContext(stored.id)));
+    const part = readKeys(crypto, openPart(sealing, stored.keys, keysContext(stored.id)));
     const statePart = openPart(sealing, stored.state, stateContext(stored.id, stored.version));
     const { usage, nextFailures, incarnation: written, ...progress } = readState(statePart);
     this.id = stored.id;
@@ -137,9 +114,17 @@ export class LiveSession {
     this.peer = new SessionPeer(seal, stored.deviceId, stored.id);
     this.endpoint = { ingress: stored.ingress, linkAddress: stored.linkAddress };
     this.connectionId = stored.connectionId;
-    const edhoc = EdhocSession.restore(crypto, keys.edhoc);
-    this.keys = new EpochKeys(crypto, edhoc, usage, nextFailures);
-    this.message3Hash = keys.message3Hash;
+    this.side = part.side;
+    this.message3Hash = part.message3Hash;
+    this.keys = part.keys(part.run === undefined ? usage : unused, nextFailures);
+    this.run =
+      part.run === undefined
+        ? undefined
+        : KudosPending.restore(kudosConfig(crypto, part.side), part.run, {
+            sequenceEnd: progress.ownEnd,
+            window: ReplayWindow.empty().state(),
+            usage,
+          });
     this.standing = stored.standing;
     this.version = stored.version;
     this.beganMs = stored.beganMs;
@@ -152,18 +137,19 @@ export class LiveSession {
     return this.keys.context;
   }
 
-  /** The sealed keys of another epoch. */
-  sealedKeys(sealing: SealingKey, keys: EpochKeys): Uint8Array {
-    return sealing.seal(writeKeys(keys.edhoc, this.message3Hash), keysContext(this.id));
+  /** The sealed keys as they will be: others, or these with a run of KUDOS under way. */
+  sealedKeys(sealing: SealingKey, keys: SessionKeys, run: KudosPending | undefined): Uint8Array {
+    const { side, message3Hash } = this;
+    return sealing.seal(writeKeys({ keys, run, side, message3Hash }), keysContext(this.id));
   }
 
-  /** What is left of the present epoch once the next one is proven, under an id of its own. */
+  /** What is left of the present keys once the next ones are proven, under an id of its own. */
   retired(sealing: SealingKey, id: string): StoredSession {
     const { endpoint, deviceId, connectionId, beganMs, keys, progress, message3Hash } = this;
-    const state = writeState(progress, {
-      incarnation: this.incarnation,
-      usage: keys.context.usage,
-    });
+    const { usage } = keys.context;
+    const state = writeState(progress, { incarnation: this.incarnation, usage });
+    // Nothing is answered under them any more, so that no bootstrap material goes along.
+    const part = { keys, run: undefined, side: { peer: this.side.peer }, message3Hash };
     return {
       ...endpoint,
       id,
@@ -172,7 +158,7 @@ export class LiveSession {
       beganMs,
       standing: 'superseded',
       version: 1,
-      keys: sealing.seal(writeKeys(keys.edhoc, message3Hash), keysContext(id)),
+      keys: sealing.seal(writeKeys(part), keysContext(id)),
       state: sealing.seal(state, stateContext(id, 1)),
     };
   }
@@ -181,14 +167,20 @@ export class LiveSession {
   sealedState(
     sealing: SealingKey,
     progress: SessionProgress,
-    keys: EpochKeys = this.keys,
+    keys: SessionKeys,
+    run: KudosPending | undefined,
   ): Uint8Array {
     const { incarnation } = this;
     const { nextFailures } = keys;
-    const { usage } = keys.context;
+    // In a run every message comes under the new context, and the failures that count are its own.
+    const { usage } = run?.fresh.context ?? keys.context;
     const state = writeState(progress, { incarnation, usage, nextFailures });
     return sealing.seal(state, stateContext(this.id, this.version + 1));
   }
+}
+
+export function kudosConfig(crypto: Crypto, side: KudosSide): KudosConfig {
+  return { ...side, crypto, isCapable: true, preserveObservations: false };
 }
 
 /** The row of a session that takes the place of its handshake; it keeps id and connection identifier. */
@@ -199,12 +191,15 @@ export function firstForm(
     readonly deviceId: string;
     readonly session: EdhocSession;
     readonly message3Hash: Uint8Array;
+    readonly side: KudosSide;
     readonly beganMs: number;
     readonly incarnation: number;
   },
 ): StoredSession {
   const { id, ingress, linkAddress, connectionId } = handshake;
-  const keys = writeKeys(fields.session, fields.message3Hash);
+  const { side, message3Hash } = fields;
+  const handshakeKeys = { kind: 'epoch', edhoc: fields.session } as const;
+  const keys = writeKeys({ keys: handshakeKeys, run: undefined, side, message3Hash });
   const state = writeState(noProgress, { incarnation: fields.incarnation, usage: unused });
   return {
     id,
@@ -233,18 +228,6 @@ function openPart(sealing: SealingKey, sealed: Uint8Array, context: string): Uin
   const opened = sealing.open(sealed, context);
   if (opened === undefined) throw new InvariantError('a stored session cannot be opened');
   return opened;
-}
-
-function writeKeys(edhoc: EdhocSession, message3Hash: Uint8Array): Uint8Array {
-  return cbor.array(cbor.bytes(edhoc.store()), cbor.bytes(message3Hash));
-}
-
-function readKeys(bytes: Uint8Array): { edhoc: Uint8Array; message3Hash: Uint8Array } {
-  const reader = new CborReader(bytes);
-  if (reader.array() !== 2) reader.fail('two members expected', 0);
-  const keys = { edhoc: reader.bytes(), message3Hash: reader.bytes().slice() };
-  reader.end();
-  return keys;
 }
 
 interface StateFacts {

@@ -60,6 +60,8 @@ export interface SessionPorts {
   readonly serve?: SessionResource;
   /** Absent: devices authenticate by kid alone. */
   readonly certificates?: CertificatePorts;
+  /** Of KUDOS_EAD, which is not registered. Default: `exampleKudosLabel`. */
+  readonly kudosLabel?: number;
   /** Resolves when the telemetry is safe elsewhere. */
   readonly deliver: (telemetry: AcceptedTelemetry) => Promise<void>;
   readonly observe: (observation: SessionObservation) => void;
@@ -130,12 +132,12 @@ export type SessionObservation =
       readonly deviceId: string;
       readonly sessionId: string;
     }
-  /** The device went over to the next epoch of its keys. */
+  /** The device went over to the next epoch of its keys, or to what KUDOS made of them. */
   | {
       readonly kind: 'keys-updated';
       readonly endpoint: Endpoint;
       readonly deviceId: string;
-      readonly epoch: number;
+      readonly by: 'epoch' | 'kudos';
     }
   /** The store had been put back: the device was asked to prove that it is there now. */
   | { readonly kind: 'challenged'; readonly endpoint: Endpoint; readonly deviceId: string }

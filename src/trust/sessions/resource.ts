@@ -9,6 +9,7 @@ import type { CoapContent, CoapMessage } from '../../wire/coap/message.ts';
 import { isSuppressed } from '../../wire/coap/noResponse.ts';
 import { optionNumbers, pathOf, uint } from '../../wire/coap/options.ts';
 import { recognize } from '../../wire/coap/recognize.ts';
+import { kudosPath } from '../../wire/oscore/kudosSupport.ts';
 import { telemetryPath } from '../../wire/relay/rawLink.ts';
 import { EnvironmentError } from '../ports/faults.ts';
 import type { SessionPeer } from './liveSession.ts';
@@ -58,7 +59,8 @@ export class Resources {
   /** `request` is authentic and was never seen before. */
   async answer(peer: SessionPeer, request: CoapContent, nowMs: number): Promise<Answer> {
     const serve = this.#serve;
-    if (serve === undefined || pathOf(request.options) === `/${telemetryPath}`) {
+    const path = pathOf(request.options);
+    if (serve === undefined || path === `/${telemetryPath}` || path === `/${kudosPath}`) {
       return answerTo(request);
     }
     const { options, badOption } = recognize(request.options, forResources);
@@ -70,12 +72,15 @@ export class Resources {
   }
 }
 
-/** The one resource that is always there. */
+/** The resources that are always there. */
 export function answerTo(request: CoapContent): Answer {
   const { options, badOption } = recognize(request.options, forTelemetry);
   if (badOption !== undefined) return plain(responses.badOption);
-  if (pathOf(options) !== `/${telemetryPath}`) return plain(responses.notFound);
+  const path = pathOf(options);
+  if (path !== `/${telemetryPath}` && path !== `/${kudosPath}`) return plain(responses.notFound);
   if (request.code !== methods.post) return plain(responses.methodNotAllowed);
+  // A device that runs KUDOS may come here once more to prove the new keys.
+  if (path === `/${kudosPath}`) return plain(responses.changed);
   if (request.payload.length === 0) return plain(responses.badRequest);
   return { ...plain(responses.changed), telemetry: request.payload };
 }

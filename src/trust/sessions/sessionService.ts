@@ -4,12 +4,12 @@
  * changes is durable before its answer leaves.
  */
 import { empty, equal } from '../../wire/bytes/bytes.ts';
-import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { isRequest } from '../../wire/coap/codes.ts';
 import { type CoapMessage, encodeMessage, parseMessage } from '../../wire/coap/message.ts';
 import { readProtected } from '../../wire/oscore/incoming.ts';
-import { isRefused } from '../../wire/oscore/refusal.ts';
+import type { OscoreOption } from '../../wire/oscore/option.ts';
+import { isRefused, type OscoreRefusal } from '../../wire/oscore/refusal.ts';
 import { ReplayWindow } from '../../wire/oscore/replayWindow.ts';
 import {
   type AcceptedRequest,
@@ -21,11 +21,12 @@ import {
 import { readFrame, writeFrame } from '../../wire/relay/frame.ts';
 import { EnvironmentError, isRefusal } from '../ports/faults.ts';
 import type { LiveConnections } from '../ports/liveConnections.ts';
-import { type Endpoint, LeaseLost, type SessionChange } from '../ports/sessionStore.ts';
+import { type Endpoint, LeaseLost } from '../ports/sessionStore.ts';
 import { CloneWatch } from './cloneWatch.ts';
 import { fingerprintOf, Fingerprints } from './fingerprints.ts';
 import { type CompletedHandshake, Handshakes, isRoaming, placeOf } from './handshakes.ts';
-import { type EpochKeys, firstForm, LiveSession, type SessionProgress } from './liveSession.ts';
+import { firstForm, type LiveSession } from './liveSession.ts';
+import type { SessionKeys } from './sessionKeys.ts';
 import {
   type AcceptedTelemetry,
   type FrameRefusal,
@@ -36,18 +37,14 @@ import {
 import { Ownership } from './ownership.ts';
 import { acknowledgementOf, Resources, responseTo } from './resource.ts';
 import { Resumptions } from './resumptions.ts';
+import { LiveSessions } from './liveSessions.ts';
 import { SessionCache } from './sessionCache.ts';
 import { Synchronization } from './synchronization.ts';
-import { openTelemetry, sealTelemetry } from './undelivered.ts';
+import { answerInRun, isOfRun, receiveInRun, type RunAnswered } from './kudosRuns.ts';
+import { Deliveries } from './undelivered.ts';
 
 /** A frame to send back, nothing, or why not. */
 export type FrameOutcome = Uint8Array | undefined | FrameRefusal;
-
-/** Messages of one session that the application did not take; beyond it no further ones are accepted. */
-const maximumUndelivered = 16;
-/** Failed verifications between two writes of their count. */
-const failuresPerWrite = 64;
-const redeliveryPage = 500;
 
 interface ReceivedRequest {
   /** As it came, protected. */
@@ -66,7 +63,9 @@ export class SessionService implements LiveConnections {
   readonly #synchronization: Synchronization;
   readonly #ownership: Ownership;
   readonly #cache: SessionCache;
+  readonly #live: LiveSessions;
   readonly #resources: Resources;
+  readonly #deliveries: Deliveries;
 
   constructor(ports: SessionPorts, limits: Partial<SessionLimits> = {}) {
     this.#ports = ports;
@@ -76,8 +75,10 @@ export class SessionService implements LiveConnections {
     this.#clones = new CloneWatch(ports);
     this.#synchronization = new Synchronization(ports);
     this.#cache = new SessionCache(this.#limits.cachedSessions);
+    this.#live = new LiveSessions(ports, this.#cache);
     this.#ownership = new Ownership(ports, this.#limits, () => this.#cache.clear());
     this.#resources = new Resources(ports.serve);
+    this.#deliveries = new Deliveries(ports);
   }
 
   /**
@@ -116,18 +117,8 @@ export class SessionService implements LiveConnections {
   }
 
   /** After a start: delivers what was accepted before a crash. Returns how much that was. */
-  async redeliver(): Promise<number> {
-    const { store, sealing, deliver } = this.#ports;
-    let count = 0;
-    for (;;) {
-      const page = await store.undelivered(redeliveryPage);
-      for (const row of page) {
-        await deliver(openTelemetry(sealing, row));
-        await store.settle(row.sessionId, row.sequenceNumber);
-      }
-      count += page.length;
-      if (page.length < redeliveryPage) return count;
-    }
+  redeliver(): Promise<number> {
+    return this.#deliveries.redeliver();
   }
 
   /**
@@ -155,7 +146,7 @@ export class SessionService implements LiveConnections {
     message3: Uint8Array,
   ): Promise<FrameOutcome> {
     const message3Hash = this.#ports.crypto.hash('SHA-256', message3);
-    const session = await this.#session(placeOf(endpoint, connectionId), connectionId);
+    const session = await this.#live.find(placeOf(endpoint, connectionId), connectionId);
     if (session !== undefined) {
       if (!equal(session.message3Hash, message3Hash)) return 'unknown-connection';
       // Its answer is the first response under OSCORE, which only a request can bring about.
@@ -169,7 +160,7 @@ export class SessionService implements LiveConnections {
 
   /** The device's live session stays as it is until a message comes under the new keys. */
   async #promote(
-    { stored, deviceId, session, authenticatedMs, usedKeyOf }: CompletedHandshake,
+    { stored, deviceId, session, side, authenticatedMs, usedKeyOf }: CompletedHandshake,
     message3Hash: Uint8Array,
     roaming: boolean,
   ): Promise<FrameOutcome> {
@@ -177,7 +168,7 @@ export class SessionService implements LiveConnections {
     const { id: sessionId, ingress } = stored;
     const beganMs = clock.nowMs();
     const { incarnation } = store;
-    const fields = { deviceId, session, message3Hash, beganMs, incarnation };
+    const fields = { deviceId, session, side, message3Hash, beganMs, incarnation };
     const row = firstForm(sealing, stored, fields);
     // Where the identifier stands for the address, the next handshake cannot know it.
     const linkAddress = roaming ? empty : stored.linkAddress;
@@ -211,12 +202,13 @@ export class SessionService implements LiveConnections {
     const option = readProtected(message);
     if (isRefused(option) || option.kid === undefined) return 'malformed';
     const place = placeOf(endpoint, option.kid);
-    const session = await this.#session(place, option.kid);
+    const session = await this.#live.find(place, option.kid);
     if (session === undefined) {
       const isClone = await this.#clones.onStray(place, option.kid, message);
       return isClone ? 'clone' : 'unknown-connection';
     }
     const request = { message, hash: this.#ports.crypto.hash('SHA-256', bytes) };
+    if (isOfRun(session, option)) return this.#onRun(session, request, option);
     const result = unprotectRequest(session.context, session.progress.window, message);
     if ('refused' in result) return this.#onRefusedRequest(session, request, result);
     if (result.outcome === 'accepted') return this.#accept(session, request, result);
@@ -225,15 +217,15 @@ export class SessionService implements LiveConnections {
       : this.#challenge(session, request, result);
   }
 
-  /** `updated`: the message came under the next epoch, and the device has left the present one. */
+  /** `updated`: the message came under these keys, and the device has left the present ones. */
   async #accept(
     session: LiveSession,
     received: ReceivedRequest,
     { message: request, sequenceNumber, window, exchange }: AcceptedRequest<CoapMessage>,
-    updated?: EpochKeys,
+    updated?: SessionKeys,
   ): Promise<FrameOutcome> {
     const { crypto, clock } = this.#ports;
-    if (session.undelivered.length >= maximumUndelivered) return 'delivery-failed';
+    if (this.#deliveries.isFull(session)) return 'delivery-failed';
     const answer = await this.#resources.answer(session.peer, request, clock.nowMs());
     const response = responseTo(request, answer.response, () => this.#newMessageId());
     const protectedResponse =
@@ -261,12 +253,13 @@ export class SessionService implements LiveConnections {
     const progress = {
       window,
       fingerprints: known.with(sequenceNumber, fingerprint),
-      ownEnd: updated === undefined ? session.progress.ownEnd : 0,
+      ownEnd: updated?.kind === 'epoch' ? 0 : session.progress.ownEnd,
       lastAnswer: { sequenceNumber, requestHash: received.hash, frame },
     };
-    if (!(await this.#advance(session, progress, telemetry, updated))) return 'lost-race';
+    if (!(await this.#live.advance(session, { progress, telemetry, keys: updated })))
+      return 'lost-race';
     if (telemetry !== undefined) session.undelivered.push(telemetry);
-    return (await this.#deliver(session)) ? frame : 'delivery-failed';
+    return (await this.#deliveries.deliver(session)) ? frame : 'delivery-failed';
   }
 
   /** RFC 8613 §B.1.2: nothing of the request is acted on. */
@@ -280,7 +273,8 @@ export class SessionService implements LiveConnections {
     const { frame, ownEnd } = challenge;
     const { endpoint, deviceId } = session;
     // A crash before this write: the number was used by nobody. After it: it is not used again.
-    if (!(await this.#advance(session, { ...session.progress, ownEnd }))) return 'lost-race';
+    const progress = { ...session.progress, ownEnd };
+    if (!(await this.#live.advance(session, { progress }))) return 'lost-race';
     this.#ports.observe({ kind: 'challenged', endpoint, deviceId });
     return frame;
   }
@@ -296,12 +290,14 @@ export class SessionService implements LiveConnections {
         return this.#onUsedNumber(session, request, refusal.sequenceNumber ?? 0);
       case 'plaintext-malformed':
         // It verified, so its number is used up.
-        await this.#advance(session, { ...progress, window: refusal.window ?? progress.window });
+        await this.#live.advance(session, {
+          progress: { ...progress, window: refusal.window ?? progress.window },
+        });
         return 'malformed';
       case 'decryption-failed':
         return this.#onUnverified(session, request);
       case 'key-worn-out':
-        await this.#wearOut(session);
+        await this.#live.wearOut(session);
         return 'key-worn-out';
       case 'unknown-context':
         return 'unknown-connection';
@@ -312,21 +308,91 @@ export class SessionService implements LiveConnections {
     }
   }
 
+  /**
+   * KUDOS: the device begins, and is answered under keys that it has not proven yet. A crash before the
+   * write: its message comes again. After it: the same answer.
+   */
+  async #onRun(
+    session: LiveSession,
+    request: ReceivedRequest,
+    option: OscoreOption,
+  ): Promise<FrameOutcome> {
+    const { progress, standing } = session;
+    if (this.#isLast(session, request)) return this.#answerAgain(session);
+    if (standing !== 'live') return 'unknown-connection';
+    // What was put back cannot tell whether this run was made before.
+    if (!progress.window.isSynchronized) return 'unsynchronized';
+    if (this.#deliveries.isFull(session)) return 'delivery-failed';
+    const outcome = receiveInRun(this.#ports.crypto, session, request.message, option);
+    if (isRefused(outcome)) return this.#onRefusedInRun(session, outcome);
+    try {
+      return outcome.kind === 'confirmed'
+        ? await this.#accept(session, request, outcome.accepted, outcome.keys)
+        : await this.#answerRun(session, request, outcome);
+    } catch (error) {
+      // Its state is spent: the next message reads it again.
+      this.#live.forget(session);
+      throw error;
+    }
+  }
+
+  async #answerRun(
+    session: LiveSession,
+    { hash: requestHash }: ReceivedRequest,
+    answered: RunAnswered,
+  ): Promise<FrameOutcome> {
+    const { run, proven } = answered;
+    const answer = answerInRun(answered, () => this.#newMessageId());
+    if (isRefused(answer)) {
+      await this.#live.wearOut(session);
+      return 'key-worn-out';
+    }
+    const { frame, ownEnd } = answer;
+    const { progress } = session;
+    const known =
+      proven === undefined
+        ? progress
+        : { ...progress, window: ReplayWindow.empty(), fingerprints: Fingerprints.none() };
+    const lastAnswer = { sequenceNumber: ownEnd - 1, requestHash, frame };
+    const next = { ...known, ownEnd, lastAnswer };
+    const stored = await this.#live.advance(session, { progress: next, keys: proven, run });
+    return stored ? frame : 'lost-race';
+  }
+
+  async #onRefusedInRun(session: LiveSession, { refused }: OscoreRefusal): Promise<FrameOutcome> {
+    if (refused === 'replay') return refused;
+    if (refused === 'decryption-failed') {
+      // A nonce that did not verify had keys of its own: only those that stay are worn.
+      return session.run === undefined ? refused : this.#live.countFailure(session);
+    }
+    if (refused === 'key-worn-out') {
+      await this.#live.wearOut(session);
+      return refused;
+    }
+    return refused === 'unknown-context' ? 'unknown-connection' : 'malformed';
+  }
+
+  #isLast({ progress: { lastAnswer } }: LiveSession, { hash }: ReceivedRequest): boolean {
+    return lastAnswer !== undefined && equal(lastAnswer.requestHash, hash);
+  }
+
+  async #answerAgain(session: LiveSession): Promise<FrameOutcome> {
+    this.#ports.observe({ kind: 'duplicate', endpoint: session.endpoint });
+    const { lastAnswer } = session.progress;
+    return (await this.#deliveries.deliver(session)) ? lastAnswer?.frame : 'delivery-failed';
+  }
+
   /** Numbers begin again with an epoch, so that a used one may also be the next epoch's. */
   async #onUsedNumber(
     session: LiveSession,
     request: ReceivedRequest,
     sequenceNumber: number,
   ): Promise<FrameOutcome> {
-    const { lastAnswer } = session.progress;
-    if (lastAnswer !== undefined && equal(lastAnswer.requestHash, request.hash)) {
-      this.#ports.observe({ kind: 'duplicate', endpoint: session.endpoint });
-      return (await this.#deliver(session)) ? lastAnswer.frame : 'delivery-failed';
-    }
+    if (this.#isLast(session, request)) return this.#answerAgain(session);
     const { message } = request;
     if (this.#clones.isKnownContent(session, message, sequenceNumber)) return 'replay';
     const updated = this.#openUpdated(session, message);
-    if (updated !== undefined) return this.#accept(session, request, updated, session.keys.next);
+    if (updated !== undefined) return this.#accept(session, request, ...updated);
     if (await this.#clones.onUsedNumber(session, message, sequenceNumber)) return 'clone';
     return (await this.#isStray(session, message)) ? 'clone' : 'replay';
   }
@@ -334,140 +400,27 @@ export class SessionService implements LiveConnections {
   async #onUnverified(session: LiveSession, request: ReceivedRequest): Promise<FrameOutcome> {
     const { message } = request;
     const updated = this.#openUpdated(session, message);
-    if (updated !== undefined) return this.#accept(session, request, updated, session.keys.next);
+    if (updated !== undefined) return this.#accept(session, request, ...updated);
     if (await this.#isStray(session, message)) return 'clone';
-    session.unstoredFailures += 1;
-    if (session.unstoredFailures >= failuresPerWrite) {
-      await this.#advance(session, session.progress);
-    }
-    if (session.context.isRecipientKeyWornOut) await this.#wearOut(session);
-    return 'decryption-failed';
+    return this.#live.countFailure(session);
   }
 
   /** RFC 9528 Appendix H: the device moves first; the server follows what verifies. */
   #openUpdated(
     session: LiveSession,
     message: CoapMessage,
-  ): AcceptedRequest<CoapMessage> | undefined {
+  ): readonly [AcceptedRequest<CoapMessage>, SessionKeys] | undefined {
+    const { keys, standing, progress } = session;
     // Which messages of the next epoch came before the store forgot cannot be known.
-    if (session.standing !== 'live' || !session.progress.window.isSynchronized) return undefined;
-    const { context } = session.keys.next;
-    const opened = unprotectRequest(context, ReplayWindow.empty(), message);
-    return 'refused' in opened || opened.outcome !== 'accepted' ? undefined : opened;
+    if (standing !== 'live' || !progress.window.isSynchronized) return undefined;
+    if (keys.kind !== 'epoch') return undefined;
+    const opened = unprotectRequest(keys.next.context, ReplayWindow.empty(), message);
+    if ('refused' in opened || opened.outcome !== 'accepted') return undefined;
+    return [opened, keys.next];
   }
 
   #isStray({ endpoint, connectionId }: LiveSession, message: CoapMessage): Promise<boolean> {
     return this.#clones.onStray(endpoint, connectionId, message);
-  }
-
-  /** Stores the next version. False: the session was ended, or another process has gone on with it. */
-  async #advance(
-    session: LiveSession,
-    progress: SessionProgress,
-    telemetry?: AcceptedTelemetry,
-    updated?: EpochKeys,
-  ): Promise<boolean> {
-    const { store, sealing, clock } = this.#ports;
-    // Whatever moved the window on was authentic. The first such message shows that the device has the keys;
-    // the second, sent after the answer to the first, that it knows that we have them.
-    const isNew = progress.window !== session.progress.window;
-    const confirms = isNew && session.standing === 'fresh';
-    const settles = isNew && session.standing === 'live' && !session.settled;
-    const change: SessionChange = {
-      state: session.sealedState(sealing, progress, updated),
-      ...(telemetry === undefined ? {} : { accepted: sealTelemetry(sealing, telemetry) }),
-      ...(confirms ? { confirmedMs: clock.nowMs() } : {}),
-      ...(settles ? { settled: true } : {}),
-      ...(updated === undefined ? {} : this.#update(session, updated)),
-    };
-    const written = await this.#write(session, () =>
-      store.updateSession(session.id, session.version, change),
-    );
-    if (!written || session.ended) {
-      this.#cache.remove(session);
-      return false;
-    }
-    session.version += 1;
-    session.progress = progress;
-    session.unstoredFailures = 0;
-    if (settles) session.settled = true;
-    if (confirms) this.#onConfirmed(session);
-    if (updated !== undefined) this.#onUpdated(session, updated);
-    return true;
-  }
-
-  #update(session: LiveSession, updated: EpochKeys): Pick<SessionChange, 'keys' | 'retired'> {
-    const { crypto, clock, sealing } = this.#ports;
-    const retired = session.retired(sealing, toHex(crypto.random(16)));
-    return {
-      keys: session.sealedKeys(sealing, updated),
-      retired: { session: retired, atMs: clock.nowMs() },
-    };
-  }
-
-  #onConfirmed(session: LiveSession): void {
-    const { id: sessionId, deviceId, endpoint } = session;
-    session.standing = 'live';
-    this.#cache.endOthers(session);
-    this.#ports.observe({ kind: 'session-confirmed', endpoint, deviceId, sessionId });
-  }
-
-  #onUpdated(session: LiveSession, updated: EpochKeys): void {
-    const { deviceId, endpoint } = session;
-    const { epoch } = updated.edhoc;
-    session.keys = updated;
-    this.#ports.observe({ kind: 'keys-updated', endpoint, deviceId, epoch });
-  }
-
-  /** After a failed write nobody knows what is stored: the next frame reads it again. */
-  async #write<Result>(session: LiveSession, write: () => Promise<Result>): Promise<Result> {
-    try {
-      return await write();
-    } catch (error) {
-      this.#cache.remove(session);
-      throw error;
-    }
-  }
-
-  /** False when the application does not take it now; it is tried again with the next frame. */
-  async #deliver(session: LiveSession): Promise<boolean> {
-    const { deliver, store } = this.#ports;
-    for (;;) {
-      const [telemetry] = session.undelivered;
-      if (telemetry === undefined) return true;
-      if (session.ended) return false;
-      try {
-        await deliver(telemetry);
-      } catch (error) {
-        if (!(error instanceof EnvironmentError)) throw error;
-        return false;
-      }
-      session.undelivered.shift();
-      await store.settle(telemetry.sessionId, telemetry.sequenceNumber);
-    }
-  }
-
-  async #session(endpoint: Endpoint, connectionId: Uint8Array): Promise<LiveSession | undefined> {
-    const cached = this.#cache.find(endpoint, connectionId);
-    if (cached !== undefined) return cached;
-    const { crypto, store, sealing, registry } = this.#ports;
-    const stored = await store.session(endpoint, connectionId);
-    if (stored === undefined) return undefined;
-    // A crash may have come between a revocation and the end of its sessions.
-    if (isRefusal(await registry.markEnrolled(stored.deviceId))) {
-      await store.removeSession(stored.id);
-      return undefined;
-    }
-    const session = new LiveSession(crypto, stored, { sealing, incarnation: store.incarnation });
-    this.#cache.add(session);
-    return session;
-  }
-
-  async #wearOut(session: LiveSession): Promise<void> {
-    session.ended = true;
-    this.#cache.remove(session);
-    await this.#ports.store.removeSession(session.id);
-    this.#ports.observe({ kind: 'session-ended', deviceId: session.deviceId, reason: 'worn-out' });
   }
 
   #newMessageId(): number {

@@ -26,7 +26,7 @@ export interface OscoreParameters {
   readonly senderId: Uint8Array;
   readonly recipientId: Uint8Array;
   readonly aead: AeadAlgorithm;
-  readonly hash: Exclude<HashAlgorithm, 'SHA-1'>;
+  readonly hkdf: Exclude<HashAlgorithm, 'SHA-1'>;
 }
 
 export interface SessionValues {
@@ -111,7 +111,7 @@ export class EdhocSession implements PendingKeys {
   /** RFC 9528 Appendix A.1. The salt has 8 bytes unless both sides agreed on something else. */
   oscoreParameters(options: { readonly saltBytes?: number } = {}): OscoreParameters {
     const { algorithms, ownConnectionId, peerConnectionId } = this.#values;
-    const { applicationAead: aead, applicationHash: hash } = algorithms.suite;
+    const { applicationAead: aead, applicationHash: hkdf } = algorithms.suite;
     const { keyBytes } = aeadParameters[aead];
     return {
       masterSecret: this.exporter(exporterLabels.oscoreMasterSecret, empty, keyBytes),
@@ -120,7 +120,7 @@ export class EdhocSession implements PendingKeys {
       senderId: peerConnectionId,
       recipientId: ownConnectionId,
       aead,
-      hash,
+      hkdf,
     };
   }
 

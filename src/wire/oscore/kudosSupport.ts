@@ -3,7 +3,13 @@ import { empty } from '../bytes/bytes.ts';
 
 export type KudosSupport = 'none' | 'full' | 'part';
 
-/** The label is not registered yet; it is configuration. Always used as non-critical. */
+/** Not registered yet, so that it is configuration: this one is of the private range. Never critical. */
+export const exampleKudosLabel = 32_768;
+
+/** POST here means nothing but the message itself (§4.3.7). */
+export const kudosPath = '.well-known/kudos';
+export const kudosResourceType = 'core.kudos';
+
 export const askKudosSupport: Uint8Array = empty;
 
 const values: Readonly<Record<KudosSupport, number>> = { none: 0, full: 1, part: 2 };

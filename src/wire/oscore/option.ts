@@ -99,6 +99,16 @@ export function encodeX(field: KeyUpdateField): number {
   );
 }
 
+/** The inverse of `encodeX`, whose length bits the nonce says again. */
+export function parseX(x: number, nonce: Uint8Array): KeyUpdateField {
+  return {
+    convergent: (x & xBits.convergent) !== 0,
+    preserveObservations: (x & xBits.preserveObservations) !== 0,
+    noForwardSecrecy: (x & xBits.noForwardSecrecy) !== 0,
+    nonce,
+  };
+}
+
 /** Partial IV of a sequence number: the shortest form, zero as one byte (RFC 8613 §5). */
 export function encodePartialIv(sequenceNumber: number): Uint8Array {
   let length = 1;
@@ -133,15 +143,6 @@ function shortForm(
   value.set(partialIv, 1);
   value.set(kid, 1 + partialIv.length);
   return value;
-}
-
-function parseX(x: number, nonce: Uint8Array): KeyUpdateField {
-  return {
-    convergent: (x & xBits.convergent) !== 0,
-    preserveObservations: (x & xBits.preserveObservations) !== 0,
-    noForwardSecrecy: (x & xBits.noForwardSecrecy) !== 0,
-    nonce,
-  };
 }
 
 function take(value: Uint8Array, offset: number, length: number): Uint8Array {

@@ -102,7 +102,8 @@ async function telemetry(
 
 /** Each handshake anew: what is stored is the floor alone. */
 async function forget(device: FieldDevice): Promise<void> {
-  await device.flash.commit(new Map([['coap-session', undefined]]));
+  const names = ['coap-session', 'coap-resumption'].map((name) => [name, undefined] as const);
+  await device.flash.commit(new Map(names));
 }
 
 async function worldWithDevice(

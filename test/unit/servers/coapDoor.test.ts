@@ -303,6 +303,7 @@ test('what is repeated is answered with the stored bytes, what is altered with a
     element: device.element,
     link,
     store,
+    timer: world.field.time,
     crypto: nodeCrypto,
     decompress: decompressPoint,
   });
