@@ -77,6 +77,13 @@ export function requirePlace(
   }
 }
 
+/** Throws an `EnvironmentError` when the mark in a file says that what was in it is on a server now. */
+export function refuseMoved({ database }: StorePlace, mark: Uint8Array | undefined): void {
+  if (mark !== undefined && equal(mark, movedMark)) {
+    throw refused(`what was in ${database} has been moved to a server`);
+  }
+}
+
 /**
  * What a database on a server says against what its folder says; gives the mark that is to be saved in an
  * empty one. A crash between the two writes leaves a marked folder and an empty database, which the next

@@ -32,6 +32,7 @@ import {
   newStoreMark,
   readStoreMark,
   recognize,
+  refuseMoved,
   requirePlace,
   type StorePlace,
 } from '../storePlace.ts';
@@ -78,8 +79,8 @@ export async function openAuthoritySnapshot(
   if (setting === undefined) return openSqliteSnapshot(paths.database);
   const snapshot = await openPostgresSnapshot({ ...setting, schema: place.schema });
   try {
-    const { value } = await firstRow(snapshot, selectMark, markSetting);
-    const mark = value instanceof Uint8Array ? value : undefined;
+    const { mark: known } = await firstRow(snapshot, selectAuthorityMark);
+    const mark = known instanceof Uint8Array ? known : undefined;
     await recognize(place, setting, { mark, isEmpty: false, fresh: newStoreMark });
     return snapshot;
   } catch (error) {
@@ -88,8 +89,15 @@ export async function openAuthoritySnapshot(
   }
 }
 
-function onSqlite(paths: AuthorityPaths): AuthorityStores {
+async function onSqlite(paths: AuthorityPaths): Promise<AuthorityStores> {
   const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
+  try {
+    const mark = await new SqliteOrderStore(database).setting(markSetting);
+    refuseMoved(authorityPlace(paths), mark);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
   return {
     issuance: new SqliteIssuanceStore(database),
     orders: new SqliteOrderStore(database),
@@ -141,4 +149,7 @@ async function requireOurs(
 }
 
 const markSetting = 'store-mark';
-const selectMark = 'SELECT value FROM settings WHERE name = $1';
+
+export const selectAuthorityMark = `
+  SELECT (SELECT value FROM settings WHERE name = 'store-mark') AS mark,
+    CASE WHEN EXISTS (SELECT 1 FROM audit_leaves) THEN 0 ELSE 1 END AS untouched`;

@@ -19,6 +19,7 @@ import { registerSensor } from './commands/sensor.ts';
 import { registerServe } from './commands/serve.ts';
 import { registerStation } from './commands/station.ts';
 import { registerStatusOrders } from './commands/statusOrders.ts';
+import { registerStore } from './commands/store.ts';
 import { registerTelemetry } from './commands/telemetry.ts';
 import { registerTicket } from './commands/ticket.ts';
 import { registerToken } from './commands/token.ts';
@@ -49,6 +50,7 @@ registerToken(program);
 registerGateway(program);
 registerSensor(program);
 registerTelemetry(program);
+registerStore(program);
 registerAudit(program);
 registerEvidence(program);
 

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
-import { hashesOnAppend, leafHash, rootOf, type TreeHash } from '../../wire/tlog/tree.ts';
+import { GrowingTree } from '../../wire/tlog/growingTree.ts';
+import type { TreeHash } from '../../wire/tlog/tree.ts';
 import { readAuditEntry } from '../../trust/audit/entry.ts';
 import type { Inspection } from './fsck.ts';
 import { bytes, hex, number } from './values.ts';
@@ -16,7 +17,7 @@ export async function checkLog(
   for await (const row of snapshot.rows('SELECT tree_size, root FROM audit_heads')) {
     heads.set(number(row, 'tree_size'), hex(row, 'root'));
   }
-  const tree = new Tree();
+  const tree = new GrowingTree(sha256);
   const logged = new Map<string, string>();
   for await (const row of snapshot.rows('SELECT id, entry FROM audit_leaves ORDER BY id')) {
     const entry = bytes(row, 'entry');
@@ -24,7 +25,7 @@ export async function checkLog(
     if (number(row, 'id') !== tree.size) fault(`log: leaf ${tree.size} is missing`);
     noteIssued(entry, logged, fault);
     const head = heads.get(tree.size);
-    if (head !== undefined && head !== tree.root()) {
+    if (head !== undefined && head !== toHex(tree.root())) {
       fault(`log: the head of ${tree.size} leaves is not their root`);
     }
     heads.delete(tree.size);
@@ -56,24 +57,6 @@ function noteIssued(
     if (!(error instanceof MalformedError)) throw error;
     fault(`log: an entry cannot be read: ${error.message}`);
   }
-}
-
-/** RFC 6962 §2.1 over all leaves, keeping the hash of every complete subtree at the right edge. */
-class Tree {
-  readonly #edge = new Map<number, Uint8Array>();
-  size = 0;
-
-  append(entry: Uint8Array): void {
-    const made = hashesOnAppend(sha256, this.#stored, this.size, leafHash(sha256, entry));
-    for (const { level, hash } of made) this.#edge.set(level, hash);
-    this.size += 1;
-  }
-
-  root(): string {
-    return toHex(rootOf(sha256, this.#stored, this.size));
-  }
-
-  readonly #stored = (level: number): Uint8Array => this.#edge.get(level) ?? new Uint8Array(0);
 }
 
 const sha256: TreeHash = (data) => new Uint8Array(createHash('sha256').update(data).digest());

@@ -30,7 +30,13 @@ import type { RegistryStore } from '../../trust/ports/registryStore.ts';
 import type { SessionStore } from '../../trust/ports/sessionStore.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import type { TokenStore } from '../../trust/ports/tokenStore.ts';
-import { readStoreMark, recognize, requirePlace, type StorePlace } from '../storePlace.ts';
+import {
+  readStoreMark,
+  recognize,
+  refuseMoved,
+  requirePlace,
+  type StorePlace,
+} from '../storePlace.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 
 export interface Stores {
@@ -74,6 +80,12 @@ async function onSqlite(place: StorePlace, telemetryWindow: number): Promise<Sto
     path: place.database,
     migrations: provisionerMigrations,
   });
+  try {
+    await requireUnmoved(database, place);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
   const life = await openSessionLife(database, lifeFile(place));
   return {
     registry: new SqliteRegistryStore(database),
@@ -127,21 +139,25 @@ function lifeFile({ folder }: StorePlace): string {
   return join(folder, 'sessions.life');
 }
 
+async function requireUnmoved(database: SqliteDatabase, place: StorePlace): Promise<void> {
+  const row = await database.read((connection) => connection.prepare(selectProvisionerMark).get());
+  refuseMoved(place, blob(row ?? {}, 'mark'));
+}
+
 /** The database has an identity of its own from the first: a folder without a mark takes a new one's. */
 async function requireOurs(
   database: PostgresDatabase,
   place: StorePlace,
   setting: StoreSetting,
 ): Promise<void> {
-  const row = await database.read((connection) => connection.first(selectIdentity));
-  const { untouched, ...life } = row ?? {};
-  const mark = blob(life, 'store_id');
+  const row = (await database.read((connection) => connection.first(selectProvisionerMark))) ?? {};
+  const mark = blob(row, 'mark');
   // A folder with a mark has another identity to find than that of a database that was never used.
-  const isEmpty = untouched === 1 && (await readStoreMark(place)) === undefined;
+  const isEmpty = row['untouched'] === 1 && (await readStoreMark(place)) === undefined;
   await recognize(place, setting, { mark, isEmpty, fresh: () => mark });
 }
 
-const selectIdentity = `
-  SELECT store_id, CASE WHEN lease_token = 0 AND NOT EXISTS (SELECT 1 FROM device) THEN 1 ELSE 0 END
-    AS untouched
+export const selectProvisionerMark = `
+  SELECT store_id AS mark,
+    CASE WHEN lease_token = 0 AND NOT EXISTS (SELECT 1 FROM device) THEN 1 ELSE 0 END AS untouched
   FROM session_life`;

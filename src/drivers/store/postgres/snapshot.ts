@@ -1,7 +1,7 @@
 /** One moment of a schema on PostgreSQL; whoever writes it goes on meanwhile. */
 import type { Client } from 'pg';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
-import type { Snapshot } from '../snapshot.ts';
+import { type Snapshot, type Table, tablesFrom } from '../snapshot.ts';
 import { type Row, text } from '../sqlite/rows.ts';
 import { describeAddress, type StoreAddress } from './address.ts';
 import { ClientConnection, connect, disconnect } from './connection.ts';
@@ -89,10 +89,22 @@ class PostgresSnapshot implements Snapshot {
     }
   }
 
+  tables(): Promise<readonly Table[]> {
+    return tablesFrom(this.rows(selectTables));
+  }
+
   async close(): Promise<void> {
     await disconnect(this.#client);
   }
 }
+
+/** A table is never older than one that it refers to. */
+const selectTables = `
+  SELECT relname AS table_name, attname AS column_name
+  FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+  WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+    AND relname <> 'store_state' AND attnum > 0 AND NOT attisdropped
+  ORDER BY pg_class.oid, attnum`;
 
 /** Constraints of one column each, as all of ours are. */
 const selectReferences = `

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
-import type { Snapshot } from '../snapshot.ts';
+import { type Snapshot, tablesFrom } from '../snapshot.ts';
 import { environmentFault } from './faults.ts';
 import type { Row } from './rows.ts';
 
@@ -33,11 +33,18 @@ export function openSqliteSnapshot(path: string): Snapshot {
   return {
     rows,
     damage,
+    tables: () => tablesFrom(rows(selectTables)),
     close: async () => {
       database.close();
     },
   };
 }
+
+const selectTables = `
+  SELECT made.name AS table_name, info.name AS column_name
+  FROM sqlite_master AS made JOIN pragma_table_info(made.name) AS info
+  WHERE made.type = 'table' AND made.name NOT LIKE 'sqlite%'
+  ORDER BY made.rowid, info.cid`;
 
 function begun(path: string): DatabaseSync {
   try {
