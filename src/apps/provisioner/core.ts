@@ -77,7 +77,8 @@ export async function makeCore(
   });
   const trust = new DoorTrust(await believed());
   const parts = { registry, authority, hierarchy, verifier, trust, metrics, clock };
-  const traffic = makeTraffic({ ...parts, stores, keys });
+  const credentialsFrom = config.credentialsFrom ?? [];
+  const traffic = makeTraffic({ ...parts, stores, keys, credentialsFrom });
   const status = config.status && makeStatus(config.status.authority, { clock, metrics });
   metrics.watch('birthmark_connections', 'Verified TLS connections', () => live.size);
   return {

@@ -52,6 +52,8 @@ export interface ProvisionerConfig {
   readonly estPort?: number;
   /** CoAP over UDP for devices without TLS; none when absent, 0 lets the system choose. */
   readonly coapPort?: number;
+  /** Prefixes below which a certificate may be read that a device points at; nowhere when absent. */
+  readonly credentialsFrom?: readonly string[];
   /** Lists, responder and the door for both; without it this server says nothing of certificates. */
   readonly status?: StatusConfig;
   /** Whether this server is well, in plain HTTP; none when absent. */

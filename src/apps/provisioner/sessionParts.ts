@@ -2,6 +2,7 @@
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { decompressPoint } from '../../drivers/keys/software/points.ts';
 import type { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
+import { HttpCredentialFetcher } from '../../drivers/links/https/credentialFetcher.ts';
 import { type CoapDoor, openCoapDoor } from '../../servers/coap/coapDoor.ts';
 import { estResource } from '../../servers/coap/est.ts';
 import type { WebLink } from '../../servers/coap/linkFormat.ts';
@@ -16,6 +17,7 @@ import type { SessionEnrolmentAuthority } from '../../trust/ports/sessionEnrolme
 import type { Registry } from '../../trust/registry/registry.ts';
 import type { Relay } from '../../trust/relay/relay.ts';
 import type { CertificatePorts } from '../../trust/sessions/certificateCredentials.ts';
+import { FetchedChains } from '../../trust/sessions/fetchedChains.ts';
 import type { SessionResource } from '../../trust/sessions/ports.ts';
 import { coapTransfer } from '../../wire/edhoc/carriage.ts';
 import { kudosPath, kudosResourceType } from '../../wire/oscore/kudosSupport.ts';
@@ -56,9 +58,12 @@ export function sessionResource(options: SessionPartOptions): SessionResource {
 
 /** The anchors of the door of devices, whatever the connection is. */
 export function certificatePorts(
-  options: SessionPartOptions & { readonly chains: ChainStore },
+  options: SessionPartOptions & {
+    readonly chains: ChainStore;
+    readonly credentialsFrom: readonly string[];
+  },
 ): CertificatePorts {
-  const { registry, verifier, clock, trust, chains } = options;
+  const { registry, verifier, clock, trust, chains, credentialsFrom } = options;
   const decompress = decompressPoint;
   const verifierFor = (keyUse: KeyUse): PeerVerifier =>
     new PeerVerifier({ registry, verifier, clock, sha256, decompress }, () => ({
@@ -69,6 +74,7 @@ export function certificatePorts(
   return {
     decompress,
     chains,
+    located: new FetchedChains(new HttpCredentialFetcher(), credentialsFrom),
     verify: (chain, use) => peers[use].verifyPeer(chain),
     noteUse: async (peer) => {
       await registry.noteUse(peer);

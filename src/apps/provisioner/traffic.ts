@@ -18,6 +18,8 @@ export interface Traffic {
 export interface TrafficOptions extends SessionPartOptions {
   readonly stores: Stores;
   readonly keys: ServerKeys;
+  /** Prefixes below which a certificate may be read that a device points at. */
+  readonly credentialsFrom: readonly string[];
 }
 
 export function makeTraffic(options: TrafficOptions): Traffic {

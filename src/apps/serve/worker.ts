@@ -36,6 +36,8 @@ export interface ServeOptions {
   readonly healthPort: number | undefined;
   readonly healthHost: string | undefined;
   readonly logLevel: LogLevel;
+  /** Where certificates may be read that devices point at; nowhere when empty. */
+  readonly credentialsFrom: readonly string[];
   /** Address of the databases; BIRTHMARK_STORE, else SQLite in the folders, when absent. */
   readonly store: string | undefined;
 }
@@ -91,7 +93,7 @@ async function startProvisionerWorker(
   log: Logger,
 ): Promise<Worker> {
   const { data, host, names, ports, estPort, coapPort, statusPort } = options;
-  const { healthPort, healthHost } = options;
+  const { healthPort, healthHost, credentialsFrom } = options;
   const authority = new AuthorityClient(socketPathFor(data, 'authority'));
   const status = new StatusClient(socketPathFor(data, 'authority'));
   const owner = options.owner ?? (await requireInstallation(authorityPaths(data))).organization;
@@ -107,6 +109,7 @@ async function startProvisionerWorker(
     ports,
     ...(estPort === undefined ? {} : { estPort }),
     ...(coapPort === undefined ? {} : { coapPort }),
+    credentialsFrom,
     status: { authority: status, port: statusPort },
     ...(healthPort === undefined ? {} : { health: { host: healthHost, port: healthPort } }),
     onAnswered: (door, answered) => log.debug({ door, ...answered }, 'answered'),

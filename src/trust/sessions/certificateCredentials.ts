@@ -4,7 +4,7 @@
  * then EDHOC is asked whether the device holds the key. Nothing is remembered but bytes, across restarts too:
  * whoever comes by thumbprint is verified anew.
  */
-import { toHex } from '../../wire/bytes/hex.ts';
+import { equal } from '../../wire/bytes/bytes.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { parseEitherCertificate } from '../../wire/c509/either.ts';
 import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
@@ -19,6 +19,7 @@ import type { KeyUse } from '../peers/pathRules.ts';
 import type { PeerRefusal, VerifiedPeer } from '../peers/verifiedPeer.ts';
 import type { ChainStore, ThumbprintKind } from '../ports/chainStore.ts';
 import { isRefusal, type Refusal } from '../ports/faults.ts';
+import type { FetchedChains } from './fetchedChains.ts';
 import type { FrameRefusal } from './ports.ts';
 
 export interface CertificatePorts {
@@ -30,6 +31,8 @@ export interface CertificatePorts {
     chain: readonly Uint8Array[],
     use: KeyUse,
   ) => Promise<VerifiedPeer | Refusal<PeerRefusal>>;
+  /** Absent: an x5u or c5u is an unknown credential. */
+  readonly located?: FetchedChains;
   /** The certificate was used: older ones of the device may go. */
   readonly noteUse: (peer: VerifiedPeer) => Promise<void>;
 }
@@ -50,13 +53,15 @@ export class CertificateCredentials {
     this.#ports = ports;
   }
 
+  /** One reference, or a place together with the thumbprint of what is there. */
   async resolve(
-    reference: CredentialReference,
+    references: readonly CredentialReference[],
     method: number,
   ): Promise<ResolvedCredential | FrameRefusal> {
-    const chain = await this.#chainOf(reference);
-    const [leaf] = chain ?? [];
-    if (chain === undefined || leaf === undefined) return 'unknown-credential';
+    const shown = await this.#shown(references);
+    const [leaf] = shown?.chain ?? [];
+    if (shown === undefined || leaf === undefined) return 'unknown-credential';
+    const { chain, isC509, isNew } = shown;
     const isSigning = authenticationOf(method).initiator === 'signature';
     const peer = await this.#ports.verify(chain, isSigning ? 'signature' : 'agreement');
     if (isRefusal(peer) || (peer.kind !== 'idevid' && peer.kind !== 'ldevid')) {
@@ -64,15 +69,12 @@ export class CertificateCredentials {
     }
     const publicKey = this.#keyOf(peer);
     if (publicKey === undefined) return 'not-authentic';
-    const isC509 = reference.kind === 'c5c' || reference.kind === 'c5t';
     return {
       deviceId: peer.holder,
       // RFC 9528 §3.5.2: the end entity alone; DER in a byte string, C509 as its array.
       credential: { cred: isC509 ? leaf : cbor.bytes(leaf), publicKey },
       accepted: async () => {
-        if (isByValue(reference)) {
-          await this.#remember(isC509 ? 'c5t' : 'x5t', peer.holder, chain);
-        }
+        if (isNew) await this.#remember(isC509 ? 'c5t' : 'x5t', peer.holder, chain);
         await this.#ports.noteUse(peer);
       },
     };
@@ -87,25 +89,51 @@ export class CertificateCredentials {
     }
   }
 
-  async #chainOf(reference: CredentialReference): Promise<readonly Uint8Array[] | undefined> {
+  async #shown(references: readonly CredentialReference[]): Promise<ShownChain | undefined> {
+    const location = references.find(isLocation);
+    if (location !== undefined) return this.#located(location, references);
+    const [reference, ...more] = references;
+    if (reference === undefined || more.length > 0) return undefined;
     switch (reference.kind) {
       case 'x5chain':
-        return reference.certificates;
+        return { chain: reference.certificates, isC509: false, isNew: true };
       case 'c5c':
-        return reference.certificates.every((one) => this.#isC509(one))
-          ? reference.certificates
-          : undefined;
+        return this.#allC509({ chain: reference.certificates, isC509: true, isNew: true });
       case 'x5t':
       case 'c5t':
-        return this.#recall(reference.kind, reference.algorithm, reference.hash);
-      case 'kid':
+        return this.#recalled(reference);
       case 'x5u':
       case 'c5u':
+      case 'kid':
       case 'kccs':
       case 'kcwt':
       case 'other':
         return undefined;
     }
+  }
+
+  /** What is known by its thumbprint is not read again. */
+  async #located(
+    location: Location,
+    references: readonly CredentialReference[],
+  ): Promise<ShownChain | undefined> {
+    const isC509 = location.kind === 'c5u';
+    const prints = references.filter(isThumbprint);
+    const [print] = prints;
+    const isPair = references.length === prints.length + 1 && prints.length <= 1;
+    if (!isPair || (print !== undefined && (print.kind === 'c5t') !== isC509)) return undefined;
+    const known = print === undefined ? undefined : await this.#recalled(print);
+    if (known !== undefined) return known;
+    const chain = await this.#ports.located?.chainAt(location);
+    if (chain === undefined) return undefined;
+    // RFC 9360 §2: the hash is what makes the place a reference to one certificate.
+    if (print !== undefined && !this.#matches(print, chain[0])) return undefined;
+    const shown = { chain, isC509, isNew: true };
+    return isC509 ? this.#allC509(shown) : shown;
+  }
+
+  #allC509(shown: ShownChain): ShownChain | undefined {
+    return shown.chain.every((one) => this.#isC509(one)) ? shown : undefined;
   }
 
   /** DER in a c5c would be a credential with two encodings. */
@@ -118,19 +146,18 @@ export class CertificateCredentials {
     }
   }
 
-  async #recall(
-    kind: ThumbprintKind,
-    algorithm: number | string,
-    hash: Uint8Array,
-  ): Promise<readonly Uint8Array[] | undefined> {
-    const name = typeof algorithm === 'number' ? hashAlgorithmOf(algorithm) : undefined;
-    const lengthBytes = name === 'SHA-256' ? 32 : name === 'SHA-256/64' ? keptHashBytes : 0;
-    if (lengthBytes === 0 || hash.length !== lengthBytes) return undefined;
+  async #recalled(print: Thumbprint): Promise<ShownChain | undefined> {
+    const { kind, hash } = print;
+    if (hashBytesOf(print) !== hash.length) return undefined;
     const chain = await this.#ports.chains.chain(kind, hash.slice(0, keptHashBytes));
-    const [leaf] = chain ?? [];
-    if (chain === undefined || leaf === undefined) return undefined;
-    const digest = this.#crypto.hash('SHA-256', leaf).subarray(0, lengthBytes);
-    return toHex(digest) === toHex(hash) ? chain : undefined;
+    if (chain === undefined || !this.#matches(print, chain[0])) return undefined;
+    return { chain, isC509: kind === 'c5t', isNew: false };
+  }
+
+  #matches(print: Thumbprint, certificate: Uint8Array | undefined): boolean {
+    const lengthBytes = hashBytesOf(print);
+    if (certificate === undefined || lengthBytes === undefined) return false;
+    return equal(this.#crypto.hash('SHA-256', certificate).subarray(0, lengthBytes), print.hash);
   }
 
   async #remember(
@@ -147,6 +174,28 @@ export class CertificateCredentials {
 
 const keptHashBytes = 8;
 
-function isByValue({ kind }: CredentialReference): boolean {
-  return kind === 'x5chain' || kind === 'c5c';
+type Location = Extract<CredentialReference, { readonly kind: 'x5u' | 'c5u' }>;
+type Thumbprint = Extract<CredentialReference, { readonly kind: 'x5t' | 'c5t' }>;
+
+interface ShownChain {
+  /** End entity first. */
+  readonly chain: readonly Uint8Array[];
+  readonly isC509: boolean;
+  /** It came with the handshake: next time its thumbprint will do. */
+  readonly isNew: boolean;
+}
+
+function isLocation(reference: CredentialReference): reference is Location {
+  return reference.kind === 'x5u' || reference.kind === 'c5u';
+}
+
+function isThumbprint(reference: CredentialReference): reference is Thumbprint {
+  return reference.kind === 'x5t' || reference.kind === 'c5t';
+}
+
+/** `undefined` for hashes that are not taken here. */
+function hashBytesOf({ algorithm }: Thumbprint): number | undefined {
+  const name = typeof algorithm === 'number' ? hashAlgorithmOf(algorithm) : undefined;
+  if (name === 'SHA-256') return 32;
+  return name === 'SHA-256/64' ? keptHashBytes : undefined;
 }

@@ -9,7 +9,6 @@ import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import { deviceCredential } from '../../wire/edhoc/agreeCredential.ts';
 import type { EadItem } from '../../wire/edhoc/ead.ts';
-import type { CredentialReference } from '../../wire/edhoc/idCred.ts';
 import { parseMessage1 } from '../../wire/edhoc/messages.ts';
 import { suggestedPskCodePoints } from '../../wire/edhoc/psk.ts';
 import type { ResponderProfile } from '../../wire/edhoc/profile.ts';
@@ -237,17 +236,15 @@ export class Handshakes {
     endpoint: Endpoint,
   ): Promise<AuthenticatedDevice | FrameRefusal> | FrameRefusal {
     const [reference, ...more] = read.references;
-    if (reference === undefined || more.length > 0) return 'unknown-credential';
-    return reference.kind === 'kid'
+    return reference?.kind === 'kid' && more.length === 0
       ? this.#authenticateByKid(read, reference.kid, endpoint)
-      : this.#authenticateByCertificate(read, reference);
+      : this.#authenticateByCertificate(read);
   }
 
   async #authenticateByCertificate(
     read: InitiatorCredentialNeeded,
-    reference: CredentialReference,
   ): Promise<AuthenticatedDevice | FrameRefusal> {
-    const resolved = await this.#certificates?.resolve(reference, read.method);
+    const resolved = await this.#certificates?.resolve(read.references, read.method);
     if (resolved === undefined) return 'unknown-credential';
     if (typeof resolved === 'string') return resolved;
     const { deviceId, credential, accepted } = resolved;

@@ -96,6 +96,14 @@ function readReference(reader: CborReader, label: Label): CredentialReference {
   }
 }
 
+/** COSE_X509 standing alone, as an x5u leads to it. Views of the input. Throws a `MalformedError`. */
+export function parseCertificateList(bytes: Uint8Array): readonly Uint8Array[] {
+  const reader = new CborReader(bytes);
+  const certificates = readChain(reader);
+  reader.end();
+  return certificates;
+}
+
 /** `[hashAlg: int / tstr, hashValue: bstr]`. */
 function readCertHash(reader: CborReader): {
   readonly algorithm: Label;

@@ -6,6 +6,9 @@ import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
 import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts';
 import { PeerVerifier } from '../../../src/trust/peers/verifiedPeer.ts';
 import type { KeyUse } from '../../../src/trust/peers/pathRules.ts';
+import type { FetchedResource } from '../../../src/trust/ports/credentialFetch.ts';
+import { refuse } from '../../../src/trust/ports/faults.ts';
+import { FetchedChains } from '../../../src/trust/sessions/fetchedChains.ts';
 import type { CertificatePorts } from '../../../src/trust/sessions/certificateCredentials.ts';
 import type { CertificateKind } from '../../../src/trust/ports/registryStore.ts';
 import { empty } from '../../../src/wire/bytes/bytes.ts';
@@ -69,6 +72,8 @@ class World {
   readonly field: Field;
   readonly device: FieldDevice;
   nowMs = testNowMs;
+  /** What is at every place that a device may point at. */
+  served: FetchedResource | undefined;
 
   constructor() {
     this.field = new Field({ certificates: this.#ports() });
@@ -95,6 +100,10 @@ class World {
     return {
       decompress: decompressPoint,
       chains: new MemoryChainStore(),
+      located: new FetchedChains(
+        { fetch: async () => this.served ?? refuse('not-found', 'nothing here') },
+        ['https://pki.example.com/'],
+      ),
       verify: (chain, use) => (use === 'signature' ? signing : agreeing).verifyPeer(chain),
       noteUse: async ({ holder }) => void this.used.push(holder),
     };
@@ -187,6 +196,24 @@ test('X.509 and C509 of both types open a session, by value and then by thumbpri
   }
   assert.equal(world.used.length, 7);
   assert.equal(world.sessions, 7);
+});
+
+test('a certificate by its place opens a session; elsewhere nobody looks', async () => {
+  const world = new World();
+  const ldevid = pki.ldevid(world.device.deviceId, { spki: world.spki });
+  await world.enter(ldevid);
+  const { der } = ldevid.certificate;
+  const at = (uri: string): Shown => ({
+    idCred: cbor.map([cbor.integer(35), cbor.tag(32, cbor.text(uri))]),
+    cred: cbor.bytes(der),
+  });
+  assert.equal(await world.handshake(at('https://pki.example.com/1')), 'unknown-credential');
+  world.served = { mediaType: 'application/pkix-cert', body: der };
+  assert.equal(await world.handshake(at('https://pki.example.com/1')), undefined);
+  assert.equal(await world.handshake(at('https://elsewhere.example/1')), 'unknown-credential');
+  // From now on its hash is enough.
+  assert.equal(await world.handshake(byX5t(ldevid)), undefined);
+  assert.equal(world.sessions, 2);
 });
 
 test('every certificate that opens nothing', async () => {

@@ -13,6 +13,7 @@ import {
   startWorker,
 } from '../../serve/worker.ts';
 import { defaultData } from '../dataFolder.ts';
+import { isCredentialPrefix } from '../../../trust/sessions/fetchedChains.ts';
 import { CommandFailure, explain, type OutputOptions, print, table } from '../terminal.ts';
 
 interface CommandOptions extends OutputOptions {
@@ -29,6 +30,7 @@ interface CommandOptions extends OutputOptions {
   readonly healthPort?: number;
   readonly healthHost?: string;
   readonly logLevel: LogLevel;
+  readonly credentialsFrom: readonly string[];
   readonly owner?: string;
   readonly store?: string;
   readonly role?: ServerRole;
@@ -77,6 +79,12 @@ export function registerServe(root: Command): void {
         .choices(logLevels)
         .default('info'),
     )
+    .option(
+      '--credentials-from <prefixes...>',
+      'where certificates of devices may be read that come as an address (x5u, c5u): https://host/folder/ (default: nowhere)',
+      credentialPrefix,
+      [],
+    )
     .option('--owner <name>', "whose devices these are (default: the maker's name)")
     .option(
       '--store <url>',
@@ -84,9 +92,15 @@ export function registerServe(root: Command): void {
     )
     .option('--json', 'one JSON line when the doors are open')
     .addOption(new Option('--role <role>', 'run one process alone').choices(serverRoles))
-    .addHelpText(
-      'after',
-      `
+    .addHelpText('after', help)
+    .action((options: CommandOptions) => {
+      return options.role === undefined
+        ? serve(options)
+        : work(options.role, serveOptions(options));
+    });
+}
+
+const help = `
 Examples:
   birthmark serve
   birthmark serve --data /srv/birthmark --host 0.0.0.0 --name iot.example.com
@@ -96,14 +110,7 @@ Examples:
 Port 0 lets the system choose; the line that is printed says what it chose. SIGINT and SIGTERM stop both
 processes; when one of them fails the other is stopped. The passphrase of the keys comes from
 BIRTHMARK_PASSPHRASE_FILE, BIRTHMARK_PASSPHRASE or a prompt; the password of a PostgreSQL server from the
-file that BIRTHMARK_STORE_PASSWORD_FILE names, PGPASSFILE or PGPASSWORD, never from the address.`,
-    )
-    .action((options: CommandOptions) => {
-      return options.role === undefined
-        ? serve(options)
-        : work(options.role, serveOptions(options));
-    });
-}
+file that BIRTHMARK_STORE_PASSWORD_FILE names, PGPASSFILE or PGPASSWORD, never from the address.`;
 
 async function serve(options: CommandOptions): Promise<void> {
   const passphrase = await readPassphrase();
@@ -187,7 +194,7 @@ function report(message: object): void {
 function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
   const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
   const { estPort, coapPort, statusPort, healthPort, healthHost, logLevel } = options;
-  const { owner, store } = options;
+  const { owner, store, credentialsFrom } = options;
   const values: Readonly<Record<string, string>> = {
     '--role': role,
     '--data': data,
@@ -205,13 +212,14 @@ function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
     ...(owner === undefined ? {} : { '--owner': owner }),
     ...(store === undefined ? {} : { '--store': store }),
   };
-  return ['serve', ...Object.entries(values).flat(), '--name', ...name];
+  const places = credentialsFrom.length === 0 ? [] : ['--credentials-from', ...credentialsFrom];
+  return ['serve', ...Object.entries(values).flat(), ...places, '--name', ...name];
 }
 
 function serveOptions(options: CommandOptions): ServeOptions {
   const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
   const { estPort, coapPort, statusPort, healthPort, healthHost, logLevel } = options;
-  const { owner, store } = options;
+  const { owner, store, credentialsFrom } = options;
   const ports: DoorPorts = {
     device: devicePort,
     api: apiPort,
@@ -219,7 +227,12 @@ function serveOptions(options: CommandOptions): ServeOptions {
     mqtt: mqttPort,
   };
   const doors = { ports, estPort, coapPort, statusPort, healthPort, healthHost };
-  return { data, host, names: name, ...doors, logLevel, owner, store };
+  return { data, host, names: name, ...doors, logLevel, credentialsFrom, owner, store };
+}
+
+function credentialPrefix(text: string, before: readonly string[]): readonly string[] {
+  if (isCredentialPrefix(text)) return [...before, text];
+  throw new InvalidArgumentError('a prefix is http(s)://host/folder/, without escapes or dots');
 }
 
 function port(text: string): number {
