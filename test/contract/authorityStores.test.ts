@@ -258,6 +258,9 @@ contract('authority stores', issuingBackends, (check) => {
     for (const { id, revision } of await status.pendingLists(['operational'], 0)) {
       before.set(id, revision);
     }
+    const [one] = await status.pendingLists(['operational'], 0);
+    assert.ok(one);
+    await status.takeNumber(one.id);
     const inheritance = { from: 'operational', keyIdentifier };
     const next = { ...lists, authority: 'operational-2' };
     assert.deepEqual(await status.createLists(next, inheritance), next);
@@ -284,6 +287,10 @@ contract('authority stores', issuingBackends, (check) => {
       assert.ok(revision > (before.get(id) ?? 0));
     }
     assert.deepEqual(Object.fromEntries(counts), { operational: 2, 'operational-2': 2 });
+    const heir = (await status.pendingLists(['operational-2'], 0)).find(
+      ({ shard }) => shard === one.shard,
+    );
+    assert.equal(await status.takeNumber(heir?.id ?? 0), 2);
     const unknown = { from: 'operational', keyIdentifier: bytesOf('key 9', 20) };
     await status.createLists({ ...lists, authority: 'operational-3' }, unknown);
     assert.equal(await owner(3), 'operational-2');

@@ -1,7 +1,7 @@
 /**
  * Lists under crashes, a failing store and a full disk. After each the same must hold: numbers only grow
  * and none is on two lists, a published list never loses somebody who is revoked, and once everything
- * works again the lists show exactly what the authority knows.
+ * works again the lists show exactly what the authority knows, and the checker agrees.
  */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
@@ -102,12 +102,14 @@ for (const fault of faults) {
       // A list that got through although nobody heard of it counts; else the old one stays.
       const through = fault === 'failSaveListAndPersist';
       assert.deepEqual(between.entries.length, through ? 1 : 0);
+      assert.deepEqual((await world.world.fsck()).faults, []);
       world.nowMs += 1_000;
       assert.equal(await now.lists.advance(), through ? 0 : 1);
       const after = await everything(now);
       assert.deepEqual(after.entries, [`${toHex(one.serialNumber)} keyCompromise`]);
       const shard = shardOf4(one.serialNumber);
       assert.ok((after.numbers[shard] ?? 0) > (before.numbers[shard] ?? 0));
+      assert.deepEqual((await world.world.fsck()).faults, []);
     });
   }
 }
@@ -201,6 +203,7 @@ async function schedule(context: TestContext, seed: number): Promise<void> {
   }
   await open.lists.advance();
   const { entries } = await everything(open);
+  assert.deepEqual((await world.world.fsck()).faults, [], `seed ${seed}`);
   const expected = [...known].map(([serial, code]) => `${serial} ${code}`);
   assert.deepEqual(
     entries,

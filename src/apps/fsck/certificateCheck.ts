@@ -1,14 +1,14 @@
 /** Every intent and every signature: is it what it says, signed by whom it says, and there once. */
-import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { decompressPoint } from '../../drivers/keys/software/points.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { completeEither, parseEitherCertificate } from '../../wire/c509/either.ts';
-import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { firstRow } from '../../drivers/store/snapshot.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
 import { attributeText } from '../../wire/x509/names.ts';
 import type { Inspection, Row } from './fsck.ts';
+import { type IssuerKeys, keyIdentifierOf } from './issuerKeys.ts';
 import { bytes, hex, isNull, number, string } from './values.ts';
 
 export interface CheckedCertificates {
@@ -24,12 +24,11 @@ const progressEvery = 2_000;
 
 export async function checkCertificates(
   inspection: Inspection,
-  issuers: ReadonlyMap<string, Uint8Array>,
+  keys: IssuerKeys,
 ): Promise<CheckedCertificates> {
   const { snapshot, fault, progress } = inspection;
   const total = number(await firstRow(snapshot, 'SELECT count(*) AS n FROM issuances'), 'n');
   const seen = new UniqueValues(fault);
-  const keys = new IssuerKeys(issuers);
   const bySerial = new Map<string, string>();
   let unfinished = 0;
   let done = 0;
@@ -73,33 +72,12 @@ class UniqueValues {
   }
 }
 
-class IssuerKeys {
-  readonly #keys: ReadonlyMap<string, KeyObject>;
-
-  constructor(issuers: ReadonlyMap<string, Uint8Array>) {
-    this.#keys = new Map(
-      [...issuers].map(([name, certificate]) => {
-        const key = Buffer.from(parseCertificate(certificate).publicKey.spki);
-        return [name, createPublicKey({ key, format: 'der', type: 'spki' })];
-      }),
-    );
-  }
-
-  /** By the key of that name and no other of its role. */
-  signed(issuer: string, tbs: Uint8Array, signature: Uint8Array): boolean {
-    const named = this.#keys.get(issuer);
-    // A root signs itself: under its own name its key is looked for among all.
-    const keys = issuer === 'self' ? [...this.#keys.values()] : named === undefined ? [] : [named];
-    return keys.some((key) => verify(digestOf(key), tbs, key, signature));
-  }
-}
-
 function checkUnit(row: Row, seen: UniqueValues): void {
   seen.add('element', `${string(row, 'family')} ${hex(row, 'uid')}`);
   seen.add('device id', string(row, 'device_id'));
   seen.add('EUI-64', hex(row, 'eui64'));
   seen.add('public key', hex(row, 'key_id'));
-  if (!isNull(row, 'agree_key')) seen.add('public key', keyId(bytes(row, 'agree_key')));
+  if (!isNull(row, 'agree_key')) seen.add('public key', keyIdentifierOf(bytes(row, 'agree_key')));
 }
 
 /** Stands where the signature will: r and s of one, which reads in either encoding. */
@@ -133,15 +111,15 @@ function checkOne(row: Row, keys: IssuerKeys, fault: (text: string) => void): st
 function checkContent(row: Row, certificate: Certificate, fault: (text: string) => void): void {
   const serial = toHex(certificate.serialNumber).replace(/^00/, '').padStart(32, '0');
   if (serial !== hex(row, 'serial')) fault('another serial number in what is signed');
-  if (keyId(certificate.publicKey.key) !== hex(row, 'key_id')) {
+  if (keyIdentifierOf(certificate.publicKey.key) !== hex(row, 'key_id')) {
     fault('another key in what is signed');
   }
   if (certificate.notAfterMs !== number(row, 'not_after_ms'))
     fault('another end in what is signed');
-  const [attribute, holder] = string(row, 'profile').match(/^(idevid|ldevid)@/)
-    ? (['serialNumber', isNull(row, 'unit') ? 'holder' : 'device_id'] as const)
-    : (['commonName', 'holder'] as const);
-  if (attributeText(certificate.subject, attribute) !== string(row, holder)) {
+  // Devices are named by their number, everybody else by a common name.
+  const { subject } = certificate;
+  const named = attributeText(subject, 'serialNumber') ?? attributeText(subject, 'commonName');
+  if (named !== string(row, isNull(row, 'unit') ? 'holder' : 'device_id')) {
     fault('another holder in what is signed');
   }
 }
@@ -157,7 +135,7 @@ async function checkKeys({ snapshot, fault }: Inspection, seen: UniqueValues): P
   const select = `SELECT units.id, key_id, agree_key FROM units JOIN issuances USING (id)`;
   for await (const row of snapshot.rows(select)) {
     const expected = [hex(row, 'key_id')];
-    if (!isNull(row, 'agree_key')) expected.push(keyId(bytes(row, 'agree_key')));
+    if (!isNull(row, 'agree_key')) expected.push(keyIdentifierOf(bytes(row, 'agree_key')));
     const registered = units.get(number(row, 'id'));
     if (registered?.size !== expected.length || !expected.every((key) => registered.has(key))) {
       fault(`unit ${number(row, 'id')}: its keys are not registered as they are`);
@@ -174,14 +152,4 @@ async function checkRevocations({ snapshot, fault }: Inspection): Promise<number
     if (isNull(row, 'signature')) fault(`row ${number(row, 'id')} is revoked and was never signed`);
   }
   return revoked;
-}
-
-function keyId(point: Uint8Array): string {
-  return createHash('sha256').update(point).digest('hex').slice(0, 40);
-}
-
-/** `null` where the algorithm hashes by itself. */
-function digestOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string | null {
-  if (asymmetricKeyType !== 'ec') return null;
-  return asymmetricKeyDetails?.namedCurve === 'secp384r1' ? 'sha384' : 'sha256';
 }

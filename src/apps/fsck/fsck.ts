@@ -1,13 +1,17 @@
 /**
  * The independent checker of an issuing database. It reads the tables by itself, shares no statement with
  * the program that wrote them, trusts no index and no counter, and recomputes what they claim: nothing
- * signed that is not recorded, nothing recorded twice, no quota exceeded, one consistent log.
+ * signed that is not recorded, nothing recorded twice, no quota exceeded, one consistent log, and every
+ * revocation on the list where others look for it.
  */
 import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import type { Row as StoredRow } from '../../drivers/store/sqlite/rows.ts';
 import { checkLog } from './logCheck.ts';
 import { checkQuotas } from './quotaCheck.ts';
 import { checkCertificates } from './certificateCheck.ts';
+import { IssuerKeys } from './issuerKeys.ts';
+import { checkStatus } from './statusCheck.ts';
+import { StatusTrail } from './statusTrail.ts';
 
 export interface FsckOptions {
   /** Of the issuing database, which may be in use: one moment of it for all checks. Closed at the end. */
@@ -27,6 +31,8 @@ export interface FsckReport {
   readonly units: number;
   readonly tickets: number;
   readonly leaves: number;
+  /** Lists of revoked certificates that were signed. */
+  readonly lists: number;
   /** Intents that wait to be signed: what a crash leaves, finished at the next start. */
   readonly unfinished: number;
 }
@@ -56,9 +62,12 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
       progress: options.onProgress ?? (() => undefined),
     };
     for await (const damage of snapshot.damage()) inspection.fault(`file: ${damage}`);
-    const certificates = await checkCertificates(inspection, options.issuers);
+    const keys = new IssuerKeys(options.issuers);
+    const certificates = await checkCertificates(inspection, keys);
     const quotas = await checkQuotas(inspection);
-    const leaves = await checkLog(inspection, certificates.bySerial);
+    const trail = new StatusTrail(inspection.fault);
+    const leaves = await checkLog(inspection, certificates.bySerial, trail);
+    const lists = await checkStatus(inspection, keys, trail);
     const { signed: count, unfinished, revoked } = certificates;
     return {
       ok: faults.length === 0,
@@ -67,6 +76,7 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
       revoked,
       ...quotas,
       leaves,
+      lists,
       unfinished,
     };
   } finally {

@@ -6,12 +6,14 @@ import { GrowingTree } from '../../wire/tlog/growingTree.ts';
 import type { TreeHash } from '../../wire/tlog/tree.ts';
 import { readAuditEntry } from '../../trust/audit/entry.ts';
 import type { Inspection } from './fsck.ts';
+import type { StatusTrail } from './statusTrail.ts';
 import { bytes, hex, number } from './values.ts';
 
 /** Number of leaves. `certificates`: SHA-256 by serial number, both hexadecimal. */
 export async function checkLog(
   { snapshot, fault }: Inspection,
   certificates: ReadonlyMap<string, string>,
+  trail: StatusTrail,
 ): Promise<number> {
   const heads = new Map<number, string>();
   for await (const row of snapshot.rows('SELECT tree_size, root FROM audit_heads')) {
@@ -23,7 +25,7 @@ export async function checkLog(
     const entry = bytes(row, 'entry');
     tree.append(entry);
     if (number(row, 'id') !== tree.size) fault(`log: leaf ${tree.size} is missing`);
-    noteIssued(entry, logged, fault);
+    noteEntry(entry, logged, trail, fault);
     const head = heads.get(tree.size);
     if (head !== undefined && head !== toHex(tree.root())) {
       fault(`log: the head of ${tree.size} leaves is not their root`);
@@ -42,13 +44,15 @@ export async function checkLog(
   return tree.size;
 }
 
-function noteIssued(
+function noteEntry(
   entry: Uint8Array,
   logged: Map<string, string>,
+  trail: StatusTrail,
   fault: (text: string) => void,
 ): void {
   try {
     const read = readAuditEntry(entry);
+    trail.note(read);
     if (read.kind !== 'issued') return;
     const serial = toHex(read.serialNumber);
     if (logged.has(serial)) fault(`serial number ${serial}: logged twice`);

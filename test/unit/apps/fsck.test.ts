@@ -40,6 +40,7 @@ test('an installation that was left alone adds up', async (context) => {
     units: 3,
     tickets: 2,
     leaves: 14,
+    lists: 0,
     unfinished: 0,
   });
 });

@@ -59,10 +59,13 @@ export async function inherit(
   inheritance: Inheritance,
 ): Promise<void> {
   const { from, keyIdentifier } = inheritance;
+  // Nothing is older than the certificate of the key itself: a new one inherits nothing.
+  const certified = await connection.first(selectFirst, keyIdentifier);
+  if (certified === undefined) return;
   const [inDer, inCbor] = issuedBy(inheritance);
-  const taken = await connection.run(takeIssuances, authority, from, keyIdentifier, inDer, inCbor);
-  if (taken === 0) return;
+  await connection.run(takeIssuances, authority, from, integer(certified, 'id'), inDer, inCbor);
   await connection.run(moveEntries, authority, from);
+  await connection.run(takeNumbers, authority, from);
   await connection.run(
     'UPDATE lists SET revision = revision + 1 WHERE authority IN ($1, $2)',
     authority,
@@ -93,17 +96,25 @@ const selectSigned = `
   LEFT JOIN list_entries ON certificate = issuances.id
   WHERE serial = $1`;
 
-// Nothing is older than the certificate of the key itself: without one, nothing is read at all.
+const selectFirst =
+  'SELECT id FROM issuances WHERE key_id = $1 AND holder IS NOT NULL ORDER BY id LIMIT 1';
+
 const takeIssuances = `
   UPDATE issuances SET issuer = $1
-  WHERE issuer = $2 AND (position($4::bytea IN tbs) > 0 OR position($5::bytea IN tbs) > 0)
-    AND id > (SELECT min(id) FROM issuances WHERE key_id = $3 AND holder IS NOT NULL)`;
+  WHERE issuer = $2 AND id > $3
+    AND (position($4::bytea IN tbs) > 0 OR position($5::bytea IN tbs) > 0)`;
 
 const moveEntries = `
   UPDATE list_entries SET list = own.id
   FROM lists, lists AS own, issuances
   WHERE lists.id = list AND lists.authority = $2 AND own.authority = $1 AND own.shard = lists.shard
     AND issuances.id = certificate AND issuer = $1`;
+
+// RFC 5280 §5.2.3: its key has signed the lists of the other one, whose numbers go on.
+const takeNumbers = `
+  UPDATE lists SET number = other.number
+  FROM lists AS other
+  WHERE lists.authority = $1 AND other.authority = $2 AND other.shard = lists.shard`;
 
 const upsertEntry = `
   INSERT INTO list_entries (list, certificate, change, code, at_ms, not_after_ms, listed, entry)

@@ -72,12 +72,13 @@ export function insertLists(
 /** Gives the authority what its key has issued under the name of another one. */
 export function inherit(connection: Connection, authority: string, inheritance: Inheritance): void {
   const { from, keyIdentifier } = inheritance;
+  // Nothing is older than the certificate of the key itself: a new one inherits nothing.
+  const certified = connection.prepare(selectFirst).get(keyIdentifier);
+  if (certified === undefined) return;
   const [inDer, inCbor] = issuedBy(inheritance);
-  const { changes } = connection
-    .prepare(takeIssuances)
-    .run(authority, from, keyIdentifier, inDer, inCbor);
-  if (changes === 0) return;
+  connection.prepare(takeIssuances).run(authority, from, integer(certified, 'id'), inDer, inCbor);
   connection.prepare(moveEntries).run(authority, from, authority);
+  connection.prepare(takeNumbers).run(from, authority);
   connection
     .prepare('UPDATE lists SET revision = revision + 1 WHERE authority IN (?, ?)')
     .run(authority, from);
@@ -112,11 +113,12 @@ const selectSigned = `
   LEFT JOIN list_entries ON certificate = issuances.id
   WHERE serial = ?`;
 
-// Nothing is older than the certificate of the key itself: without one, nothing is read at all.
+const selectFirst =
+  'SELECT id FROM issuances WHERE key_id = ? AND holder IS NOT NULL ORDER BY id LIMIT 1';
+
 const takeIssuances = `
-  UPDATE issuances SET issuer = ?1
-  WHERE issuer = ?2 AND (instr(tbs, ?4) > 0 OR instr(tbs, ?5) > 0)
-    AND id > (SELECT min(id) FROM issuances WHERE key_id = ?3 AND holder IS NOT NULL)`;
+  UPDATE issuances SET issuer = ?
+  WHERE issuer = ? AND id > ? AND (instr(tbs, ?) > 0 OR instr(tbs, ?) > 0)`;
 
 const moveEntries = `
   UPDATE list_entries SET list = (
@@ -124,6 +126,12 @@ const moveEntries = `
     WHERE lists.id = list_entries.list AND own.authority = ?)
   WHERE list IN (SELECT id FROM lists WHERE authority = ?)
     AND certificate IN (SELECT id FROM issuances WHERE issuer = ?)`;
+
+// RFC 5280 §5.2.3: its key has signed the lists of the other one, whose numbers go on.
+const takeNumbers = `
+  UPDATE lists SET number = (
+    SELECT other.number FROM lists AS other WHERE other.authority = ? AND other.shard = lists.shard)
+  WHERE authority = ?`;
 
 const upsertEntry = `
   INSERT INTO list_entries (list, certificate, change, code, at_ms, not_after_ms, listed, entry)
