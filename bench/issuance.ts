@@ -17,10 +17,12 @@ import { join } from 'node:path';
 import { KeyFolder } from '../src/drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../src/drivers/keys/software/nodeCrypto.ts';
 import { VerifierPool } from '../src/drivers/keys/software/verifierPool.ts';
+import { SqliteApprovalStore } from '../src/drivers/store/sqlite/approvalStore.ts';
 import { SqliteDatabase } from '../src/drivers/store/sqlite/database.ts';
 import { SqliteIssuanceStore } from '../src/drivers/store/sqlite/issuanceStore.ts';
 import { issuingMigrations } from '../src/drivers/store/sqlite/issuingTables.ts';
 import { SqliteOrderStore } from '../src/drivers/store/sqlite/orderStore.ts';
+import { Permissions } from '../src/trust/approvals/permissions.ts';
 import { Issuance } from '../src/trust/issuance/issuance.ts';
 import { type Issuer, rootToBe } from '../src/trust/issuance/issuer.ts';
 import { lint } from '../src/trust/issuance/lint.ts';
@@ -165,24 +167,37 @@ async function openBench(folder: string, { issuer }: Factory, count: number): Pr
   const database = new SqliteDatabase({ path, migrations: issuingMigrations });
   const store = new SqliteOrderStore(database);
   const eui64Base = new Uint8Array(8);
+  const approvals = new SqliteApprovalStore(database);
+  const permissions = new Permissions({ store: approvals, crypto, clock });
   const orders = new Orders({ crypto, clock, store, orderKey: issuer.signer, eui64Base });
-  const order = await orders.create({
-    order: 'bench',
-    product: 'bench',
-    family: 'software',
-    hwType: '1.3.6.1.4.1.32473.1',
-    partNumber: '',
-    quantity: count,
-    leastProof: 'line-anchored',
-    serverIdentity: new Uint8Array(0),
-  });
-  const ticket = await orders.issueTicket({
-    batch: 'bench',
-    count,
-    stationKeySpki: issuer.signer.publicKeySpki,
-    notBeforeMs: Date.now(),
-    notAfterMs: Date.now() + 86_400_000,
-  });
+  const asked = await permissions.allow(
+    'order.create',
+    {
+      order: 'bench',
+      product: 'bench',
+      family: 'software',
+      hwType: '1.3.6.1.4.1.32473.1',
+      partNumber: '',
+      quantity: count,
+      leastProof: 'line-anchored',
+      serverIdentity: new Uint8Array(0),
+    },
+    undefined,
+  );
+  const wanted = await permissions.allow(
+    'ticket.issue',
+    {
+      batch: 'bench',
+      count,
+      stationKeySpki: issuer.signer.publicKeySpki,
+      notBeforeMs: Date.now(),
+      notAfterMs: Date.now() + 86_400_000,
+    },
+    undefined,
+  );
+  if (isRefusal(asked) || isRefusal(wanted)) throw new Error('two persons order here');
+  const order = await orders.create(asked);
+  const ticket = await orders.issueTicket(wanted);
   if (isRefusal(order) || isRefusal(ticket)) throw new Error('the order was refused');
   const issuance = new Issuance({
     store: new SqliteIssuanceStore(database),

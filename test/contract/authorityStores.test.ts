@@ -418,8 +418,14 @@ contract('authority stores', issuingBackends, (check) => {
     const revoke = () => foreign.revoke(deviceIdOf(2), 8, leaf('revoked'));
     assert.deepEqual([await revoke(), await revoke()], [true, false]);
     assert.equal((await foreign.device(deviceIdOf(2)))?.revokedMs, 8);
-    const retire = () => foreign.retire('sensor', anchor.sha256, 9, leaf('retired'));
-    assert.deepEqual([await retire(), await retire()], [true, false]);
+    const retirement = {
+      product: 'sensor',
+      sha256: anchor.sha256,
+      atMs: 9,
+      entry: leaf('retired'),
+    };
+    const retire = () => foreign.retire(retirement);
+    assert.deepEqual([await retire(), await retire()], ['retired', 'unknown']);
     assert.equal(await bind(device(5)), 'no-anchor');
     assert.equal(await audit.countLeaves(), 7);
   });

@@ -3,6 +3,7 @@
  * one of the two is killed in the middle. No identity too many, no element with two, nothing signed that is
  * not recorded, and what was answered by either is what is recorded.
  */
+import { alone } from '../support/alone.ts';
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -110,23 +111,27 @@ async function openShop(world: World, schema: string) {
     keys.order,
     new Uint8Array(0),
   );
-  const made = await orders.create({
-    order: 'order-1',
-    product: 'sensor',
-    family: 'software',
-    hwType: '1.3.6.1.4.1.32473.1',
-    partNumber: 'S-1',
-    quantity: elementsInHand,
-    leastProof: 'line-anchored',
-    serverIdentity: Uint8Array.of(0xa1, 1, 2),
-  });
-  const ticket = await orders.issueTicket({
-    batch: 'order-1',
-    count: quota,
-    stationKeySpki: station.signer.publicKeySpki,
-    notBeforeMs: world.nowMs - dayMs,
-    notAfterMs: world.nowMs + dayMs,
-  });
+  const made = await orders.create(
+    await alone('order.create', {
+      order: 'order-1',
+      product: 'sensor',
+      family: 'software',
+      hwType: '1.3.6.1.4.1.32473.1',
+      partNumber: 'S-1',
+      quantity: elementsInHand,
+      leastProof: 'line-anchored',
+      serverIdentity: Uint8Array.of(0xa1, 1, 2),
+    }),
+  );
+  const ticket = await orders.issueTicket(
+    await alone('ticket.issue', {
+      batch: 'order-1',
+      count: quota,
+      stationKeySpki: station.signer.publicKeySpki,
+      notBeforeMs: world.nowMs - dayMs,
+      notAfterMs: world.nowMs + dayMs,
+    }),
+  );
   assert.ok(!isRefusal(made) && !isRefusal(ticket));
   return { signer: station.signer, ticket: ticket.signed };
 }

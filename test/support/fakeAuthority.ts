@@ -126,6 +126,15 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
     return this.manifests.filter((manifest) => manifest.sequence > sequence);
   }
 
+  /** One person is enough. */
+  async massLimit(): Promise<number | undefined> {
+    return undefined;
+  }
+
+  async permitStatusOrder(): Promise<undefined> {
+    return undefined;
+  }
+
   async recordRevocations(notices: readonly AuthorityNotice[]): Promise<void> {
     this.#reach();
     this.told.push(...notices);

@@ -1,5 +1,6 @@
 /** The authority's stores of both kinds, and rows that a test can make up by number. */
 import type { PostgresDatabase } from '../../src/drivers/store/postgres/database.ts';
+import { PostgresApprovalStore } from '../../src/drivers/store/postgres/approvalStore.ts';
 import { PostgresAuditStore } from '../../src/drivers/store/postgres/auditStore.ts';
 import { PostgresForeignStore } from '../../src/drivers/store/postgres/foreignStore.ts';
 import { PostgresGrantStore } from '../../src/drivers/store/postgres/grantStore.ts';
@@ -7,6 +8,7 @@ import { PostgresIssuanceStore } from '../../src/drivers/store/postgres/issuance
 import * as postgresTables from '../../src/drivers/store/postgres/issuingTables.ts';
 import { PostgresOrderStore } from '../../src/drivers/store/postgres/orderStore.ts';
 import { PostgresStatusStore } from '../../src/drivers/store/postgres/statusStore.ts';
+import { SqliteApprovalStore } from '../../src/drivers/store/sqlite/approvalStore.ts';
 import { SqliteAuditStore } from '../../src/drivers/store/sqlite/auditStore.ts';
 import type { SqliteDatabase } from '../../src/drivers/store/sqlite/database.ts';
 import { SqliteForeignStore } from '../../src/drivers/store/sqlite/foreignStore.ts';
@@ -15,6 +17,7 @@ import { SqliteIssuanceStore } from '../../src/drivers/store/sqlite/issuanceStor
 import { issuingMigrations } from '../../src/drivers/store/sqlite/issuingTables.ts';
 import { SqliteOrderStore } from '../../src/drivers/store/sqlite/orderStore.ts';
 import { SqliteStatusStore } from '../../src/drivers/store/sqlite/statusStore.ts';
+import type { ApprovalStore } from '../../src/trust/ports/approvalStore.ts';
 import type { AuditStore } from '../../src/trust/ports/auditStore.ts';
 import type { ForeignStore } from '../../src/trust/ports/foreignStore.ts';
 import type { GrantStore } from '../../src/trust/ports/grantStore.ts';
@@ -32,6 +35,7 @@ export interface IssuingStores {
   readonly foreign: ForeignStore;
   readonly status: StatusStore;
   readonly grants: GrantStore;
+  readonly approvals: ApprovalStore;
 }
 
 export const issuingBackends: BackendParts<IssuingStores> = {
@@ -47,6 +51,7 @@ export function onSqlite(database: SqliteDatabase): IssuingStores {
     foreign: new SqliteForeignStore(database),
     status: new SqliteStatusStore(database),
     grants: new SqliteGrantStore(database),
+    approvals: new SqliteApprovalStore(database),
   };
 }
 
@@ -58,6 +63,7 @@ export function onPostgres(database: PostgresDatabase): IssuingStores {
     foreign: new PostgresForeignStore(database),
     status: new PostgresStatusStore(database),
     grants: new PostgresGrantStore(database),
+    approvals: new PostgresApprovalStore(database),
   };
 }
 

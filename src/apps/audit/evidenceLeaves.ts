@@ -1,4 +1,7 @@
 /** Which leaves of the log concern some devices: their certificates, orders, tickets, closures, decisions. */
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { readDecision, readRequest, readSigned } from '../../trust/approvals/documents.ts';
+import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
 import { type AuditEntry, readAuditEntry } from '../../trust/audit/entry.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
@@ -28,13 +31,61 @@ export async function evidenceLeaves(
   wanted: Wanted,
   onProgress: (done: number) => void,
 ): Promise<readonly FoundLeaf[]> {
-  const found: FoundLeaf[] = [];
+  const found = new Map<number, FoundLeaf>();
+  const approvals = new ApprovalLeaves();
   for await (const { index, entry: bytes } of entriesOf(copy, checkpoint)) {
     onProgress(index + 1);
     const entry = readOr(bytes);
-    if (entry !== undefined && concerns(entry, wanted)) found.push({ index, bytes, entry });
+    if (entry === undefined) continue;
+    const leaf = { index, bytes, entry };
+    if (concerns(entry, wanted)) {
+      for (const one of [...approvals.before(leaf), leaf]) found.set(one.index, one);
+    }
+    approvals.note(leaf);
   }
-  return found;
+  return [...found.values()].toSorted((left, right) => left.index - right.index);
+}
+
+/** Leaves of approvals so far, of which only those count whose act is wanted. */
+class ApprovalLeaves {
+  readonly #byRequest = new Map<string, FoundLeaf[]>();
+  /** Certificates of operators, by name. */
+  readonly #operators = new Map<string, FoundLeaf[]>();
+  #last: FoundLeaf | undefined;
+
+  note(leaf: FoundLeaf): void {
+    const { entry } = leaf;
+    this.#last = leaf;
+    if (entry.kind === 'approval-requested' || entry.kind === 'approval-decided') {
+      listOf(this.#byRequest, toHex(entry.request)).push(leaf);
+    } else if (entry.kind === 'issued' && entry.profile.startsWith('operator@')) {
+      listOf(this.#operators, entry.holder).push(leaf);
+    }
+  }
+
+  /** Whatever allowed the act of this leaf, which an approval stands directly before. */
+  before(leaf: FoundLeaf): readonly FoundLeaf[] {
+    const used = this.#last;
+    if (used?.entry.kind !== 'approval-used' || used.index !== leaf.index - 1) return [];
+    const leaves = this.#byRequest.get(toHex(used.entry.request)) ?? [];
+    const signers = leaves.flatMap(({ entry }) => signerOf(entry) ?? []);
+    const certificates = signers.flatMap((name) => this.#operators.get(name) ?? []);
+    return [...certificates, ...leaves, used];
+  }
+}
+
+function listOf(lists: Map<string, FoundLeaf[]>, name: string): FoundLeaf[] {
+  const list = lists.get(name) ?? [];
+  lists.set(name, list);
+  return list;
+}
+
+function signerOf(entry: AuditEntry): string | undefined {
+  if (entry.kind === 'approval-requested') {
+    return readSigned(nodeCrypto, entry.signed, readRequest).document.requester;
+  }
+  if (entry.kind !== 'approval-decided') return undefined;
+  return readSigned(nodeCrypto, entry.signed, readDecision).document.by;
 }
 
 function concerns(entry: AuditEntry, wanted: Wanted): boolean {
@@ -56,12 +107,17 @@ function concerns(entry: AuditEntry, wanted: Wanted): boolean {
     case 'foreign-revoked':
       return wanted.deviceIds.has(entry.deviceId);
     case 'decision':
-      return [wanted.deviceIds, wanted.orders, wanted.batches].some((set) =>
-        set.has(entry.subject),
+      return (
+        entry.act === twoPersonAct ||
+        [wanted.deviceIds, wanted.orders, wanted.batches].some((set) => set.has(entry.subject))
       );
     case 'foreign-anchor':
     case 'list-signed':
     case 'answers-signed':
+    // Those of approvals come with the act that they allowed.
+    case 'approval-requested':
+    case 'approval-decided':
+    case 'approval-used':
       return false;
   }
 }

@@ -6,11 +6,14 @@ import { decompressPoint } from '../../drivers/keys/software/points.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { VerifierPool } from '../../drivers/keys/software/verifierPool.ts';
 import { DocumentFolder } from '../../drivers/store/files/documentFolder.ts';
+import { ApprovalDesk } from '../../trust/approvals/desk.ts';
+import { Permissions } from '../../trust/approvals/permissions.ts';
 import { Certification } from '../../trust/issuance/certification.ts';
 import { ForeignElements } from '../../trust/issuance/foreign.ts';
 import { EnrolmentGrants } from '../../trust/issuance/grants.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
+import { Operators } from '../../trust/issuance/operators.ts';
 import { builtInProfiles, deviceProfiles } from '../../trust/issuance/profiles.ts';
 import { GenerationCounter } from '../../trust/issuance/serverGenerations.ts';
 import { type SessionServerOptions, SessionServers } from '../../trust/issuance/sessionServers.ts';
@@ -55,6 +58,9 @@ export interface Parts {
   readonly statusNotices: StatusNotices;
   readonly foreign: ForeignElements;
   readonly grants: EnrolmentGrants;
+  readonly permissions: Permissions;
+  readonly approvals: ApprovalDesk;
+  readonly operators: Operators;
   readonly line: LineService;
   readonly orders: Orders;
   readonly closing: ClosingOptions;
@@ -86,7 +92,7 @@ export async function assemble(
   // Of several that are believed the first one issues.
   const chain = hierarchy.factory.slice(0, 1);
   const verifier = new VerifierPool();
-  const { authorities, orderKey, manifestKey, sealingKey } = keys;
+  const { authorities, orderKey, manifestKey, sealingKey, logSigner } = keys;
   const issuance = new Issuance({
     store: stores.issuance,
     crypto,
@@ -107,12 +113,11 @@ export async function assemble(
     verifier,
     decompress: decompressPoint,
   });
-  const { issuance: certificates, audit } = stores;
-  const statusNotices = new StatusNotices({ crypto, certificates, audit, foreign });
-  const documents = new DocumentFolder(paths.documents);
+  const notices = { crypto, certificates: stores.issuance, audit: stores.audit, foreign };
   const { organization: maker, eui64Base } = installation;
   const manifestCertificate = await readCertificateFile(paths, otherKeys.manifest);
   const shared = { crypto, clock, store: stores.orders };
+  const documents = new DocumentFolder(paths.documents);
   return {
     installation,
     hierarchy,
@@ -122,9 +127,10 @@ export async function assemble(
     issuance,
     certification,
     sessionServers: sessionDesk(hierarchy, stores, keys, { issuance, verifier, clock }),
-    statusNotices,
+    statusNotices: new StatusNotices(notices),
     foreign,
     grants,
+    ...approvalParts(stores, certification, clock, security),
     line: new LineService({
       ...shared,
       issuance,
@@ -136,7 +142,7 @@ export async function assemble(
       onRefusal: notedIn(security),
     }),
     orders: new Orders({ ...shared, orderKey, eui64Base }),
-    logSigner: keys.logSigner,
+    logSigner,
     closing: { ...shared, documents, manifestKey, manifestCertificate, chain, maker },
     close: async () => {
       await verifier.close();
@@ -167,6 +173,20 @@ function notedIn(security: SecurityLog): (refusal: LineRefusal) => void {
   return ({ step, code, reason, ticketId, uid }) => {
     const about = [ticketId, uid].flatMap((id) => (id === undefined ? [] : toHex(id)));
     security.note({ door: `line ${step}`, code, reason, subject: about.join(' ') });
+  };
+}
+
+function approvalParts(
+  { approvals: store, issuance: certificates }: AuthorityStores,
+  certification: Certification,
+  clock: Clock,
+  security: SecurityLog,
+): Pick<Parts, 'permissions' | 'approvals' | 'operators'> {
+  const shared = { store, crypto: nodeCrypto, clock };
+  return {
+    permissions: new Permissions({ ...shared, security }),
+    approvals: new ApprovalDesk({ ...shared, security }),
+    operators: new Operators({ ...shared, certificates, certification }),
   };
 }
 

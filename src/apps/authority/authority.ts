@@ -5,11 +5,10 @@ import { type AuthorityActs, authorityRoutes } from '../../servers/local/authori
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
 import { noteRefusals } from '../../servers/local/refusalNotes.ts';
 import type { Recovery } from '../../trust/issuance/issuance.ts';
-import { closeBatch } from '../../trust/personalization/closing.ts';
 import { Evidence } from '../../trust/personalization/evidence.ts';
 import { serverIdentitySetting } from '../../trust/personalization/orders.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
-import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { OrderView } from '../../trust/ports/operatorAuthority.ts';
 import type { OrderStore } from '../../trust/ports/orderStore.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
@@ -18,6 +17,7 @@ import type { StoreSetting } from '../storeSetting.ts';
 import { assemble, type Parts } from './assemble.ts';
 import { type Auditing, startAuditing } from './auditing.ts';
 import { authorityPaths, requireInstallation } from './authorityFolder.ts';
+import { permittedActs } from './permitted.ts';
 import { startStatusKeeping, type StatusKeeping } from './statusKeeping.ts';
 import { openAuthorityStores } from './stores.ts';
 import { readWitnesses } from './witnesses.ts';
@@ -136,15 +136,13 @@ function actsOf(
   { desk }: StatusKeeping,
   recovery: Recovery,
 ): AuthorityActs {
-  const { certification, documents, hierarchy, line, orders } = parts;
+  const { certification, documents, hierarchy, line } = parts;
   const { orders: orderStore, issuance: issuanceStore } = parts.stores;
   return {
     line: (step, request) => line.answer(step, request),
     hierarchy: () => hierarchy,
-    certify: async (request) => {
-      const certificate = await certification.certify(request);
-      return isRefusal(certificate) ? certificate : [certificate, ...hierarchy.server.slice(0, 1)];
-    },
+    ...permittedActs(parts),
+    approvals: parts.approvals,
     certifyDevice: (request) => certification.certifyDevice(request),
     certifyInSession: (request) => certification.certifyInSession(request),
     recordRevocations: (notices) => parts.statusNotices.record(notices),
@@ -154,14 +152,10 @@ function actsOf(
     },
     certificateStatus: desk,
     sessionServers: parts.sessionServers,
-    foreign: parts.foreign,
     enrolment: parts.grants,
     saveServerIdentity: (identity) => orderStore.saveSetting(serverIdentitySetting, identity),
-    createOrder: (request) => orders.create(request),
     orders: () => orderStore.orders(maximumOrders),
     order: (order) => viewOf(orderStore, order),
-    issueTicket: (request) => orders.issueTicket(request),
-    closeBatch: (batch) => closeBatch(parts.closing, batch),
     closedBatches: (afterSequence) => orderStore.closedBatches(afterSequence, manifestPage),
     manifestPath: async (batch) => {
       if ((await orderStore.batch(batch))?.closedMs === undefined) return undefined;

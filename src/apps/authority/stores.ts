@@ -2,6 +2,7 @@
  * The authority's stores: `issuing.sqlite` in its folder, or a schema on a PostgreSQL server. The folder
  * remembers which.
  */
+import { PostgresApprovalStore } from '../../drivers/store/postgres/approvalStore.ts';
 import { PostgresAuditStore } from '../../drivers/store/postgres/auditStore.ts';
 import { PostgresDatabase } from '../../drivers/store/postgres/database.ts';
 import { PostgresForeignStore } from '../../drivers/store/postgres/foreignStore.ts';
@@ -12,6 +13,7 @@ import { PostgresOrderStore } from '../../drivers/store/postgres/orderStore.ts';
 import { openPostgresSnapshot } from '../../drivers/store/postgres/snapshot.ts';
 import { PostgresStatusStore } from '../../drivers/store/postgres/statusStore.ts';
 import { firstRow, type Snapshot } from '../../drivers/store/snapshot.ts';
+import { SqliteApprovalStore } from '../../drivers/store/sqlite/approvalStore.ts';
 import { SqliteAuditStore } from '../../drivers/store/sqlite/auditStore.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { SqliteForeignStore } from '../../drivers/store/sqlite/foreignStore.ts';
@@ -21,6 +23,7 @@ import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
 import { SqliteOrderStore } from '../../drivers/store/sqlite/orderStore.ts';
 import { openSqliteSnapshot } from '../../drivers/store/sqlite/snapshot.ts';
 import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
+import type { ApprovalStore } from '../../trust/ports/approvalStore.ts';
 import type { AuditStore } from '../../trust/ports/auditStore.ts';
 import type { ForeignStore } from '../../trust/ports/foreignStore.ts';
 import type { GrantStore } from '../../trust/ports/grantStore.ts';
@@ -44,6 +47,7 @@ export interface AuthorityStores {
   readonly audit: AuditStore;
   readonly foreign: ForeignStore;
   readonly grants: GrantStore;
+  readonly approvals: ApprovalStore;
   readonly status: StatusStore;
   readonly close: () => Promise<void>;
 }
@@ -104,6 +108,7 @@ async function onSqlite(paths: AuthorityPaths): Promise<AuthorityStores> {
     audit: new SqliteAuditStore(database),
     foreign: new SqliteForeignStore(database),
     grants: new SqliteGrantStore(database),
+    approvals: new SqliteApprovalStore(database),
     status: new SqliteStatusStore(database),
     close: async () => {
       database.close();
@@ -125,6 +130,7 @@ async function onPostgres(paths: AuthorityPaths, setting: StoreSetting): Promise
       audit: new PostgresAuditStore(database),
       foreign: new PostgresForeignStore(database),
       grants: new PostgresGrantStore(database),
+      approvals: new PostgresApprovalStore(database),
       status: new PostgresStatusStore(database),
       close: () => database.close(),
     };

@@ -5,7 +5,7 @@ import type { ProvisionerActs } from '../../servers/local/provisioner.ts';
 import { verifyPath } from '../../trust/peers/paths.ts';
 import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
-import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+import { isRefusal, type Refusal, refuse } from '../../trust/ports/faults.ts';
 import type { CertificateKind } from '../../trust/ports/registryStore.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import type { CertificateRefusal, Registry } from '../../trust/registry/registry.ts';
@@ -47,7 +47,7 @@ export interface ActOptions {
 }
 
 export function localActs(options: ActOptions): ProvisionerActs {
-  const { registry, telemetry, revocation, manifests } = options;
+  const { registry, telemetry, revocation, manifests, authority } = options;
   return {
     device: (deviceId) => registry.device(deviceId),
     devices: (page) => registry.devices(page),
@@ -56,7 +56,12 @@ export function localActs(options: ActOptions): ProvisionerActs {
     telemetry,
     setProductRole: (product, role) => registry.setProductRole(product, role),
     planRevocation: (deviceIds) => revocation.plan(deviceIds),
-    revokeDevices: options.revoke,
+    revokeDevices: async (deviceIds, reason) => {
+      const limit = await authority.massLimit();
+      return limit !== undefined && deviceIds.length > limit
+        ? refuse('approval-needed', 'More devices than one person may revoke: birthmark revoke.')
+        : options.revoke(deviceIds, reason);
+    },
     revokeCertificate: async (sha256, reason) => {
       const report = await revocation.revokeCertificate(sha256, reason);
       options.onRevoked();

@@ -7,6 +7,7 @@ import type { Staple } from '../../servers/tls/door.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, refuse } from '../../trust/ports/faults.ts';
 import type { StatusAuthority } from '../../trust/ports/statusAuthority.ts';
+import { MassGuard } from '../../trust/revocation/massGuard.ts';
 import { StatusOrders } from '../../trust/revocation/statusOrders.ts';
 import { Answers } from '../../trust/status/answers.ts';
 import { StatusFollower } from '../../trust/status/follower.ts';
@@ -108,8 +109,9 @@ export function statusSteps(
     authority,
     clock,
   });
-  return async (order, after) => {
-    const step = await orders.step(order, after);
+  const guard = new MassGuard({ orders, authority });
+  return async (order, after, approval) => {
+    const step = await guard.step(order, after, approval);
     // Lists and answers follow within seconds of the last step, not of the next round.
     if (!order.dryRun && !isRefusal(step) && step.next === undefined) await told();
     return step;

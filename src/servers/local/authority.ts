@@ -6,6 +6,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { createReadStream } from 'node:fs';
 import { namedProfiles, type NamedRequest } from '../../trust/issuance/certification.ts';
+import type { ApprovalDeskPort } from '../../trust/ports/approvalDesk.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { EnrolmentDesk, ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
 import type { LdevidOutcome, LdevidRequest } from '../../trust/ports/enrolment.ts';
@@ -31,10 +32,12 @@ import type { AuthorityNotice } from '../../trust/ports/registryStore.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { lineLimits } from '../../wire/line/fields.ts';
 import { sendProblem, sendRefusal } from '../http/problem.ts';
+import { approvalRoutes, type OperatorActs, operatorRoutes } from './approvals.ts';
 import {
   hierarchyDocument,
   orderDocument,
   orderViewDocument,
+  readApproval,
   readNotices,
   readOrderRequest,
   readTicketRequest,
@@ -53,7 +56,10 @@ export interface AuthorityActs {
   readonly line: (step: LineStep, request: Uint8Array) => Promise<Uint8Array>;
   readonly hierarchy: () => Hierarchy & { readonly orderKeySpki: Uint8Array };
   /** Chain of the new certificate, DER, leaf first, without the root. */
-  readonly certify: (request: NamedRequest) => Outcome<readonly Uint8Array[]>;
+  readonly certify: (
+    request: NamedRequest,
+    approval?: Uint8Array,
+  ) => Outcome<readonly Uint8Array[]>;
   readonly certifyDevice: (request: LdevidRequest) => Promise<LdevidOutcome>;
   readonly certifyInSession: (request: SessionLdevidRequest) => Promise<LdevidOutcome>;
   readonly recordRevocations: (notices: readonly AuthorityNotice[]) => Promise<number>;
@@ -63,17 +69,19 @@ export interface AuthorityActs {
   readonly foreign: ForeignDesk;
   readonly enrolment: EnrolmentDesk;
   readonly saveServerIdentity: (identity: Uint8Array) => Promise<void>;
-  readonly createOrder: (request: OrderRequest) => Outcome<OrderRecord>;
+  readonly createOrder: (request: OrderRequest, approval?: Uint8Array) => Outcome<OrderRecord>;
   readonly orders: () => Promise<readonly OrderRecord[]>;
   readonly order: (order: string) => Promise<OrderView | undefined>;
-  readonly issueTicket: (request: TicketRequest) => Outcome<TicketView>;
-  readonly closeBatch: (batch: string) => Outcome<ClosedBatch>;
+  readonly issueTicket: (request: TicketRequest, approval?: Uint8Array) => Outcome<TicketView>;
+  readonly closeBatch: (batch: string, approval?: Uint8Array) => Outcome<ClosedBatch>;
   /** At most a page. */
   readonly closedBatches: (
     afterSequence: number,
   ) => Promise<ReadonlyArray<{ readonly sequence: number; readonly batch: string }>>;
   /** Path of the manifest of a closed batch; `undefined` when there is none. */
   readonly manifestPath: (batch: string) => Promise<string | undefined>;
+  readonly approvals: ApprovalDeskPort;
+  readonly operators: OperatorActs;
   readonly evidence: EvidenceDesk;
   readonly status: () => Promise<AuthorityStatus>;
 }
@@ -106,18 +114,21 @@ export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void
   sessionServerRoutes(app, acts.sessionServers);
   orderRoutes(app, acts);
   manifestRoutes(app, acts);
+  approvalRoutes(app, acts.approvals);
+  operatorRoutes(app, acts.operators);
   evidenceRoutes(app, acts.evidence);
 }
 
 function certificateRoutes(app: FastifyInstance, acts: AuthorityActs): void {
   app.post('/v1/certificates', async (request, reply) => {
     const fields = new Fields(request.body);
-    const outcome = await acts.certify({
+    const named = {
       profile: fields.oneOf('profile', namedProfiles),
       name: fields.text('name', 64),
       request: fields.base64('request'),
       hosts: fields.has('hosts') ? fields.texts('hosts', maximumHosts) : [],
-    });
+    };
+    const outcome = await acts.certify(named, readApproval(fields));
     return answer(reply, outcome, (chain) => ({ chain: chain.map(toBase64) }));
   });
 
@@ -169,16 +180,32 @@ function orderRoutes(app: FastifyInstance, acts: AuthorityActs): void {
   });
 
   app.post('/v1/orders', async (request, reply) =>
-    answer(reply, await acts.createOrder(readOrderRequest(request.body)), orderDocument),
+    answer(
+      reply,
+      await acts.createOrder(readOrderRequest(request.body), approvalIn(request)),
+      orderDocument,
+    ),
   );
 
   app.post('/v1/tickets', async (request, reply) =>
-    answer(reply, await acts.issueTicket(readTicketRequest(request.body)), ticketDocument),
+    answer(
+      reply,
+      await acts.issueTicket(readTicketRequest(request.body), approvalIn(request)),
+      ticketDocument,
+    ),
   );
 
   app.post<{ Params: { batch: string } }>('/v1/batches/:batch/close', async (request, reply) =>
-    answer(reply, await acts.closeBatch(request.params.batch), (closed) => closed),
+    answer(
+      reply,
+      await acts.closeBatch(request.params.batch, approvalIn(request)),
+      (closed) => closed,
+    ),
   );
+}
+
+function approvalIn({ body }: { readonly body: unknown }): Uint8Array | undefined {
+  return typeof body === 'object' && body !== null ? readApproval(new Fields(body)) : undefined;
 }
 
 function manifestRoutes(app: FastifyInstance, acts: AuthorityActs): void {

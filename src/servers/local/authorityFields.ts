@@ -64,6 +64,14 @@ export function readNotices(body: unknown): readonly AuthorityNotice[] {
   }));
 }
 
+/** SHA-256 of the request that allows the act. */
+export function readApproval(fields: Fields): Uint8Array | undefined {
+  if (!fields.has('approval')) return undefined;
+  const approval = fields.hex('approval');
+  if (approval.length !== 32) throw new FieldError('approval is 32 bytes');
+  return approval;
+}
+
 /** A name of RFC 5280 §5.3.1. */
 export function readReason(fields: Fields): RevocationReason {
   const name = fields.text('code', 32);

@@ -8,7 +8,7 @@ import {
   type StatusStep,
 } from '../../trust/ports/statusOrders.ts';
 import { sendRefusal } from '../http/problem.ts';
-import { readReason } from './authorityFields.ts';
+import { readApproval, readReason } from './authorityFields.ts';
 import { FieldError, Fields } from './fields.ts';
 import { readSelection } from './status.ts';
 
@@ -16,6 +16,7 @@ export interface StatusOrderActs {
   readonly statusStep: (
     order: StatusOrder,
     after: string | undefined,
+    approval: Uint8Array | undefined,
   ) => Promise<StatusStep | Refusal<string>>;
 }
 
@@ -24,18 +25,22 @@ const maximumNamed = 1_000;
 export function statusOrderRoutes(app: FastifyInstance, acts: StatusOrderActs): void {
   app.post('/v1/status/orders', async (request, reply) => {
     const fields = new Fields(request.body);
-    const order: StatusOrder = {
-      act: fields.oneOf('act', statusActs),
-      scope: readScope(fields),
-      code: readReason(fields),
-      reason: fields.text('reason'),
-      dryRun: fields.flag('dryRun'),
-    };
-    const step = await acts.statusStep(order, fields.optionalText('after', 60));
+    const order: StatusOrder = { ...readStatusOrder(fields), dryRun: fields.flag('dryRun') };
+    const after = fields.optionalText('after', 60);
+    const step = await acts.statusStep(order, after, readApproval(fields));
     if (isRefusal(step)) return sendRefusal(reply, step);
     const { next, ...counts } = step;
     return { ...counts, ...(next === undefined ? {} : { next }) };
   });
+}
+
+export function readStatusOrder(fields: Fields): Omit<StatusOrder, 'dryRun'> {
+  return {
+    act: fields.oneOf('act', statusActs),
+    scope: readScope(fields),
+    code: readReason(fields),
+    reason: fields.text('reason'),
+  };
 }
 
 function readScope(fields: Fields): StatusScope {

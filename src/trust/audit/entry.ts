@@ -19,7 +19,10 @@ export type AuditEntry =
   | ReinstatedEntry
   | ListSignedEntry
   | DecisionEntry
-  | AnswersSignedEntry;
+  | AnswersSignedEntry
+  | ApprovalRequestedEntry
+  | ApprovalDecidedEntry
+  | ApprovalUsedEntry;
 
 interface Dated {
   readonly atMs: number;
@@ -140,6 +143,30 @@ export interface DecisionEntry extends Dated {
   readonly detail: string;
 }
 
+/** A person asked for an act that takes two. */
+export interface ApprovalRequestedEntry extends Dated {
+  readonly kind: 'approval-requested';
+  /** SHA-256 over the request document. */
+  readonly request: Uint8Array;
+  /** COSE_Sign1 by that person around the document. */
+  readonly signed: Uint8Array;
+}
+
+/** Another person approved or rejected it, or the first one withdrew it. */
+export interface ApprovalDecidedEntry extends Dated {
+  readonly kind: 'approval-decided';
+  readonly request: Uint8Array;
+  /** COSE_Sign1 by that person. */
+  readonly signed: Uint8Array;
+}
+
+/** The approval was spent. The entry of the act follows it directly, unless the act has several. */
+export interface ApprovalUsedEntry extends Dated {
+  readonly kind: 'approval-used';
+  readonly request: Uint8Array;
+  readonly act: string;
+}
+
 export function encodeAuditEntry(entry: AuditEntry): Uint8Array {
   return cbor.array(
     cbor.integer(version),
@@ -179,6 +206,9 @@ const kinds = [
   'list-signed',
   'decision',
   'answers-signed',
+  'approval-requested',
+  'approval-decided',
+  'approval-used',
 ] as const;
 
 const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
@@ -196,6 +226,9 @@ const memberCounts: Readonly<Record<AuditEntry['kind'], number>> = {
   'list-signed': 4,
   'answers-signed': 3,
   decision: 3,
+  'approval-requested': 2,
+  'approval-decided': 2,
+  'approval-used': 2,
 };
 
 function members(entry: AuditEntry): readonly Uint8Array[] {
@@ -254,6 +287,11 @@ function members(entry: AuditEntry): readonly Uint8Array[] {
       return [cbor.text(entry.deviceId), cbor.text(entry.reason)];
     case 'decision':
       return [cbor.text(entry.act), cbor.text(entry.subject), cbor.text(entry.detail)];
+    case 'approval-requested':
+    case 'approval-decided':
+      return [cbor.bytes(entry.request), cbor.bytes(entry.signed)];
+    case 'approval-used':
+      return [cbor.bytes(entry.request), cbor.text(entry.act)];
   }
 }
 
@@ -317,6 +355,11 @@ function readMembers(reader: CborReader, kind: AuditEntry['kind'], atMs: number)
       return { kind, atMs, deviceId: reader.text(), reason: reader.text() };
     case 'decision':
       return { kind, atMs, act: reader.text(), subject: reader.text(), detail: reader.text() };
+    case 'approval-requested':
+    case 'approval-decided':
+      return { kind, atMs, request: bytes(), signed: bytes() };
+    case 'approval-used':
+      return { kind, atMs, request: bytes(), act: reader.text() };
   }
 }
 

@@ -37,6 +37,7 @@ import type { ForeignElements } from './foreign.ts';
 import { type EnrolmentGrants, type GrantOutcome, unsignedRetryAfterS } from './grants.ts';
 import type { Issuance } from './issuance.ts';
 import { identifierOfKey } from './issuer.ts';
+import { backdatingMs } from './prepare.ts';
 import { isNativeTbs } from './nativeForm.ts';
 
 export interface CertificationOptions {
@@ -90,6 +91,29 @@ export class Certification {
     if (taken !== undefined) return taken;
     const { profile, name, hosts } = named;
     return this.#issue(profile, { spki, name, ...(hosts.length > 0 ? { hosts } : {}) });
+  }
+
+  /**
+   * As `certify`, for an act that is taken up again: what came of it since `sinceMs`, before whatever
+   * stopped it, is the certificate, and no second one is made.
+   */
+  async certifyAgain(
+    named: NamedRequest,
+    sinceMs: number,
+  ): Promise<Uint8Array | CertificationRefusal> {
+    const request = await this.#proven(named.request);
+    if (isRefusal(request)) return request;
+    const { spki } = request.publicKey;
+    const made = (await this.#options.certificates.certificatesOf(named.name))
+      .filter(({ profile, revokedMs }) => {
+        return profile.startsWith(`${named.profile}@`) && revokedMs === undefined;
+      })
+      .map(({ tbs, signature }) => completeEither(tbs, signature))
+      .find((certificate) => {
+        const { publicKey, notBeforeMs } = parseCertificate(certificate);
+        return equal(publicKey.spki, spki) && notBeforeMs >= sinceMs - backdatingMs - 1_000;
+      });
+    return made ?? this.certify(named);
   }
 
   /** RFC 7030 §4.2: for a device that showed a certificate, which is judged anew here. */

@@ -14,11 +14,13 @@ import {
   findExtension,
 } from '../../wire/x509/extensions.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
+import type { Approved } from '../approvals/permissions.ts';
+import { refuseApproval } from '../approvals/refusals.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
 import { verifyPath } from '../peers/paths.ts';
+import type { SpendingFault } from '../ports/approvalStore.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LdevidRequest } from '../ports/enrolment.ts';
-import type { AnchorDecision, ForeignDesk } from '../ports/enrolmentDesk.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { BindingOutcome, ForeignAnchor, ForeignStore } from '../ports/foreignStore.ts';
 import type { SignatureVerifier } from '../ports/keys.ts';
@@ -31,9 +33,11 @@ export interface ForeignOptions {
   readonly verifier: SignatureVerifier;
 }
 
-export type AnchorRefusal = Refusal<'malformed' | 'not-an-authority' | 'count-too-low' | 'unknown'>;
+export type AnchorRefusal = Refusal<
+  'malformed' | 'not-an-authority' | 'count-too-low' | 'unknown' | SpendingFault
+>;
 
-export class ForeignElements implements ForeignDesk {
+export class ForeignElements {
   readonly #options: ForeignOptions;
 
   constructor(options: ForeignOptions) {
@@ -41,8 +45,9 @@ export class ForeignElements implements ForeignDesk {
   }
 
   /** Pinned again with another count, the count changes. */
-  async pin(decision: AnchorDecision): Promise<ForeignAnchor | AnchorRefusal> {
+  async pin(approved: Approved<'anchor.pin'>): Promise<ForeignAnchor | AnchorRefusal> {
     const { store, crypto, clock } = this.#options;
+    const decision = approved.request;
     const { product, certificate, count } = decision;
     const fault = faultOfAnchor(certificate);
     if (fault !== undefined) return fault;
@@ -54,18 +59,24 @@ export class ForeignElements implements ForeignDesk {
     const pinnedMs = clock.nowMs();
     const members = { product, certificateSha256: sha256, count, atMs: pinnedMs };
     const entry = encodeAuditEntry({ kind: 'foreign-anchor', ...members });
-    await store.pin({ ...decision, sha256, pinnedMs }, entry);
+    const outcome = await store.pin({ ...decision, sha256, pinnedMs }, entry, approved.spending);
+    if (outcome !== 'pinned') return refuseApproval(outcome);
     const taken = present?.taken ?? 0;
     return { ...decision, sha256, pinnedMs, taken, retiredMs: undefined };
   }
 
   /** Devices that are bound stay what they are; revoking them is another decision. */
-  async retire(product: string, sha256: Uint8Array): Promise<undefined | AnchorRefusal> {
+  async retire(approved: Approved<'anchor.retire'>): Promise<undefined | AnchorRefusal> {
+    const { product, sha256 } = approved.request;
     const atMs = this.#options.clock.nowMs();
     const members = { product, certificateSha256: sha256, count: 0, atMs };
     const entry = encodeAuditEntry({ kind: 'foreign-anchor', ...members });
-    const retired = await this.#options.store.retire(product, sha256, atMs, entry);
-    return retired ? undefined : refuse('unknown', `no such authority is pinned for ${product}`);
+    const retirement = { product, sha256, atMs, entry };
+    const outcome = await this.#options.store.retire(retirement, approved.spending);
+    if (outcome === 'retired') return undefined;
+    return outcome === 'unknown'
+      ? refuse('unknown', `no such authority is pinned for ${product}`)
+      : refuseApproval(outcome);
   }
 
   anchors(): Promise<readonly ForeignAnchor[]> {

@@ -51,7 +51,7 @@ export interface Prepared {
 }
 
 /** Clocks of others that are behind ours by no more than this accept a new certificate at once. */
-const backdatingMs = 300_000;
+export const backdatingMs = 300_000;
 const dayMs = 86_400_000;
 
 /** An encoder for one profile under one issuer; keep it, it is what makes issuing cheap. */

@@ -18,7 +18,10 @@ import {
   extensionOids,
   findExtension,
 } from '../../wire/x509/extensions.ts';
+import type { Approved } from '../approvals/permissions.ts';
+import { isSpendingFault, refuseApproval } from '../approvals/refusals.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
+import type { SpendingFault } from '../ports/approvalStore.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { DocumentStore } from '../ports/documentStore.ts';
 import { InvariantError, type Refusal, refuse } from '../ports/faults.ts';
@@ -41,12 +44,14 @@ export interface ClosingOptions {
   readonly maker: string;
 }
 
-export type ClosingRefusal = Refusal<'unknown-batch' | 'open-tickets' | 'not-accounted-for'>;
+export type ClosingRefusal = Refusal<
+  'unknown-batch' | 'open-tickets' | 'not-accounted-for' | SpendingFault
+>;
 
 /** Closing a closed batch returns what was closed. */
 export async function closeBatch(
   options: ClosingOptions,
-  batchName: string,
+  { request: { batch: batchName }, spending }: Approved<'batch.close'>,
 ): Promise<ClosedBatch | ClosingRefusal> {
   const { store, documents, clock } = options;
   const batch = await store.batch(batchName);
@@ -90,8 +95,8 @@ export async function closeBatch(
     manifestSha256,
     yieldReportSha256,
   });
-  await store.closeBatch({ batch: batchName, atMs, entry });
-  return closed;
+  const outcome = await store.closeBatch({ batch: batchName, atMs, entry }, spending);
+  return isSpendingFault(outcome) ? refuseApproval(outcome) : closed;
 }
 
 function refusedByCounts(openTickets: number, counts: TicketCounts): ClosingRefusal | undefined {

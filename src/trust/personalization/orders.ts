@@ -7,7 +7,10 @@ import { isName, lineLimits } from '../../wire/line/fields.ts';
 import { prepareSigned } from '../../wire/line/signed.ts';
 import { encodeTicket, maximumTicketCount, proofLevels } from '../../wire/line/ticket.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
+import type { Approved } from '../approvals/permissions.ts';
+import { isSpendingFault, refuseApproval } from '../approvals/refusals.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
+import type { SpendingFault } from '../ports/approvalStore.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
 import type { Signer } from '../ports/keys.ts';
@@ -24,11 +27,16 @@ export interface OrdersOptions {
 }
 
 export type OrderRefusal = Refusal<
-  'invalid' | 'order-exists' | 'batch-exists' | 'eui64-overlap' | 'no-server-identity'
+  | 'invalid'
+  | 'order-exists'
+  | 'batch-exists'
+  | 'eui64-overlap'
+  | 'no-server-identity'
+  | SpendingFault
 >;
 
 export type TicketRefusal = Refusal<
-  'invalid' | 'unknown-batch' | 'batch-closed' | 'batch-exhausted'
+  'invalid' | 'unknown-batch' | 'batch-closed' | 'batch-exhausted' | SpendingFault
 >;
 
 /** Setting of the store under which the installation's server identity is kept. */
@@ -41,8 +49,9 @@ export class Orders {
     this.#options = options;
   }
 
-  async create(request: OrderRequest): Promise<OrderRecord | OrderRefusal> {
+  async create(approved: Approved<'order.create'>): Promise<OrderRecord | OrderRefusal> {
     const { crypto, clock, store } = this.#options;
+    const { request, spending } = approved;
     const fault = faultOfOrder(request);
     if (fault !== undefined) return refuse('invalid', fault);
     const { batches = [{ batch: request.order, quantity: request.quantity }] } = request;
@@ -77,13 +86,18 @@ export class Orders {
       order: record.order,
       recordSha256: crypto.hash('SHA-256', encodeOrder(record, batches)),
     });
-    const outcome = await store.createOrder(record, batchRecords(record.order, batches), entry);
-    return outcome === 'created' ? record : refuse(outcome, orderReasons[outcome]);
+    const rows = batchRecords(record.order, batches);
+    const outcome = await store.createOrder(record, rows, entry, spending);
+    if (outcome === 'created') return record;
+    return isSpendingFault(outcome)
+      ? refuseApproval(outcome)
+      : refuse(outcome, orderReasons[outcome]);
   }
 
   /** The ticket as its station needs it is `signed`. */
-  async issueTicket(request: TicketRequest): Promise<TicketRecord | TicketRefusal> {
+  async issueTicket(approved: Approved<'ticket.issue'>): Promise<TicketRecord | TicketRefusal> {
     const { crypto, clock, store } = this.#options;
+    const { request, spending } = approved;
     const fault = faultOfTicket(request);
     if (fault !== undefined) return refuse('invalid', fault);
     const batch = await store.batch(request.batch);
@@ -98,8 +112,11 @@ export class Orders {
       ticketId: record.ticketId,
       ticketSha256: crypto.hash('SHA-256', record.signed),
     });
-    const outcome = await store.createTicket(record, entry);
-    return outcome === 'created' ? record : refuse(outcome, ticketReasons[outcome]);
+    const outcome = await store.createTicket(record, entry, spending);
+    if (outcome === 'created') return record;
+    return isSpendingFault(outcome)
+      ? refuseApproval(outcome)
+      : refuse(outcome, ticketReasons[outcome]);
   }
 
   async #sign(

@@ -19,9 +19,13 @@ export interface AnchorDecision {
 /** Elements of other makers. Rejects with an `EnvironmentError` when the authority cannot be reached. */
 export interface ForeignDesk {
   /** Pinned again with another count, the count changes. */
-  pin(decision: AnchorDecision): Promise<ForeignAnchor | Refusal<string>>;
+  pin(decision: AnchorDecision, approval?: Uint8Array): Promise<ForeignAnchor | Refusal<string>>;
   /** Devices that are bound stay what they are; revoking them is another decision. */
-  retire(product: string, sha256: Uint8Array): Promise<undefined | Refusal<string>>;
+  retire(
+    product: string,
+    sha256: Uint8Array,
+    approval?: Uint8Array,
+  ): Promise<undefined | Refusal<string>>;
   /** In the order they were pinned, retired ones included. */
   anchors(): Promise<readonly ForeignAnchor[]>;
 }

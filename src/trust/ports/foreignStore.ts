@@ -3,6 +3,8 @@
  * product, and which device goes by which birth certificate. Nothing is deleted.
  */
 
+import type { Spending, SpendingFault } from './approvalStore.ts';
+
 /** A decision of a person: this authority's birth certificates make so many devices of that product. */
 export interface ForeignAnchor {
   readonly product: string;
@@ -30,6 +32,13 @@ export interface ForeignDevice {
   readonly revokedMs: number | undefined;
 }
 
+export interface AnchorRetirement {
+  readonly product: string;
+  readonly sha256: Uint8Array;
+  readonly atMs: number;
+  readonly entry: Uint8Array;
+}
+
 export type BindingOutcome =
   | 'bound'
   /** The same binding was there already. */
@@ -41,9 +50,16 @@ export type BindingOutcome =
 
 export interface ForeignStore {
   /** Also raises or lowers the count of an anchor that is pinned, and takes back its retirement. */
-  pin(anchor: Omit<ForeignAnchor, 'taken' | 'retiredMs'>, entry: Uint8Array): Promise<void>;
-  /** False when no such anchor is pinned, or it is retired already. */
-  retire(product: string, sha256: Uint8Array, atMs: number, entry: Uint8Array): Promise<boolean>;
+  pin(
+    anchor: Omit<ForeignAnchor, 'taken' | 'retiredMs'>,
+    entry: Uint8Array,
+    spending?: Spending,
+  ): Promise<'pinned' | SpendingFault>;
+  /** `unknown` when no such anchor is pinned, or it is retired already. */
+  retire(
+    retirement: AnchorRetirement,
+    spending?: Spending,
+  ): Promise<'retired' | 'unknown' | SpendingFault>;
   /** In the order they were pinned, retired ones included. */
   anchors(): Promise<readonly ForeignAnchor[]>;
   /** One transaction with its count and its audit leaf. */

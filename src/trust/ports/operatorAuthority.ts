@@ -70,14 +70,21 @@ export interface AuthorityStatus {
   readonly auditRoot: string;
 }
 
-/** Every call rejects with an `EnvironmentError`, retryable, when the authority cannot be reached. */
+/**
+ * Every call rejects with an `EnvironmentError`, retryable, when the authority cannot be reached. `approval`
+ * is the SHA-256 of an approved request, where two persons are needed.
+ */
 export interface OperatorAuthority {
   status(): Promise<AuthorityStatus>;
-  createOrder(request: OrderRequest): Promise<OrderRecord | Refusal<string>>;
+  createOrder(request: OrderRequest, approval?: Uint8Array): Promise<OrderRecord | Refusal<string>>;
   /** Newest first. */
   orders(): Promise<readonly OrderRecord[]>;
   order(order: string): Promise<OrderView | undefined>;
-  issueTicket(request: TicketRequest): Promise<TicketView | Refusal<string>>;
-  closeBatch(batch: string): Promise<ClosedBatch | Refusal<string>>;
-  enrolStation(name: string, request: Uint8Array): Promise<StationEnrolment | Refusal<string>>;
+  issueTicket(request: TicketRequest, approval?: Uint8Array): Promise<TicketView | Refusal<string>>;
+  closeBatch(batch: string, approval?: Uint8Array): Promise<ClosedBatch | Refusal<string>>;
+  enrolStation(
+    name: string,
+    request: Uint8Array,
+    approval?: Uint8Array,
+  ): Promise<StationEnrolment | Refusal<string>>;
 }

@@ -4,6 +4,7 @@
  */
 import type { TicketCounts } from '../../wire/line/reporting.ts';
 import type { ProofLevel } from '../../wire/line/ticket.ts';
+import type { Spending, SpendingFault } from './approvalStore.ts';
 import type { Revocation } from './issuanceStore.ts';
 
 export interface OrderRecord {
@@ -104,9 +105,19 @@ export interface UnitChange {
 
 export type UnitChangeOutcome = 'done' | 'unknown-unit' | 'wrong-state';
 
-export type OrderOutcome = 'created' | 'order-exists' | 'batch-exists' | 'eui64-overlap';
+export type OrderOutcome =
+  | 'created'
+  | 'order-exists'
+  | 'batch-exists'
+  | 'eui64-overlap'
+  | SpendingFault;
 
-export type TicketOutcome = 'created' | 'unknown-batch' | 'batch-closed' | 'batch-exhausted';
+export type TicketOutcome =
+  | 'created'
+  | 'unknown-batch'
+  | 'batch-closed'
+  | 'batch-exhausted'
+  | SpendingFault;
 
 export interface TicketClosing {
   readonly ticketId: Uint8Array;
@@ -127,6 +138,7 @@ export interface OrderStore {
     order: OrderRecord,
     batches: readonly BatchRecord[],
     entry: Uint8Array,
+    spending?: Spending,
   ): Promise<OrderOutcome>;
   order(order: string): Promise<OrderRecord | undefined>;
   /** Newest first. */
@@ -137,7 +149,11 @@ export interface OrderStore {
   eui64After(): Promise<Uint8Array | undefined>;
 
   /** Open tickets count in full, closed ones with what they took: together at most the batch. */
-  createTicket(ticket: TicketRecord, entry: Uint8Array): Promise<TicketOutcome>;
+  createTicket(
+    ticket: TicketRecord,
+    entry: Uint8Array,
+    spending?: Spending,
+  ): Promise<TicketOutcome>;
   ticket(ticketId: Uint8Array): Promise<TicketRecord | undefined>;
   tickets(order: string): Promise<readonly TicketRecord[]>;
   /** Keeps the first key it is given. Returns the ticket as it is then. */
@@ -163,7 +179,10 @@ export interface OrderStore {
     page: { readonly state: UnitState; readonly after: number; readonly limit: number },
   ): Promise<{ readonly units: readonly UnitRecord[]; readonly next: number | undefined }>;
   countBatch(batch: string): Promise<TicketCounts & { readonly openTickets: number }>;
-  closeBatch(closing: BatchClosing): Promise<'closed' | 'unknown-batch'>;
+  closeBatch(
+    closing: BatchClosing,
+    spending?: Spending,
+  ): Promise<'closed' | 'unknown-batch' | SpendingFault>;
   /** Closed batches in the order of their closing, behind the given one. */
   closedBatches(
     afterSequence: number,

@@ -8,6 +8,7 @@ import {
   type KeyObject,
   sign as signOnce,
 } from 'node:crypto';
+import { alone } from '../alone.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -228,24 +229,28 @@ export class World {
     count: number,
     order = 'order-1',
   ): Promise<TicketRecord> {
-    const made = await authority.orders.create({
-      order,
-      product: 'sensor',
-      family: 'software',
-      hwType: '1.3.6.1.4.1.32473.1',
-      partNumber: 'S-1',
-      quantity: count,
-      leastProof: 'line-anchored',
-      serverIdentity: Uint8Array.of(0xa1, 1, 2),
-    });
+    const made = await authority.orders.create(
+      await alone('order.create', {
+        order,
+        product: 'sensor',
+        family: 'software',
+        hwType: '1.3.6.1.4.1.32473.1',
+        partNumber: 'S-1',
+        quantity: count,
+        leastProof: 'line-anchored',
+        serverIdentity: Uint8Array.of(0xa1, 1, 2),
+      }),
+    );
     if (isRefusal(made)) throw new Error(made.reason);
-    const ticket = await authority.orders.issueTicket({
-      batch: order,
-      count,
-      stationKeySpki: station.publicKeySpki,
-      notBeforeMs: this.nowMs - dayMs,
-      notAfterMs: this.nowMs + dayMs,
-    });
+    const ticket = await authority.orders.issueTicket(
+      await alone('ticket.issue', {
+        batch: order,
+        count,
+        stationKeySpki: station.publicKeySpki,
+        notBeforeMs: this.nowMs - dayMs,
+        notAfterMs: this.nowMs + dayMs,
+      }),
+    );
     if (isRefusal(ticket)) throw new Error(ticket.reason);
     return ticket;
   }

@@ -1,4 +1,5 @@
 /** The authority's half of the line as it is (issuance, personalization, SQLite), without its process. */
+import { alone } from '../alone.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts';
 import { SqliteDatabase } from '../../../src/drivers/store/sqlite/database.ts';
@@ -76,24 +77,28 @@ export class RealAuthority implements LineTransport {
     });
     const eui64Base = Uint8Array.of(0x02, 0, 0, 0xff, 0xfe, 0, 0, 0);
     const orders = new Orders({ crypto, clock, store, orderKey: orderSigner, eui64Base });
-    const order = await orders.create({
-      order: 'order-1',
-      product: 'sensor',
-      family: 'software',
-      hwType: '1.3.6.1.4.1.55555.1',
-      partNumber: 'S-1',
-      quantity: count,
-      leastProof: 'line-anchored',
-      serverIdentity: Uint8Array.of(0xa1, 1, 2),
-    });
+    const order = await orders.create(
+      await alone('order.create', {
+        order: 'order-1',
+        product: 'sensor',
+        family: 'software',
+        hwType: '1.3.6.1.4.1.55555.1',
+        partNumber: 'S-1',
+        quantity: count,
+        leastProof: 'line-anchored',
+        serverIdentity: Uint8Array.of(0xa1, 1, 2),
+      }),
+    );
     if (isRefusal(order)) throw new Error(order.reason);
-    const ticket = await orders.issueTicket({
-      batch: 'order-1',
-      count,
-      stationKeySpki: station.publicKeySpki,
-      notBeforeMs: testNowMs - dayMs,
-      notAfterMs: testNowMs + dayMs,
-    });
+    const ticket = await orders.issueTicket(
+      await alone('ticket.issue', {
+        batch: 'order-1',
+        count,
+        stationKeySpki: station.publicKeySpki,
+        notBeforeMs: testNowMs - dayMs,
+        notAfterMs: testNowMs + dayMs,
+      }),
+    );
     if (isRefusal(ticket)) throw new Error(ticket.reason);
     const orderKey = crypto.importPublicKey('P-256', p256Point(orderSigner.publicKeySpki));
     if (orderKey === undefined) throw new Error('no order key');

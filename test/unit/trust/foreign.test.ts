@@ -1,4 +1,5 @@
 /** Elements of other makers at the authority: whom it believes by itself, and what a forged request gets. */
+import { alone } from '../../support/alone.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
@@ -37,11 +38,13 @@ async function open(context: { after(done: () => void): void }, count = 2): Prom
   const world = await World.create(context);
   const authority = world.open();
   const maker = testPki();
-  const pinned = await authority.foreign.pin({
-    product,
-    certificate: maker.root.certificate.der,
-    count,
-  });
+  const pinned = await authority.foreign.pin(
+    await alone('anchor.pin', {
+      product,
+      certificate: maker.root.certificate.der,
+      count,
+    }),
+  );
   assert.ok(!isRefusal(pinned));
   return {
     world,
@@ -120,13 +123,24 @@ test('the count bounds it, retirement ends it, and those who are bound go on', a
   assert.equal(word(await ask(1, bound)), 'issued');
   assert.match(word(await ask(2, maker.idevid('B2'))), /Every device/);
   const certificate = maker.root.certificate.der;
-  assert.ok(!isRefusal(await authority.foreign.pin({ product, certificate, count: 3 })));
+  assert.ok(
+    !isRefusal(
+      await authority.foreign.pin(await alone('anchor.pin', { product, certificate, count: 3 })),
+    ),
+  );
   assert.equal(word(await ask(2, maker.idevid('B2'))), 'issued');
-  const fewer = await authority.foreign.pin({ product, certificate, count: 1 });
+  const fewer = await authority.foreign.pin(
+    await alone('anchor.pin', { product, certificate, count: 1 }),
+  );
   assert.ok(isRefusal(fewer) && fewer.refused === 'count-too-low');
   const sha256 = nodeCrypto.hash('SHA-256', certificate);
-  assert.equal(await authority.foreign.retire(product, sha256), undefined);
-  assert.ok(isRefusal(await authority.foreign.retire(product, sha256)));
+  assert.equal(
+    await authority.foreign.retire(await alone('anchor.retire', { product, sha256 })),
+    undefined,
+  );
+  assert.ok(
+    isRefusal(await authority.foreign.retire(await alone('anchor.retire', { product, sha256 }))),
+  );
   assert.match(word(await ask(3, maker.idevid('B3'))), /retired/);
   assert.equal(word(await ask(1, bound)), 'issued');
 });
@@ -151,8 +165,12 @@ test('revoked by device or by birth certificate, the device gets nothing, also w
 test('what cannot be pinned', async (context) => {
   const { authority, maker } = await open(context);
   const leaf = maker.idevid('D1').certificate.der;
-  const noAuthority = await authority.foreign.pin({ product, certificate: leaf, count: 1 });
+  const noAuthority = await authority.foreign.pin(
+    await alone('anchor.pin', { product, certificate: leaf, count: 1 }),
+  );
   assert.ok(isRefusal(noAuthority) && noAuthority.refused === 'not-an-authority');
-  const broken = await authority.foreign.pin({ product, certificate: leaf.subarray(1), count: 1 });
+  const broken = await authority.foreign.pin(
+    await alone('anchor.pin', { product, certificate: leaf.subarray(1), count: 1 }),
+  );
   assert.ok(isRefusal(broken) && broken.refused === 'malformed');
 });

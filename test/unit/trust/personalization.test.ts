@@ -1,3 +1,5 @@
+import type { OrderRequest, TicketRequest } from '../../../src/trust/ports/operatorAuthority.ts';
+import { alone } from '../../support/alone.ts';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
@@ -96,7 +98,10 @@ test('birth: open, endorse, report, close, manifest, and a checker that agrees',
   assert.deepEqual(await station.close(counts), { counts, void: 1 });
   assert.deepEqual(await station.close(counts), { counts, void: 1 }, 'closing twice is once');
 
-  const closed = await closeBatch(authority.closing, 'order-1');
+  const closed = await closeBatch(
+    authority.closing,
+    await alone('batch.close', { batch: 'order-1' }),
+  );
   assert.ok(!isRefusal(closed));
   assert.deepEqual(closed.counts, counts);
   assert.equal(closed.void, 1);
@@ -125,7 +130,11 @@ test('birth: open, endorse, report, close, manifest, and a checker that agrees',
   assert.deepEqual(await authority.orderStore.closedBatches(0, 10), [
     { sequence: 1, batch: 'order-1' },
   ]);
-  assert.equal((await closeBatch(authority.closing, 'order-1')) !== undefined, true);
+  assert.equal(
+    (await closeBatch(authority.closing, await alone('batch.close', { batch: 'order-1' }))) !==
+      undefined,
+    true,
+  );
   await world.logHead(authority);
   const report = await world.fsck();
   assert.deepEqual(report.faults, []);
@@ -385,9 +394,15 @@ test('nothing closes before everything is accounted for', async (context) => {
   await station.endorse([await unitRequest(a, await station.open())]);
   const none = { issued: 0, released: 0, scrapped: 0, returned: 0 };
   assert.equal(await station.close(none), 'not-accounted-for');
-  const refused = await closeBatch(authority.closing, 'order-1');
+  const refused = await closeBatch(
+    authority.closing,
+    await alone('batch.close', { batch: 'order-1' }),
+  );
   assert.ok(isRefusal(refused) && refused.refused === 'open-tickets');
-  const unknown = await closeBatch(authority.closing, 'order-9');
+  const unknown = await closeBatch(
+    authority.closing,
+    await alone('batch.close', { batch: 'order-9' }),
+  );
   assert.ok(isRefusal(unknown) && unknown.refused === 'unknown-batch');
 });
 
@@ -403,8 +418,8 @@ test('orders and tickets: what may be asked for', async (context) => {
     leastProof: 'possession' as const,
     serverIdentity: new Uint8Array(0),
   };
-  const refusedOrder = async (request: Parameters<OpenAuthority['orders']['create']>[0]) => {
-    const outcome = await authority.orders.create(request);
+  const refusedOrder = async (request: OrderRequest) => {
+    const outcome = await authority.orders.create(await alone('order.create', request));
     return isRefusal(outcome) ? outcome.refused : 'created';
   };
   assert.equal(await refusedOrder({ ...order, order: 'order-1' }), 'order-exists');
@@ -438,8 +453,8 @@ test('orders and tickets: what may be asked for', async (context) => {
     notBeforeMs: world.nowMs,
     notAfterMs: world.nowMs + 1000,
   };
-  const refusedTicket = async (request: Parameters<OpenAuthority['orders']['issueTicket']>[0]) => {
-    const outcome = await authority.orders.issueTicket(request);
+  const refusedTicket = async (request: TicketRequest) => {
+    const outcome = await authority.orders.issueTicket(await alone('ticket.issue', request));
     return isRefusal(outcome) ? outcome.refused : 'created';
   };
   assert.equal(await refusedTicket({ ...ticket, batch: 'none' }), 'unknown-batch');

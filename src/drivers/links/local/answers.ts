@@ -4,7 +4,7 @@
  */
 import { EnvironmentError, type Refusal, refuse } from '../../../trust/ports/faults.ts';
 import { parseBase64 } from '../../../wire/bytes/base64.ts';
-import { parseHex } from '../../../wire/bytes/hex.ts';
+import { parseHex, toHex } from '../../../wire/bytes/hex.ts';
 import type { LocalResponse } from './localClient.ts';
 
 export class Answer {
@@ -80,6 +80,11 @@ export class Answer {
   #member(name: string): unknown {
     return Object.hasOwn(this.#members, name) ? Reflect.get(this.#members, name) : undefined;
   }
+}
+
+/** Of a request's body: the approval that allows it. */
+export function approvalMember(approval: Uint8Array | undefined): { readonly approval?: string } {
+  return approval === undefined ? {} : { approval: toHex(approval) };
 }
 
 /** The answer, or the refusal that a problem document (RFC 9457) tells. */

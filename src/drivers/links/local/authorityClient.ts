@@ -29,12 +29,14 @@ import type {
 } from '../../../trust/ports/operatorAuthority.ts';
 import type { OrderRecord } from '../../../trust/ports/orderStore.ts';
 import type { AuthorityNotice } from '../../../trust/ports/registryStore.ts';
+import type { StatusOrder } from '../../../trust/ports/statusOrders.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
-import { type Answer, readAnswer } from './answers.ts';
+import { type Answer, approvalMember, readAnswer } from './answers.ts';
 import { readClosedBatch, readOrder, readOrderView, readTicketView } from './authorityAnswers.ts';
 import { readPolicy } from './deskAnswers.ts';
 import { LocalClient, type LocalRequest } from './localClient.ts';
+import { statusOrderBody } from './provisionerClient.ts';
 
 export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority {
   readonly #client: LocalClient;
@@ -90,8 +92,9 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
   async enrolStation(
     name: string,
     request: Uint8Array,
+    approval?: Uint8Array,
   ): Promise<StationEnrolment | Refusal<string>> {
-    const issued = await this.#certify({ profile: 'station', name, request });
+    const issued = await this.#certify({ profile: 'station', name, request }, approval);
     if (isRefusal(issued)) return issued;
     const { server, orderKeySpki } = await this.hierarchy();
     return { ...issued, serverAnchors: server, orderKeySpki };
@@ -173,6 +176,21 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
     allowed(await this.#post('/v1/revocations', { notices }, () => undefined));
   }
 
+  massLimit(): Promise<number | undefined> {
+    return this.#get('/v1/approvals/mode', (answer) =>
+      answer.isNull('mode') ? undefined : answer.answer('mode').number('massLimit'),
+    );
+  }
+
+  permitStatusOrder(
+    order: Omit<StatusOrder, 'dryRun'>,
+    approval: Uint8Array | undefined,
+    done: boolean,
+  ): Promise<undefined | Refusal<string>> {
+    const body = { ...statusOrderBody(order), done, ...approvalMember(approval) };
+    return this.#post('/v1/approvals/status-orders', body, () => undefined);
+  }
+
   status(): Promise<AuthorityStatus> {
     return this.#get('/v1/status', (answer) => ({
       organization: answer.text('organization'),
@@ -185,13 +203,17 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
     }));
   }
 
-  createOrder(request: OrderRequest): Promise<OrderRecord | Refusal<string>> {
+  createOrder(
+    request: OrderRequest,
+    approval?: Uint8Array,
+  ): Promise<OrderRecord | Refusal<string>> {
     const { eui64First, serverIdentity, partNumber, ...rest } = request;
     const body = {
       ...rest,
       ...(partNumber === '' ? {} : { partNumber }),
       ...(eui64First === undefined ? {} : { eui64First: toHex(eui64First) }),
       ...(serverIdentity === undefined ? {} : { serverIdentity: toBase64(serverIdentity) }),
+      ...approvalMember(approval),
     };
     return this.#post('/v1/orders', body, readOrder);
   }
@@ -207,22 +229,30 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
     return view.refused === 'unknown-order' ? undefined : allowed<OrderView>(view);
   }
 
-  issueTicket(request: TicketRequest): Promise<TicketView | Refusal<string>> {
-    const body = { ...request, stationKeySpki: toBase64(request.stationKeySpki) };
+  issueTicket(
+    request: TicketRequest,
+    approval?: Uint8Array,
+  ): Promise<TicketView | Refusal<string>> {
+    const stationKeySpki = toBase64(request.stationKeySpki);
+    const body = { ...request, stationKeySpki, ...approvalMember(approval) };
     return this.#post('/v1/tickets', body, readTicketView);
   }
 
-  closeBatch(batch: string): Promise<ClosedBatch | Refusal<string>> {
-    return this.#post(`/v1/batches/${encodeURIComponent(batch)}/close`, {}, readClosedBatch);
+  closeBatch(batch: string, approval?: Uint8Array): Promise<ClosedBatch | Refusal<string>> {
+    const path = `/v1/batches/${encodeURIComponent(batch)}/close`;
+    return this.#post(path, approvalMember(approval), readClosedBatch);
   }
 
-  #certify(body: {
-    readonly profile: string;
-    readonly name: string;
-    readonly request: Uint8Array;
-    readonly hosts?: readonly string[];
-  }): Promise<IssuedChain | Refusal<string>> {
-    const document = { ...body, request: toBase64(body.request) };
+  #certify(
+    body: {
+      readonly profile: string;
+      readonly name: string;
+      readonly request: Uint8Array;
+      readonly hosts?: readonly string[];
+    },
+    approval?: Uint8Array,
+  ): Promise<IssuedChain | Refusal<string>> {
+    const document = { ...body, request: toBase64(body.request), ...approvalMember(approval) };
     return this.#post('/v1/certificates', document, (answer) => ({
       chain: answer.base64List('chain'),
     }));

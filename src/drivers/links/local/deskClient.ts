@@ -16,7 +16,7 @@ import type {
 } from '../../../trust/ports/grantStore.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
-import { type Answer, readAnswer } from './answers.ts';
+import { type Answer, approvalMember, readAnswer } from './answers.ts';
 import { readAnchor, readApproval, readCreated, readPolicy, readSecret } from './deskAnswers.ts';
 import { LocalClient } from './localClient.ts';
 
@@ -31,13 +31,25 @@ export class DeskClient implements ForeignDesk, EnrolmentDesk {
     this.#client.close();
   }
 
-  pin({ product, certificate, count }: AnchorDecision): Promise<ForeignAnchor | Refusal<string>> {
-    const body = { product, certificate: toBase64(certificate), count };
+  pin(
+    { product, certificate, count }: AnchorDecision,
+    approval?: Uint8Array,
+  ): Promise<ForeignAnchor | Refusal<string>> {
+    const body = {
+      product,
+      certificate: toBase64(certificate),
+      count,
+      ...approvalMember(approval),
+    };
     return this.#post('/v1/foreign-anchors', body, readAnchor);
   }
 
-  retire(product: string, sha256: Uint8Array): Promise<undefined | Refusal<string>> {
-    const body = { product, sha256: toHex(sha256) };
+  retire(
+    product: string,
+    sha256: Uint8Array,
+    approval?: Uint8Array,
+  ): Promise<undefined | Refusal<string>> {
+    const body = { product, sha256: toHex(sha256), ...approvalMember(approval) };
     return this.#post('/v1/foreign-anchors/retire', body, () => undefined);
   }
 

@@ -5,7 +5,7 @@ import type { RevocationPlan } from '../../../trust/ports/revocationReport.ts';
 import type { StatusOrder, StatusStep } from '../../../trust/ports/statusOrders.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
-import { type Answer, readAnswer } from './answers.ts';
+import { type Answer, approvalMember, readAnswer } from './answers.ts';
 import { LocalClient } from './localClient.ts';
 import {
   type DevicePageView,
@@ -97,11 +97,14 @@ export class ProvisionerClient {
   }
 
   /** One step of an order; `after` is what the step before called `next`. */
-  statusStep(order: StatusOrder, after: string | undefined): Promise<StatusStep | Refusal<string>> {
-    const { scope, ...others } = order;
-    const fields =
-      scope.by === 'certificate' ? { by: scope.by, sha256: toHex(scope.sha256) } : scope;
-    return this.#post('/v1/status/orders', { ...others, ...fields, after }, (answer) => ({
+  statusStep(
+    order: StatusOrder,
+    after: string | undefined,
+    approval?: Uint8Array,
+  ): Promise<StatusStep | Refusal<string>> {
+    const { dryRun } = order;
+    const body = { ...statusOrderBody(order), dryRun, after, ...approvalMember(approval) };
+    return this.#post('/v1/status/orders', body, (answer) => ({
       devices: answer.number('devices'),
       changed: answer.number('changed'),
       certificates: answer.number('certificates'),
@@ -153,6 +156,12 @@ export class ProvisionerClient {
     });
     return readAnswer(response, read);
   }
+}
+
+/** As the local doors of both processes read it. */
+export function statusOrderBody({ act, scope, code, reason }: Omit<StatusOrder, 'dryRun'>): object {
+  const fields = scope.by === 'certificate' ? { by: scope.by, sha256: toHex(scope.sha256) } : scope;
+  return { act, code, reason, ...fields };
 }
 
 function readPlan(answer: Answer): RevocationPlan {

@@ -1,6 +1,8 @@
 /** Elements of other makers on PostgreSQL: each decision and each binding commits with its audit leaf. */
 import { equal } from '../../../wire/bytes/bytes.ts';
+import type { Spending, SpendingFault } from '../../../trust/ports/approvalStore.ts';
 import type {
+  AnchorRetirement,
   BindingOutcome,
   ForeignAnchor,
   ForeignDevice,
@@ -8,6 +10,7 @@ import type {
 } from '../../../trust/ports/foreignStore.ts';
 import { anchorOf, deviceOf } from '../sqlite/foreignStore.ts';
 import { integer, text } from '../sqlite/rows.ts';
+import { spend } from './approvalRows.ts';
 import { appendLeaves } from './auditStore.ts';
 import type { Connection, Parameter } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
@@ -20,30 +23,40 @@ export class PostgresForeignStore implements ForeignStore {
     this.#database = database;
   }
 
-  async pin(anchor: Omit<ForeignAnchor, 'taken' | 'retiredMs'>, entry: Uint8Array): Promise<void> {
+  pin(
+    anchor: Omit<ForeignAnchor, 'taken' | 'retiredMs'>,
+    entry: Uint8Array,
+    spending?: Spending,
+  ): Promise<'pinned' | SpendingFault> {
     const { product, sha256, certificate, count, pinnedMs } = anchor;
-    await this.#logged(
-      entry,
-      `INSERT INTO foreign_anchors (product, sha256, certificate, count, pinned_ms)
-       VALUES ($1, $2, $3, $4, $5)
-       ON CONFLICT (product, sha256) DO UPDATE SET count = excluded.count, retired_ms = NULL`,
-      product,
-      sha256,
-      certificate,
-      count,
-      pinnedMs,
-    );
+    const sql = `
+      INSERT INTO foreign_anchors (product, sha256, certificate, count, pinned_ms)
+      VALUES ($1, $2, $3, $4, $5)
+      ON CONFLICT (product, sha256) DO UPDATE SET count = excluded.count, retired_ms = NULL`;
+    return this.#database.transact(async (connection) => {
+      const fault = await spend(connection, spending);
+      if (fault !== undefined) return fault;
+      await connection.run(sql, product, sha256, certificate, count, pinnedMs);
+      await appendLeaves(connection, [entry]);
+      return 'pinned';
+    });
   }
 
-  retire(product: string, sha256: Uint8Array, atMs: number, entry: Uint8Array): Promise<boolean> {
-    return this.#logged(
-      entry,
-      `UPDATE foreign_anchors SET retired_ms = $1
-       WHERE product = $2 AND sha256 = $3 AND retired_ms IS NULL`,
-      atMs,
-      product,
-      sha256,
-    );
+  retire(
+    { product, sha256, atMs, entry }: AnchorRetirement,
+    spending?: Spending,
+  ): Promise<'retired' | 'unknown' | SpendingFault> {
+    const open = 'product = $1 AND sha256 = $2 AND retired_ms IS NULL';
+    return this.#database.transact(async (connection) => {
+      const select = `SELECT 1 FROM foreign_anchors WHERE ${open}`;
+      const row = await connection.first(select, product, sha256);
+      const fault = row === undefined ? 'unknown' : await spend(connection, spending);
+      if (fault !== undefined) return fault;
+      const update = `UPDATE foreign_anchors SET retired_ms = $3 WHERE ${open}`;
+      await connection.run(update, product, sha256, atMs);
+      await appendLeaves(connection, [entry]);
+      return 'retired';
+    });
   }
 
   anchors(): Promise<readonly ForeignAnchor[]> {

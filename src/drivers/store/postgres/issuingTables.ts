@@ -3,6 +3,7 @@
  * copied into the other and checked by the same checker. Rows are only ever added or marked, never deleted.
  */
 import type { Migration } from '../sqlite/migrations.ts';
+import { approvalMigration } from './approvalTables.ts';
 
 export const issuingMigrations: readonly Migration[] = [
   {
@@ -240,4 +241,5 @@ export const issuingMigrations: readonly Migration[] = [
       );
     `,
   },
+  approvalMigration,
 ];

@@ -1,4 +1,5 @@
 /** Orders, batches, tickets and the fate of units on PostgreSQL. */
+import type { Spending, SpendingFault } from '../../../trust/ports/approvalStore.ts';
 import type {
   BatchClosing,
   BatchRecord,
@@ -28,6 +29,7 @@ import {
   unitOf,
 } from '../sqlite/orderRows.ts';
 import { blob, integer, text } from '../sqlite/rows.ts';
+import { spend } from './approvalRows.ts';
 import { appendLeaves } from './auditStore.ts';
 import type { Connection } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
@@ -46,9 +48,11 @@ export class PostgresOrderStore implements OrderStore {
     order: OrderRecord,
     batches: readonly BatchRecord[],
     entry: Uint8Array,
+    spending?: Spending,
   ): Promise<OrderOutcome> {
     return this.#database.transact(async (connection) => {
-      const outcome = await refusedOrder(connection, order, batches);
+      const outcome =
+        (await refusedOrder(connection, order, batches)) ?? (await spend(connection, spending));
       if (outcome !== undefined) return outcome;
       await insertOrder(connection, order, batches);
       await appendLeaves(connection, [entry]);
@@ -91,7 +95,11 @@ export class PostgresOrderStore implements OrderStore {
     });
   }
 
-  createTicket(ticket: TicketRecord, entry: Uint8Array): Promise<TicketOutcome> {
+  createTicket(
+    ticket: TicketRecord,
+    entry: Uint8Array,
+    spending?: Spending,
+  ): Promise<TicketOutcome> {
     return this.#database.transact(async (connection) => {
       const batch = await connection.first(selectRoom, ticket.batch);
       if (batch === undefined) return 'unknown-batch';
@@ -99,6 +107,8 @@ export class PostgresOrderStore implements OrderStore {
       if (integer(batch, 'spoken_for') + ticket.count > integer(batch, 'quantity')) {
         return 'batch-exhausted';
       }
+      const fault = await spend(connection, spending);
+      if (fault !== undefined) return fault;
       await insertTicket(connection, integer(batch, 'id'), ticket);
       await appendLeaves(connection, [entry]);
       return 'created';
@@ -204,11 +214,16 @@ export class PostgresOrderStore implements OrderStore {
     });
   }
 
-  closeBatch({ batch, atMs, entry }: BatchClosing): Promise<'closed' | 'unknown-batch'> {
+  closeBatch(
+    { batch, atMs, entry }: BatchClosing,
+    spending?: Spending,
+  ): Promise<'closed' | 'unknown-batch' | SpendingFault> {
     return this.#database.transact(async (connection) => {
       const row = await connection.first('SELECT closed_ms FROM batches WHERE name = $1', batch);
       if (row === undefined) return 'unknown-batch';
       if (row['closed_ms'] === null) {
+        const fault = await spend(connection, spending);
+        if (fault !== undefined) return fault;
         await connection.run(updateClosed, atMs, batch);
         await appendLeaves(connection, [entry]);
       }

@@ -1,11 +1,14 @@
 /** Elements of other makers on SQLite: each decision and each binding commits with its audit leaf. */
 import { equal } from '../../../wire/bytes/bytes.ts';
+import type { Spending, SpendingFault } from '../../../trust/ports/approvalStore.ts';
 import type {
+  AnchorRetirement,
   BindingOutcome,
   ForeignAnchor,
   ForeignDevice,
   ForeignStore,
 } from '../../../trust/ports/foreignStore.ts';
+import { spend } from './approvalRows.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { appendLeaf } from './issuanceStore.ts';
 import { blob, integer, optionalInteger, type Row, text } from './rows.ts';
@@ -18,9 +21,15 @@ export class SqliteForeignStore implements ForeignStore {
     this.#database = database;
   }
 
-  pin(anchor: Omit<ForeignAnchor, 'taken' | 'retiredMs'>, entry: Uint8Array): Promise<void> {
+  pin(
+    anchor: Omit<ForeignAnchor, 'taken' | 'retiredMs'>,
+    entry: Uint8Array,
+    spending?: Spending,
+  ): Promise<'pinned' | SpendingFault> {
     const { product, sha256, certificate, count, pinnedMs } = anchor;
     return this.#database.transact((connection) => {
+      const fault = spend(connection, spending);
+      if (fault !== undefined) return fault;
       connection
         .prepare(
           `INSERT INTO foreign_anchors (product, sha256, certificate, count, pinned_ms)
@@ -29,20 +38,26 @@ export class SqliteForeignStore implements ForeignStore {
         )
         .run(product, sha256, certificate, count, pinnedMs);
       connection.prepare(appendLeaf).run(entry);
+      return 'pinned';
     });
   }
 
-  retire(product: string, sha256: Uint8Array, atMs: number, entry: Uint8Array): Promise<boolean> {
+  retire(
+    { product, sha256, atMs, entry }: AnchorRetirement,
+    spending?: Spending,
+  ): Promise<'retired' | 'unknown' | SpendingFault> {
+    const open = 'product = ? AND sha256 = ? AND retired_ms IS NULL';
     return this.#database.transact((connection) => {
-      const { changes } = connection
-        .prepare(
-          `UPDATE foreign_anchors SET retired_ms = ?
-           WHERE product = ? AND sha256 = ? AND retired_ms IS NULL`,
-        )
+      const row = connection
+        .prepare(`SELECT 1 FROM foreign_anchors WHERE ${open}`)
+        .get(product, sha256);
+      const fault = row === undefined ? 'unknown' : spend(connection, spending);
+      if (fault !== undefined) return fault;
+      connection
+        .prepare(`UPDATE foreign_anchors SET retired_ms = ? WHERE ${open}`)
         .run(atMs, product, sha256);
-      if (changes === 0) return false;
       connection.prepare(appendLeaf).run(entry);
-      return true;
+      return 'retired';
     });
   }
 

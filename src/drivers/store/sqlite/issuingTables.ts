@@ -2,6 +2,7 @@
  * Tables of the issuing database. Rows are only ever added or marked, never deleted. Everything that has
  * to be unique over all batches is a unique index, so that no path of the program can break it.
  */
+import { approvalMigration } from './approvalTables.ts';
 import { foreignMigration } from './foreignTables.ts';
 import { grantMigration } from './grantTables.ts';
 import type { Migration } from './migrations.ts';
@@ -131,4 +132,5 @@ export const issuingMigrations: readonly Migration[] = [
   foreignMigration,
   statusMigration,
   grantMigration,
+  approvalMigration,
 ];

@@ -1,4 +1,5 @@
 /** Orders, batches, tickets and the fate of units on SQLite. */
+import type { Spending, SpendingFault } from '../../../trust/ports/approvalStore.ts';
 import type {
   BatchClosing,
   BatchRecord,
@@ -18,6 +19,7 @@ import { unitStates } from '../../../trust/ports/orderStore.ts';
 import { eui64Plus } from '../../../wire/bytes/eui64.ts';
 import type { TicketCounts } from '../../../wire/line/reporting.ts';
 import { proofLevels } from '../../../wire/line/ticket.ts';
+import { spend } from './approvalRows.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { appendLeaf, revokeOne } from './issuanceStore.ts';
 import {
@@ -45,9 +47,10 @@ export class SqliteOrderStore implements OrderStore {
     order: OrderRecord,
     batches: readonly BatchRecord[],
     entry: Uint8Array,
+    spending?: Spending,
   ): Promise<OrderOutcome> {
     return this.#database.transact((connection) => {
-      const outcome = refusedOrder(connection, order, batches);
+      const outcome = refusedOrder(connection, order, batches) ?? spend(connection, spending);
       if (outcome !== undefined) return outcome;
       insertOrder(connection, order, batches);
       connection.prepare(appendLeaf).run(entry);
@@ -91,7 +94,11 @@ export class SqliteOrderStore implements OrderStore {
     });
   }
 
-  createTicket(ticket: TicketRecord, entry: Uint8Array): Promise<TicketOutcome> {
+  createTicket(
+    ticket: TicketRecord,
+    entry: Uint8Array,
+    spending?: Spending,
+  ): Promise<TicketOutcome> {
     return this.#database.transact((connection) => {
       const batch = connection.prepare(selectRoom).get(ticket.batch);
       if (batch === undefined) return 'unknown-batch';
@@ -99,6 +106,8 @@ export class SqliteOrderStore implements OrderStore {
       if (integer(batch, 'spoken_for') + ticket.count > integer(batch, 'quantity')) {
         return 'batch-exhausted';
       }
+      const fault = spend(connection, spending);
+      if (fault !== undefined) return fault;
       insertTicket(connection, integer(batch, 'id'), ticket);
       connection.prepare(appendLeaf).run(entry);
       return 'created';
@@ -222,11 +231,16 @@ export class SqliteOrderStore implements OrderStore {
     });
   }
 
-  closeBatch({ batch, atMs, entry }: BatchClosing): Promise<'closed' | 'unknown-batch'> {
+  closeBatch(
+    { batch, atMs, entry }: BatchClosing,
+    spending?: Spending,
+  ): Promise<'closed' | 'unknown-batch' | SpendingFault> {
     return this.#database.transact((connection) => {
       const row = connection.prepare('SELECT closed_ms FROM batches WHERE name = ?').get(batch);
       if (row === undefined) return 'unknown-batch';
       if (row['closed_ms'] === null) {
+        const fault = spend(connection, spending);
+        if (fault !== undefined) return fault;
         connection.prepare(updateClosed).run(atMs, batch);
         connection.prepare(appendLeaf).run(entry);
       }

@@ -1,0 +1,99 @@
+/** The acts of the local door that take two persons: permission first, then the act, which takes it. */
+import type { AuthorityActs } from '../../servers/local/authority.ts';
+import type { OperatorActs } from '../../servers/local/approvals.ts';
+import type { ActKind, ActRequests } from '../../trust/approvals/acts.ts';
+import type { Approved, Permissions } from '../../trust/approvals/permissions.ts';
+import { closeBatch } from '../../trust/personalization/closing.ts';
+import type { ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
+import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+import type { Parts } from './assemble.ts';
+
+type Permitted = Pick<
+  AuthorityActs,
+  'certify' | 'createOrder' | 'issueTicket' | 'closeBatch' | 'foreign' | 'operators'
+>;
+
+export function permittedActs(parts: Parts): Permitted {
+  const { permissions, certification, hierarchy, orders } = parts;
+  const chainOf = (
+    certificate: Uint8Array | Refusal<string>,
+  ): readonly Uint8Array[] | Refusal<string> =>
+    isRefusal(certificate) ? certificate : [certificate, ...hierarchy.server.slice(0, 1)];
+  return {
+    certify: async (named, approval) => {
+      if (named.profile !== 'station') return chainOf(await certification.certify(named));
+      const { name, request } = named;
+      const station = { name, request };
+      return permissions.carryOut('station.enrol', station, approval, async (begun) =>
+        chainOf(
+          begun.resumed
+            ? await certification.certifyAgain(named, begun.sinceMs)
+            : await certification.certify(named),
+        ),
+      );
+    },
+    createOrder: (request, approval) =>
+      permitted(permissions, 'order.create', request, approval, (one) => orders.create(one)),
+    issueTicket: (request, approval) =>
+      permitted(permissions, 'ticket.issue', request, approval, (one) => orders.issueTicket(one)),
+    closeBatch: (batch, approval) =>
+      permitted(permissions, 'batch.close', { batch }, approval, (one) =>
+        closeBatch(parts.closing, one),
+      ),
+    foreign: foreignActs(parts),
+    operators: operatorActs(parts, chainOf),
+  };
+}
+
+function foreignActs({ permissions, foreign }: Parts): ForeignDesk {
+  return {
+    pin: (decision, approval) =>
+      permitted(permissions, 'anchor.pin', decision, approval, (one) => foreign.pin(one)),
+    retire: (product, sha256, approval) =>
+      permitted(permissions, 'anchor.retire', { product, sha256 }, approval, (one) =>
+        foreign.retire(one),
+      ),
+    anchors: () => foreign.anchors(),
+  };
+}
+
+function operatorActs(
+  { permissions, operators }: Parts,
+  chainOf: (certificate: Uint8Array | Refusal<string>) => readonly Uint8Array[] | Refusal<string>,
+): OperatorActs {
+  return {
+    add: async (operator, approval) =>
+      permitted(permissions, 'operator.add', operator, approval, async (one) =>
+        chainOf(await operators.add(one)),
+      ),
+    renew: async (name, request) => chainOf(await operators.renew(name, request)),
+    changeRole: (change, kind, approval) =>
+      permitted(permissions, `operator.${kind}`, change, approval, (one) =>
+        operators.changeRole(one),
+      ),
+    revoke: (name, approval) =>
+      permitted(permissions, 'operator.revoke', { name }, approval, (one) => operators.revoke(one)),
+    setMassLimit: (devices, approval) =>
+      permitted(permissions, 'limit.mass', { devices }, approval, (one) =>
+        operators.setMassLimit(one),
+      ),
+    statusOrder: async (order, approval, done) => {
+      const approved = await permissions.allow('status.mass', order, approval);
+      const begun = isRefusal(approved) ? approved : await permissions.begin(approved);
+      if (isRefusal(begun)) return begun;
+      if (done) await permissions.finish(begun);
+      return undefined;
+    },
+  };
+}
+
+async function permitted<Kind extends ActKind, Result>(
+  permissions: Permissions,
+  kind: Kind,
+  request: ActRequests[Kind],
+  approval: Uint8Array | undefined,
+  act: (approved: Approved<Kind>) => Promise<Result | Refusal<string>>,
+): Promise<Result | Refusal<string>> {
+  const approved = await permissions.allow(kind, request, approval);
+  return isRefusal(approved) ? approved : act(approved);
+}

@@ -1,0 +1,165 @@
+/**
+ * The acts that take two persons, what each is about, and who may ask for it and allow it. An act is its
+ * parameters: what is approved is compared byte by byte with what is done.
+ */
+import { compare } from '../../wire/bytes/bytes.ts';
+import { CborReader } from '../../wire/cbor/reader.ts';
+import * as cbor from '../../wire/cbor/writer.ts';
+import type { OperatorRole } from '../ports/approvalStore.ts';
+import type { AnchorDecision } from '../ports/enrolmentDesk.ts';
+import type { OrderRequest, TicketRequest } from '../ports/operatorAuthority.ts';
+import type { StatusOrder } from '../ports/statusOrders.ts';
+
+/** Plain data: texts, whole numbers, booleans, bytes, lists and objects of these. */
+export interface ActRequests {
+  readonly 'order.create': OrderRequest;
+  readonly 'ticket.issue': TicketRequest;
+  readonly 'batch.close': { readonly batch: string };
+  /** `request` is DER of PKCS#10. */
+  readonly 'station.enrol': { readonly name: string; readonly request: Uint8Array };
+  readonly 'anchor.pin': AnchorDecision;
+  readonly 'anchor.retire': { readonly product: string; readonly sha256: Uint8Array };
+  readonly 'status.mass': Omit<StatusOrder, 'dryRun'>;
+  readonly 'operator.add': {
+    readonly name: string;
+    readonly role: OperatorRole;
+    readonly request: Uint8Array;
+  };
+  readonly 'operator.grant': { readonly name: string; readonly role: OperatorRole };
+  readonly 'operator.withdraw': { readonly name: string; readonly role: OperatorRole };
+  readonly 'operator.revoke': { readonly name: string };
+  readonly 'limit.mass': { readonly devices: number };
+  /** The root's key opens; `what` says for what. */
+  readonly 'root.use': { readonly what: string };
+  readonly 'authority.announce': {
+    readonly role: string;
+    readonly algorithm?: string;
+    readonly key?: string;
+  };
+  readonly 'authority.switch': { readonly role: string };
+  readonly 'authority.remove': { readonly role: string };
+  /** SHA-256 over the document that takes the place of the present one. */
+  readonly 'profile.change': { readonly profile: string; readonly sha256: Uint8Array };
+  /** What the restored store says of itself: the log that it ends, and where that one stood. */
+  readonly 'store.release': { readonly treeSize: number; readonly root: Uint8Array };
+}
+
+export type ActKind = keyof ActRequests;
+
+export interface ActRule {
+  readonly requesters: readonly OperatorRole[];
+  /** `undefined`: what takes power away must not wait for a second person. */
+  readonly approvers: readonly OperatorRole[] | undefined;
+}
+
+const admins: ActRule = { requesters: ['admin'], approvers: ['admin'] };
+const production: ActRule = {
+  requesters: ['operator', 'admin'],
+  approvers: ['operator', 'admin'],
+};
+const stations: ActRule = {
+  requesters: ['station-manager', 'operator', 'admin'],
+  approvers: ['operator', 'admin'],
+};
+const oneAdmin: ActRule = { requesters: ['admin'], approvers: undefined };
+
+export const actRules: Readonly<Record<ActKind, ActRule>> = {
+  'order.create': production,
+  'ticket.issue': stations,
+  'batch.close': production,
+  'station.enrol': { ...stations, approvers: ['station-manager', 'operator', 'admin'] },
+  'anchor.pin': admins,
+  'anchor.retire': admins,
+  'status.mass': production,
+  'operator.add': admins,
+  'operator.grant': admins,
+  'operator.withdraw': oneAdmin,
+  'operator.revoke': oneAdmin,
+  'limit.mass': admins,
+  'root.use': admins,
+  'authority.announce': admins,
+  'authority.switch': admins,
+  'authority.remove': admins,
+  'profile.change': admins,
+  'store.release': admins,
+};
+
+export function isActKind(text: string): text is ActKind {
+  return Object.hasOwn(actRules, text);
+}
+
+/** Deterministic CBOR (RFC 8949 §4.2.1); members that are `undefined` are not there. */
+export function encodeParameters(request: object): Uint8Array {
+  return encodePlain(request);
+}
+
+/** Parameters as they stand in a document, for people. */
+export type Plain =
+  | string
+  | number
+  | boolean
+  | Uint8Array
+  | readonly Plain[]
+  | { readonly [name: string]: Plain };
+
+/** Throws a `MalformedError` for what `encodeParameters` does not write. */
+export function readParameters(bytes: Uint8Array): { readonly [name: string]: Plain } {
+  const reader = new CborReader(bytes);
+  const parameters = readMap(reader, 0);
+  reader.end();
+  return parameters;
+}
+
+/** Deeper than any act is. */
+const maximumDepth = 4;
+
+function encodePlain(value: unknown): Uint8Array {
+  if (typeof value === 'string') return cbor.text(value);
+  if (typeof value === 'number') return cbor.integer(value);
+  if (typeof value === 'boolean') return cbor.boolean(value);
+  if (value instanceof Uint8Array) return cbor.bytes(value);
+  if (Array.isArray(value)) return cbor.array(...value.map(encodePlain));
+  if (typeof value !== 'object' || value === null) {
+    throw new TypeError(`a parameter of an act is no ${typeof value}`);
+  }
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  return cbor.map(
+    ...members.map(([name, member]) => [cbor.text(name), encodePlain(member)] as const),
+  );
+}
+
+function readMap(reader: CborReader, depth: number): { readonly [name: string]: Plain } {
+  const entries: Array<readonly [string, Plain]> = [];
+  let before: Uint8Array | undefined;
+  for (let count = reader.map(); count > 0; count--) {
+    const start = reader.offset;
+    const name = reader.text();
+    const key = reader.since(start);
+    // RFC 8949 §4.2.1: in bytewise order, which also makes each key the only one of its name.
+    if (before !== undefined && compare(before, key) >= 0) reader.fail('keys out of order');
+    before = key;
+    entries.push([name, readPlain(reader, depth + 1)]);
+  }
+  return Object.fromEntries(entries);
+}
+
+function readPlain(reader: CborReader, depth: number): Plain {
+  if (depth > maximumDepth) reader.fail(`nested deeper than ${maximumDepth}`);
+  switch (reader.peek()) {
+    case 'text':
+      return reader.text();
+    case 'unsigned':
+    case 'negative':
+      return reader.integer();
+    case 'bytes':
+      return reader.bytes().slice();
+    case 'array':
+      return Array.from({ length: reader.array() }, () => readPlain(reader, depth + 1));
+    case 'map':
+      return readMap(reader, depth);
+    case 'simple':
+      return reader.boolean();
+    case 'tag':
+      return reader.fail('a tag in parameters');
+  }
+}

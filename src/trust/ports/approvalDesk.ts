@@ -1,0 +1,18 @@
+/** Where operators ask for, see and decide what takes two persons: the authority, or its stores while it rests. */
+import type { OperatorRecord, RequestRecord, TwoPersonMode } from './approvalStore.ts';
+import type { Refusal } from './faults.ts';
+
+/** Rejects with an `EnvironmentError` when the authority cannot be reached. */
+export interface ApprovalDeskPort {
+  /** `undefined`: one person is enough. */
+  mode(): Promise<TwoPersonMode | undefined>;
+  /** By name, revoked ones included. */
+  operators(): Promise<readonly OperatorRecord[]>;
+  request(id: Uint8Array): Promise<RequestRecord | undefined>;
+  /** Newest first. */
+  requests(): Promise<readonly RequestRecord[]>;
+  /** Takes a signed request in. The same one twice is one. */
+  submit(signed: Uint8Array): Promise<RequestRecord | Refusal<string>>;
+  /** Takes a signed decision in. */
+  decide(signed: Uint8Array): Promise<RequestRecord | Refusal<string>>;
+}
