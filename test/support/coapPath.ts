@@ -60,13 +60,18 @@ export class CoapPath implements CoapLink {
 
   #answer(message: CoapMessage): Promise<CoapContent | undefined> {
     if (!hasOption(message.options, optionNumbers.oscore)) {
-      return this.#door.onEdhoc('peer', message.payload);
+      return message.payload.length === 0
+        ? this.#door.onTrigger('peer')
+        : this.#door.onEdhoc('peer', message.payload);
     }
     return isCombined(message) ? this.#door.onCombined(message) : this.#door.onProtected(message);
   }
 
   #open(): SessionDoor {
-    return new SessionDoor({ take: (endpoint, frame) => this.#field.relay.take(endpoint, frame) });
+    return new SessionDoor({
+      take: (endpoint, frame) => this.#field.relay.take(endpoint, frame),
+      beginReverse: (endpoint) => this.#field.relay.beginReverse(endpoint),
+    });
   }
 }
 

@@ -58,7 +58,10 @@ export async function coapWorld(
     port: 0,
     crypto: nodeCrypto,
     // Asked for at every message: the field's server may have been restarted.
-    sessions: { take: (endpoint, frame) => field.relay.take(endpoint, frame) },
+    sessions: {
+      take: (endpoint, frame) => field.relay.take(endpoint, frame),
+      beginReverse: (endpoint) => field.relay.beginReverse(endpoint),
+    },
     longestMessage2Bytes: 48,
     links: testLinks,
     onRefusal: (code) => refusals.push(code),

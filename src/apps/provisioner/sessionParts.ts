@@ -122,6 +122,7 @@ const links: readonly WebLink[] = [
       ['ed-idcred-t', '33'],
       ['ed-idcred-t', '34'],
       ['ed-r'],
+      ['ed-i'],
       ['ed-comb-req'],
     ],
   },

@@ -23,6 +23,7 @@ import {
 import type { PskCredential } from '../../wire/edhoc/psk.ts';
 import { startPskInitiator } from '../../wire/edhoc/pskInitiator.ts';
 import { isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
+import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import type { Method } from '../../wire/edhoc/suites.ts';
 import { readAnchors } from '../../wire/line/slotData.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
@@ -33,7 +34,8 @@ import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
 import { kudosDefaults, type KudosOptions, KudosSignalling } from './coapKudos.ts';
-import { type Parties, readParties } from './handshake.ts';
+import { type EdhocPost, answerHandshake } from './coapReverse.ts';
+import { HandshakeRefused, newConnectionId, type Parties, readParties } from './handshake.ts';
 
 export interface HandshakePorts {
   readonly element: DeviceElement;
@@ -48,6 +50,8 @@ export interface HandshakeOptions extends KudosOptions {
   /** Whether a certificate goes as its hash: a server that does not know it says so, and gets it whole. */
   readonly byThumbprint: boolean;
   readonly trust: 'pinned' | 'chain';
+  /** Who begins: we, or, asked by us, the server (RFC 9528 Appendix A.2.2): by kid and pinned alone. */
+  readonly flow: 'forward' | 'reverse';
   readonly generationOid: string;
 }
 
@@ -55,6 +59,7 @@ export const handshakeDefaults: HandshakeOptions = {
   showAs: 'kid',
   byThumbprint: false,
   trust: 'pinned',
+  flow: 'forward',
   generationOid: exampleGenerationOid,
   ...kudosDefaults,
 };
@@ -78,13 +83,6 @@ export interface Handshaken {
   readonly shownByHash: boolean;
   /** To be called when the server has shown its keys. */
   readonly finished: () => Promise<void>;
-}
-
-/** No server that is ours, or one that refuses us: another way to new keys may do. */
-export class HandshakeRefused extends DeviceFault {
-  constructor(reason: string) {
-    super(reason, { retryable: true });
-  }
 }
 
 export class CoapHandshakes {
@@ -116,7 +114,7 @@ export class CoapHandshakes {
     const { crypto } = this.#ports;
     const { showAs, byThumbprint } = this.#options;
     const method: Method = showAs === 'kid' ? rawLinkMethod : 1;
-    const connectionId = oneByteIdentifier(crypto);
+    const connectionId = newConnectionId(crypto);
     const profile = { method, suites: [rawLinkSuite], message4: false };
     const { ead1 } = this.#kudos;
     const { next, message1 } = startInitiator(crypto, profile, { connectionId, ead1 });
@@ -152,7 +150,7 @@ export class CoapHandshakes {
    */
   async resume(transport: HandshakeTransport, psk: PskCredential): Promise<Handshaken> {
     const { crypto } = this.#ports;
-    const connectionId = oneByteIdentifier(crypto);
+    const connectionId = newConnectionId(crypto);
     const profile = { suites: [rawLinkSuite], message4: false };
     const { ead1 } = this.#kudos;
     const { next, message1 } = startPskInitiator(crypto, profile, { connectionId, ead1 });
@@ -173,6 +171,13 @@ export class CoapHandshakes {
       shownByHash: false,
       finished: async () => undefined,
     };
+  }
+
+  /** The reverse flow. The server has still to see that we have the keys. */
+  answer(
+    post: EdhocPost,
+  ): Promise<{ readonly session: EdhocSession; readonly handshakeBytes: readonly number[] }> {
+    return answerHandshake(this.#ports, this.#parties, post);
   }
 
   async #verifyServer(read: ResponderCredentialNeeded): Promise<{
@@ -267,12 +272,6 @@ function chainItem(chain: readonly Uint8Array[]): Uint8Array {
 }
 
 /** RFC 9528 §3.3.2: one byte that travels as one byte. */
-function oneByteIdentifier(crypto: Crypto): Uint8Array {
-  const [chance = 0] = crypto.random(1);
-  const place = chance % 48;
-  return Uint8Array.of(place < 24 ? place : 0x20 + place - 24);
-}
-
 function refused(reason: string): DeviceFault {
   return new HandshakeRefused(`no handshake: ${reason}`);
 }

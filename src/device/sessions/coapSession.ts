@@ -24,13 +24,13 @@ import { Channel, type ChannelUse, freshChannel } from './channel.ts';
 import {
   CoapHandshakes,
   handshakeDefaults,
-  HandshakeRefused,
   type Handshaken,
   type HandshakeOptions,
   type HandshakePorts,
 } from './coapHandshake.ts';
 import { updateByKudos } from './coapKudos.ts';
 import { type CoapKeys, CoapMemory, type CoapRemembered } from './coapMemory.ts';
+import { HandshakeRefused } from './handshake.ts';
 import type { Resumption } from './memory.ts';
 import {
   isDue,
@@ -121,6 +121,10 @@ export class CoapSession {
     options: Partial<CoapSessionOptions> = {},
   ): Promise<CoapSession> {
     const all = { ...coapSessionDefaults, ...options };
+    const isPlain = all.showAs === 'kid' && all.trust === 'pinned' && all.kudos !== 'part';
+    if (all.flow === 'reverse' && !isPlain) {
+      throw new TypeError('the reverse flow is by kid, pinned, and for devices that write');
+    }
     const handshakes = await CoapHandshakes.open(ports, all);
     const memory = new CoapMemory(ports.store, ports.crypto);
     const remembered = await memory.read();
@@ -252,6 +256,7 @@ export class CoapSession {
         this.#report({ kind: 'renewal-failed', by: 'resumption', reason: error.message });
       }
     }
+    if (this.#options.flow === 'reverse') return this.#askReversed(request);
     const first = await this.#establish(
       await this.#handshakes.run(this.#transport, false),
       request,
@@ -266,13 +271,37 @@ export class CoapSession {
     return second;
   }
 
+  /** The server begins; its message_3 completes the session, and the first request shows it that it did. */
+  async #askReversed(request: CoapContent): Promise<CoapContent> {
+    const { crypto, timer } = this.#ports;
+    const { session, handshakeBytes } = await this.#handshakes.answer((payload) =>
+      this.#post(payload),
+    );
+    const material = session.oscoreParameters();
+    const channel = new Channel(crypto, material, freshChannel);
+    const keys = { material, updates: 0, updating: false, channel };
+    // A crash before this write: the keys before. After it: these, whether or not the server was told.
+    if (!(await this.#reserve(keys))) throw new HandshakeRefused('no sequence numbers');
+    this.#keys = keys;
+    this.#keysSinceMs = timer.nowMs();
+    const answer = await this.#ask(keys, request);
+    if (answer === undefined) throw new HandshakeRefused('the server refused the handshake');
+    const psk = resumptionCredential(crypto, session, { initiates: true });
+    this.#resumption = { psk, uses: 0 };
+    await this.#memory.keepResumption(this.#resumption);
+    this.#report({ kind: 'session', handshakeBytes, resumed: false });
+    return answer;
+  }
+
   readonly #transport = {
-    first: async (message1: Uint8Array): Promise<Uint8Array> => {
-      const response = await this.#ports.link.request(edhocRequest(carryStart(message1)));
-      if (response.code !== responses.changed) throw refusedHandshake(response);
-      return response.payload;
-    },
+    first: (message1: Uint8Array): Promise<Uint8Array> => this.#post(carryStart(message1)),
   };
+
+  async #post(payload: Uint8Array): Promise<Uint8Array> {
+    const response = await this.#ports.link.request(edhocRequest(payload));
+    if (response.code !== responses.changed) throw refusedHandshake(response);
+    return response.payload;
+  }
 
   async #establish(
     handshaken: Handshaken,
@@ -377,10 +406,10 @@ function isUnknownCredential({ code, payload }: CoapContent): boolean {
 }
 
 function edhocRequest(payload: Uint8Array): CoapContent {
-  const options = [
-    ...uriPath(coapTransfer.wellKnownPath.join('/')),
-    uint(optionNumbers.contentFormat, coapTransfer.prependedFormat),
-  ];
+  const path = uriPath(coapTransfer.wellKnownPath.join('/'));
+  const format = uint(optionNumbers.contentFormat, coapTransfer.prependedFormat);
+  // RFC 9528 Appendix A.2.2: what triggers the reverse flow is empty, and so has no format.
+  const options = payload.length === 0 ? path : [...path, format];
   return { code: methods.post, options, payload };
 }
 

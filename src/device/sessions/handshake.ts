@@ -31,6 +31,13 @@ export interface Parties {
   readonly server: AgreeCredential;
 }
 
+/** No server that is ours, or one that refuses us: another way to new keys may do. */
+export class HandshakeRefused extends DeviceFault {
+  constructor(reason: string) {
+    super(reason, { retryable: true });
+  }
+}
+
 /** Rejects with a `DeviceFault` when the element was never personalized for sessions. */
 export async function readParties(element: DeviceElement, crypto: Crypto): Promise<Parties> {
   const deviceId = fromUtf8((await element.readData('device-id')) ?? new Uint8Array(0));
@@ -91,7 +98,7 @@ export function beginResumption(crypto: Crypto): Resuming {
 }
 
 /** One byte that travels as one byte. */
-function newConnectionId(crypto: Crypto): Uint8Array {
+export function newConnectionId(crypto: Crypto): Uint8Array {
   const [chance = 0] = crypto.random(1);
   const place = chance % 48;
   return Uint8Array.of(place < 24 ? place : 0x20 + place - 24);

@@ -209,12 +209,14 @@ class Door {
       return this.#refused('wrong-format', responses.unsupportedContentFormat);
     }
     const { payload } = request;
-    const isStart = payload[0] === trueByte;
-    if (isStart && !shown && !this.#mayBegin(payload)) {
+    const isTrigger = payload.length === 0;
+    // An empty POST costs nothing to send: its address is always shown first.
+    const isWelcome = payload[0] === trueByte ? this.#mayBegin(payload) : !isTrigger;
+    if (!shown && !isWelcome) {
       this.#options.onRefusal('address-not-shown');
       return this.#validation.challenge(peer, this.#time.nowMs());
     }
-    return this.#sessions.onEdhoc(peer, payload);
+    return isTrigger ? this.#sessions.onTrigger(peer) : this.#sessions.onEdhoc(peer, payload);
   }
 
   #mayBegin(message1: Uint8Array): boolean {

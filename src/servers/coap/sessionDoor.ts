@@ -34,6 +34,7 @@ import type { FrameOutcome } from '../../trust/sessions/sessionService.ts';
 /** The part of `SessionService` that this ingress asks. */
 export interface SessionFrames {
   take(endpoint: Endpoint, frame: Uint8Array): Promise<FrameOutcome>;
+  beginReverse(endpoint: Endpoint): Promise<FrameOutcome>;
 }
 
 /** What the sessions of this door are kept under: no gateway is called like that. */
@@ -57,11 +58,22 @@ export class SessionDoor {
   async onEdhoc(peer: string, payload: Uint8Array): Promise<CoapContent> {
     const lane = laneOf(peer, payload);
     if (lane === undefined) return edhocError('malformed');
-    const outcome = await this.#inLane(lane, concat(Uint8Array.of(frameKinds.edhoc), payload));
+    const frame = concat(Uint8Array.of(frameKinds.edhoc), payload);
+    return this.#edhocAnswer(await this.#inLane(lane, () => this.#sessions.take(roaming, frame)));
+  }
+
+  /** RFC 9528 Appendix A.2.2: an empty POST; message_1 comes in the response. */
+  async onTrigger(peer: string): Promise<CoapContent> {
+    const begin = (): Promise<FrameOutcome> => this.#sessions.beginReverse(roaming);
+    return this.#edhocAnswer(await this.#inLane(`new/${peer}`, begin));
+  }
+
+  #edhocAnswer(outcome: FrameOutcome): CoapContent {
     if (outcome === undefined) return { code: responses.changed, options: [], payload: empty };
     if (typeof outcome === 'string') return edhocError(outcome);
     const frame = readFrame(outcome);
-    if (frame.kind !== 'edhoc') return edhocError('environment');
+    if (frame.kind === 'coap') return edhocError('environment');
+    if (frame.kind === 'edhoc-start') return edhocContent(responses.changed, frame.message1);
     // RFC 9528 Appendix A.2.1: the token correlates the response, so that no identifier goes in front.
     const isError = startsWithInteger(frame.message);
     return edhocContent(isError ? responses.badRequest : responses.changed, frame.message);
@@ -75,7 +87,9 @@ export class SessionDoor {
     const options = request.options.filter(({ number }) => number === optionNumbers.oscore);
     const message = encodeMessage({ ...request, options });
     const frame = writeFrame({ kind: 'coap', message });
-    const outcome = await this.#inLane(toHex(header.kid), frame);
+    const outcome = await this.#inLane(toHex(header.kid), () =>
+      this.#sessions.take(roaming, frame),
+    );
     if (typeof outcome === 'string') return oscoreError(outcome);
     return outcome === undefined ? undefined : contentOf(outcome);
   }
@@ -92,15 +106,17 @@ export class SessionDoor {
     const { connectionIdentifier: connectionId, message3: message } = combined;
     if (connectionId.length > maximumConnectionIdBytes) return oscoreError('unknown-connection');
     const frame = writeFrame({ kind: 'edhoc', connectionId, message });
-    const outcome = await this.#inLane(toHex(connectionId), frame);
+    const outcome = await this.#inLane(toHex(connectionId), () =>
+      this.#sessions.take(roaming, frame),
+    );
     if (typeof outcome === 'string') return edhocError(outcome);
     return this.onProtected(combined.request);
   }
 
-  async #inLane(lane: string, frame: Uint8Array): Promise<FrameOutcome> {
+  async #inLane(lane: string, work: () => Promise<FrameOutcome>): Promise<FrameOutcome> {
     let outcome: FrameOutcome;
     const done = this.#lanes.run(lane, async () => {
-      outcome = await this.#sessions.take(roaming, frame);
+      outcome = await work();
     });
     if (done === undefined) return 'busy';
     await done;

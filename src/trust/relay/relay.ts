@@ -74,6 +74,8 @@ export interface Relay extends LiveConnections {
   onGatewayFrame(gatewayId: string, bytes: Uint8Array): Promise<void>;
   /** For ingresses that are no gateway: see `SessionService.take`. */
   take(endpoint: Endpoint, frame: Uint8Array): Promise<FrameOutcome>;
+  /** See `SessionService.beginReverse`. */
+  beginReverse(endpoint: Endpoint): Promise<FrameOutcome>;
   /** Ends pending and live sessions of a device at once. Returns how many. */
   kill(deviceId: string): Promise<number>;
   /** To be called once after a start, when telemetry can be taken. */
@@ -139,6 +141,7 @@ export function createRelay(
       await done;
     },
     take: (endpoint, frame) => service.take(endpoint, frame),
+    beginReverse: (endpoint) => service.beginReverse(endpoint),
     kill: (deviceId) => service.drop(new Set([deviceId])),
     drop: (holders) => service.drop(holders),
     dropCertificate: () => service.dropCertificate(),

@@ -13,7 +13,6 @@ import { hashAlgorithmOf } from '../../wire/cose/algorithms.ts';
 import type { Crypto, PublicKey } from '../../wire/crypto/crypto.ts';
 import type { Credential } from '../../wire/edhoc/credential.ts';
 import type { CredentialReference } from '../../wire/edhoc/idCred.ts';
-import { authenticationOf } from '../../wire/edhoc/suites.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
 import type { KeyUse } from '../peers/pathRules.ts';
 import type { PeerRefusal, VerifiedPeer } from '../peers/verifiedPeer.ts';
@@ -56,14 +55,13 @@ export class CertificateCredentials {
   /** One reference, or a place together with the thumbprint of what is there. */
   async resolve(
     references: readonly CredentialReference[],
-    method: number,
+    use: KeyUse,
   ): Promise<ResolvedCredential | FrameRefusal> {
     const shown = await this.#shown(references);
     const [leaf] = shown?.chain ?? [];
     if (shown === undefined || leaf === undefined) return 'unknown-credential';
     const { chain, isC509, isNew } = shown;
-    const isSigning = authenticationOf(method).initiator === 'signature';
-    const peer = await this.#ports.verify(chain, isSigning ? 'signature' : 'agreement');
+    const peer = await this.#ports.verify(chain, use);
     if (isRefusal(peer) || (peer.kind !== 'idevid' && peer.kind !== 'ldevid')) {
       return 'not-authentic';
     }

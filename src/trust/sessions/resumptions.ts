@@ -67,7 +67,8 @@ export class Resumptions {
     owner: Pick<StoredResumption, 'sessionId' | 'deviceId' | 'linkAddress' | 'authenticatedMs'>,
   ): StoredResumption {
     const { crypto, sealing } = this.#ports;
-    const credential = resumptionCredential(crypto, session);
+    // Whoever began this session: it is the device that resumes.
+    const credential = resumptionCredential(crypto, session, { initiates: false });
     const kid = kidOf(parseIdCred(credential.idCred));
     if (kid === undefined) throw new InvariantError('a resumption key without a kid');
     const { sessionId, deviceId, linkAddress, authenticatedMs } = owner;

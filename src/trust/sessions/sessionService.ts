@@ -24,7 +24,8 @@ import type { LiveConnections } from '../ports/liveConnections.ts';
 import { type Endpoint, LeaseLost } from '../ports/sessionStore.ts';
 import { CloneWatch } from './cloneWatch.ts';
 import { fingerprintOf, Fingerprints } from './fingerprints.ts';
-import { type CompletedHandshake, Handshakes, isRoaming, placeOf } from './handshakes.ts';
+import { isRoaming, placeOf } from './handshakeRows.ts';
+import { type CompletedHandshake, Handshakes } from './handshakes.ts';
 import { firstForm, type LiveSession } from './liveSession.ts';
 import type { SessionKeys } from './sessionKeys.ts';
 import {
@@ -91,18 +92,15 @@ export class SessionService implements LiveConnections {
   }
 
   /** The same for ingresses that answer a refusal: what they say of it is theirs to decide. */
-  async take(endpoint: Endpoint, bytes: Uint8Array): Promise<FrameOutcome> {
-    let outcome: FrameOutcome;
-    try {
-      outcome = await this.#take(endpoint, bytes);
-    } catch (error) {
-      if (error instanceof LeaseLost) this.#ownership.lost();
-      outcome = refusalOf(error);
-    }
-    if (typeof outcome === 'string') {
-      this.#ports.observe({ kind: 'refused', code: outcome, endpoint });
-    }
-    return outcome;
+  take(endpoint: Endpoint, bytes: Uint8Array): Promise<FrameOutcome> {
+    return this.#observed(endpoint, () => this.#take(endpoint, bytes));
+  }
+
+  /** The peer asks us to begin a handshake (RFC 9528 Appendix A.2.2): the frame with message_1. */
+  beginReverse(endpoint: Endpoint): Promise<FrameOutcome> {
+    return this.#observed(endpoint, async () =>
+      (await this.#ownership.holds()) ? this.#handshakes.beginReverse(endpoint) : 'not-owner',
+    );
   }
 
   /** Revocation: the sessions are gone when it returns, and what is under way on them is dropped. */
@@ -131,31 +129,45 @@ export class SessionService implements LiveConnections {
     return this.#handshakes.removeExpired();
   }
 
+  async #observed(endpoint: Endpoint, work: () => Promise<FrameOutcome>): Promise<FrameOutcome> {
+    let outcome: FrameOutcome;
+    try {
+      outcome = await work();
+    } catch (error) {
+      if (error instanceof LeaseLost) this.#ownership.lost();
+      outcome = refusalOf(error);
+    }
+    if (typeof outcome === 'string') {
+      this.#ports.observe({ kind: 'refused', code: outcome, endpoint });
+    }
+    return outcome;
+  }
+
   async #take(endpoint: Endpoint, bytes: Uint8Array): Promise<FrameOutcome> {
     if (!(await this.#ownership.holds())) return 'not-owner';
     const frame = readFrame(bytes);
     if (frame.kind === 'edhoc-start') return this.#handshakes.begin(endpoint, frame.message1);
     return frame.kind === 'edhoc'
-      ? this.#onMessage3(endpoint, frame.connectionId, frame.message)
+      ? this.#onHandshake(endpoint, frame.connectionId, frame.message)
       : this.#onCoap(endpoint, frame.message);
   }
 
-  async #onMessage3(
+  async #onHandshake(
     endpoint: Endpoint,
     connectionId: Uint8Array,
-    message3: Uint8Array,
+    message: Uint8Array,
   ): Promise<FrameOutcome> {
-    const message3Hash = this.#ports.crypto.hash('SHA-256', message3);
+    const messageHash = this.#ports.crypto.hash('SHA-256', message);
     const session = await this.#live.find(placeOf(endpoint, connectionId), connectionId);
     if (session !== undefined) {
-      if (!equal(session.message3Hash, message3Hash)) return 'unknown-connection';
+      if (!equal(session.message3Hash, messageHash)) return 'unknown-connection';
       // Its answer is the first response under OSCORE, which only a request can bring about.
       this.#ports.observe({ kind: 'duplicate', endpoint });
       return undefined;
     }
-    const completed = await this.#handshakes.complete(endpoint, connectionId, message3);
-    if (typeof completed === 'string') return completed;
-    return this.#promote(completed, message3Hash, isRoaming(endpoint));
+    const outcome = await this.#handshakes.complete(endpoint, connectionId, message);
+    if (typeof outcome === 'string' || outcome instanceof Uint8Array) return outcome;
+    return this.#promote(outcome, messageHash, isRoaming(endpoint));
   }
 
   /** The device's live session stays as it is until a message comes under the new keys. */
@@ -202,7 +214,9 @@ export class SessionService implements LiveConnections {
     const option = readProtected(message);
     if (isRefused(option) || option.kid === undefined) return 'malformed';
     const place = placeOf(endpoint, option.kid);
-    const session = await this.#live.find(place, option.kid);
+    const session =
+      (await this.#live.find(place, option.kid)) ??
+      (await this.#confirmed(endpoint, option.kid, message));
     if (session === undefined) {
       const isClone = await this.#clones.onStray(place, option.kid, message);
       return isClone ? 'clone' : 'unknown-connection';
@@ -215,6 +229,20 @@ export class SessionService implements LiveConnections {
     return this.#synchronization.isProven(session, result)
       ? this.#accept(session, request, result.synchronize())
       : this.#challenge(session, request, result);
+  }
+
+  /** The session of a handshake of the reverse flow that this request ends. */
+  async #confirmed(
+    endpoint: Endpoint,
+    connectionId: Uint8Array,
+    message: CoapMessage,
+  ): Promise<LiveSession | undefined> {
+    const confirmed = await this.#handshakes.confirm(endpoint, connectionId, message);
+    if (confirmed === undefined) return undefined;
+    const { lastMessageHash } = confirmed;
+    const refused = await this.#promote(confirmed, lastMessageHash, isRoaming(endpoint));
+    if (refused !== undefined) return undefined;
+    return this.#live.find(placeOf(endpoint, connectionId), connectionId);
   }
 
   /** `updated`: the message came under these keys, and the device has left the present ones. */

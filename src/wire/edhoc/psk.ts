@@ -165,13 +165,18 @@ export function parsePlaintext3a(bytes: Uint8Array): {
 export function resumptionCredential(
   crypto: Crypto,
   session: EdhocSession,
-  options: { readonly codePoints?: PskCodePoints; readonly kidBytes?: number } = {},
+  options: {
+    readonly codePoints?: PskCodePoints;
+    readonly kidBytes?: number;
+    /** Whether we begin the handshake that resumes. Default: who began this one. */
+    readonly initiates?: boolean;
+  } = {},
 ): PskCredential {
   const { resumptionPskLabel, resumptionKidLabel } = options.codePoints ?? suggestedPskCodePoints;
   const { hash } = suiteOf(session.suite);
   const kid = session.exporter(resumptionKidLabel, empty, options.kidBytes ?? 2);
   const psk = crypto.secret(session.exporter(resumptionPskLabel, empty, hashBytes[hash]));
-  const initiates = session.role === 'initiator';
+  const initiates = options.initiates ?? session.role === 'initiator';
   return {
     idCred: kidIdCred(kid),
     psk,

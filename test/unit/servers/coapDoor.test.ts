@@ -335,7 +335,7 @@ test('an answer that takes its time: acknowledged after a second, then sent unti
         nowMs: () => time.nowMs(),
         wakeAt: (atMs, wake) => time.wakeAt(atMs, async () => wake()),
       },
-      sessions: { take: () => taken },
+      sessions: { take: () => taken, beginReverse: () => taken },
     },
   });
   const peer = await rawPeer(world);

@@ -138,7 +138,7 @@ function print(kind: 'x5t' | 'c5t', certificate: Uint8Array, algorithm = -16): C
   return { kind, algorithm, hash: algorithm === -15 ? digest.subarray(0, 8) : digest };
 }
 
-const signing = 1;
+const signing = 'signature';
 const atX5u = { kind: 'x5u', uri: `${prefix}1` } as const;
 const atC5u = { kind: 'c5u', uri: `${prefix}1` } as const;
 
