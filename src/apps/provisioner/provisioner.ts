@@ -99,6 +99,8 @@ export async function startProvisioner(config: ProvisionerConfig): Promise<Provi
     const keys = await openKeys({ folder, passphrase, ...cost }, config.owner);
     const core = await makeCore(config, stores, keys);
     undo.push(() => core.security.close());
+    // Its first step forgets whatever is kept: before anybody asks that is nothing.
+    await core.status?.follower.advance();
     const { doors, est, coap } = await open(config, core, undo);
     const statusPort = await openStatusDoor(config, core, undo);
     const healthPort = await openHealthDoor(config, core, undo);
