@@ -3,6 +3,7 @@ import {
   enrolInSession,
   type SessionEnrolmentOptions,
   type SessionEnrolmentOutcome,
+  type SessionEnrolmentPorts,
 } from '../../src/device/enrolment/sessionEnrolment.ts';
 import type { DeviceClock } from '../../src/device/ports/clock.ts';
 import type { SessionExchange } from '../../src/device/sessions/transfer.ts';
@@ -39,12 +40,16 @@ export class SessionEnrolmentWorld {
     this.pki.root.certificate.der,
     this.pki.operational.certificate.der,
   ];
-  readonly policy: EnrolmentPolicy = {
-    profile: 'ldevid',
-    caCertificates: () => this.authorities,
-    popLinking: 'when-present',
-    again: 'allowed',
-  };
+  popLinking: EnrolmentPolicy['popLinking'] = 'when-present';
+
+  get policy(): EnrolmentPolicy {
+    return {
+      profile: 'ldevid',
+      caCertificates: () => this.authorities,
+      popLinking: this.popLinking,
+      again: 'allowed',
+    };
+  }
 
   get resource(): SessionResource {
     const sha256 = sha256Of;
@@ -103,8 +108,10 @@ export class SessionEnrolmentWorld {
     options: Partial<SessionEnrolmentOptions> = {},
     when: 'due' | 'always' = 'due',
     clock: DeviceClock = { nowMs: () => testNowMs },
+    more: Pick<SessionEnrolmentPorts, 'exporter'> = {},
   ): Promise<SessionEnrolmentOutcome> {
     const ports = {
+      ...more,
       element: device.element,
       crypto: nodeCrypto,
       clock,

@@ -15,14 +15,15 @@ const longestChain = 4;
 
 /**
  * DER of a PKCS#10 request for the element's own key, signed by it. Names are the server's to give: the
- * request repeats those of the IDevID.
+ * request repeats those of the IDevID. `link`: what names the session (RFC 7030 §3.5).
  */
 export async function requestLdevid(
   element: DeviceElement,
   identity: DeviceIdentity,
+  link: { readonly challengePassword?: string } = {},
 ): Promise<Uint8Array> {
   const { subject, point } = identity;
-  const request = prepareCertificationRequest({ subject, spki: p256Spki(point) });
+  const request = prepareCertificationRequest({ subject, spki: p256Spki(point), ...link });
   return request.finish('ecdsa-with-SHA256', await element.sign('sign', request.toBeSigned));
 }
 

@@ -22,6 +22,7 @@ import {
   type CoapEstOperation,
   experimentalC509Formats,
 } from '../../wire/est/coapResources.ts';
+import { type EdhocExporter, edhocUnique, linkingPassword } from '../../wire/est/popLinking.ts';
 import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
 import { parseName } from '../../wire/x509/names.ts';
@@ -45,6 +46,8 @@ export interface SessionEnrolmentPorts {
   readonly decompress: PointDecompressor;
   /** Of the present session: `NonIpSensor.exchange`, `CoapSession.exchange`. */
   readonly exchange: SessionExchange;
+  /** EDHOC_Exporter of the same session. Present: requests name it, so that nobody else can have signed them. */
+  readonly exporter?: () => EdhocExporter | undefined;
 }
 
 export interface SessionEnrolmentOptions {
@@ -177,16 +180,26 @@ class EstExchange {
   async #request(identity: DeviceIdentity): Promise<Uint8Array> {
     const { element, decompress } = this.#ports;
     const { form } = this.#options;
+    const link = this.#link();
     if (form !== 'native') {
-      const der = await requestLdevid(element, identity);
+      const der = await requestLdevid(element, identity, link);
       return form === 'x509' ? der : c509FromPkcs10(der, decompress);
     }
     const request = prepareNativeRequest({
       signatureAlgorithm: { oid: signatureAlgorithmOids['ecdsa-with-SHA256'] },
       subject: parseName(identity.subject),
       publicKey: parseSpki(p256Spki(identity.point)),
+      ...link,
     });
     return request.finish(await element.sign('sign', request.toBeSigned));
+  }
+
+  /** Between two keys of a session, and after KUDOS, there is nothing to name. */
+  #link(): { readonly challengePassword?: string } {
+    const exporter = this.#ports.exporter?.();
+    return exporter === undefined
+      ? {}
+      : { challengePassword: linkingPassword(edhocUnique(exporter)) };
   }
 
   #ask(

@@ -4,9 +4,9 @@
  * end before the next. Nothing leaves before what it rests on is stored.
  */
 import { empty, equal } from '../../wire/bytes/bytes.ts';
-import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { type CoapContent, type CoapMessage, parseMessage } from '../../wire/coap/message.ts';
 import { resumptionCredential } from '../../wire/edhoc/psk.ts';
+import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import { answerChallenge } from '../../wire/oscore/echo.ts';
 import { type LinkFrame, readFrame } from '../../wire/relay/frame.ts';
 import { epochContext, telemetryOverheadBytes } from '../../wire/relay/rawLink.ts';
@@ -32,6 +32,7 @@ import {
 import { type Resumption, SessionMemory } from './memory.ts';
 import { Outbox, sessionEnded, type Waiting, type WaitingRequest } from './outbox.ts';
 import { isDue, nextStep, type RenewalStep } from './renewal.ts';
+import { readOrUndefined } from './reading.ts';
 import {
   sensorDefaults,
   type SensorEvent,
@@ -113,6 +114,12 @@ export class NonIpSensor {
   /** Longest payload that fits a frame of this link. */
   get maximumPayloadBytes(): number {
     return this.#ports.link.maximumFrameBytes - telemetryOverheadBytes;
+  }
+
+  /** Of the session that the server has confirmed; `undefined` before. */
+  get exporter(): EdhocSession['exporter'] | undefined {
+    const session = this.#state?.kind === 'live' ? this.#state.session : undefined;
+    return session?.exporter.bind(session);
   }
 
   /** Queues telemetry; events tell what becomes of it. Throws a `TypeError` when it does not fit a frame. */
@@ -484,14 +491,5 @@ export class NonIpSensor {
 
   #ignore(reason: string): void {
     this.#report({ kind: 'ignored', reason });
-  }
-}
-
-function readOrUndefined<Value>(read: () => Value): Value | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof MalformedError || error instanceof UnsupportedError) return undefined;
-    throw error;
   }
 }

@@ -277,8 +277,9 @@ export class Enrolment {
   }
 }
 
-function refusalOfLink(
-  { challengePassword }: CertificationRequest,
+/** RFC 7030 §3.5: what binds the request to the connection, or the session, that it came by. */
+export function refusalOfLink(
+  { challengePassword }: Pick<CertificationRequest, 'challengePassword'>,
   channelBinding: Uint8Array | undefined,
   { popLinking }: EnrolmentPolicy,
 ): Refusal<'pop-linking'> | undefined {

@@ -11,6 +11,7 @@ import {
 } from '../../wire/c509/either.ts';
 import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
+import { edhocUnique } from '../../wire/est/popLinking.ts';
 import type { CertificationRequest } from '../../wire/x509/certificationRequest.ts';
 import { attributeText, isEmptyName } from '../../wire/x509/names.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
@@ -18,7 +19,12 @@ import type { SignatureVerifier } from '../ports/keys.ts';
 import type { DeviceRecord } from '../ports/registryStore.ts';
 import type { SessionEnrolmentAuthority } from '../ports/sessionEnrolment.ts';
 import type { SessionPeer } from '../sessions/liveSession.ts';
-import type { EnrolmentPolicy, EnrolmentRefusalCode, EnrolmentRegistry } from './enrolment.ts';
+import {
+  type EnrolmentPolicy,
+  type EnrolmentRefusalCode,
+  type EnrolmentRegistry,
+  refusalOfLink,
+} from './enrolment.ts';
 
 export interface SessionEnrolmentPorts {
   readonly registry: Pick<EnrolmentRegistry, 'mayEnrol' | 'enrolDevice'>;
@@ -81,7 +87,10 @@ export class SessionEnrolment {
     const device = await this.#ports.registry.mayEnrol(deviceId);
     if (isRefusal(device)) return device;
     const { request, form } = parseEitherRequest(sent, this.#ports.decompress);
-    const refusal = rule(request) ?? this.#refusalOfKey(request, device, policy);
+    const refusal =
+      rule(request) ??
+      this.#refusalOfKey(request, device) ??
+      refusalOfLink(request, bindingOf(peer), policy);
     if (refusal !== undefined) return refusal;
     // A burst of requests would leave the device with a handful of identities.
     if (this.#inFlight.has(deviceId)) return { retryAfterS: busyRetryAfterS };
@@ -96,9 +105,8 @@ export class SessionEnrolment {
   #refusalOfKey(
     request: CertificationRequest,
     device: DeviceRecord,
-    { popLinking }: EnrolmentPolicy,
   ): Refusal<EnrolmentRefusalCode> | undefined {
-    const { publicKey, signatureAlgorithm, info, signature, challengePassword } = request;
+    const { publicKey, signatureAlgorithm, info, signature } = request;
     if (!equal(publicKey.spki, device.signKeySpki)) {
       return refuse(
         'wrong-identity',
@@ -106,13 +114,8 @@ export class SessionEnrolment {
       );
     }
     const { verifier } = this.#ports;
-    if (!verifier.verify(publicKey.spki, signatureAlgorithm.oid, info, signature)) {
-      return refuse('bad-proof', 'the request is not signed by its own key');
-    }
-    // RFC 7030 §3.5: a challengePassword is channel binding to TLS, which is not there.
-    return challengePassword !== undefined || popLinking === 'required'
-      ? refuse('pop-linking', 'a session has no channel binding of TLS')
-      : undefined;
+    const proven = verifier.verify(publicKey.spki, signatureAlgorithm.oid, info, signature);
+    return proven ? undefined : refuse('bad-proof', 'the request is not signed by its own key');
   }
 
   async #issue(
@@ -139,4 +142,10 @@ export class SessionEnrolment {
     });
     return refusal ?? { certificate: outcome.certificate, form };
   }
+}
+
+/** `undefined` once the keys of the handshake were replaced: then there is nothing to name. */
+function bindingOf(peer: SessionPeer): Uint8Array | undefined {
+  const exporter = peer.exporter();
+  return exporter && edhocUnique(exporter);
 }

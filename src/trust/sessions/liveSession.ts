@@ -7,6 +7,7 @@ import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
+import type { EdhocExporter } from '../../wire/est/popLinking.ts';
 import type { SecurityContext } from '../../wire/oscore/context.ts';
 import { KudosPending } from '../../wire/oscore/kudos.ts';
 import type { KudosConfig } from '../../wire/oscore/kudosOffer.ts';
@@ -61,11 +62,19 @@ export class SessionPeer {
   readonly deviceId: string;
   /** Private, so that no other object is of this type. */
   readonly #sessionId: string;
+  /** EDHOC_Exporter of the present keys; `undefined` when KUDOS has replaced them. */
+  readonly exporter: () => EdhocExporter | undefined;
 
-  constructor(made: typeof seal, deviceId: string, sessionId: string) {
+  constructor(
+    made: typeof seal,
+    deviceId: string,
+    sessionId: string,
+    exporter: () => EdhocExporter | undefined,
+  ) {
     if (made !== seal) throw new TypeError('a session peer comes from a session alone');
     this.deviceId = deviceId;
     this.#sessionId = sessionId;
+    this.exporter = exporter;
   }
 
   /** Another handshake gives another one. */
@@ -111,7 +120,11 @@ export class LiveSession {
     const { usage, nextFailures, incarnation: written, ...progress } = readState(statePart);
     this.id = stored.id;
     this.deviceId = stored.deviceId;
-    this.peer = new SessionPeer(seal, stored.deviceId, stored.id);
+    this.peer = new SessionPeer(seal, stored.deviceId, stored.id, () => {
+      const { keys } = this;
+      if (keys.kind !== 'epoch') return undefined;
+      return (label, context, lengthBytes) => keys.edhoc.exporter(label, context, lengthBytes);
+    });
     this.endpoint = { ingress: stored.ingress, linkAddress: stored.linkAddress };
     this.connectionId = stored.connectionId;
     this.side = part.side;

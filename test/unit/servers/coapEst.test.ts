@@ -12,6 +12,7 @@ import { methods, responses } from '../../../src/wire/coap/codes.ts';
 import type { CoapContent } from '../../../src/wire/coap/message.ts';
 import { findUint, optionNumbers, uint, uriPath } from '../../../src/wire/coap/options.ts';
 import { decodeCertsOnly } from '../../../src/wire/est/certsOnly.ts';
+import type { EdhocExporter } from '../../../src/wire/est/popLinking.ts';
 import { experimentalC509Formats } from '../../../src/wire/est/coapResources.ts';
 import { parseCertificate } from '../../../src/wire/x509/certificate.ts';
 import { prepareCertificationRequest } from '../../../src/wire/x509/certificationRequest.ts';
@@ -91,6 +92,35 @@ for (const form of ['native', 'c509', 'x509'] as const) {
     assert.equal(world.requests.length, 2);
   });
 }
+
+test('a request that names its session, and one that names another', async () => {
+  for (const form of ['native', 'c509', 'x509'] as const) {
+    const world = new SessionEnrolmentWorld();
+    world.popLinking = 'required';
+    const { field, device, exchange, sensor } = await radio(world);
+    const clock = { nowMs: () => testNowMs };
+    const enrol = (exporter?: () => EdhocExporter | undefined) =>
+      during(
+        field,
+        world.enrol(
+          device,
+          exchange,
+          { form },
+          'always',
+          clock,
+          exporter === undefined ? {} : { exporter },
+        ),
+      );
+    await device.submit('one');
+    await field.time.until(() => device.count('telemetry') === 1);
+    assert.match(kindOf(await enrol()), /^refused/);
+    assert.match(kindOf(await enrol(() => undefined)), /^refused/);
+    const elsewhere = () => new Uint8Array(32);
+    assert.match(kindOf(await enrol(() => elsewhere)), /^refused/);
+    assert.deepEqual(world.refusals, ['pop-linking', 'pop-linking', 'pop-linking']);
+    assert.equal(kindOf(await enrol(() => sensor.exporter)), 'enrolled');
+  }
+});
 
 test('what each form costs on air', async () => {
   const frames: Record<string, number> = {};
