@@ -91,7 +91,7 @@ function tolerate(read: (input: Uint8Array) => unknown, input: Uint8Array): void
   }
 }
 
-function corpusOf(name: string): Uint8Array[] {
+export function corpusOf(name: string): Uint8Array[] {
   const file = new URL(`../fuzz/corpus/${name}.hex`, import.meta.url);
   if (!existsSync(file)) return [];
   return readFileSync(file, 'utf8')

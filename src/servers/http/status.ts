@@ -57,6 +57,13 @@ const certificateMaxAgeS = 86_400;
 
 /** Rejects with the system's error when the port is taken. */
 export async function openStatusDoor(options: StatusDoorOptions): Promise<StatusDoor> {
+  const app = statusApp(options);
+  await app.listen({ host: options.host, port: options.port });
+  return { port: portOf(app.server.address()), close: () => app.close() };
+}
+
+/** The door before it is opened. */
+export function statusApp(options: StatusRoutesOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: maximumRequestBytes,
@@ -84,11 +91,12 @@ export async function openStatusDoor(options: StatusDoorOptions): Promise<Status
   app.server.maxConnections = statusLimits.connections;
   installProblems(app, options.onRefusal);
   statusRoutes(app, options);
-  await app.listen({ host: options.host, port: options.port });
-  return { port: portOf(app.server.address()), close: () => app.close() };
+  return app;
 }
 
-export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions): void {
+function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions): void {
+  // Nothing else is read here, JSON neither.
+  app.removeAllContentTypeParsers();
   app.addContentTypeParser(types.request, { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
   );
