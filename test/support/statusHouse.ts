@@ -40,6 +40,8 @@ export interface StatusHouse {
 export async function statusHouse(
   context: { after(done: () => Promise<void>): void },
   plan: Partial<StatusPlan> = {},
+  /** Between the making of the authorities and their first start. */
+  beforeStart: (dataFolder: string) => Promise<void> = () => Promise.resolve(),
 ): Promise<StatusHouse> {
   const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-status-'));
   const clock = { nowMs: Date.now };
@@ -52,6 +54,7 @@ export async function statusHouse(
     costLog2: 4,
     status,
   });
+  await beforeStart(dataFolder);
   let authority: RunningAuthority = await startAuthority({
     dataFolder,
     passphrase,
