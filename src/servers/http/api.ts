@@ -154,35 +154,28 @@ function telemetryRoute(app: FastifyInstance, options: ApiOptions): void {
 }
 
 function certificateRoutes(app: FastifyInstance, options: ApiOptions): void {
-  const { devices, acts, onRefusal } = options;
-  const found = (sha256: string): Promise<CertificateRecord | undefined> =>
-    devices.certificate(fromHex(sha256));
+  const { acts } = options;
+  const params = parameters.certificate;
 
   app.get<CertificateRoute>(
     '/certificates/:sha256',
     described('getCertificate', 'certificates', 'One certificate', {
-      params: parameters.certificate,
+      params,
       answer: schemas.certificate,
     }),
-    async (request, reply) => {
-      const certificate = await found(request.params.sha256);
-      if (certificate === undefined) return missing(options, reply, 'unknown-certificate');
-      return sendCurrent(request, reply, certificateDocument(certificate));
-    },
+    (request, reply) => sendCertificate(options, request, reply),
   );
 
   app.post<CertificateRoute & Act>(
     '/certificates/:sha256/revoke',
     described('revokeCertificate', 'certificates', 'End one certificate, and what it opened', {
-      params: parameters.certificate,
+      params,
       body: schemas.reason,
       answer: schemas.revocation,
     }),
     async (request, reply) => {
-      const certificate = await found(request.params.sha256);
-      if (certificate === undefined) return missing(options, reply, 'unknown-certificate');
-      if (!isAsSeen(request, reply, certificateDocument(certificate), onRefusal)) return reply;
-      const { sha256 } = certificate;
+      const sha256 = await certificateAsSeen(options, request, reply);
+      if (sha256 === undefined) return reply;
       return sendOutcome(reply, await acts.revokeCertificate(sha256, request.body.reason));
     },
   );
@@ -195,23 +188,45 @@ function certificateRoutes(app: FastifyInstance, options: ApiOptions): void {
     app.post<CertificateRoute & Act>(
       `/certificates/:sha256/${act}`,
       described(`${act}Certificate`, 'certificates', summaries[act], {
-        params: parameters.certificate,
+        params,
         body: schemas.reason,
         answer: schemas.certificate,
       }),
       async (request, reply) => {
-        const certificate = await found(request.params.sha256);
-        if (certificate === undefined) return missing(options, reply, 'unknown-certificate');
-        if (!isAsSeen(request, reply, certificateDocument(certificate), onRefusal)) return reply;
-        const refusal = await acts[act](certificate.sha256, request.body.reason);
+        const sha256 = await certificateAsSeen(options, request, reply);
+        if (sha256 === undefined) return reply;
+        const refusal = await acts[act](sha256, request.body.reason);
         if (refusal !== undefined) return sendRefusal(reply, refusal);
-        const changed = await found(request.params.sha256);
-        return changed === undefined
-          ? missing(options, reply, 'unknown-certificate')
-          : sendCurrent(request, reply, certificateDocument(changed));
+        return sendCertificate(options, request, reply);
       },
     );
   }
+}
+
+async function sendCertificate(
+  options: ApiOptions,
+  request: FastifyRequest<CertificateRoute>,
+  reply: FastifyReply,
+): Promise<object> {
+  const certificate = await options.devices.certificate(fromHex(request.params.sha256));
+  if (certificate === undefined) return missing(options, reply, 'unknown-certificate');
+  return sendCurrent(request, reply, certificateDocument(certificate));
+}
+
+/** Of the certificate that an act may go on with; otherwise the refusal has been sent. */
+async function certificateAsSeen(
+  options: ApiOptions,
+  request: FastifyRequest<CertificateRoute>,
+  reply: FastifyReply,
+): Promise<Uint8Array | undefined> {
+  const { devices, onRefusal } = options;
+  const certificate = await devices.certificate(fromHex(request.params.sha256));
+  if (certificate === undefined) {
+    missing(options, reply, 'unknown-certificate');
+    return undefined;
+  }
+  const document = certificateDocument(certificate);
+  return isAsSeen(request, reply, document, onRefusal) ? certificate.sha256 : undefined;
 }
 
 interface RouteSchemas {

@@ -17,8 +17,8 @@ export function sendCurrent<Document extends object>(
 ): Document | FastifyReply {
   const tag = tagOf(document);
   void reply.header('etag', tag).header('cache-control', 'private, no-cache');
-  const known = request.headers['if-none-match'];
-  // RFC 9110 §13.1.2: compared weakly.
+  // RFC 9110 §13.1.2: compared weakly, and about reads alone: the answer to an act is always whole.
+  const known = request.method === 'GET' ? request.headers['if-none-match'] : undefined;
   return known !== undefined && names(known.replaceAll('W/', ''), tag)
     ? reply.code(304).send()
     : document;
