@@ -6,7 +6,7 @@ import { equal } from '../../wire/bytes/bytes.ts';
 import { completeNative } from '../../wire/c509/native.ts';
 import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
+import { completeCertificate, encodeCertificate } from '../../wire/x509/certificateWriter.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
 import type { Clock } from '../ports/clock.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
@@ -115,10 +115,36 @@ export class Issuance {
     const nowMs = this.#options.clock.nowMs();
     const serials = drawn(this.#options.crypto, requests.length);
     const plans = requests.map((request, index) => this.#plan(request, nowMs, serials(index)));
-    return this.#guarded(
+    const outcomes = await this.#guarded(
       plans.flatMap((plan) => (isRefusal(plan) ? [] : [plan.intent.serialNumber])),
       () => this.#carryOut(plans, nowMs),
     );
+    const settled: Array<Issued | IssueRefusal> = [];
+    for (const [index, outcome] of outcomes.entries()) {
+      settled.push(isRepeated(outcome) ? await this.#issuedBefore(plans[index]) : outcome);
+    }
+    return settled;
+  }
+
+  /** A serial number that follows from the key came a second time: the certificate of the first time. */
+  async #issuedBefore(plan: Plan | IssueRefusal | undefined): Promise<Issued | IssueRefusal> {
+    if (plan === undefined || isRefusal(plan)) throw new InvariantError('no plan was repeated');
+    const { serialNumber, tbs, holder, notAfterMs, unit } = plan.intent;
+    await this.settled(serialNumber);
+    const { store } = this.#options;
+    let known = await store.certificateBySerial(serialNumber);
+    if (known === undefined) {
+      // A crash or a lost key left it between T1 and T2.
+      await this.recover();
+      known = await store.certificateBySerial(serialNumber);
+    }
+    if (known === undefined || !equal(known.tbs, tbs)) {
+      return refuse('key-taken', 'The key has another certificate of this hour.');
+    }
+    // What was made of it besides is for whoever asked to find.
+    if (unit !== undefined) return conflictReasons.uid;
+    const certificate = completeCertificate(known.tbs, known.signature);
+    return { certificate, serialNumber, holder, notAfterMs, eui64: undefined };
   }
 
   /**
@@ -180,7 +206,7 @@ export class Issuance {
   async #carryOut(
     plans: ReadonlyArray<Plan | IssueRefusal>,
     nowMs: number,
-  ): Promise<ReadonlyArray<Issued | IssueRefusal>> {
+  ): Promise<ReadonlyArray<Issued | IssueRefusal | Repeated>> {
     const intents = plans.flatMap((plan) => (isRefusal(plan) ? [] : [plan.intent]));
     // A crash before this line leaves nothing; behind it, the quota taken and the intent to be signed again.
     const outcomes = await this.#options.store.begin(intents);
@@ -189,7 +215,7 @@ export class Issuance {
       if (isRefusal(plan)) return plan;
       const outcome = reserved.next().value;
       if (outcome === undefined) throw new InvariantError('the store lost an intent');
-      if ('conflict' in outcome) return conflictRefusal(outcome.conflict);
+      if ('conflict' in outcome) return conflictRefusal(outcome.conflict, plan);
       if ('refused' in outcome) return refuse(outcome.refused, quotaReasons[outcome.refused]);
       return { ...plan, id: outcome.taken, eui64: outcome.eui64 };
     });
@@ -346,15 +372,28 @@ const quotaReasons = {
   'grant-spent': 'The secret or approval was spent, or taken back.',
 } as const;
 
-function conflictRefusal(conflict: IntentConflict): IssueRefusal {
+type Repeated = Refusal<'issued-before'>;
+
+function isRepeated(outcome: Issued | IssueRefusal | Repeated): outcome is Repeated {
+  return isRefusal(outcome) && outcome.refused === 'issued-before';
+}
+
+const conflictReasons = {
+  uid: refuse('uid-taken', 'This element has an identity already.'),
+  key: refuse('key-taken', 'This key belongs to another element already.'),
+  'device-id': refuse('device-id-taken', 'This device id is taken; a new one will do.'),
+} as const;
+
+function conflictRefusal(conflict: IntentConflict, { linted }: Plan): IssueRefusal | Repeated {
   switch (conflict) {
     case 'uid':
-      return refuse('uid-taken', 'This element has an identity already.');
     case 'key':
-      return refuse('key-taken', 'This key belongs to another element already.');
     case 'device-id':
-      return refuse('device-id-taken', 'This device id is taken; a new one will do.');
+      return conflictReasons[conflict];
     case 'serial':
+      if (linted.profile.compressed !== undefined) {
+        return refuse('issued-before', 'The key has a certificate of this hour.');
+      }
       throw new InvariantError('128 random bits came twice: the random source is broken');
   }
 }

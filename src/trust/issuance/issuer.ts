@@ -14,7 +14,7 @@ import { attributeText, parseName } from '../../wire/x509/names.ts';
 import { parseSpki } from '../../wire/x509/spki.ts';
 import type { Signer } from '../ports/keys.ts';
 import type { Distribution } from './distribution.ts';
-import type { IssuerRole } from './profile.ts';
+import type { IssuerRole, Profile } from './profile.ts';
 
 export interface Issuer {
   readonly role: IssuerRole;
@@ -84,6 +84,13 @@ export function rootToBe(
     signatureAlgorithm: encodeSignatureAlgorithm(signer.algorithm),
     signer,
   };
+}
+
+/** What a certificate of the profile calls its key; SHA-1 is method 1 of RFC 5280 §4.2.1.2. */
+export function identifierIn(profile: Profile, crypto: Crypto, keyBits: Uint8Array): Uint8Array {
+  return profile.keyIdentifier === 'sha1'
+    ? crypto.hash('SHA-1', keyBits)
+    : identifierOfBits(crypto, keyBits);
 }
 
 /** RFC 7093 §2, method 1: the first 160 bits of SHA-256 over the key's bits. */

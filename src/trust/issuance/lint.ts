@@ -14,7 +14,7 @@ import { encodeCertificate } from '../../wire/x509/certificateWriter.ts';
 import * as extensions from '../../wire/x509/extensions.ts';
 import { findHardwareModuleName } from '../../wire/x509/generalNames.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
-import { identifierOfBits, type Issuer } from './issuer.ts';
+import { identifierIn, type Issuer } from './issuer.ts';
 import { extension, type LintSubject, type Rule } from './lints/rule.ts';
 import { rules } from './lints/rules.ts';
 import type { Siblings } from './lints/siblings.ts';
@@ -41,11 +41,13 @@ export interface Finding {
 export class LintedTbs {
   readonly #tbs: Uint8Array;
   readonly #issuer: Issuer;
+  readonly #profile: Profile;
 
-  constructor(token: typeof passed, tbs: Uint8Array, issuer: Issuer) {
+  constructor(token: typeof passed, { tbs, issuer, profile }: LintInput) {
     if (token !== passed) throw new TypeError('only the lints make a LintedTbs');
     this.#tbs = tbs;
     this.#issuer = issuer;
+    this.#profile = profile;
   }
 
   get tbs(): Uint8Array {
@@ -54,6 +56,10 @@ export class LintedTbs {
 
   get issuer(): Issuer {
     return this.#issuer;
+  }
+
+  get profile(): Profile {
+    return this.#profile;
   }
 }
 
@@ -70,7 +76,7 @@ export function lint(
   if (isNativeTbs(input.tbs)) return lintNative(crypto, input);
   const sibling = siblings?.resembling(crypto, input);
   const [first] = sibling === undefined ? findings(crypto, input, siblings) : broken(sibling);
-  if (first === undefined) return new LintedTbs(passed, input.tbs, input.issuer);
+  if (first === undefined) return new LintedTbs(passed, input);
   return refuse('lint', `${first.fault} (${first.rule}: ${first.clause})`);
 }
 
@@ -92,7 +98,7 @@ function lintNative(crypto: Crypto, input: LintInput): LintedTbs | LintRefusal {
     if (!(error instanceof MalformedError || error instanceof UnsupportedError)) throw error;
     return refuse('lint', error.message);
   }
-  if (first === undefined) return new LintedTbs(passed, tbs, issuer);
+  if (first === undefined) return new LintedTbs(passed, input);
   return refuse('lint', `${first.fault} (${first.rule}: ${first.clause})`);
 }
 
@@ -145,6 +151,7 @@ function readSubject(crypto: Crypto, { tbs, profile, issuer, nowMs }: LintInput)
     profile,
     issuer,
     nowMs,
+    crypto,
     dateTags: readDer(tbs, readDateTags),
     basicConstraints: decoded(oids.basicConstraints, extensions.decodeBasicConstraints),
     keyUsage: decoded(oids.keyUsage, extensions.decodeKeyUsage),
@@ -158,7 +165,7 @@ function readSubject(crypto: Crypto, { tbs, profile, issuer, nowMs }: LintInput)
       oids.authorityKeyIdentifier,
       extensions.decodeAuthorityKeyIdentifier,
     ),
-    keyIdentifier: identifierOfBits(crypto, certificate.publicKey.key),
+    keyIdentifier: identifierIn(profile, crypto, certificate.publicKey.key),
   };
 }
 

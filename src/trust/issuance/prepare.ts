@@ -2,8 +2,10 @@
  * From a request to the bytes that would be signed. What profile and issuer fix is encoded once; a
  * request adds key, name and dates. Nothing here is trusted to be right: the lints read the result anew.
  */
+import { toHex } from '../../wire/bytes/hex.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import { noExpirationMs } from '../../wire/der/time.ts';
+import { generalizedTimeText, noExpirationMs, yearsLater } from '../../wire/der/time.ts';
+import { serialOfKeyAndDates } from '../../wire/manifest/compressedCertificate.ts';
 import {
   authorityKeyIdentifier,
   basicConstraints,
@@ -15,15 +17,16 @@ import {
   subjectAltName,
 } from '../../wire/x509/extensions.ts';
 import { type GeneralName, parseAddress } from '../../wire/x509/generalNames.ts';
-import { encodeName } from '../../wire/x509/names.ts';
+import { encodeName, type NamePart } from '../../wire/x509/names.ts';
 import { serverGeneration, type ServerGeneration } from '../../wire/x509/serverGeneration.ts';
+import { p256Point, parseSpki } from '../../wire/x509/spki.ts';
 import {
   compileTemplate,
   deviceNameEncoder,
   hardwareModuleNameEncoder,
   subjectKeyIdentifierEncoder,
 } from '../../wire/x509/templates.ts';
-import { identifierOfKey, type Issuer, organizationOf } from './issuer.ts';
+import { identifierIn, identifierOfKey, type Issuer, organizationOf } from './issuer.ts';
 import type { Lifetime, Profile } from './profile.ts';
 import { informationAccess, pointEncoder } from './statusExtensions.ts';
 
@@ -33,7 +36,7 @@ export interface CertificateContent {
   readonly spki: Uint8Array;
   /** deviceId for device certificates, else the common name. */
   readonly name: string;
-  /** For profiles with alternative name `hardware-module`. */
+  /** For profiles with alternative name `hardware-module` or subject `chip`. */
   readonly hardware?: { readonly hwType: string; readonly hwSerialNum: Uint8Array };
   /** For profiles with alternative name `hosts`: DNS names and IP addresses as text. */
   readonly hosts?: readonly string[];
@@ -69,35 +72,87 @@ export function compileProfile(
   const encodeKeyIdentifier = subjectKeyIdentifierEncoder();
   const encodeAlternativeName = alternativeNameEncoder(profile);
   const encodePoint = pointEncoder(profile, issuer);
-  return (content, nowMs, serialNumber = crypto.random(serialBytes)) => {
-    const identifier = identifierOfKey(crypto, content.spki);
-    const notBeforeMs = Math.max(toSecond(nowMs - backdatingMs), issuer.notBeforeMs);
-    const wholeLifeMs = endOf(profile.lifetime, toSecond(nowMs));
-    // A link between two authorities ends with the one that signs it.
-    const notAfterMs =
-      profile.authority === undefined ? wholeLifeMs : Math.min(wholeLifeMs, issuer.notAfterMs);
+  return (content, nowMs, drawn = crypto.random(serialBytes)) => {
+    const { spki } = content;
+    const keyIdentifier = identifierOfKey(crypto, spki);
+    const period = periodOf(profile, issuer, nowMs);
+    // The same key in the same hour is the same certificate, so that a chip can be written again.
+    const serialNumber =
+      profile.compressed === undefined
+        ? drawn
+        : serialOfKeyAndDates(p256Point(spki), period, crypto);
+    const named =
+      profile.keyIdentifier === undefined
+        ? keyIdentifier
+        : identifierIn(profile, crypto, parseSpki(spki).key);
     const tbs = encodeTbs({
       serialNumber,
-      notBeforeMs,
-      notAfterMs,
-      subject: encodeSubject(content.name),
-      spki: content.spki,
+      ...period,
+      subject: encodeSubject(content),
+      spki,
       extensions: [
-        encodeKeyIdentifier(identifier),
+        encodeKeyIdentifier(named),
         ...encodeAlternativeName(content),
         ...encodeGeneration(profile, content),
         ...encodePoint(serialNumber),
       ],
     });
-    return { profile, issuer, serialNumber, keyIdentifier: identifier, notAfterMs, tbs };
+    const { notAfterMs } = period;
+    return { profile, issuer, serialNumber, keyIdentifier, notAfterMs, tbs };
   };
 }
+
+interface Period {
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+function periodOf(
+  { lifetime, compressed, authority }: Profile,
+  issuer: Issuer,
+  nowMs: number,
+): Period {
+  const notBeforeMs =
+    compressed === undefined
+      ? Math.max(toSecond(nowMs - backdatingMs), issuer.notBeforeMs)
+      : fullHourOf(nowMs);
+  const wholeLifeMs = endOf(lifetime, toSecond(nowMs), notBeforeMs);
+  // A link between two authorities ends with the one that signs it.
+  const notAfterMs =
+    authority === undefined ? wholeLifeMs : Math.min(wholeLifeMs, issuer.notAfterMs);
+  return { notBeforeMs, notAfterMs };
+}
+
+/** The hour that has begun, but the last one of 28 February on the day after it: there is none in other years. */
+function fullHourOf(nowMs: number): number {
+  const hourMs = Math.floor(nowMs / wholeHourMs) * wholeHourMs;
+  if (generalizedTimeText(hourMs).slice(4, 8) !== '0229') return hourMs;
+  return Math.floor(hourMs / dayMs) * dayMs - wholeHourMs;
+}
+
+const wholeHourMs = 3_600_000;
+
+/** A certificate is backdated by no more: 29 February steps back over a whole day. */
+export const longestBackdatingMs: number = dayMs + wholeHourMs;
 
 /** RFC 5280 §4.1.2.2: unique and positive; 128 random bits also stop prediction. */
 export const serialBytes = 16;
 
-export function endOf(lifetime: Lifetime, nowMs: number): number {
-  return lifetime.kind === 'unlimited' ? noExpirationMs : nowMs + lifetime.days * dayMs;
+/** Days count from `nowMs`, years from the beginning of the certificate. */
+export function endOf(lifetime: Lifetime, nowMs: number, notBeforeMs: number): number {
+  switch (lifetime.kind) {
+    case 'unlimited':
+      return noExpirationMs;
+    case 'days':
+      return nowMs + lifetime.days * dayMs;
+    case 'years':
+      // 29 February comes to its end a day early.
+      return (
+        yearsLater(notBeforeMs, lifetime.years) ??
+        yearsLater(notBeforeMs - dayMs, lifetime.years) ??
+        notBeforeMs
+      );
+  }
 }
 
 function toSecond(timeMs: number): number {
@@ -107,6 +162,8 @@ function toSecond(timeMs: number): number {
 function fixedExtensions(profile: Profile, issuer: Issuer): Uint8Array[] {
   const { authority, keyPurposes } = profile;
   const extensions = [keyUsage(...profile.keyUsage)];
+  // Matter Core Specification §6.2.2.3: a device says that it is no authority.
+  if (isMatterDevice(profile)) extensions.unshift(basicConstraints({ ca: false }));
   if (authority !== undefined) {
     const { pathLength, excludesHosts } = authority;
     extensions.unshift(
@@ -130,9 +187,45 @@ export const allHosts: readonly GeneralName[] = [
   { kind: 'iPAddress', address: new Uint8Array(32) },
 ];
 
-function subjectEncoder(profile: Profile, organization: string): (name: string) => Uint8Array {
-  if (profile.subject === 'device') return deviceNameEncoder(organization);
-  return (name) => encodeName(['organizationName', organization], ['commonName', name]);
+export function isMatterDevice({ subject, authority }: Profile): boolean {
+  return subject === 'matter' && authority === undefined;
+}
+
+function subjectEncoder(
+  profile: Profile,
+  organization: string,
+): (content: CertificateContent) => Uint8Array {
+  const ofMaker: NamePart = ['organizationName', organization];
+  switch (profile.subject) {
+    case 'device': {
+      const encode = deviceNameEncoder(organization);
+      return ({ name }) => encode(name);
+    }
+    case 'chip': {
+      const encode = deviceNameEncoder(organization);
+      return ({ hardware }) => encode(chipSerialText(hardware?.hwSerialNum));
+    }
+    case 'authority':
+    case 'named':
+      return ({ name }) => encodeName(ofMaker, ['commonName', name]);
+    case 'matter': {
+      const ids = matterParts(profile);
+      return ({ name }) => encodeName(ofMaker, ['commonName', name], ...ids);
+    }
+  }
+}
+
+/** Vendor before product. */
+function matterParts({ matter }: Profile): readonly NamePart[] {
+  const parts: NamePart[] = [];
+  if (matter?.vendorId !== undefined) parts.push(['matterVendorId', matter.vendorId]);
+  if (matter?.productId !== undefined) parts.push(['matterProductId', matter.productId]);
+  return parts;
+}
+
+/** As chips and their makers write it; a certificate without one does not pass the lints. */
+function chipSerialText(serial: Uint8Array = new Uint8Array(0)): string {
+  return toHex(serial).toUpperCase();
 }
 
 function alternativeNameEncoder(

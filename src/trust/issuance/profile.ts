@@ -4,21 +4,44 @@
  */
 import type { KeyUsage } from '../../wire/x509/extensions.ts';
 
-/** Which authority issues a profile; `self` for the root alone. */
-export type IssuerRole = 'self' | 'root' | 'factory' | 'operational' | 'server';
+/**
+ * Which authority issues a profile; `self` for what stands above all others. `chip-signer` certifies chips that
+ * keep their certificate compressed; a Matter PAA and PAI stand apart from the rest.
+ */
+export const issuerRoles = [
+  'self',
+  'root',
+  'factory',
+  'operational',
+  'server',
+  'chip-signer',
+  'matter-paa',
+  'matter-pai',
+] as const;
+
+export type IssuerRole = (typeof issuerRoles)[number];
 
 /**
  * `authority`: O and CN. `device`: O and X520SerialNumber, which is the deviceId (IEEE 802.1AR).
- * `named`: O and CN, the name of a server, station or application.
+ * `named`: O and CN, the name of a server, station or application. `chip`: O and X520SerialNumber, which is
+ * the serial number of the chip in upper-case hexadecimal. `matter`: O, CN, and the vendor id and product id
+ * of the profile.
  */
-export type SubjectForm = 'authority' | 'device' | 'named';
+export const subjectForms = ['authority', 'device', 'named', 'chip', 'matter'] as const;
+
+export type SubjectForm = (typeof subjectForms)[number];
 
 /** `hardware-module`: RFC 4108 §5. `hosts`: at least one DNS name or IP address. */
-export type AlternativeNameForm = 'none' | 'hardware-module' | 'hosts';
+export const alternativeNameForms = ['none', 'hardware-module', 'hosts'] as const;
+
+export type AlternativeNameForm = (typeof alternativeNameForms)[number];
 
 export type Lifetime =
   /** 99991231235959Z: no well-defined expiration (RFC 5280 §4.1.2.5). */
-  { readonly kind: 'unlimited' } | { readonly kind: 'days'; readonly days: number };
+  | { readonly kind: 'unlimited' }
+  | { readonly kind: 'days'; readonly days: number }
+  /** To the same day and second, that many years on. */
+  | { readonly kind: 'years'; readonly years: number };
 
 export interface Profile {
   readonly name: string;
@@ -43,6 +66,27 @@ export interface Profile {
    * judge them, so that nothing in them leads to a network.
    */
   readonly generationOid?: string;
+  /** How keys are identified: 160 bits of SHA-256 (RFC 7093 §2) unless told; SHA-1 where a reader computes that. */
+  readonly keyIdentifier?: 'sha1';
+  /** Present in profiles with subject `matter`. */
+  readonly matter?: MatterIds;
+  /**
+   * The certificate can be kept as the 72 bytes of an ATECC and rebuilt from them: it begins on the hour, lives
+   * whole years, its serial number follows from key and dates, and all else is the same within one signer.
+   */
+  readonly compressed?: CompressedIds;
+}
+
+/** Four upper-case hexadecimal digits each, as they stand in names. */
+export interface MatterIds {
+  readonly vendorId?: string;
+  readonly productId?: string;
+}
+
+/** 0 to 15 each: by which a reader of the chip finds the template and the chain. */
+export interface CompressedIds {
+  readonly templateId: number;
+  readonly chainId: number;
 }
 
 /** Without status nothing but the end of its life stops a certificate. */
@@ -64,6 +108,14 @@ export function profileLabel(profile: Profile): string {
 
 /** Every contradiction in a profile, in words; empty when it is sound. */
 export function faultsOfProfile(profile: Profile): string[] {
+  return [
+    ...faultsOfCertificate(profile),
+    ...faultsOfMatter(profile),
+    ...faultsOfCompressed(profile),
+  ];
+}
+
+function faultsOfCertificate(profile: Profile): string[] {
   const faults: string[] = [];
   const when = (broken: boolean, fault: string): void => {
     if (broken) faults.push(fault);
@@ -78,7 +130,7 @@ export function faultsOfProfile(profile: Profile): string[] {
   when(usages.size !== profile.keyUsage.length, 'a key usage is named twice');
   when(usages.has('keyCertSign') !== isAuthority, 'keyCertSign goes with authorities alone');
   when(
-    isAuthority !== (profile.subject === 'authority'),
+    profile.subject !== 'matter' && isAuthority !== (profile.subject === 'authority'),
     'authorities have names of their own form',
   );
   when(isAuthority && profile.keyPurposes.length > 0, 'an authority with key purposes');
@@ -90,6 +142,10 @@ export function faultsOfProfile(profile: Profile): string[] {
   when(
     lifetime.kind === 'days' && (!Number.isInteger(lifetime.days) || lifetime.days < 1),
     'a lifetime of no whole days',
+  );
+  when(
+    lifetime.kind === 'years' && (!Number.isInteger(lifetime.years) || lifetime.years < 1),
+    'a lifetime of no whole years',
   );
   const pathLength = profile.authority?.pathLength;
   when(
@@ -103,9 +159,53 @@ export function faultsOfProfile(profile: Profile): string[] {
   );
   when(
     profile.noCheck === true &&
-      (lifetime.kind === 'unlimited' || lifetime.days > maximumUncheckedDays),
+      !(lifetime.kind === 'days' && lifetime.days <= maximumUncheckedDays),
     'nobody asks for its status, and it is not short-lived',
   );
+  return faults;
+}
+
+/** Matter Core Specification §6.2.2: who names a product names its vendor, and only a leaf must name a product. */
+function faultsOfMatter({ subject, matter, authority, issuedBy }: Profile): string[] {
+  if ((subject === 'matter') !== (matter !== undefined)) {
+    return ['vendor and product ids go with subjects of the form matter'];
+  }
+  if (matter === undefined) return [];
+  const { vendorId, productId } = matter;
+  const ids = [vendorId, productId].filter((id) => id !== undefined);
+  const faults: string[] = [];
+  if (!ids.every((id) => /^[0-9A-F]{4}$/.test(id))) {
+    faults.push('a vendor or product id that is not four upper-case hexadecimal digits');
+  }
+  if (vendorId === '0000') faults.push('vendor id 0000 is no vendor');
+  if (vendorId === undefined && !(authority !== undefined && issuedBy.includes('self'))) {
+    faults.push('no vendor id, which only a PAA may leave away');
+  }
+  if (productId === undefined && authority === undefined) {
+    faults.push('a device without product id');
+  }
+  if (productId !== undefined && issuedBy.includes('self')) faults.push('a PAA of one product');
+  return faults;
+}
+
+/** What 72 bytes can say: docs/ca.md. */
+function faultsOfCompressed(profile: Profile): string[] {
+  const { compressed, lifetime } = profile;
+  if (compressed === undefined) return [];
+  const faults: string[] = [];
+  const { templateId, chainId } = compressed;
+  if (![templateId, chainId].every((id) => Number.isInteger(id) && id >= 0 && id <= 15)) {
+    faults.push('a template or chain that is not 0 to 15');
+  }
+  if (lifetime.kind === 'days' || (lifetime.kind === 'years' && lifetime.years > 31)) {
+    faults.push('a compressed certificate lives 1 to 31 whole years, or without end');
+  }
+  if (profile.subject !== 'chip') faults.push('a compressed certificate names its chip alone');
+  if (profile.alternativeName !== 'none')
+    faults.push('alternative names in a compressed certificate');
+  if (profile.keyIdentifier !== 'sha1') {
+    faults.push('a compressed certificate identifies keys by SHA-1');
+  }
   return faults;
 }
 

@@ -1,6 +1,7 @@
 /** The profiles that come with Birthmark. */
 import { keyPurposes } from '../../wire/x509/extensions.ts';
 import { exampleGenerationOid } from '../../wire/x509/serverGeneration.ts';
+import { hardwareProfiles } from './hardwareProfiles.ts';
 import { checkedProfiles, type IssuerRole, type Profile } from './profile.ts';
 
 /** RFC 9336 §3.1. */
@@ -85,6 +86,9 @@ const shortLived: Profile = {
   lifetime: { kind: 'days', days: 7 },
 };
 
+/** What carries the frames of others: a device, told from sensors by the profile that its rows name. */
+const gateway: Profile = { ...ldevid, name: 'gateway' };
+
 /** The only profile with serverAuth and host names. */
 const server: Profile = {
   name: 'server',
@@ -167,6 +171,7 @@ export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   idevid,
   ldevid,
   shortLived,
+  gateway,
   server,
   sessionServer,
   sessionSigner,
@@ -175,6 +180,7 @@ export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   operator,
   documents,
   ...responders,
+  ...hardwareProfiles,
 ]);
 
 /** Names of the profiles that enrolment gives to devices. */

@@ -14,11 +14,14 @@ import type { Profile } from './profile.ts';
 
 /**
  * Where certificates of this profile point to; a root has no status, it is removed as an anchor, and whoever
- * judges a session server has no network to ask.
+ * judges a session server has no network to ask. What is rebuilt from a template cannot say which of several
+ * lists it is on.
  */
 export function distributionOf(profile: Profile, issuer: Issuer): Distribution | undefined {
+  const { distribution } = issuer;
   const isUnasked = profile.noCheck === true || profile.generationOid !== undefined;
-  return isUnasked || issuer.role === 'self' ? undefined : issuer.distribution;
+  if (isUnasked || issuer.role === 'self') return undefined;
+  return profile.compressed !== undefined && distribution?.shards !== 1 ? undefined : distribution;
 }
 
 /** authorityInfoAccess, the same in all certificates of one profile and issuer; empty for none. */

@@ -44,6 +44,12 @@ export function generalizedTimeText(timeMs: number): string {
   return `${date}${clock}${two(seconds % 60)}Z`;
 }
 
+/** The same day and time that many years on; `undefined` where it would be 29 February of no leap year. */
+export function yearsLater(timeMs: number, years: number): number | undefined {
+  const text = generalizedTimeText(timeMs);
+  return parseFields(Number(text.slice(0, 4)) + years, text.slice(4, 14));
+}
+
 /** `text` is MMDDHHMMSS. */
 function parseFields(year: number, text: string): number | undefined {
   const [month = 0, day = 0, hour = 0, minute = 0, second = 0] = [0, 2, 4, 6, 8].map((at) =>

@@ -9,7 +9,7 @@ import { MalformedError, UnsupportedError } from '../bytes/malformed.ts';
 import { utf8 } from '../bytes/utf8.ts';
 import type { Crypto } from '../crypto/crypto.ts';
 import { derSignature, fixedSignature } from '../der/ecdsa.ts';
-import { parseGeneralizedTime } from '../der/time.ts';
+import { generalizedTimeText, parseGeneralizedTime } from '../der/time.ts';
 import { bitString, sequence } from '../der/writer.ts';
 import { encodeSignatureAlgorithm, signatureAlgorithmOids } from '../x509/algorithms.ts';
 import { parseCertificate } from '../x509/certificate.ts';
@@ -150,6 +150,22 @@ export function certificateSerial(
     default:
       throw new UnsupportedError(format, `serial source ${(compressed[70] ?? 0) >> 4}`);
   }
+}
+
+/**
+ * The serial number of source `key-and-dates` before there is a certificate: 16 octets. Throws an
+ * `UnsupportedError` for dates that 72 bytes cannot say.
+ */
+export function serialOfKeyAndDates(
+  publicKey: Uint8Array,
+  period: { readonly notBeforeMs: number; readonly notAfterMs: number },
+  crypto: Crypto,
+): Uint8Array {
+  const [notBefore, notAfter] = [period.notBeforeMs, period.notAfterMs].map(generalizedTimeText);
+  const dates = compressDates(notBefore ?? '', notAfter ?? '');
+  // The fourth byte is hashed where it is there: in the extended format.
+  const hashed = dates[3] === 0 ? dates.subarray(0, 3) : dates;
+  return hashedSerial(concat(publicKey.subarray(1), hashed), crypto);
 }
 
 function hashedSerial(input: Uint8Array, crypto: Crypto): Uint8Array {

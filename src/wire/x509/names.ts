@@ -22,6 +22,9 @@ export const attributeTypes = {
   domainComponent: '0.9.2342.19200300.100.1.25',
   userId: '0.9.2342.19200300.100.1.1',
   emailAddress: '1.2.840.113549.1.9.1',
+  /** Matter Core Specification §6.1.1: four upper-case hexadecimal digits each. */
+  matterVendorId: '1.3.6.1.4.1.37244.2.1',
+  matterProductId: '1.3.6.1.4.1.37244.2.2',
 } as const;
 
 export type AttributeTypeName = keyof typeof attributeTypes;

@@ -13,9 +13,11 @@ import { allHosts, compileProfile } from '../../../src/trust/issuance/prepare.ts
 import type { Profile } from '../../../src/trust/issuance/profile.ts';
 import { builtInProfiles } from '../../../src/trust/issuance/profiles.ts';
 import { concat } from '../../../src/wire/bytes/bytes.ts';
+import { tags } from '../../../src/wire/der/tags.ts';
 import { noExpirationMs } from '../../../src/wire/der/time.ts';
 import * as der from '../../../src/wire/der/writer.ts';
 import { encodeSignatureAlgorithm } from '../../../src/wire/x509/algorithms.ts';
+import { parseCertificate } from '../../../src/wire/x509/certificate.ts';
 import { encodeCertificate } from '../../../src/wire/x509/certificateWriter.ts';
 import * as ext from '../../../src/wire/x509/extensions.ts';
 import { type GeneralName, hardwareModuleName } from '../../../src/wire/x509/generalNames.ts';
@@ -114,6 +116,24 @@ function parts(
     ],
   };
 }
+
+const signerKey = testSigner();
+const paaKey = testSigner();
+const paiKey = testSigner();
+const paaName = encodeName(['organizationName', organization], ['commonName', 'PAA']);
+const paaSelf = rootToBe(nodeCrypto, paaName, paaKey, {
+  notBeforeMs: 0,
+  notAfterMs: noExpirationMs,
+});
+export const chipSigner: Issuer = issuer(
+  'chip-signer',
+  'chip-signer',
+  root,
+  signerKey,
+  'Signer 00A1',
+);
+const paa: Issuer = issuer('matter-paa', 'matter-paa', paaSelf, paaKey, 'PAA');
+export const pai: Issuer = issuer('matter-pai', 'matter-pai', paa, paiKey, 'PAI');
 
 export const device: Uint8Array = encodeName(
   ['organizationName', organization],
@@ -215,6 +235,49 @@ export const authority: Kind = {
       ],
     ),
 };
+
+/** As an encoder makes it: what differs is put over it. */
+function made(name: string, of: Issuer): Kind {
+  const used = profile(name);
+  return {
+    profile: used,
+    issuer: of,
+    parts: () => {
+      const hardware = { hwType: '1.3.6.1.4.1.32473.1', hwSerialNum: chipSerial };
+      const content = { spki: leafKey.publicKeySpki, name: deviceId, hardware };
+      const { tbs } = compileProfile(nodeCrypto, used, of)(content, nowMs);
+      const unsigned = encodeCertificate(tbs, of.signatureAlgorithm, Uint8Array.of(0));
+      const { serialNumber, subject, notBeforeMs, notAfterMs, extensions } =
+        parseCertificate(unsigned);
+      return {
+        version: der.explicit(0, der.integer(2)),
+        serial: der.element(tags.integer, serialNumber),
+        algorithm: of.signatureAlgorithm,
+        issuer: of.subject.der,
+        notBefore: der.time(notBeforeMs),
+        notAfter: der.time(notAfterMs),
+        subject: subject.der,
+        spki: leafKey.publicKeySpki,
+        extensions: [...extensions],
+      };
+    },
+  };
+}
+
+export const chipSerial: Uint8Array = Uint8Array.of(1, 0x23, 2, 3, 4, 5, 6, 7, 0xee);
+export const chip: Kind = made('chip-idevid', chipSigner);
+export const matterAuthority: Kind = made('matter-pai', paa);
+export const matterDevice: Kind = made('matter-dac', pai);
+
+/** The subject of a Matter device with these ids. */
+export function matterName(vendorId: string, productId: string): Uint8Array {
+  return encodeName(
+    ['organizationName', organization],
+    ['commonName', deviceId],
+    ['matterVendorId', vendorId],
+    ['matterProductId', productId],
+  );
+}
 
 export function encode(p: Parts): Uint8Array {
   return der.sequence(

@@ -1,5 +1,6 @@
 /** What a lint is: one rule with its clause, over a certificate that has been read anew. */
 import { equal } from '../../../wire/bytes/bytes.ts';
+import type { Crypto } from '../../../wire/crypto/crypto.ts';
 import type { BasicConstraints, KeyUsage, NameConstraints } from '../../../wire/x509/extensions.ts';
 import type { GeneralName, HardwareModuleName } from '../../../wire/x509/generalNames.ts';
 import type { Certificate, Extension } from '../../../wire/x509/model.ts';
@@ -20,6 +21,7 @@ export interface LintSubject {
   readonly profile: Profile;
   readonly issuer: Issuer;
   readonly nowMs: number;
+  readonly crypto: Crypto;
   /** Identifier octets of notBefore and notAfter. */
   readonly dateTags: readonly [number, number];
   /** Contents of the extensions that are there. */
@@ -32,7 +34,7 @@ export interface LintSubject {
   readonly nameConstraints: NameConstraints | undefined;
   readonly subjectKeyIdentifier: Uint8Array | undefined;
   readonly authorityKeyIdentifier: Uint8Array | undefined;
-  /** The identifier that the subject's key has. */
+  /** The identifier that the subject's key has, by the profile's way of calling keys. */
   readonly keyIdentifier: Uint8Array;
 }
 

@@ -4,6 +4,7 @@ import { rule as aki } from './rules/aki.ts';
 import { rule as akiKeyOnly } from './rules/aki-key-only.ts';
 import { rule as basicConstraints } from './rules/basic-constraints.ts';
 import { rule as certSignMeansAuthority } from './rules/cert-sign-means-authority.ts';
+import { rule as compressedForm } from './rules/compressed-form.ts';
 import { rule as distributionPoint } from './rules/distribution-point.ts';
 import { rule as endsWithIssuer } from './rules/ends-with-issuer.ts';
 import { rule as informationAccess } from './rules/information-access.ts';
@@ -13,6 +14,9 @@ import { rule as keyPurposesProfile } from './rules/key-purposes-profile.ts';
 import { rule as keyUsageCritical } from './rules/key-usage-critical.ts';
 import { rule as keyUsageProfile } from './rules/key-usage-profile.ts';
 import { rule as knownExtensions } from './rules/known-extensions.ts';
+import { rule as matterAlgorithms } from './rules/matter-algorithms.ts';
+import { rule as matterIds } from './rules/matter-ids.ts';
+import { rule as matterIssuer } from './rules/matter-issuer.ts';
 import { rule as nameConstraints } from './rules/name-constraints.ts';
 import { rule as noAnyPurpose } from './rules/no-any-purpose.ts';
 import { rule as noCheck } from './rules/no-check.ts';
@@ -27,6 +31,7 @@ import { rule as serialPositive } from './rules/serial-positive.ts';
 import { rule as serialUnpredictable } from './rules/serial-unpredictable.ts';
 import { rule as serverGeneration } from './rules/server-generation.ts';
 import { rule as ski } from './rules/ski.ts';
+import { rule as subjectChipSerial } from './rules/subject-chip-serial.ts';
 import { rule as subjectDeviceId } from './rules/subject-device-id.ts';
 import { rule as subjectForm } from './rules/subject-form.ts';
 import { rule as subjectKey } from './rules/subject-key.ts';
@@ -56,6 +61,7 @@ export const rules: readonly Rule[] = [
   subjectForm,
   subjectOrganization,
   subjectDeviceId,
+  subjectChipSerial,
   selfIssued,
   sanCriticality,
   sanForm,
@@ -80,4 +86,8 @@ export const rules: readonly Rule[] = [
   informationAccess,
   noCheck,
   serverGeneration,
+  matterIds,
+  matterIssuer,
+  matterAlgorithms,
+  compressedForm,
 ];

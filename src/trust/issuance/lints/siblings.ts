@@ -7,7 +7,8 @@
 import type { Crypto } from '../../../wire/crypto/crypto.ts';
 import type { GeneralName } from '../../../wire/x509/generalNames.ts';
 import type { Certificate, NameAttribute } from '../../../wire/x509/model.ts';
-import { identifierOfBits, type Issuer } from '../issuer.ts';
+import { attributeTypes } from '../../../wire/x509/names.ts';
+import { identifierIn, type Issuer } from '../issuer.ts';
 import { type Profile, profileLabel } from '../profile.ts';
 import type { LintSubject } from './rule.ts';
 
@@ -80,9 +81,11 @@ function placesOf({
   return places.sort((left, right) => left.start - right.start);
 }
 
-/** The last attribute of the subject: its name. */
+/** The attribute that names the holder: serialNumber or commonName. */
 function holderOf({ subject }: Certificate): NameAttribute | undefined {
-  return subject.rdns.at(-1)?.[0];
+  return subject.rdns
+    .flat()
+    .find(({ type }) => type === attributeTypes.serialNumber || type === attributeTypes.commonName);
 }
 
 function isSibling({ subject, places }: Sibling, tbs: Uint8Array): boolean {
@@ -118,9 +121,7 @@ function transferred(
     serialNumber: here(old.serialNumber),
     subject: {
       der: here(old.subject.der),
-      rdns: old.subject.rdns.map((rdn) =>
-        rdn === old.subject.rdns.at(-1) ? rdnHere(rdn, here) : rdn,
-      ),
+      rdns: old.subject.rdns.map((rdn) => rdnHere(rdn, here)),
     },
     publicKey: { ...old.publicKey, spki: here(old.publicKey.spki), key },
     extensions: old.extensions.map((extension) => {
@@ -135,13 +136,14 @@ function transferred(
     profile,
     issuer,
     nowMs,
+    crypto,
     alternativeNames: alternativeNames?.map((name) => nameHere(name, here)),
     hardwareModule: hardwareModule && {
       hwType: hardwareModule.hwType,
       hwSerialNum: here(hardwareModule.hwSerialNum),
     },
     subjectKeyIdentifier: subjectKeyIdentifier && here(subjectKeyIdentifier),
-    keyIdentifier: identifierOfBits(crypto, key),
+    keyIdentifier: identifierIn(profile, crypto, key),
   };
 }
 

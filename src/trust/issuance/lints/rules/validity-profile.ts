@@ -7,7 +7,7 @@ export const rule: Rule = {
   id: 'validity-profile',
   clause: 'profile: lifetime',
   fault: ({ certificate, profile, nowMs }) =>
-    certificate.notAfterMs <= endOf(profile.lifetime, nowMs) &&
+    certificate.notAfterMs <= endOf(profile.lifetime, nowMs, certificate.notBeforeMs) &&
     (profile.lifetime.kind === 'unlimited') === (certificate.notAfterMs === noExpirationMs)
       ? undefined
       : 'it lives longer, or shorter, than its profile says',
