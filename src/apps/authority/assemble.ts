@@ -36,7 +36,7 @@ import {
   readLinks,
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
-import { type AuthorityRecord, readBook } from './book.ts';
+import { type AuthorityRecord, readCertifiedBook } from './book.ts';
 import { distributionOf } from './statusPlan.ts';
 import type { AuthorityStores } from './stores.ts';
 
@@ -86,7 +86,7 @@ export async function assemble(
   { passphrase, clock, onUnsigned, security }: AssembleOptions,
 ): Promise<Parts> {
   const crypto = nodeCrypto;
-  const book = await readBook(paths);
+  const book = await readCertifiedBook(paths);
   const keys = await openKeys({ paths, book, stores, clock, passphrase, onUnsigned });
   const hierarchy = await readHierarchy(paths, book, keys.orderKey);
   // Of several that are believed the first one issues.

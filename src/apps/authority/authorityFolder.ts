@@ -5,13 +5,14 @@
  *     authorities.json which authorities there are, where their keys are, and which of them issue
  *     keys/NAME.key    encrypted keys
  *     NAME.pem         certificates
+ *     requests/NAME.csr  what waits for, or was certified by, a root on another machine
  *     issuing.sqlite   everything that was ordered, issued, revoked and logged
  *     store-mark       instead of it: which database on a server has that (storePlace.ts)
  *     documents/       manifests and yield reports
  *     security/        what was refused, for whoever looks for attacks and mistakes
  *     log/             the audit log as files: tiles, checkpoint, verifier key, what witnesses signed
  */
-import { open, readdir, readFile, rename } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { parseHex, toHex } from '../../wire/bytes/hex.ts';
@@ -50,7 +51,11 @@ export interface AuthorityPaths {
 }
 
 export function authorityPaths(dataFolder: string): AuthorityPaths {
-  const folder = resolve(dataFolder, 'authority');
+  return pathsIn(resolve(dataFolder, 'authority'));
+}
+
+/** Of a folder that is an authority's itself: that of a root on a machine of its own. */
+export function pathsIn(folder: string): AuthorityPaths {
   return {
     folder,
     keys: join(folder, 'keys'),
@@ -62,8 +67,17 @@ export function authorityPaths(dataFolder: string): AuthorityPaths {
 }
 
 /** `undefined` where no authority was made yet. */
-export async function readInstallation(paths: AuthorityPaths): Promise<Installation | undefined> {
-  const text = await readIfThere(join(paths.folder, installationFile));
+export function readInstallation(paths: AuthorityPaths): Promise<Installation | undefined> {
+  return readInstallationFile(join(paths.folder, installationFile));
+}
+
+/** One that waits for certificates of a root on another machine. */
+export function readBegunInstallation(paths: AuthorityPaths): Promise<Installation | undefined> {
+  return readInstallationFile(join(paths.folder, begunFile));
+}
+
+async function readInstallationFile(path: string): Promise<Installation | undefined> {
+  const text = await readIfThere(path);
   if (text === undefined) return undefined;
   const parsed: unknown = JSON.parse(text);
   const member = (name: string): string => {
@@ -81,6 +95,12 @@ export async function readInstallation(paths: AuthorityPaths): Promise<Installat
 export async function requireInstallation(paths: AuthorityPaths): Promise<Installation> {
   const installation = await readInstallation(paths);
   if (installation !== undefined) return installation;
+  if ((await readBegunInstallation(paths)) !== undefined) {
+    throw new EnvironmentError(
+      `${paths.folder} waits for certificates of its root: see birthmark ca import`,
+      { retryable: false },
+    );
+  }
   throw new EnvironmentError(`${paths.folder} holds no authority: see birthmark ca init`, {
     retryable: false,
   });
@@ -89,12 +109,12 @@ export async function requireInstallation(paths: AuthorityPaths): Promise<Instal
 export async function writeInstallation(
   paths: AuthorityPaths,
   { organization, eui64Base }: Installation,
+  state: 'begun' | 'complete' = 'complete',
 ): Promise<void> {
   const document = { organization, eui64Base: toHex(eui64Base) };
-  await writeWhole(
-    join(paths.folder, installationFile),
-    `${JSON.stringify(document, undefined, 2)}\n`,
-  );
+  const file = state === 'begun' ? begunFile : installationFile;
+  await writeWhole(join(paths.folder, file), `${JSON.stringify(document, undefined, 2)}\n`);
+  if (state === 'complete') await rm(join(paths.folder, begunFile), { force: true });
 }
 
 /** DER. Rejects with an `EnvironmentError` when it is not there. */
@@ -141,8 +161,10 @@ export function certificatePath({ folder }: AuthorityPaths, name: string): strin
 }
 
 const installationFile = 'authority.json';
+const begunFile = 'authority-begun.json';
 
-async function readIfThere(path: string): Promise<string | undefined> {
+/** `undefined` where there is no such file. */
+export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {

@@ -6,7 +6,7 @@ import type { TokenAlgorithm } from '../../drivers/keys/pkcs11/protocol.ts';
 import { Tokens } from '../../drivers/keys/pkcs11/tokens.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { CertificateSignatureAlgorithm, Signer } from '../../trust/ports/keys.ts';
-import type { AuthorityRecord } from './book.ts';
+import { type AuthorityRecord, offlineKey } from './book.ts';
 
 const fileKinds: Readonly<Record<CertificateSignatureAlgorithm, KeyKind>> = {
   'ecdsa-with-SHA256': 'p256-sign',
@@ -28,6 +28,7 @@ export class AuthorityKeys {
 
   /** Made when it is not there. Rejects with an `EnvironmentError`. */
   async make({ name, algorithm, key }: AuthorityRecord): Promise<Signer> {
+    if (key === offlineKey) throw offline(name);
     if (key !== undefined) return this.#tokens.make(parseKeyUri(key), tokenAlgorithm(algorithm));
     if (!(await this.#files.names()).includes(name)) {
       await this.#files.create(name, fileKinds[algorithm]);
@@ -43,6 +44,9 @@ export class AuthorityKeys {
     { name, algorithm, key }: AuthorityRecord,
     publicKeySpki: Uint8Array,
   ): Promise<Signer> {
+    if (key === offlineKey) {
+      return { algorithm, publicKeySpki, sign: () => Promise.reject(offline(name)) };
+    }
     return key === undefined
       ? this.#files.signer(name)
       : this.#tokens.signer(parseKeyUri(key), algorithm, publicKeySpki);
@@ -51,6 +55,13 @@ export class AuthorityKeys {
   close(): Promise<void> {
     return this.#tokens.close();
   }
+}
+
+function offline(name: string): EnvironmentError {
+  return new EnvironmentError(
+    `the key of ${name} is on another machine: see birthmark ca sign-request there`,
+    { retryable: false },
+  );
 }
 
 function tokenAlgorithm(algorithm: CertificateSignatureAlgorithm): TokenAlgorithm {

@@ -32,6 +32,12 @@ export function commonNameOf(organization: string, record: AuthorityRecord): str
   return `${organization} ${titles[role]}${more}`;
 }
 
+/** Whether an authority of this role may be called so; generations and kinds have a word behind it. */
+export function isNameOfRole(organization: string, role: AuthorityName, name: string): boolean {
+  const title = `${organization} ${titles[role]}`;
+  return name === title || name.startsWith(`${title} `);
+}
+
 export function manifestNameOf(organization: string): string {
   return `${organization} Manifests`;
 }

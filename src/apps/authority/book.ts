@@ -12,6 +12,7 @@ import {
   type AuthorityName,
   authorityNames,
   type AuthorityPaths,
+  certificatePath,
   writeWhole,
 } from './authorityFolder.ts';
 
@@ -37,10 +38,13 @@ export interface AuthorityRecord {
   readonly algorithm: CertificateSignatureAlgorithm;
   /** The record whose common name it has: RFC 4210 §4.4, a new key under the same name. */
   readonly sharesNameOf?: string;
-  /** A PKCS#11 URI (RFC 7512); absent for an encrypted file in the folder. */
+  /** A PKCS#11 URI (RFC 7512), `offline` for a root's on another machine; absent for an encrypted file in the folder. */
   readonly key?: string;
   readonly state: AuthorityState;
 }
+
+/** Where the key of a root is that stays on another machine. */
+export const offlineKey = 'offline';
 
 export const defaultBook: readonly AuthorityRecord[] = authorityNames.map((role) => ({
   name: role,
@@ -54,7 +58,10 @@ export function hasBook({ folder }: AuthorityPaths): Promise<boolean> {
 }
 
 /** The default where none was written. Throws a `MalformedError` that names the member. */
-export async function readBook({ folder }: AuthorityPaths): Promise<readonly AuthorityRecord[]> {
+export async function readBook(
+  { folder }: AuthorityPaths,
+  roles: readonly AuthorityName[] = authorityNames,
+): Promise<readonly AuthorityRecord[]> {
   let text: string;
   try {
     text = await readFile(join(folder, bookFile), 'utf8');
@@ -63,20 +70,35 @@ export async function readBook({ folder }: AuthorityPaths): Promise<readonly Aut
     throw error;
   }
   const parsed: unknown = JSON.parse(text);
-  return parseBook(parsed);
+  return parseBook(parsed, roles);
+}
+
+/** Without those that still wait for the certificate of a root on another machine. */
+export async function readCertifiedBook(
+  paths: AuthorityPaths,
+): Promise<readonly AuthorityRecord[]> {
+  const book = await readBook(paths);
+  return book.filter(
+    ({ name, state }) => state !== 'announced' || existsSync(certificatePath(paths, name)),
+  );
 }
 
 /** From JSON as a person may have written it. Throws a `MalformedError` that names the member. */
-export function parseBook(parsed: unknown): readonly AuthorityRecord[] {
+export function parseBook(
+  parsed: unknown,
+  roles: readonly AuthorityName[] = authorityNames,
+): readonly AuthorityRecord[] {
   if (!Array.isArray(parsed)) fail('no list');
   const records = parsed.map(recordOf);
   const names = new Set(records.map(({ name }) => name));
   if (names.size !== records.length) fail('two authorities of one name');
-  for (const role of authorityNames) active(records, role);
-  for (const { name, role, algorithm } of records) {
+  for (const role of roles) active(records, role);
+  for (const { name, role, algorithm, key } of records) {
     // Four signatures a second: enough for a handful of authorities, and for nothing else.
-    if (algorithm === 'SLH-DSA-SHA2-128s' && role !== 'root')
+    if (algorithm === 'SLH-DSA-SHA2-128s' && role !== 'root') {
       fail(`${name}: ${algorithm} is for roots`);
+    }
+    if (key === offlineKey && role !== 'root') fail(`${name}: a root alone stays off line`);
   }
   return records;
 }

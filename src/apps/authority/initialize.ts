@@ -14,20 +14,31 @@ import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
 import type { StatusStore } from '../../trust/ports/statusStore.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { encodeName } from '../../wire/x509/names.ts';
 import {
   authorityPaths,
   type AuthorityPaths,
   otherKeys,
+  readBegunInstallation,
+  readCertificateFile,
   readInstallation,
   writeCertificateFile,
   writeInstallation,
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
 import { authorityProfiles, commonNameOf, manifestNameOf, underName } from './authorityNames.ts';
-import { type AuthorityRecord, defaultBook, hasBook, readBook, writeBook } from './book.ts';
+import {
+  type AuthorityRecord,
+  defaultBook,
+  hasBook,
+  offlineKey,
+  readBook,
+  writeBook,
+} from './book.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { certifyOnce, type Subject } from './certifyOnce.ts';
+import { certificateOrRequest, checkRoot, pinOnce } from './requests.ts';
 import { publishRootLists } from './rootList.ts';
 import { createLists, type Distributions, type StatusPlan } from './statusPlan.ts';
 import { openAuthorityStores } from './stores.ts';
@@ -46,10 +57,20 @@ export interface InitializeOptions {
   readonly status?: StatusPlan;
   /** Default: four authorities with P-256 keys in files. */
   readonly authorities?: readonly AuthorityRecord[];
+  /**
+   * DER of the certificate of a root on another machine, whose record in `authorities` says `offline`.
+   * Needed when it begins; what is to be certified then waits as `requests/NAME.csr`.
+   */
+  readonly rootCertificate?: Uint8Array;
   /** Hears of every step, for a transcript. */
   readonly onStep?: (step: InitializeStep) => void;
   /** For tests: a cost of the key files that protects nothing. */
   readonly costLog2?: number;
+}
+
+export interface Initialized extends AuthorityPaths {
+  /** Files of requests that the root on another machine has to certify; empty when all is there. */
+  readonly pending: readonly string[];
 }
 
 export interface InitializeStep {
@@ -65,10 +86,11 @@ export interface InitializeStep {
  * Rejects with an `EnvironmentError` when the folder holds an authority of another organization, or one
  * whose certificates name other places for their status.
  */
-export async function initializeAuthority(options: InitializeOptions): Promise<AuthorityPaths> {
+export async function initializeAuthority(options: InitializeOptions): Promise<Initialized> {
   const paths = authorityPaths(options.dataFolder);
   await mkdir(paths.folder, { recursive: true, mode: 0o700 });
-  const present = await readInstallation(paths);
+  const complete = await readInstallation(paths);
+  const present = complete ?? (await readBegunInstallation(paths));
   if (present !== undefined && present.organization !== options.organization) {
     throw new EnvironmentError(`${paths.folder} holds the authority of ${present.organization}`, {
       retryable: false,
@@ -81,18 +103,23 @@ export async function initializeAuthority(options: InitializeOptions): Promise<A
   await makeOtherKeys(files);
   const keys = new AuthorityKeys(files);
   const { issuance, status, close } = await openAuthorityStores(paths, options.store);
+  let pending: readonly string[];
   try {
     const distributions = await createLists(status, book, options.status);
     const stores = { issuance, status, distributions };
-    await new Foundation(options, paths, files, keys, stores).lay(book);
+    pending = await new Foundation(options, paths, files, keys, stores).lay(book);
   } finally {
     await close();
     await keys.close();
   }
-  const { organization, eui64Base = localBlock() } = options;
+  const { organization } = options;
+  const eui64Base = present?.eui64Base ?? options.eui64Base ?? localBlock();
   // Written last: an authority that says that it is one is complete.
-  if (present === undefined) await writeInstallation(paths, { organization, eui64Base });
-  return paths;
+  if (complete === undefined) {
+    const state = pending.length === 0 ? 'complete' : 'begun';
+    await writeInstallation(paths, { organization, eui64Base }, state);
+  }
+  return { ...paths, pending };
 }
 
 /** The book decides from its first writing on: a second call makes what the first one meant. */
@@ -147,11 +174,15 @@ class Foundation {
     this.#stores = stores;
   }
 
-  /** The first root signs the others' certificates; every further root certifies them a second time. */
-  async lay(book: readonly AuthorityRecord[]): Promise<void> {
+  /**
+   * The first root signs the others' certificates; every further root certifies them a second time. Returns
+   * the requests that wait for a root on another machine.
+   */
+  async lay(book: readonly AuthorityRecord[]): Promise<readonly string[]> {
     const { organization } = this.#options;
     const roots = await this.#roots(book);
     const [first, ...further] = roots;
+    const pending: string[] = [];
     for (const record of book.filter(({ role }) => role !== 'root')) {
       const subject = {
         profile: authorityProfiles[record.role],
@@ -159,7 +190,14 @@ class Foundation {
         signer: await this.#keys.make(record),
         key: record.key ?? 'file',
       };
-      const certificate = await this.#make(record.name, subject, first?.issuer);
+      const certificate =
+        first?.record.key === offlineKey
+          ? await certificateOrRequest(this.#paths, organization, record, subject.signer)
+          : await this.#make(record.name, subject, first?.issuer);
+      if (typeof certificate === 'string') {
+        pending.push(certificate);
+        continue;
+      }
       for (const { record: root, issuer } of further) {
         await this.#make(underName(record.name, root.name), subject, issuer);
       }
@@ -169,8 +207,11 @@ class Foundation {
       const issuer = issuerFrom('server', certificate, subject.signer, this.#standing(record));
       await this.#make(otherKeys.manifest, { ...manifest, key: 'file' }, issuer);
     }
-    const issuers = roots.map(({ issuer }) => issuer);
+    // A root on another machine signs its list there.
+    const here = roots.filter(({ record }) => record.key !== offlineKey);
+    const issuers = here.map(({ issuer }) => issuer);
     await publishRootLists(this.#stores.status, issuers, this.#options.clock);
+    return pending;
   }
 
   async #roots(
@@ -180,6 +221,11 @@ class Foundation {
     const roots: Array<{ readonly record: AuthorityRecord; readonly issuer: Issuer }> = [];
     for (const record of book.filter(({ role }) => role === 'root')) {
       const name = commonNameOf(organization, record);
+      if (record.key === offlineKey) {
+        if (roots.length > 0) throw new TypeError('only the first root may be off line');
+        roots.push({ record, issuer: await this.#offlineRoot(record) });
+        continue;
+      }
       const signer = await this.#keys.make(record);
       const subject = encodeName(['organizationName', organization], ['commonName', name]);
       const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
@@ -196,6 +242,19 @@ class Foundation {
 
   #standing({ name }: AuthorityRecord): Pick<Issuer, 'name' | 'distribution'> {
     return { name, distribution: this.#stores.distributions.get(name) };
+  }
+
+  async #offlineRoot(record: AuthorityRecord): Promise<Issuer> {
+    const { organization, rootCertificate, onStep } = this.#options;
+    if (rootCertificate !== undefined) {
+      checkRoot(rootCertificate, organization, record.algorithm);
+      await pinOnce(this.#paths, record.name, rootCertificate);
+    }
+    const certificate = await readCertificateFile(this.#paths, record.name);
+    const { spki } = parseCertificate(certificate).publicKey;
+    const signer = await this.#keys.signer(record, spki);
+    onStep?.({ name: record.name, key: offlineKey, algorithm: record.algorithm, certificate });
+    return issuerFrom('root', certificate, signer, this.#standing(record));
   }
 
   /** DER of the certificate, from the database when it was issued before. */

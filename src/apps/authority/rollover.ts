@@ -28,9 +28,10 @@ import {
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
 import { authorityProfiles, commonNameOf, linkProfiles, underName } from './authorityNames.ts';
-import { active, type AuthorityRecord, nextName, readBook, writeBook } from './book.ts';
+import { active, type AuthorityRecord, nextName, offlineKey, readBook, writeBook } from './book.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { certifyOnce } from './certifyOnce.ts';
+import { certificateOrRequest } from './requests.ts';
 import { publishRootLists } from './rootList.ts';
 import { distributionOf } from './statusPlan.ts';
 import { type AuthorityStores, openAuthorityStores } from './stores.ts';
@@ -50,11 +51,16 @@ export interface Announcement {
   readonly key?: string;
 }
 
+export interface Announced extends AuthorityRecord {
+  /** The request that a root on another machine has to certify first; then the same call goes on. */
+  readonly pending?: string;
+}
+
 /** Makes the next authority of the role under the same name. Returns its record. */
 export async function announce(
   options: RolloverOptions,
   { role, algorithm, key }: Announcement,
-): Promise<AuthorityRecord> {
+): Promise<Announced> {
   const office = await Office.open(options);
   try {
     const present = active(office.book, role);
@@ -69,8 +75,8 @@ export async function announce(
     };
     // Written first: a crash behind this line is mended by the same command.
     if (begun === undefined) await writeBook(office.paths, [...office.book, next]);
-    await office.certify(present, next);
-    return next;
+    const pending = await office.certify(present, next);
+    return pending === undefined ? next : { ...next, pending };
   } finally {
     await office.close();
   }
@@ -85,6 +91,8 @@ export async function switchOver(
   try {
     const from = active(office.book, role);
     const to = the(office.book, role, 'announced');
+    // One that waits for a root on another machine has no certificate to issue under.
+    await readCertificateFile(office.paths, to.name);
     // What the old one has promised it has to sign itself, before another one takes its place.
     await office.settled();
     await writeBook(
@@ -172,11 +180,12 @@ class Office {
     await this.#keys.close();
   }
 
-  async certify(present: AuthorityRecord, next: AuthorityRecord): Promise<void> {
+  /** Returns the file of a request while the root, on another machine, has to answer it. */
+  async certify(present: AuthorityRecord, next: AuthorityRecord): Promise<string | undefined> {
     const signer = await this.#keys.make(next);
     const old = await this.#issuer(present);
-    const above = next.role === 'root' ? rootOf(old, signer) : await this.#firstRoot();
-    const own = await this.#make(next.name, next, signer, authorityProfiles[next.role], above);
+    const own = await this.#certificateOf(next, signer, old);
+    if (typeof own === 'string') return own;
     const issuer = issuerFrom(
       next.role,
       own,
@@ -186,7 +195,7 @@ class Office {
     const link = linkProfiles[next.role];
     await this.#make(underName(next.name, present.name), next, signer, link, old);
     await this.#make(underName(present.name, next.name), present, old.signer, link, issuer);
-    if (next.role !== 'root') return;
+    if (next.role !== 'root') return undefined;
     await publishRootLists(this.#stores.status, [old, issuer], this.#clock);
     // Whoever believes the new root only has to find a way down to everything that issues.
     for (const record of this.book.filter(({ role }) => role !== 'root')) {
@@ -196,6 +205,24 @@ class Office {
       const profile = authorityProfiles[record.role];
       await this.#make(underName(record.name, next.name), record, key, profile, issuer);
     }
+    return undefined;
+  }
+
+  async #certificateOf(
+    next: AuthorityRecord,
+    signer: Signer,
+    old: Issuer,
+  ): Promise<Uint8Array | string> {
+    const { organization } = this.#installation;
+    const profile = authorityProfiles[next.role];
+    if (next.role === 'root') {
+      return this.#make(next.name, next, signer, profile, rootOf(old, signer));
+    }
+    const root = active(this.book, 'root');
+    if (root.key === offlineKey) {
+      return certificateOrRequest(this.paths, organization, next, signer);
+    }
+    return this.#make(next.name, next, signer, profile, await this.#issuer(root));
   }
 
   /** Rejects with an `EnvironmentError` while something waits for a signature of the present authorities. */
@@ -245,10 +272,6 @@ class Office {
   ): Promise<Pick<Issuer, 'name' | 'distribution'>> {
     const distribution = await distributionOf(this.#stores.status, this.book, record, spki);
     return { name: record.name, distribution };
-  }
-
-  #firstRoot(): Promise<Issuer> {
-    return this.#issuer(active(this.book, 'root'));
   }
 }
 

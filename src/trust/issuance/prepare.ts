@@ -20,6 +20,7 @@ import { type GeneralName, parseAddress } from '../../wire/x509/generalNames.ts'
 import { encodeName, type NamePart } from '../../wire/x509/names.ts';
 import { serverGeneration, type ServerGeneration } from '../../wire/x509/serverGeneration.ts';
 import { p256Point, parseSpki } from '../../wire/x509/spki.ts';
+import type { Extension } from '../../wire/x509/model.ts';
 import {
   compileTemplate,
   deviceNameEncoder,
@@ -160,6 +161,16 @@ function toSecond(timeMs: number): number {
 }
 
 function fixedExtensions(profile: Profile, issuer: Issuer): Uint8Array[] {
+  const extensions = extensionsOf(profile);
+  // RFC 5280 §4.2.1.1: a self-signed certificate may omit it.
+  if (issuer.role !== 'self') extensions.push(authorityKeyIdentifier(issuer.keyIdentifier));
+  if (profile.noCheck === true) extensions.push(ocspNoCheck());
+  extensions.push(...informationAccess(profile, issuer));
+  return extensions.map(encodeExtension);
+}
+
+/** What a profile fixes by itself, whoever issues. */
+export function extensionsOf(profile: Profile): Extension[] {
   const { authority, keyPurposes } = profile;
   const extensions = [keyUsage(...profile.keyUsage)];
   // Matter Core Specification §6.2.2.3: a device says that it is no authority.
@@ -172,11 +183,7 @@ function fixedExtensions(profile: Profile, issuer: Issuer): Uint8Array[] {
     if (excludesHosts) extensions.push(nameConstraints({ permitted: [], excluded: allHosts }));
   }
   if (keyPurposes.length > 0) extensions.push(extKeyUsage(...keyPurposes));
-  // RFC 5280 §4.2.1.1: a self-signed certificate may omit it.
-  if (issuer.role !== 'self') extensions.push(authorityKeyIdentifier(issuer.keyIdentifier));
-  if (profile.noCheck === true) extensions.push(ocspNoCheck());
-  extensions.push(...informationAccess(profile, issuer));
-  return extensions.map(encodeExtension);
+  return extensions;
 }
 
 /** RFC 5280 §4.2.1.10: an empty name, and an address with an empty mask, cover everything. */

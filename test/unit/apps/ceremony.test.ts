@@ -41,6 +41,11 @@ test('the transcript names every certificate as it is in the folder, and everybo
   await assert.rejects(holdCeremony(other, options), EnvironmentError);
 });
 
+/** Four signatures a second are for roots alone. */
+function withSlhDsa<Record extends object>(record: Record): Record & { algorithm: string } {
+  return { ...record, algorithm: 'SLH-DSA-SHA2-128s' };
+}
+
 test('a plan with a slip is refused before anything is made', () => {
   const [root, ...others] = plan.authorities;
   const slips: readonly object[] = [
@@ -55,6 +60,8 @@ test('a plan with a slip is refused before anything is made', () => {
     { ...plan, authorities: [{ ...root, state: 'retired' }, ...others] },
     { ...plan, authorities: [{ ...root, algorithm: 'RSA' }, ...others] },
     { ...plan, authorities: [{ ...root, key: 'pkcs11:token=ca' }, ...others] },
+    { ...plan, authorities: [root, ...others.map(withSlhDsa)] },
+    { ...plan, authorities: [root, ...others.map((one) => ({ ...one, key: 'offline' }))] },
   ];
   for (const slip of slips) {
     assert.throws(() => parseCeremony(JSON.stringify(slip)), MalformedError, JSON.stringify(slip));

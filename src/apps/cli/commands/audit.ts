@@ -1,6 +1,6 @@
 /** `birthmark audit`: is the record of the authority whole and consistent. */
 import type { Command } from 'commander';
-import { readBook } from '../../authority/book.ts';
+import { readCertifiedBook } from '../../authority/book.ts';
 import {
   authorityPaths,
   type AuthorityPaths,
@@ -79,7 +79,7 @@ async function head(options: AuditOptions): Promise<void> {
 
 async function readIssuers(paths: AuthorityPaths): Promise<ReadonlyMap<string, Uint8Array>> {
   const issuers = new Map<string, Uint8Array>();
-  for (const { name } of await readBook(paths)) {
+  for (const { name } of await readCertifiedBook(paths)) {
     issuers.set(name, await readCertificateFile(paths, name));
   }
   return issuers;

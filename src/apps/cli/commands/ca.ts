@@ -1,4 +1,5 @@
 /** `birthmark ca`: makes the authorities and shows them. The root key opens here and nowhere else. */
+import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import {
   authorityPaths,
@@ -13,7 +14,8 @@ import {
   authorityAlgorithms,
   type AuthorityRecord,
   defaultBook,
-  readBook,
+  offlineKey,
+  readCertifiedBook,
 } from '../../authority/book.ts';
 import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
 import { initializeAuthority } from '../../authority/initialize.ts';
@@ -23,8 +25,10 @@ import { isShardCount, maximumShards } from '../../../wire/crl/shard.ts';
 import { parseHex } from '../../../wire/bytes/hex.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { noExpirationMs } from '../../../wire/der/time.ts';
+import { signatureAlgorithmOids } from '../../../wire/x509/algorithms.ts';
 import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { printName } from '../../../wire/x509/names.ts';
+import { parsePem } from '../../../wire/x509/pem.ts';
 import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
@@ -33,6 +37,7 @@ import { registerCeremony } from './ceremony.ts';
 import { registerCompromise } from './compromise.ts';
 import { registerFloor } from './floor.ts';
 import { registerRollover } from './rollover.ts';
+import { registerRoot } from './root.ts';
 
 interface DataOptions extends OutputOptions {
   readonly data: string;
@@ -45,6 +50,7 @@ interface InitOptions extends DataOptions {
   readonly key?: ReadonlyMap<string, string>;
   readonly algorithm?: ReadonlyMap<string, string>;
   readonly moreRoot?: ReadonlyMap<string, string>;
+  readonly rootOffline?: string;
   readonly statusUrl?: string;
   readonly shards?: number;
   readonly birthStatus?: boolean;
@@ -62,6 +68,7 @@ export function registerCa(program: Command): void {
     .option('--eui64 <hex>', 'first EUI-64 to hand out (default: a locally administered block)')
     .option('--key <authority=uri>', 'keep its key in a PKCS#11 token (RFC 7512)', pairs)
     .option('--algorithm <authority=name>', `one of ${authorityAlgorithms.join(', ')}`, pairs)
+    .option('--root-offline <file>', 'certificate of a root on another machine, PEM')
     .option('--more-root <name=algorithm>', 'another root beside the first, root-NAME', pairs)
     .option(
       '--store <url>',
@@ -102,6 +109,7 @@ when it has none. A second call after a crash makes what is missing and keeps wh
   registerCompromise(ca);
   registerFloor(ca);
   registerCeremony(ca);
+  registerRoot(ca);
   ca.command('horizon')
     .description('What ends when, and until when each authority can issue')
     .option('--data <folder>', 'data folder', defaultData)
@@ -130,17 +138,21 @@ async function init(options: InitOptions): Promise<void> {
     return;
   }
   const passphrase = await readPassphrase({ confirm: present === undefined });
-  await initializeAuthority({
+  const { pending } = await initializeAuthority({
     dataFolder: data,
     passphrase,
     organization,
     clock: { nowMs: Date.now },
     store: readStoreSetting(options.store),
-    ...authoritiesOf(options),
+    ...(await authoritiesOf(options)),
     ...statusOf(options),
     ...(eui64Base === undefined ? {} : { eui64Base }),
   });
-  await show(options);
+  if (pending.length === 0) return show(options);
+  print(options, { organization, folder: paths.folder, pending }, [
+    ...pending.map((file) => `Waits for the root: ${file}`),
+    'Take these to the root (birthmark ca sign-request), and what comes back to birthmark ca import.',
+  ]);
 }
 
 function statusOf({ statusUrl, shards, birthStatus }: InitOptions): {
@@ -165,16 +177,35 @@ function statusOf({ statusUrl, shards, birthStatus }: InitOptions): {
 }
 
 /** Nothing where nothing was asked for: what a first call has written counts. */
-function authoritiesOf(options: InitOptions): {
+async function authoritiesOf(options: InitOptions): Promise<{
   readonly authorities?: readonly AuthorityRecord[];
-} {
-  const { key: keys, algorithm: algorithms, moreRoot: roots } = options;
-  if (keys === undefined && algorithms === undefined && roots === undefined) return {};
+  readonly rootCertificate?: Uint8Array;
+}> {
+  const { key: keys, algorithm: algorithms, moreRoot: roots, rootOffline } = options;
+  const rootCertificate =
+    rootOffline === undefined
+      ? undefined
+      : parsePem(await readFile(rootOffline, 'utf8'), 'CERTIFICATE');
+  if (
+    keys === undefined &&
+    algorithms === undefined &&
+    roots === undefined &&
+    rootCertificate === undefined
+  ) {
+    return {};
+  }
   const further = [...(roots ?? [])].map(([name, algorithm]): AuthorityRecord => {
     const full = `root-${name}`;
     return { name: full, role: 'root', algorithm: algorithmOf(algorithm), state: 'active' };
   });
-  const book = [...defaultBook.slice(0, 1), ...further, ...defaultBook.slice(1)];
+  const first = defaultBook
+    .slice(0, 1)
+    .map((root) =>
+      rootCertificate === undefined
+        ? root
+        : { ...root, algorithm: algorithmOfRoot(rootCertificate), key: offlineKey },
+    );
+  const book = [...first, ...further, ...defaultBook.slice(1)];
   for (const name of [...(keys?.keys() ?? []), ...(algorithms?.keys() ?? [])]) {
     if (book.some((record) => record.name === name)) continue;
     throw new CommandFailure(`no authority is called ${name}`, exitCodes.usage);
@@ -189,7 +220,14 @@ function authoritiesOf(options: InitOptions): {
       ...(key === undefined ? {} : { key }),
     };
   });
-  return { authorities };
+  return { authorities, ...(rootCertificate === undefined ? {} : { rootCertificate }) };
+}
+
+function algorithmOfRoot(certificate: Uint8Array): AuthorityRecord['algorithm'] {
+  const { oid } = parseCertificate(certificate).signatureAlgorithm;
+  const found = authorityAlgorithms.find((name) => signatureAlgorithmOids[name] === oid);
+  if (found !== undefined) return found;
+  throw new CommandFailure('the root signs with an algorithm that is not known here');
 }
 
 function algorithmOf(text: string): AuthorityRecord['algorithm'] {
@@ -298,7 +336,7 @@ async function readAll(paths: AuthorityPaths): Promise<readonly ShownCertificate
     algorithm: 'ecdsa-with-SHA256',
     state: 'active',
   };
-  for (const record of [...(await readBook(paths)), manifest]) {
+  for (const record of [...(await readCertifiedBook(paths)), manifest]) {
     const { name, role, state, algorithm } = record;
     const der = await readCertificateFile(paths, name);
     const { subject, notAfterMs } = parseCertificate(der);

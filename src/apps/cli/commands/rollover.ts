@@ -12,7 +12,11 @@ import {
   readCertificateFile,
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
-import { authorityAlgorithms, type AuthorityRecord, readBook } from '../../authority/book.ts';
+import {
+  authorityAlgorithms,
+  type AuthorityRecord,
+  readCertifiedBook,
+} from '../../authority/book.ts';
 import { announce, remove, type RolloverOptions, switchOver } from '../../authority/rollover.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
@@ -91,6 +95,13 @@ async function announceOne(role: AuthorityName, options: AnnounceOptions): Promi
     ...(key === undefined ? {} : { key }),
   };
   const made = await announce(await rolloverOptions(options), announcement);
+  if (made.pending !== undefined) {
+    print(options, { announced: made }, [
+      `${made.name} waits for the root: ${made.pending}`,
+      'Take it to the root (birthmark ca sign-request), and what comes back to birthmark ca import.',
+    ]);
+    return;
+  }
   print(options, { announced: made }, [
     `${made.name} is announced. Start the server: devices learn of it from EST's cacerts.`,
   ]);
@@ -122,7 +133,7 @@ async function status(options: DataOptions): Promise<void> {
   const client = new AnchorsClient(socketPathFor(options.data, 'provisioner'));
   try {
     const rows = [];
-    for (const { name, role, state, algorithm } of await readBook(paths)) {
+    for (const { name, role, state, algorithm } of await readCertifiedBook(paths)) {
       const { publicKey } = parseCertificate(await readCertificateFile(paths, name));
       const told = await count(client, nodeCrypto.hash('SHA-256', publicKey.spki));
       rows.push({ name, role, state, algorithm, told: told ?? null });

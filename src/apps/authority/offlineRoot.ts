@@ -1,0 +1,279 @@
+/**
+ * A root on a machine of its own, which no network reaches: a folder with its key, its certificate, its
+ * database and its log. Requests come in as files, certificates and the list of revoked authorities go out
+ * as files. Everything is issued the way of all others (lint, T1, signature, T2), and what was signed once
+ * for a key is given again.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
+import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
+import { changeOf } from '../../trust/status/notices.ts';
+import { equal } from '../../wire/bytes/bytes.ts';
+import { MalformedError } from '../../wire/bytes/malformed.ts';
+import type { RevocationReason } from '../../wire/crl/reason.ts';
+import { noExpirationMs } from '../../wire/der/time.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { parseCertificationRequest } from '../../wire/x509/certificationRequest.ts';
+import { attributeText, encodeName, printName } from '../../wire/x509/names.ts';
+import { encodePem } from '../../wire/x509/pem.ts';
+import {
+  type AuthorityName,
+  type AuthorityPaths,
+  pathsIn,
+  readCertificateFile,
+  readIfThere,
+  writeCertificateFile,
+  writeWhole,
+} from './authorityFolder.ts';
+import { AuthorityKeys } from './authorityKeys.ts';
+import { authorityProfiles, commonNameOf, isNameOfRole } from './authorityNames.ts';
+import { active, type AuthorityRecord, hasBook, readBook, writeBook } from './book.ts';
+import { certifyOnce } from './certifyOnce.ts';
+import { publishRootLists } from './rootList.ts';
+import { distributionOf } from './statusPlan.ts';
+import { type AuthorityStores, openAuthorityStores } from './stores.ts';
+
+export interface RootFolder {
+  readonly folder: string;
+  readonly passphrase: string;
+  readonly clock: Clock;
+  /** For tests: a cost of the key files that protects nothing. */
+  readonly costLog2?: number;
+}
+
+export interface RootPlan {
+  /** O of the root and of everything below it. */
+  readonly organization: string;
+  readonly algorithm: AuthorityRecord['algorithm'];
+  /** A PKCS#11 URI; absent for an encrypted file. */
+  readonly key?: string;
+  /** Where the installation will publish the root's list; without it no certificate says. */
+  readonly statusUrl?: string;
+}
+
+/** A request of an authority, as whoever stands at the root decides about it. */
+export interface SignRequest {
+  readonly role: Exclude<AuthorityName, 'root'>;
+  /** DER of PKCS#10. */
+  readonly request: Uint8Array;
+}
+
+export interface Certified {
+  readonly name: string;
+  /** DER. */
+  readonly certificate: Uint8Array;
+}
+
+/** DER of the root's certificate. Given again after a crash it makes what is missing. */
+export async function createRoot(options: RootFolder, plan: RootPlan): Promise<Uint8Array> {
+  const paths = pathsIn(resolve(options.folder));
+  await mkdir(paths.folder, { recursive: true, mode: 0o700 });
+  const present = await readOrganization(paths);
+  if (present !== undefined && present !== plan.organization) {
+    throw refused(`${paths.folder} holds the root of ${present}`);
+  }
+  const record = await recordOf(paths, plan);
+  const keys = await openKeys(paths, options);
+  const stores = await openAuthorityStores(paths, undefined);
+  try {
+    const { clock } = options;
+    const signer = await keys.make(record);
+    const name = commonNameOf(plan.organization, record);
+    const subject = encodeName(['organizationName', plan.organization], ['commonName', name]);
+    const self = rootToBe(nodeCrypto, subject, signer, {
+      notBeforeMs: 0,
+      notAfterMs: noExpirationMs,
+    });
+    const made = { profile: authorityProfiles.root, name, signer, key: '' };
+    const certificate = await certifyOnce({ clock, store: stores.issuance }, made, self);
+    await stores.status.createLists({ authority: 'root', shards: 1, baseUrl: plan.statusUrl });
+    await writeCertificateFile(paths, record.name, certificate);
+    await writeOrganization(paths, plan.organization);
+    await publishList(paths, stores, await issuerOf(paths, stores, keys, record), clock);
+    return certificate;
+  } finally {
+    await stores.close();
+    await keys.close();
+  }
+}
+
+/** The book decides from its first writing on. */
+async function recordOf(
+  paths: AuthorityPaths,
+  { algorithm, key }: RootPlan,
+): Promise<AuthorityRecord> {
+  const planned: AuthorityRecord = {
+    name: 'root',
+    role: 'root',
+    algorithm,
+    ...(key === undefined ? {} : { key }),
+    state: 'active',
+  };
+  if (!(await hasBook(paths))) await writeBook(paths, [planned]);
+  const record = active(await readBook(paths, ['root']), 'root');
+  if (record.algorithm === algorithm && record.key === key) return record;
+  throw refused(`${paths.folder} was begun with another key`);
+}
+
+/** The root with its key open, for as long as one act takes. Every use of the key begins here. */
+export async function atRoot<Result>(
+  options: RootFolder,
+  act: (root: OpenRoot) => Promise<Result>,
+): Promise<Result> {
+  const paths = pathsIn(resolve(options.folder));
+  const organization = await readOrganization(paths);
+  if (organization === undefined) {
+    throw refused(`${paths.folder} holds no root: see birthmark ca root create`);
+  }
+  const keys = await openKeys(paths, options);
+  const stores = await openAuthorityStores(paths, undefined);
+  try {
+    const record = active(await readBook(paths, ['root']), 'root');
+    const issuer = await issuerOf(paths, stores, keys, record);
+    return await act({ paths, organization, stores, issuer, clock: options.clock });
+  } finally {
+    await stores.close();
+    await keys.close();
+  }
+}
+
+export interface OpenRoot {
+  readonly paths: AuthorityPaths;
+  readonly organization: string;
+  readonly stores: AuthorityStores;
+  readonly issuer: Issuer;
+  readonly clock: Clock;
+}
+
+/**
+ * All of them or none: each is checked before the first is signed. Rejects with an `EnvironmentError` that
+ * says which request is not what it is said to be.
+ */
+export async function signRequests(
+  { organization, stores, issuer, clock }: OpenRoot,
+  requests: readonly SignRequest[],
+): Promise<readonly Certified[]> {
+  const subjects = requests.map((request) => subjectOf(organization, request));
+  const certified: Certified[] = [];
+  for (const { role, name, spki } of subjects) {
+    const signer = { publicKeySpki: spki, algorithm: issuer.signer.algorithm };
+    const subject = { profile: authorityProfiles[role], name, signer, key: '' };
+    const certificate = await certifyOnce({ clock, store: stores.issuance }, subject, issuer);
+    certified.push({ name, certificate });
+  }
+  return certified;
+}
+
+/** What whoever stands at the root reads before it is signed. Rejects as `signRequests` does. */
+export function subjectOf(
+  organization: string,
+  { role, request }: SignRequest,
+): { readonly role: SignRequest['role']; readonly name: string; readonly spki: Uint8Array } {
+  const { subject, publicKey, signatureAlgorithm, info, signature } = readRequest(request);
+  const name = attributeText(subject, 'commonName') ?? '';
+  const expected = encodeName(['organizationName', organization], ['commonName', name]);
+  if (!equal(subject.der, expected) || !isNameOfRole(organization, role, name)) {
+    throw refused(`${printName(subject)} is no name of a ${role} authority of ${organization}`);
+  }
+  const verifier = new SoftwareVerifier();
+  if (!verifier.verify(publicKey.spki, signatureAlgorithm.oid, info, signature)) {
+    throw refused(`the request of ${name} is not signed by its own key`);
+  }
+  return { role, name, spki: publicKey.spki };
+}
+
+/** Ends the certificate of an authority and signs the list that says so. Idempotent. */
+export async function revokeAtRoot(
+  { paths, stores, issuer, clock }: OpenRoot,
+  certificate: Uint8Array,
+  code: RevocationReason,
+  reason: string,
+): Promise<void> {
+  const { subject, tbs } = parseCertificate(certificate);
+  if (equal(subject.der, issuer.subject.der)) {
+    throw refused('a root is on no list of its own: remove it as an anchor');
+  }
+  const known = (
+    await stores.issuance.certificatesOf(attributeText(subject, 'commonName') ?? '')
+  ).find((one) => equal(one.tbs, tbs));
+  if (known === undefined) throw refused(`${printName(subject)} was not certified here`);
+  const atMs = clock.nowMs();
+  await stores.issuance.revoke([changeOf(known.serialNumber, { code, reason, atMs })]);
+  await publishList(paths, stores, issuer, clock);
+}
+
+/** Signs the list anew when it is due; PEM of the one that counts. Also in `root.crl`. */
+export async function signListAtRoot(root: OpenRoot): Promise<string> {
+  return publishList(root.paths, root.stores, root.issuer, root.clock);
+}
+
+async function publishList(
+  paths: AuthorityPaths,
+  { status }: AuthorityStores,
+  issuer: Issuer,
+  clock: Clock,
+): Promise<string> {
+  await publishRootLists(status, [issuer], clock);
+  const list = await status.list({ authority: issuer.name, shard: 0 });
+  if (list === undefined) throw refused('the root has no list');
+  const pem = encodePem('X509 CRL', list.der);
+  await writeWhole(join(paths.folder, 'root.crl'), pem);
+  return pem;
+}
+
+async function issuerOf(
+  paths: AuthorityPaths,
+  { status }: AuthorityStores,
+  keys: AuthorityKeys,
+  record: AuthorityRecord,
+): Promise<Issuer> {
+  const certificate = await readCertificateFile(paths, record.name);
+  const { spki } = parseCertificate(certificate).publicKey;
+  const { name } = record;
+  const distribution = await distributionOf(status, [record], record, spki);
+  const signer = await keys.signer(record, spki);
+  return issuerFrom('root', certificate, signer, { name, distribution });
+}
+
+async function openKeys(
+  paths: AuthorityPaths,
+  { passphrase, costLog2 }: RootFolder,
+): Promise<AuthorityKeys> {
+  const cost = costLog2 === undefined ? {} : { costLog2 };
+  return new AuthorityKeys(await KeyFolder.open({ folder: paths.keys, passphrase, ...cost }));
+}
+
+function readRequest(request: Uint8Array): ReturnType<typeof parseCertificationRequest> {
+  try {
+    return parseCertificationRequest(request);
+  } catch (error) {
+    if (error instanceof MalformedError)
+      throw refused(`no certification request: ${error.message}`);
+    throw error;
+  }
+}
+
+const organizationFile = 'root.json';
+
+async function readOrganization({ folder }: AuthorityPaths): Promise<string | undefined> {
+  const text = await readIfThere(join(folder, organizationFile));
+  if (text === undefined) return undefined;
+  const parsed: unknown = JSON.parse(text);
+  const organization: unknown =
+    typeof parsed === 'object' && parsed !== null ? Reflect.get(parsed, 'organization') : undefined;
+  if (typeof organization === 'string') return organization;
+  throw new MalformedError(organizationFile, 0, 'organization is no text');
+}
+
+function writeOrganization({ folder }: AuthorityPaths, organization: string): Promise<void> {
+  return writeWhole(join(folder, organizationFile), `${JSON.stringify({ organization })}\n`);
+}
+
+function refused(message: string): EnvironmentError {
+  return new EnvironmentError(message, { retryable: false });
+}

@@ -1,0 +1,243 @@
+/** `birthmark ca root`, `sign-request` and `import`: a root on a machine of its own, and what goes to and fro. */
+import { mkdir, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
+import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
+import { faultOfBaseUrl } from '../../../trust/issuance/distribution.ts';
+import { toHex } from '../../../wire/bytes/hex.ts';
+import type { RevocationReason } from '../../../wire/crl/reason.ts';
+import { encodePem, findPem } from '../../../wire/x509/pem.ts';
+import { type AuthorityName, authorityNames, writeWhole } from '../../authority/authorityFolder.ts';
+import { authorityAlgorithms, type AuthorityRecord } from '../../authority/book.ts';
+import { importFromRoot } from '../../authority/imports.ts';
+import {
+  atRoot,
+  createRoot,
+  revokeAtRoot,
+  signListAtRoot,
+  type SignRequest,
+  signRequests,
+  subjectOf,
+} from '../../authority/offlineRoot.ts';
+import { readPassphrase } from '../../passphrase.ts';
+import { readStoreSetting } from '../../storeSetting.ts';
+import { defaultData } from '../dataFolder.ts';
+import { rootSecret, shareOptions, sharesFor, type SharesOptions } from '../rootShares.ts';
+import { CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
+
+interface RootOptions extends OutputOptions {
+  readonly root: string;
+  /** Files. */
+  readonly share?: readonly string[];
+}
+
+interface CreateOptions extends OutputOptions, SharesOptions {
+  readonly root: string;
+  readonly organization: string;
+  readonly algorithm: AuthorityRecord['algorithm'];
+  readonly key?: string;
+  readonly statusUrl?: string;
+}
+
+interface SignOptions extends RootOptions {
+  readonly out: string;
+  readonly dryRun?: boolean;
+}
+
+interface RevokeOptions extends RootOptions {
+  readonly reason: RevocationReason;
+}
+
+interface ImportOptions extends OutputOptions {
+  readonly data: string;
+}
+
+const clock = { nowMs: Date.now };
+
+/** Why an authority ends, of the reasons that RFC 5280 §5.3.1 has. */
+const reasons = ['cACompromise', 'superseded', 'cessationOfOperation'] as const;
+
+const help = `
+The root on a machine without a network, the rest where the server is:
+  birthmark ca root create --root /media/root --organization "Example Sensors"     (there)
+  birthmark ca init --organization "Example Sensors" --root-offline root.pem       (here)
+  birthmark ca sign-request factory=factory.csr operational=operational.csr \\
+    server=server.csr --root /media/root --out /media/out                          (there)
+  birthmark ca import /media/out/*.pem /media/root/root.crl                        (here)
+
+The next generation of an authority asks in the same way: birthmark ca rollover announce. With --shares the
+root opens with so many share files (--share FILE, several times) in place of a passphrase.`;
+
+export function registerRoot(ca: Command): void {
+  const root = ca
+    .command('root')
+    .description('A root on a machine of its own')
+    .addHelpText('after', help);
+  shareOptions(root.command('create'))
+    .description('Make key, certificate and first revocation list of a root')
+    .requiredOption('--root <folder>', 'the folder of the root')
+    .requiredOption('--organization <name>', 'the maker: O of every certificate below it')
+    .addOption(
+      new Option('--algorithm <name>', 'of its key')
+        .choices(authorityAlgorithms)
+        .default('ecdsa-with-SHA256'),
+    )
+    .option('--key <uri>', 'keep its key in a PKCS#11 token (RFC 7512)')
+    .option('--status-url <url>', 'as birthmark ca init will be told')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', help)
+    .action(create);
+  atFolder(root, 'list', 'Sign the list of revoked authorities when it is due, once a year')
+    .addHelpText('after', '\nExample:\n  birthmark ca root list --root /media/root')
+    .action(list);
+  atFolder(root, 'revoke <certificate>', 'Revoke an authority, and sign the list that says so')
+    .addOption(new Option('--reason <reason>').choices(reasons).default('cACompromise'))
+    .addHelpText(
+      'after',
+      '\nExample:\n  birthmark ca root revoke operational.pem --root /media/root',
+    )
+    .action(revoke);
+  atFolder(ca, 'sign-request', 'At the root: certify the authorities that ask')
+    .argument('<role=file...>', 'what each request is to be, and its file', roleFiles)
+    .requiredOption('--out <folder>', 'where the certificates are written')
+    .option('--dry-run', 'say what would be signed')
+    .addHelpText('after', help)
+    .action(sign);
+  ca.command('import')
+    .description('Take in what the root on another machine has signed')
+    .argument('<files...>', 'certificates and lists, PEM')
+    .option('--data <folder>', 'data folder', defaultData())
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', help)
+    .action(importFiles);
+}
+
+function atFolder(parent: Command, usage: string, description: string): Command {
+  return parent
+    .command(usage)
+    .description(description)
+    .requiredOption('--root <folder>', 'the folder of the root')
+    .option('--share <files...>', 'shares that open it, in place of a passphrase')
+    .option('--json', 'one JSON document on stdout');
+}
+
+async function create(options: CreateOptions): Promise<void> {
+  const { root: folder, organization, algorithm, key, statusUrl } = options;
+  if (key !== undefined) parseKeyUri(key);
+  const fault = statusUrl === undefined ? undefined : faultOfBaseUrl(statusUrl);
+  if (fault !== undefined) throw new CommandFailure(`--status-url: ${fault}`, exitCodes.usage);
+  const shared = await sharesFor(options, folder);
+  const passphrase =
+    shared?.secret ?? (await readPassphrase({ prompt: 'Passphrase of the root', confirm: true }));
+  const certificate = await createRoot(
+    { folder, passphrase, clock },
+    {
+      organization,
+      algorithm,
+      ...(key === undefined ? {} : { key }),
+      ...(statusUrl === undefined ? {} : { statusUrl }),
+    },
+  );
+  const files = (await shared?.write(certificate)) ?? [];
+  const sha256 = toHex(nodeCrypto.hash('SHA-256', certificate));
+  print(options, { folder, certificate: join(folder, 'root.pem'), sha256, shares: files }, [
+    `The root of ${organization}: ${join(folder, 'root.pem')}`,
+    `  SHA-256 ${sha256}`,
+    `Its list: ${join(folder, 'root.crl')}`,
+    ...files.map((file) => `Share: ${file}`),
+  ]);
+}
+
+async function sign(requests: readonly RoleFile[], options: SignOptions): Promise<void> {
+  const read = await Promise.all(requests.map(readRequest));
+  const opening = { folder: options.root, passphrase: await rootSecret(options), clock };
+  await atRoot(opening, async (root) => {
+    const asked = read.map(({ role, request, file }) => {
+      const { name, spki } = subjectOf(root.organization, { role, request });
+      return { role, name, file, key: toHex(nodeCrypto.hash('SHA-256', spki)) };
+    });
+    const told = asked.map(({ role, name, key }) => `  ${role}: ${name}, key SHA-256 ${key}`);
+    if (options.dryRun === true) {
+      print(options, { dryRun: true, requests: asked }, ['Would certify:', ...told]);
+      return;
+    }
+    const certified = await signRequests(root, read);
+    await mkdir(options.out, { recursive: true });
+    const files: string[] = [];
+    for (const [index, { certificate }] of certified.entries()) {
+      const name = basename(read[index]?.file ?? '', '.csr');
+      const file = join(options.out, `${name}.pem`);
+      await writeWhole(file, encodePem('CERTIFICATE', certificate));
+      files.push(file);
+    }
+    print(options, { certified: asked, files }, ['Certified:', ...told, ...files]);
+  });
+}
+
+async function list(options: RootOptions): Promise<void> {
+  const opening = { folder: options.root, passphrase: await rootSecret(options), clock };
+  await atRoot(opening, signListAtRoot);
+  const file = join(options.root, 'root.crl');
+  print(options, { file }, [`The list of the root: ${file}`]);
+}
+
+async function revoke(certificateFile: string, options: RevokeOptions): Promise<void> {
+  const [certificate] = findPem(await readFile(certificateFile, 'utf8'));
+  if (certificate?.label !== 'CERTIFICATE') {
+    throw new CommandFailure(`${certificateFile} holds no certificate`, exitCodes.usage);
+  }
+  const opening = { folder: options.root, passphrase: await rootSecret(options), clock };
+  await atRoot(opening, (root) =>
+    revokeAtRoot(root, certificate.der, options.reason, 'revoked at the root'),
+  );
+  const file = join(options.root, 'root.crl');
+  print(options, { revoked: certificateFile, file }, [
+    `Revoked. The list that says so: ${file}; take it to the server with birthmark ca import.`,
+  ]);
+}
+
+async function importFiles(files: readonly string[], options: ImportOptions): Promise<void> {
+  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+  const passphrase = await readPassphrase();
+  const store = readStoreSetting(undefined);
+  const {
+    certified,
+    list: number,
+    pending,
+  } = await importFromRoot(
+    { dataFolder: options.data, passphrase, clock, store },
+    texts.flatMap(findPem),
+  );
+  print(options, { certified, list: number ?? null, pending }, [
+    ...certified.map((name) => `${name} is certified.`),
+    ...(number === undefined ? [] : [`List ${number} of the root is here.`]),
+    ...pending.map((file) => `Waits for the root: ${file}`),
+    ...(pending.length === 0 ? ['Nothing waits for the root.'] : []),
+  ]);
+}
+
+interface RoleFile {
+  readonly role: SignRequest['role'];
+  readonly file: string;
+}
+
+/** ROLE=FILE, several times. */
+function roleFiles(text: string, before?: readonly RoleFile[]): readonly RoleFile[] {
+  const at = text.indexOf('=');
+  const role = authorityNames.find(
+    (name): name is Exclude<AuthorityName, 'root'> => name !== 'root' && name === text.slice(0, at),
+  );
+  if (at < 0 || role === undefined) {
+    throw new InvalidArgumentError('factory=FILE, operational=FILE or server=FILE is expected');
+  }
+  return [...(before ?? []), { role, file: text.slice(at + 1) }];
+}
+
+async function readRequest({ role, file }: RoleFile): Promise<SignRequest & RoleFile> {
+  const [block] = findPem(await readFile(file, 'utf8'));
+  if (block?.label !== 'CERTIFICATE REQUEST') {
+    throw new CommandFailure(`${file} holds no certification request`, exitCodes.usage);
+  }
+  return { role, file, request: block.der };
+}
