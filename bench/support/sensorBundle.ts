@@ -1,26 +1,61 @@
 /** The sensor as one minified script for a runtime that has ECMAScript and nothing else. */
+import { SourceMap } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const entry = 'sensor-core';
 
-/** EDHOC, OSCORE and sessions; sealed memory. */
+/** What is promised of sessions and certificates together. */
+export const sensorCeilingBytes: number = 64 * 1024;
+
+/** EDHOC with method 3 as initiator, OSCORE and sessions; sealed memory. */
 export const sessionParts: readonly string[] = [
   `export { NonIpSensor } from './src/device/sessions/sensor.ts';`,
   `export { openSealedStore } from './src/device/storage/sealedStore.ts';`,
 ];
 
-/** The check of a server's C509 or X.509 chain. */
+/** The check of a server's C509 chain. */
 export const certificateParts: readonly string[] = [
-  `export { judgeServer } from './src/device/identity/serverCertificate.ts';`,
+  `export { judgeNativeServer } from './src/device/identity/nativeServer.ts';`,
+  `export { FloorStore } from './src/device/identity/serverCertificate.ts';`,
+];
+
+/** What a sensor may have besides: resumption with a PSK. */
+export const resumptionParts: readonly string[] = [
+  `export { pskResumption } from './src/device/sessions/resumption.ts';`,
 ];
 
 /** The name under which the script leaves its exports. */
 export const bundleName = 'sensor';
 
+/** ASCII, so that its length is its size in bytes. */
 export async function bundleSensor(parts: readonly string[]): Promise<string> {
-  const bundle = await rolldown({
+  const { code } = await bundle(parts);
+  return code;
+}
+
+/** Bytes of the script by the module that they come from (`wire/edhoc`), the largest first. */
+export async function bytesByModule(
+  parts: readonly string[],
+): Promise<ReadonlyArray<readonly [module: string, bytes: number]>> {
+  const { code, map } = await bundle(parts);
+  const bytes = new Map<string, number>();
+  for (const [line, text] of code.split('\n').entries()) {
+    for (let column = 0; column < text.length; column += 1) {
+      const entry = map.findEntry(line, column);
+      const source = 'originalSource' in entry ? entry.originalSource : '';
+      const module = /src\/(\w+\/\w+)\//.exec(source)?.[1] ?? 'around them';
+      bytes.set(module, (bytes.get(module) ?? 0) + 1);
+    }
+  }
+  return [...bytes].sort(([, one], [, other]) => other - one);
+}
+
+async function bundle(
+  parts: readonly string[],
+): Promise<{ readonly code: string; readonly map: SourceMap }> {
+  const input = await rolldown({
     input: entry,
     cwd: root,
     platform: 'neutral',
@@ -34,11 +69,18 @@ export async function bundleSensor(parts: readonly string[]): Promise<string> {
     ],
   });
   try {
-    const { output } = await bundle.generate({ format: 'iife', name: bundleName, minify: true });
-    const [chunk, ...more] = output;
-    if (more.length > 0) throw new Error('the sensor is more than one script');
-    return chunk.code;
+    const { output } = await input.generate({
+      format: 'iife',
+      name: bundleName,
+      minify: true,
+      sourcemap: 'hidden',
+    });
+    const [chunk, ...more] = output.filter((file) => file.type === 'chunk');
+    if (chunk === undefined || chunk.map === null || more.length > 0)
+      throw new Error('the sensor is more than one script');
+    const payload = JSON.parse(chunk.map.toString()) as ConstructorParameters<typeof SourceMap>[0];
+    return { code: chunk.code, map: new SourceMap(payload) };
   } finally {
-    await bundle.close();
+    await input.close();
   }
 }

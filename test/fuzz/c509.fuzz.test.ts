@@ -5,13 +5,17 @@ import { join } from 'node:path';
 import { decompressPoint } from '../../src/drivers/keys/software/points.ts';
 import { fromHex } from '../../src/wire/bytes/hex.ts';
 import { parseC509Certificate } from '../../src/wire/c509/certificate.ts';
+import { bareAnchor } from '../../src/wire/c509/bareAnchor.ts';
 import { c509FromX509, x509FromC509 } from '../../src/wire/c509/convert.ts';
 import { encodeCoseC509, parseC5t, parseCoseC509 } from '../../src/wire/c509/coseHeaders.ts';
+import { prepareNativeCertificate } from '../../src/wire/c509/native.ts';
+import { readBareAnchor, readNativeView } from '../../src/wire/c509/nativeView.ts';
 import { c509FromPkcs10, parseC509Request, pkcs10FromC509 } from '../../src/wire/c509/request.ts';
 import {
   encodeRequestTemplate,
   parseRequestTemplate,
 } from '../../src/wire/c509/requestTemplate.ts';
+import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import { fuzz } from '../support/fuzz.ts';
 import { testKey, testPki, testRequest } from '../support/pki.ts';
 
@@ -36,6 +40,27 @@ fuzz({
     ...vectors.map(({ c509 }) => fromHex(c509)),
     ...ours.map((der) => c509FromX509(der, decompressPoint)),
   ],
+});
+
+fuzz({
+  name: 'c509-native-view',
+  read: (input) => {
+    const view = readNativeView(input);
+    assert.ok(view.tbs.length < input.length);
+  },
+  valid: [
+    ...vectors.map(({ c509 }) => fromHex(c509)),
+    ...ours.map((der) => {
+      const unsigned = prepareNativeCertificate(parseCertificate(der));
+      return unsigned.finish(pki.server.key.sign(unsigned.toBeSigned));
+    }),
+  ],
+});
+
+fuzz({
+  name: 'c509-bare-anchor',
+  read: readBareAnchor,
+  valid: [bareAnchor(pki.server.certificate) ?? new Uint8Array()],
 });
 
 fuzz({

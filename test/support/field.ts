@@ -4,6 +4,7 @@
  */
 import { GatewayRelay } from '../../src/device/relay/gatewayRelay.ts';
 import { NonIpSensor } from '../../src/device/sessions/sensor.ts';
+import { pskResumption } from '../../src/device/sessions/resumption.ts';
 import type { SensorEvent, SensorOptions } from '../../src/device/sessions/sensorOptions.ts';
 import { openSealedStore } from '../../src/device/storage/sealedStore.ts';
 import {
@@ -249,7 +250,8 @@ export class FieldDevice {
     const { crypto, time, air } = this.#field;
     const store = await openSealedStore(this.element, this.flash, crypto);
     const link = air.link(this.linkAddress);
-    const ports = { element: this.element, link, store, timer: time, crypto };
+    const resumption = pskResumption;
+    const ports = { element: this.element, link, store, timer: time, crypto, resumption };
     this.sensor = await NonIpSensor.start(ports, (event) => this.events.push(event), this.#options);
     return this.sensor;
   }

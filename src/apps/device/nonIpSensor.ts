@@ -7,6 +7,7 @@ import {
 } from '../../device/enrolment/sessionEnroller.ts';
 import { DeviceFault } from '../../device/ports/faults.ts';
 import { NonIpSensor } from '../../device/sessions/sensor.ts';
+import { pskResumption } from '../../device/sessions/resumption.ts';
 import type { SensorEvent, SensorOptions } from '../../device/sessions/sensorOptions.ts';
 import { openSealedStore } from '../../device/storage/sealedStore.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
@@ -49,7 +50,14 @@ export async function startNonIpSensor(config: NonIpSensorConfig): Promise<Runni
     const link = await openUdpLink({ modem, maximumFrameBytes, linkAddress });
     undo.push(() => link.close());
     const sealed = await openSealedStore(element, store, nodeCrypto);
-    const ports = { element, link, store: sealed, timer: systemTimer, crypto: nodeCrypto };
+    const ports = {
+      element,
+      link,
+      store: sealed,
+      timer: systemTimer,
+      crypto: nodeCrypto,
+      resumption: pskResumption,
+    };
     const sensor = await NonIpSensor.start(ports, config.onEvent, config.options);
     undo.push(() => sensor.stop());
     if (config.enrolment !== undefined) {

@@ -1,38 +1,22 @@
 /**
  * Whether a certificate is that of this device's server, judged off line and without a clock: a chain to an
  * anchor of the element, a key for the right use, and a generation that is not below the highest floor that
- * the device has seen (docs/server-identity.md).
+ * the device has seen (docs/server-identity.md). The rule is one; `x509Server` and `nativeServer` read what
+ * it is asked of.
  */
 import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
-import { parseEitherCertificate } from '../../wire/c509/either.ts';
-import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
-import * as cbor from '../../wire/cbor/writer.ts';
-import type { Crypto } from '../../wire/crypto/crypto.ts';
+import type { Crypto, PublicKey } from '../../wire/crypto/crypto.ts';
 import type { Credential } from '../../wire/edhoc/credential.ts';
-import type { CredentialReference } from '../../wire/edhoc/idCred.ts';
-import { parseCertificate } from '../../wire/x509/certificate.ts';
-import { decodeKeyUsage, extensionOids, findExtension } from '../../wire/x509/extensions.ts';
-import type { Certificate } from '../../wire/x509/model.ts';
-import { decodeServerGeneration, type ServerGeneration } from '../../wire/x509/serverGeneration.ts';
-import { p256Point } from '../../wire/x509/spki.ts';
+import type { ServerGeneration } from '../../wire/x509/serverGeneration.ts';
 import type { DeviceStore } from '../ports/deviceStore.ts';
-import { isAuthority, isIssuedBy } from './signatures.ts';
 
-export interface ServerRules {
-  readonly crypto: Crypto;
-  readonly decompress: PointDecompressor;
-  /** DER, of the element. */
-  readonly anchors: readonly Uint8Array[];
-  /** Of the extension ServerGeneration. */
-  readonly generationOid: string;
-  /** In method 0 and 2 the server signs, in 1 and 3 it agrees. */
-  readonly keyUse: 'digitalSignature' | 'keyAgreement';
-}
+/** In method 0 and 2 the server signs, in 1 and 3 it agrees. */
+export type ServerKeyUse = 'digitalSignature' | 'keyAgreement';
 
 export interface ServerCertificate extends ServerGeneration {
   readonly credential: Credential;
-  /** SHA-256 of the anchor, 8 bytes in hexadecimal: floors are kept for each anchor. */
+  /** SHA-256 of the anchor's key, 8 bytes in hexadecimal: floors are kept for each anchor. */
   readonly anchor: string;
 }
 
@@ -45,17 +29,55 @@ export type ServerFault =
   /** A certificate of the right authority for something else. */
   | 'no-session-server';
 
-/** Certificates between the server's and the anchor, both included. */
-const longestChain = 4;
+export type JudgedServer = ServerCertificate | { readonly fault: ServerFault };
 
-/** `reference`: x5chain or c5c; the floor is for `FloorStore`. */
-export function judgeServer(
-  reference: CredentialReference,
-  rules: ServerRules,
-): ServerCertificate | { readonly fault: ServerFault } {
-  if (reference.kind !== 'x5chain' && reference.kind !== 'c5c') return { fault: 'malformed' };
+/** A certificate of either encoding, as far as the rule looks. Every answer may throw a `MalformedError`. */
+export interface PathCertificate<Issuer> {
+  /** RFC 5280 §4.2.1.9 and §4.2.1.3: a CA that may sign certificates. */
+  readonly isAuthority: boolean;
+  /** As one that signs others. */
+  readonly asIssuer: Issuer;
+  /** `undefined` when it is no point of P-256. */
+  readonly publicKey: PublicKey | undefined;
+  /** Name and signature. */
+  isIssuedBy(issuer: Issuer): boolean;
+  allows(use: ServerKeyUse): boolean;
+  /** Beside those that the rule asks for, and those that bind only authorities. */
+  hasUnknownCritical(): boolean;
+  /** `undefined` when the extension is not there. */
+  generation(): ServerGeneration | undefined;
+}
+
+/** What the server showed, end entity first, and whom the element trusts. */
+export interface ServerPath<Issuer> {
+  readonly chain: ReadonlyArray<PathCertificate<Issuer>>;
+  readonly anchors: ReadonlyArray<{ readonly issuer: Issuer; readonly key: Uint8Array }>;
+  /** CRED_R. */
+  readonly cred: Uint8Array;
+}
+
+/** Certificates between the server's and the anchor, both included. */
+export const longestChain = 4;
+
+/** The floor is for `FloorStore`. */
+export function judgePath<Issuer>(
+  crypto: Crypto,
+  keyUse: ServerKeyUse,
+  readPath: () => ServerPath<Issuer>,
+): JudgedServer {
   try {
-    return judge(reference.certificates, reference.kind === 'c5c', rules);
+    const { chain, anchors, cred } = readPath();
+    const [leaf, ...others] = chain;
+    if (leaf === undefined) return { fault: 'malformed' };
+    const authorities = others.filter(({ isAuthority }) => isAuthority);
+    const anchor = anchorOf(leaf, authorities, anchors);
+    if (anchor === undefined) return { fault: 'no-chain' };
+    const judged = judgeLeaf(leaf, keyUse);
+    if ('fault' in judged) return judged;
+    const { publicKey } = leaf;
+    if (publicKey === undefined) return { fault: 'malformed' };
+    const id = toHex(crypto.hash('SHA-256', anchor.key).subarray(0, 8));
+    return { ...judged, credential: { cred, publicKey }, anchor: id };
   } catch (error) {
     const isServers = error instanceof MalformedError || error instanceof UnsupportedError;
     if (!isServers) throw error;
@@ -63,62 +85,28 @@ export function judgeServer(
   }
 }
 
-function judge(
-  encodings: readonly Uint8Array[],
-  isC509: boolean,
-  rules: ServerRules,
-): ServerCertificate | { readonly fault: ServerFault } {
-  const { crypto, decompress, generationOid, keyUse } = rules;
-  const read = encodings
-    .slice(0, longestChain)
-    .map((encoding) => parseEitherCertificate(encoding, decompress));
-  const [leaf] = read;
-  const [encoding] = encodings;
-  if (leaf === undefined || encoding === undefined) return { fault: 'malformed' };
-  if ((leaf.form === 'der') === isC509) return { fault: 'malformed' };
-  const { certificate } = leaf;
-  const authorities = read.slice(1).map((one) => one.certificate);
-  const anchor = anchorOf(rules, certificate, authorities);
-  if (anchor === undefined) return { fault: 'no-chain' };
-  if (isAuthority(certificate)) return { fault: 'an-authority' };
-  const usage = findExtension(certificate.extensions, extensionOids.keyUsage);
+function judgeLeaf<Issuer>(
+  leaf: PathCertificate<Issuer>,
+  keyUse: ServerKeyUse,
+): ServerGeneration | { readonly fault: ServerFault } {
+  if (leaf.isAuthority) return { fault: 'an-authority' };
   // RFC 5280 §4.2.1.3: absent means every use, which is more than a server needs.
-  if (usage === undefined || !decodeKeyUsage(usage.value).has(keyUse)) {
-    return { fault: 'wrong-key-usage' };
-  }
-  const known = [...processed, generationOid];
-  if (certificate.extensions.some(({ critical, oid }) => critical && !known.includes(oid))) {
-    return { fault: 'unknown-critical-extension' };
-  }
-  const stated = findExtension(certificate.extensions, generationOid);
-  if (stated === undefined) return { fault: 'no-session-server' };
-  const publicKey = crypto.importPublicKey('P-256', p256Point(certificate.publicKey.spki));
-  if (publicKey === undefined) return { fault: 'malformed' };
-  const cred = isC509 ? new Uint8Array(encoding) : cbor.bytes(encoding);
-  return {
-    ...decodeServerGeneration(stated.value),
-    credential: { cred, publicKey },
-    anchor: toHex(crypto.hash('SHA-256', anchor.der).subarray(0, 8)),
-  };
+  if (!leaf.allows(keyUse)) return { fault: 'wrong-key-usage' };
+  if (leaf.hasUnknownCritical()) return { fault: 'unknown-critical-extension' };
+  return leaf.generation() ?? { fault: 'no-session-server' };
 }
 
-/** Extensions of the leaf that are looked at here or bind only authorities. */
-const processed: readonly string[] = [extensionOids.keyUsage, extensionOids.basicConstraints];
-
-function anchorOf(
-  { crypto, anchors }: ServerRules,
-  leaf: Certificate,
-  authorities: readonly Certificate[],
-): Certificate | undefined {
-  const trusted = anchors.map((der) => parseCertificate(der));
+function anchorOf<Issuer>(
+  leaf: PathCertificate<Issuer>,
+  authorities: ServerPath<Issuer>['chain'],
+  anchors: ServerPath<Issuer>['anchors'],
+): ServerPath<Issuer>['anchors'][number] | undefined {
   let last = leaf;
   for (let length = 1; length < longestChain; length += 1) {
     const subject = last;
-    const issues = (issuer: Certificate): boolean =>
-      isAuthority(issuer) && isIssuedBy(crypto, subject, issuer);
-    const anchor = trusted.find(issues);
+    const anchor = anchors.find(({ issuer }) => subject.isIssuedBy(issuer));
     if (anchor !== undefined) return anchor;
-    const issuer = authorities.find(issues);
+    const issuer = authorities.find(({ asIssuer }) => subject.isIssuedBy(asIssuer));
     if (issuer === undefined) return undefined;
     last = issuer;
   }

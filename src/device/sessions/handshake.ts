@@ -17,13 +17,14 @@ import {
 } from '../../wire/edhoc/initiator.ts';
 import { type EdhocRefusal, isEdhocRefusal, refuse } from '../../wire/edhoc/refusal.ts';
 import type { PskCredential } from '../../wire/edhoc/psk.ts';
-import { type PskAwaitMessage2, startPskInitiator } from '../../wire/edhoc/pskInitiator.ts';
-import type { Method } from '../../wire/edhoc/suites.ts';
+import type { PskAwaitMessage2 } from '../../wire/edhoc/pskInitiator.ts';
+import type { InitiatorProfile } from '../../wire/edhoc/profile.ts';
 import { fromUtf8 } from '../../wire/bytes/utf8.ts';
 import { writeFrame } from '../../wire/relay/frame.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import type { DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
+import type { ResumptionMethod } from './resumption.ts';
 
 /** Who we are and whom we talk to; read from the element once. */
 export interface Parties {
@@ -53,9 +54,12 @@ export async function readParties(element: DeviceElement, crypto: Crypto): Promi
   return { own, server: readServerIdentity(crypto, identity) };
 }
 
-const method: Method = rawLinkMethod;
 /** No message_4: the first answer under OSCORE shows that the server has the keys (RFC 9528 §5.4.2). */
-const profile = { method, suites: [rawLinkSuite], message4: false } as const;
+export const profile: InitiatorProfile = {
+  method: rawLinkMethod,
+  suites: [rawLinkSuite],
+  message4: false,
+};
 
 export interface Awaiting {
   readonly kind: 'awaiting';
@@ -87,14 +91,6 @@ export function beginHandshake(crypto: Crypto): Awaiting {
   const { next, message1 } = startInitiator(crypto, profile, { connectionId });
   const frame = writeFrame({ kind: 'edhoc-start', message1 });
   return { kind: 'awaiting', edhoc: next, frame, handshakeBytes: [message1.length] };
-}
-
-/** The same towards resumption; the key is named in message_3 only. */
-export function beginResumption(crypto: Crypto): Resuming {
-  const connectionId = newConnectionId(crypto);
-  const { next, message1 } = startPskInitiator(crypto, profile, { connectionId });
-  const frame = writeFrame({ kind: 'edhoc-start', message1 });
-  return { kind: 'resuming', edhoc: next, frame, handshakeBytes: [message1.length] };
 }
 
 /** One byte that travels as one byte. */
@@ -134,26 +130,6 @@ export async function takeMessage2(
   return unconfirmed(next, message3, false, [...awaiting.handshakeBytes, message2.length]);
 }
 
-/**
- * The same with a resumption key. Anybody can have made message_2: whoever cannot answer message_3 ends
- * this attempt, and only it.
- */
-function takeResumption(
-  resuming: Resuming,
-  message2: Uint8Array,
-  psk: PskCredential,
-): Message2Outcome<PskAwaitMessage2> {
-  const { edhoc, handshakeBytes } = resuming;
-  const read = edhoc.readMessage2(message2);
-  if (isEdhocRefusal(read)) {
-    return edhoc.spent
-      ? { kind: 'over', refusal: read }
-      : { kind: 'ignored', edhoc, refusal: read };
-  }
-  const { next, message3 } = read.compose({ psk });
-  return unconfirmed(next, message3, true, [...handshakeBytes, message2.length]);
-}
-
 /** What the answer to either kind of message_1 leads to; where it was ignored, the state that waits on. */
 export async function takeAnswer(
   state: Awaiting | Resuming,
@@ -161,7 +137,8 @@ export async function takeAnswer(
   held: {
     readonly parties: Parties;
     readonly element: DeviceElement;
-    /** The key that a resumption was begun with. */
+    /** What a resumption was begun with. */
+    readonly resumption: ResumptionMethod | undefined;
     readonly psk: PskCredential | undefined;
   },
 ): Promise<
@@ -172,19 +149,22 @@ export async function takeAnswer(
       readonly refusal: EdhocRefusal;
     }
 > {
-  const { parties, element, psk } = held;
+  const { parties, element, resumption, psk } = held;
   if (state.kind === 'awaiting') {
     const outcome = await takeMessage2(state, message2, parties, element);
     if (outcome.kind !== 'ignored') return outcome;
     return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
   }
-  if (psk === undefined) throw new TypeError('a resumption without its key');
-  const outcome = takeResumption(state, message2, psk);
+  if (psk === undefined || resumption === undefined) {
+    throw new TypeError('a resumption without its key');
+  }
+  const outcome = resumption.take(state, message2, psk);
   if (outcome.kind !== 'ignored') return outcome;
   return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
 }
 
-function unconfirmed(
+/** message_3 as a frame, with the state that waits for its answer. */
+export function unconfirmed(
   next: AwaitMessage4 | AwaitApplication,
   message3: Uint8Array,
   resumed: boolean,

@@ -1,10 +1,6 @@
 /** What a sensor keeps of its sessions across a loss of power: three values, always changed together. */
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import {
-  type PskCredential,
-  restorePskCredential,
-  storePskCredential,
-} from '../../wire/edhoc/psk.ts';
+import type { PskCredential } from '../../wire/edhoc/psk.ts';
 import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { ChannelUse } from './channel.ts';
 import {
@@ -14,6 +10,7 @@ import {
   sessionRecordName,
   standbyRecordName,
 } from './record.ts';
+import type { ResumptionMethod } from './resumption.ts';
 import { type LiveSession, restoredState, type SessionState, storedForm } from './sessionState.ts';
 
 export interface Resumption {
@@ -32,10 +29,12 @@ export interface Remembered {
 export class SessionMemory {
   readonly #store: DeviceStore;
   readonly #crypto: Crypto;
+  readonly #method: ResumptionMethod | undefined;
 
-  constructor(store: DeviceStore, crypto: Crypto) {
+  constructor(store: DeviceStore, crypto: Crypto, method: ResumptionMethod | undefined) {
     this.#store = store;
     this.#crypto = crypto;
+    this.#method = method;
   }
 
   /** Throws a `MalformedError` on what was not written here. */
@@ -47,9 +46,9 @@ export class SessionMemory {
     ]);
     const before = standby === undefined ? undefined : restoredState(this.#crypto, standby);
     return {
-      state: state === undefined ? undefined : restoredState(this.#crypto, state),
+      state: state && restoredState(this.#crypto, state, this.#method),
       standby: before?.kind === 'live' ? before : undefined,
-      resumption: resumption === undefined ? undefined : this.#openResumption(resumption),
+      resumption: resumption && this.#openResumption(resumption),
     };
   }
 
@@ -62,17 +61,19 @@ export class SessionMemory {
       new Map([
         [sessionRecordName, storable === undefined ? undefined : storedForm(storable, use)],
         [standbyRecordName, standby === undefined ? undefined : storedForm(standby)],
-        [resumptionRecordName, resumption === undefined ? undefined : this.#closed(resumption)],
+        [resumptionRecordName, resumption && this.#closed(resumption)],
       ]),
     );
   }
 
-  #openResumption(stored: Uint8Array): Resumption {
+  #openResumption(stored: Uint8Array): Resumption | undefined {
+    if (this.#method === undefined) return undefined;
     const { psk, uses } = parseResumption(stored);
-    return { psk: restorePskCredential(this.#crypto, psk), uses };
+    return { psk: this.#method.restoreKey(this.#crypto, psk), uses };
   }
 
-  #closed({ psk, uses }: Resumption): Uint8Array {
-    return encodeResumption({ psk: storePskCredential(this.#crypto, psk), uses });
+  #closed({ psk, uses }: Resumption): Uint8Array | undefined {
+    const stored = this.#method?.storeKey(this.#crypto, psk);
+    return stored && encodeResumption({ psk: stored, uses });
   }
 }

@@ -5,7 +5,6 @@
  */
 import { empty, equal } from '../../wire/bytes/bytes.ts';
 import { type CoapContent, type CoapMessage, parseMessage } from '../../wire/coap/message.ts';
-import { resumptionCredential } from '../../wire/edhoc/psk.ts';
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import { answerChallenge } from '../../wire/oscore/echo.ts';
 import { type LinkFrame, readFrame } from '../../wire/relay/frame.ts';
@@ -23,7 +22,6 @@ import {
 import {
   type Awaiting,
   beginHandshake,
-  beginResumption,
   type Parties,
   readParties,
   type Resuming,
@@ -92,7 +90,7 @@ export class NonIpSensor {
     this.#parties = parties;
     this.#report = report;
     this.#outbox = new Outbox(options.maximumQueued);
-    this.#memory = new SessionMemory(ports.store, ports.crypto);
+    this.#memory = new SessionMemory(ports.store, ports.crypto, ports.resumption);
   }
 
   /**
@@ -205,10 +203,11 @@ export class NonIpSensor {
     uses: number | undefined = this.#resumption?.uses,
   ): Promise<void> {
     this.#drop();
-    const { crypto } = this.#ports;
+    const { crypto, resumption } = this.#ports;
     this.#standby = standby;
     const step = nextStep(this.#options, undefined, uses);
-    const state = step === 'resumption' ? beginResumption(crypto) : beginHandshake(crypto);
+    const resuming = step === 'resumption' ? resumption?.begin(crypto) : undefined;
+    const state = resuming ?? beginHandshake(crypto);
     await this.#keep(state);
     await this.#sendMessage1(state, 0);
   }
@@ -270,8 +269,8 @@ export class NonIpSensor {
   ): Promise<void> {
     if (!equal(frame.connectionId, state.edhoc.connectionId))
       return this.#ignore('another handshake');
-    const { element } = this.#ports;
-    const held = { parties: this.#parties, element, psk: this.#resumption?.psk };
+    const { element, resumption } = this.#ports;
+    const held = { parties: this.#parties, element, resumption, psk: this.#resumption?.psk };
     const outcome = await takeAnswer(state, frame.message, held);
     if (outcome.kind === 'over') return this.#giveUp(state, outcome.refusal.reason);
     if (outcome.kind === 'ignored') {
@@ -415,10 +414,9 @@ export class NonIpSensor {
   async #confirm({ edhoc, channel, handshakeBytes, resumed }: UnconfirmedSession): Promise<void> {
     const session = edhoc.confirm();
     // The key that led here is of no use any more: the server has derived the next one.
-    this.#resumption = {
-      psk: resumptionCredential(this.#ports.crypto, session),
-      uses: resumed ? (this.#resumption?.uses ?? 0) + 1 : 0,
-    };
+    const psk = this.#ports.resumption?.keyOf(this.#ports.crypto, session);
+    const uses = resumed ? (this.#resumption?.uses ?? 0) + 1 : 0;
+    this.#resumption = psk && { psk, uses };
     await this.#keep({ kind: 'live', session, handshakeBytes, channel });
     this.#keysSinceMs = this.#ports.timer.nowMs();
     this.#report({ kind: 'session', handshakeBytes, resumed });

@@ -5,6 +5,7 @@ import type { Link } from '../ports/link.ts';
 import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { RetryPolicy } from '../ports/retry.ts';
 import type { Timer } from '../ports/timer.ts';
+import type { ResumptionMethod } from './resumption.ts';
 import { renewalDefaults, type RenewalPolicy, type RenewalStep } from './renewal.ts';
 
 export interface SensorPorts {
@@ -14,6 +15,8 @@ export interface SensorPorts {
   readonly store: DeviceStore;
   readonly timer: Timer;
   readonly crypto: Crypto;
+  /** `pskResumption`. Absent: what is due beyond a key update is a handshake with the long-term keys. */
+  readonly resumption?: ResumptionMethod;
 }
 
 export interface SensorOptions extends RenewalPolicy {

@@ -2,11 +2,11 @@
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { AwaitApplication } from '../../wire/edhoc/completion.ts';
 import { AwaitMessage2 } from '../../wire/edhoc/initiator.ts';
-import { PskAwaitMessage2 } from '../../wire/edhoc/pskInitiator.ts';
 import { EdhocSession } from '../../wire/edhoc/session.ts';
 import { Channel, type ChannelUse } from './channel.ts';
 import type { Awaiting, Resuming, Unconfirmed } from './handshake.ts';
 import { encodeRecord, parseRecord } from './record.ts';
+import type { ResumptionMethod } from './resumption.ts';
 
 /** message_3 was made, and nothing has shown yet that the server has the keys too. */
 export interface UnconfirmedSession extends Unconfirmed {
@@ -55,8 +55,15 @@ export function storedForm(state: SessionState, use?: ChannelUse): Uint8Array {
   }
 }
 
-/** Throws a `MalformedError` on what `storedForm` did not give. */
-export function restoredState(crypto: Crypto, stored: Uint8Array): SessionState {
+/**
+ * `undefined` for a resumption that this build cannot go on with. Throws a `MalformedError` on what
+ * `storedForm` did not give.
+ */
+export function restoredState(
+  crypto: Crypto,
+  stored: Uint8Array,
+  resumption?: ResumptionMethod,
+): SessionState | undefined {
   const record = parseRecord(stored);
   const { handshakeBytes } = record;
   switch (record.kind) {
@@ -66,8 +73,8 @@ export function restoredState(crypto: Crypto, stored: Uint8Array): SessionState 
     }
     case 'resuming': {
       const { kind, frame } = record;
-      const edhoc = PskAwaitMessage2.restore(crypto, record.state);
-      return { kind, edhoc, frame, handshakeBytes };
+      const edhoc = resumption?.restoreState(crypto, record.state);
+      return edhoc && { kind, edhoc, frame, handshakeBytes };
     }
     case 'unconfirmed': {
       const { kind, frame } = record;

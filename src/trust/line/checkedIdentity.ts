@@ -7,6 +7,7 @@ import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import type { EndorsedUnit } from '../../wire/line/endorsement.ts';
 import type { OpenAnswer } from '../../wire/line/opening.ts';
+import { bareAnchor } from '../../wire/c509/bareAnchor.ts';
 import { encodeAnchors, encodeDeviceId } from '../../wire/line/slotData.ts';
 import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
@@ -86,12 +87,18 @@ function contentsOf(
   return {
     certificates: { idevid: [unit.certificate, ...chain] },
     data: {
-      anchors: encodeAnchors(anchors),
+      anchors: encodeAnchors([...anchors, ...anchors.flatMap(bare)]),
       'device-id': encodeDeviceId(unit.deviceId),
       ...(serverIdentity.length > 0 ? { 'server-identity': serverIdentity } : {}),
       ...(unit.eui64 === undefined ? {} : { eui64: unit.eui64 }),
     },
   };
+}
+
+/** For a device that reads no X.509. */
+function bare(anchor: Uint8Array): readonly Uint8Array[] {
+  const encoded = bareAnchor(parseCertificate(anchor));
+  return encoded === undefined ? [] : [encoded];
 }
 
 function certificateFault(

@@ -4,12 +4,11 @@
  * judges certificates need not know in which encoding they came.
  */
 import { equal } from '../bytes/bytes.ts';
-import { MalformedError } from '../bytes/malformed.ts';
 import { CborReader } from '../cbor/reader.ts';
 import * as cbor from '../cbor/writer.ts';
 import { noExpirationMs } from '../der/time.ts';
 import * as der from '../der/writer.ts';
-import { parseCertificate, maximumCertificateBytes } from '../x509/certificate.ts';
+import { parseCertificate } from '../x509/certificate.ts';
 import { encodeCertificate, encodeTbsCertificate } from '../x509/certificateWriter.ts';
 import { encodeExtension } from '../x509/extensions.ts';
 import type { AlgorithmIdentifier, Certificate, Extension } from '../x509/model.ts';
@@ -17,13 +16,9 @@ import { parseName } from '../x509/names.ts';
 import { parseSpki } from '../x509/spki.ts';
 import { derAlgorithm, encodeAlgorithm, readAlgorithm, signatureAlgorithms } from './algorithms.ts';
 import { encodeExtensions, readExtensions } from './extensions.ts';
+import { asArray, readMagnitude, readType } from './items.ts';
 import { type C509Type, encodeName, readName } from './names.ts';
-import {
-  encodePublicKey,
-  type PointDecompressor,
-  readMagnitude,
-  readPublicKey,
-} from './publicKey.ts';
+import { encodePublicKey, type PointDecompressor, readPublicKey } from './publicKey.ts';
 import { encodeSignature, readSignature, signatureForm } from './signature.ts';
 
 export interface C509Certificate {
@@ -113,32 +108,6 @@ export function encodeNotAfter(notAfterMs: number): Uint8Array {
   return notAfterMs === noExpirationMs
     ? cbor.nullItem
     : cbor.integer(Math.floor(notAfterMs / 1000));
-}
-
-/**
- * The array; older drafts also knew the bare sequence of its items, which begins with the type instead of
- * the head of an array.
- */
-export function asArray(input: Uint8Array, items: number): Uint8Array {
-  if (input.length > maximumCertificateBytes) {
-    throw new MalformedError('cbor', 0, `longer than ${maximumCertificateBytes} bytes`);
-  }
-  const reader = new CborReader(input);
-  const [first = 0xff] = input;
-  if (first <= 0x17) {
-    for (let count = 0; count < items; count++) reader.skip();
-    reader.end();
-    return cbor.sequence(cbor.head(4, items), input);
-  }
-  if (reader.array() !== items) reader.fail(`an array of ${items} items expected`, 0);
-  return input;
-}
-
-export function readType(reader: CborReader): C509Type {
-  const start = reader.offset;
-  const type = reader.integer();
-  // 0 and 1 were types of drafts long ago and mean nothing now.
-  return type === 2 || type === 3 ? type : reader.fail(`type ${type} is not known`, start);
 }
 
 /** Latest second of GeneralizedTime but one: the last is null. */

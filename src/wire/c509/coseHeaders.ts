@@ -2,7 +2,7 @@
 import { equal } from '../bytes/bytes.ts';
 import { CborReader } from '../cbor/reader.ts';
 import * as cbor from '../cbor/writer.ts';
-import { asArray } from './certificate.ts';
+import { asArray } from './items.ts';
 
 /** A hash function over the whole input, and its number in the COSE Algorithms registry. */
 export interface ThumbprintHash {

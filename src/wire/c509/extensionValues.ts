@@ -10,7 +10,7 @@ import { encodeGeneralName as derGeneralName, readGeneralName } from '../x509/ge
 import { encodeGeneralName, readGeneralNames } from './generalNames.ts';
 import type { C509Type } from './names.ts';
 import { readRegistered, registeredItem } from './oids.ts';
-import { readMagnitude } from './publicKey.ts';
+import { readMagnitude } from './items.ts';
 import { keyPurposeIds } from './registries.ts';
 
 /** DER of an extension's value to CBOR and back. */

@@ -15,6 +15,7 @@ import {
   readAlgorithm,
   type WeierstrassCurve,
 } from './algorithms.ts';
+import { readMagnitude } from './items.ts';
 import type { C509Type } from './names.ts';
 
 /**
@@ -130,13 +131,6 @@ export function magnitude(reader: DerReader): Uint8Array {
   const content = reader.integer();
   if ((content[0] ?? 0) >= 0x80) reader.fail('negative INTEGER', start);
   return content[0] === 0 ? content.subarray(1) : content;
-}
-
-/** `~biguint`: big-endian without leading zeros (RFC 8949 §3.4.3). */
-export function readMagnitude(reader: CborReader): Uint8Array {
-  const start = reader.offset;
-  const value = reader.bytes();
-  return value[0] === 0 ? reader.fail('leading zero of an unsigned integer', start) : value;
 }
 
 function spki(algorithm: AlgorithmIdentifier, key: Uint8Array): Uint8Array {

@@ -14,7 +14,7 @@ import {
 } from '../x509/certificationRequest.ts';
 import type { AlgorithmIdentifier, Extension, Name, PublicKeyInfo } from '../x509/model.ts';
 import { derAlgorithm, encodeAlgorithm, readAlgorithm, signatureAlgorithms } from './algorithms.ts';
-import { asArray, readType } from './certificate.ts';
+import { asArray, readType } from './items.ts';
 import { type C509Type, encodeName, readName } from './names.ts';
 import { UnsignedC509 } from './native.ts';
 import { encodePublicKey, type PointDecompressor, readPublicKey } from './publicKey.ts';

@@ -15,7 +15,8 @@ import { c509FromX509, x509FromC509 } from './convert.ts';
 import { encodeExtensions, readExtensions } from './extensions.ts';
 import { type C509Type, encodeName, readName } from './names.ts';
 import { oidItem, readOid } from './oids.ts';
-import { magnitude, type PointDecompressor, readMagnitude } from './publicKey.ts';
+import { readMagnitude } from './items.ts';
+import { magnitude, type PointDecompressor } from './publicKey.ts';
 import { requestAttributes } from './registries.ts';
 
 const extensionRequest = 0;

@@ -12,7 +12,7 @@ import {
   readAlgorithm,
   signatureAlgorithms,
 } from './algorithms.ts';
-import { asArray } from './certificate.ts';
+import { asArray } from './items.ts';
 import { type C509Type, readText, specialText } from './names.ts';
 import { oidItem, readOid, registeredItem } from './oids.ts';
 import { extensionIds, rdnAttributes, type Registry } from './registries.ts';

@@ -9,7 +9,8 @@ import type { AlgorithmIdentifier } from '../x509/model.ts';
 import { readName as readX509Name } from '../x509/names.ts';
 import { findAlgorithm, type SignatureAlgorithm, signatureAlgorithms } from './algorithms.ts';
 import { type C509Type, encodeName, readName } from './names.ts';
-import { magnitude, readMagnitude } from './publicKey.ts';
+import { readMagnitude } from './items.ts';
+import { magnitude } from './publicKey.ts';
 
 /**
  * Bytes of r and of s by curve. The curve is that of the signer's key, which stands nowhere in the

@@ -129,19 +129,23 @@ export interface AeadParameters {
 
 /** RFC 9053 §4.1 to §4.3. */
 export const aeadParameters: Readonly<Record<AeadAlgorithm, AeadParameters>> = {
-  'AES-CCM-16-64-128': { keyBytes: 16, nonceBytes: 13, tagBytes: 8 },
-  'AES-CCM-16-64-256': { keyBytes: 32, nonceBytes: 13, tagBytes: 8 },
-  'AES-CCM-64-64-128': { keyBytes: 16, nonceBytes: 7, tagBytes: 8 },
-  'AES-CCM-64-64-256': { keyBytes: 32, nonceBytes: 7, tagBytes: 8 },
-  'AES-CCM-16-128-128': { keyBytes: 16, nonceBytes: 13, tagBytes: 16 },
-  'AES-CCM-16-128-256': { keyBytes: 32, nonceBytes: 13, tagBytes: 16 },
-  'AES-CCM-64-128-128': { keyBytes: 16, nonceBytes: 7, tagBytes: 16 },
-  'AES-CCM-64-128-256': { keyBytes: 32, nonceBytes: 7, tagBytes: 16 },
-  A128GCM: { keyBytes: 16, nonceBytes: 12, tagBytes: 16 },
-  A192GCM: { keyBytes: 24, nonceBytes: 12, tagBytes: 16 },
-  A256GCM: { keyBytes: 32, nonceBytes: 12, tagBytes: 16 },
-  'ChaCha20/Poly1305': { keyBytes: 32, nonceBytes: 12, tagBytes: 16 },
+  'AES-CCM-16-64-128': lengths(16, 13, 8),
+  'AES-CCM-16-64-256': lengths(32, 13, 8),
+  'AES-CCM-64-64-128': lengths(16, 7, 8),
+  'AES-CCM-64-64-256': lengths(32, 7, 8),
+  'AES-CCM-16-128-128': lengths(16, 13, 16),
+  'AES-CCM-16-128-256': lengths(32, 13, 16),
+  'AES-CCM-64-128-128': lengths(16, 7, 16),
+  'AES-CCM-64-128-256': lengths(32, 7, 16),
+  A128GCM: lengths(16, 12, 16),
+  A192GCM: lengths(24, 12, 16),
+  A256GCM: lengths(32, 12, 16),
+  'ChaCha20/Poly1305': lengths(32, 12, 16),
 };
+
+function lengths(keyBytes: number, nonceBytes: number, tagBytes: number): AeadParameters {
+  return { keyBytes, nonceBytes, tagBytes };
+}
 
 export const hashBytes: Readonly<Record<HashAlgorithm, number>> = {
   'SHA-1': 20,

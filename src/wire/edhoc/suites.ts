@@ -26,55 +26,45 @@ export interface Suite {
   readonly applicationHash: Exclude<HashAlgorithm, 'SHA-1'>;
 }
 
-const x25519 = { curve: 'X25519', publicKeyBytes: 32 } as const;
-const p256 = { curve: 'P-256', publicKeyBytes: 32 } as const;
-const p384 = { curve: 'P-384', publicKeyBytes: 48 } as const;
-const edDsa = { signature: 'EdDSA', signatureCurve: 'Ed25519', signatureBytes: 64 } as const;
-const es256 = { signature: 'ES256', signatureCurve: 'P-256', signatureBytes: 64 } as const;
-const es384 = { signature: 'ES384', signatureCurve: 'P-384', signatureBytes: 96 } as const;
-const ccm8 = { aead: 'AES-CCM-16-64-128', macBytes: 8 } as const;
-const ccm16 = { aead: 'AES-CCM-16-128-128', macBytes: 16 } as const;
-const ccmApplication = {
-  hash: 'SHA-256',
-  applicationAead: 'AES-CCM-16-64-128',
-  applicationHash: 'SHA-256',
-} as const;
-const chaCha = {
-  aead: 'ChaCha20/Poly1305',
-  hash: 'SHA-256',
-  macBytes: 16,
-  applicationAead: 'ChaCha20/Poly1305',
-  applicationHash: 'SHA-256',
-} as const;
-const gcm128 = {
-  aead: 'A128GCM',
-  hash: 'SHA-256',
-  macBytes: 16,
-  applicationAead: 'A128GCM',
-  applicationHash: 'SHA-256',
-} as const;
-const gcm256 = {
-  aead: 'A256GCM',
-  hash: 'SHA-384',
-  macBytes: 16,
-  applicationAead: 'A256GCM',
-  applicationHash: 'SHA-384',
-} as const;
-
 /**
  * Suite 25 is not here: its key schedule is KMAC256 (RFC 9528 §4.1.1), which no platform of ours offers,
  * and its signatures are EdDSA on Ed448.
  */
 export const suites: readonly Suite[] = [
-  { number: 0, ...ccm8, ...ccmApplication, ...x25519, ...edDsa },
-  { number: 1, ...ccm16, ...ccmApplication, ...x25519, ...edDsa },
-  { number: 2, ...ccm8, ...ccmApplication, ...p256, ...es256 },
-  { number: 3, ...ccm16, ...ccmApplication, ...p256, ...es256 },
-  { number: 4, ...chaCha, ...x25519, ...edDsa },
-  { number: 5, ...chaCha, ...p256, ...es256 },
-  { number: 6, ...gcm128, ...x25519, ...es256 },
-  { number: 24, ...gcm256, ...p384, ...es384 },
+  suite(0, 'AES-CCM-16-64-128', 8, 'X25519', 'EdDSA'),
+  suite(1, 'AES-CCM-16-128-128', 16, 'X25519', 'EdDSA'),
+  suite(2, 'AES-CCM-16-64-128', 8, 'P-256', 'ES256'),
+  suite(3, 'AES-CCM-16-128-128', 16, 'P-256', 'ES256'),
+  suite(4, 'ChaCha20/Poly1305', 16, 'X25519', 'EdDSA'),
+  suite(5, 'ChaCha20/Poly1305', 16, 'P-256', 'ES256'),
+  suite(6, 'A128GCM', 16, 'X25519', 'ES256'),
+  suite(24, 'A256GCM', 16, 'P-384', 'ES384'),
 ];
+
+/** A row of RFC 9528 §10.2; what is the same in all of them, or follows from the others, is put in. */
+function suite(
+  number: number,
+  aead: AeadAlgorithm,
+  macBytes: number,
+  curve: 'X25519' | 'P-256' | 'P-384',
+  signature: 'EdDSA' | 'ES256' | 'ES384',
+): Suite {
+  const hash = signature === 'ES384' ? 'SHA-384' : 'SHA-256';
+  return {
+    number,
+    aead,
+    hash,
+    macBytes,
+    curve,
+    publicKeyBytes: curve === 'P-384' ? 48 : 32,
+    signature,
+    signatureCurve: signature === 'EdDSA' ? 'Ed25519' : signature === 'ES256' ? 'P-256' : 'P-384',
+    signatureBytes: signature === 'ES384' ? 96 : 64,
+    // With the long tags of its own messages CCM leaves the short one to applications.
+    applicationAead: aead === 'AES-CCM-16-128-128' ? 'AES-CCM-16-64-128' : aead,
+    applicationHash: hash,
+  };
+}
 
 /** Throws an `UnsupportedError` for a suite that is not in the table. */
 export function suiteOf(number: number): Suite {

@@ -34,25 +34,10 @@ export interface OscoreRefusal<Code extends OscoreRefusalCode = OscoreRefusalCod
 }
 
 export function refuse<Code extends OscoreRefusalCode>(code: Code): OscoreRefusal<Code> {
-  return { refused: code, reason: reasons[code] };
+  return { refused: code, reason: `OSCORE: ${code}` };
 }
 
 /** Tells a refusal from a result. */
 export function isRefused(outcome: object): outcome is OscoreRefusal {
   return 'refused' in outcome;
 }
-
-const reasons: Readonly<Record<OscoreRefusalCode, string>> = {
-  'not-oscore': 'the message has no OSCORE option',
-  malformed: 'the OSCORE option or payload cannot be decoded',
-  'unknown-context': 'the message names another security context',
-  replay: 'the Partial IV was received before or is too old',
-  'decryption-failed': 'the message does not verify',
-  'plaintext-malformed': 'the decrypted content is no CoAP message of the expected kind',
-  'already-answered': 'the request was answered before',
-  'unexpected-key-update': 'a key update message outside a key update',
-  'key-worn-out': 'the key reached its usage limit; a new context is needed',
-  'message-too-long': 'the message is too long for the key limits; send it block-wise',
-  'reservation-needed': 'no reserved sequence number is left; reserve more first',
-  'sequence-exhausted': 'the sequence numbers are used up; a new context is needed',
-};

@@ -2,12 +2,14 @@
 import { type DerReader, readDer } from '../der/reader.ts';
 import { contextConstructed, contextPrimitive, tags } from '../der/tags.ts';
 import { readAlgorithmIdentifier, sameAlgorithm } from './algorithms.ts';
-import type { AlgorithmIdentifier, Certificate, Extension } from './model.ts';
+import {
+  type AlgorithmIdentifier,
+  type Certificate,
+  type Extension,
+  maximumCertificateBytes,
+} from './model.ts';
 import { readName } from './names.ts';
 import { readSpki } from './spki.ts';
-
-/** Longest certificate that is read; one signed with SLH-DSA-SHA2-128s takes 8.3 kB. */
-export const maximumCertificateBytes = 65_536;
 
 const maximumExtensions = 64;
 

@@ -3,6 +3,9 @@
  * read; extension values stay encoded until `extensions.ts` is asked for their meaning.
  */
 
+/** Longest certificate that is read; one signed with SLH-DSA-SHA2-128s takes 8.3 kB. */
+export const maximumCertificateBytes = 65_536;
+
 export interface AlgorithmIdentifier {
   /** Dotted. */
   readonly oid: string;

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { encodeAnchors } from '../../../src/wire/line/slotData.ts';
-import { FloorStore, judgeServer } from '../../../src/device/identity/serverCertificate.ts';
+import { FloorStore } from '../../../src/device/identity/serverCertificate.ts';
+import { judgeServer } from '../../../src/device/identity/x509Server.ts';
 import type { HandshakeOptions } from '../../../src/device/sessions/coapHandshake.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';

@@ -1,0 +1,153 @@
+/** The same judgement from two readers: a sensor's, which knows no X.509, and that of devices which do. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { judgeNativeServer } from '../../../src/device/identity/nativeServer.ts';
+import type { JudgedServer } from '../../../src/device/identity/serverCertificate.ts';
+import { judgeServer } from '../../../src/device/identity/x509Server.ts';
+import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
+import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
+import { bareAnchor } from '../../../src/wire/c509/bareAnchor.ts';
+import { c509FromX509 } from '../../../src/wire/c509/convert.ts';
+import { prepareNativeCertificate } from '../../../src/wire/c509/native.ts';
+import * as cbor from '../../../src/wire/cbor/writer.ts';
+import { oidContent } from '../../../src/wire/der/oid.ts';
+import { basicConstraints, keyUsage, subjectAltName } from '../../../src/wire/x509/extensions.ts';
+import type { Certificate, Extension } from '../../../src/wire/x509/model.ts';
+import { encodeName } from '../../../src/wire/x509/names.ts';
+import { exampleGenerationOid, serverGeneration } from '../../../src/wire/x509/serverGeneration.ts';
+import { mutated } from '../../support/fuzz.ts';
+import { type TestAuthority, type TestIdentity, testPki } from '../../support/pki.ts';
+
+const pki = testPki();
+const generation = serverGeneration({ generation: 7, floor: 5 }, exampleGenerationOid);
+const agreeing = keyUsage('keyAgreement');
+const dns = subjectAltName([{ kind: 'dNSName', text: 'sessions.example' }]);
+const strange = (critical: boolean): Extension => ({
+  oid: '1.3.6.1.4.1.32473.9',
+  critical,
+  value: Uint8Array.of(5, 0),
+});
+
+function issue(extensions: readonly Extension[], authority = pki.server): TestIdentity {
+  return authority.issue({ subject: encodeName(['commonName', 'sessions']), extensions });
+}
+
+function native(
+  { certificate }: Pick<TestIdentity, 'certificate'>,
+  signer = pki.server,
+): Uint8Array {
+  const unsigned = prepareNativeCertificate(certificate);
+  return unsigned.finish(signer.key.sign(unsigned.toBeSigned));
+}
+
+function anchorOf(certificate: Certificate): Uint8Array {
+  const anchor = bareAnchor(certificate);
+  assert.ok(anchor);
+  return anchor;
+}
+
+const shared = { crypto: nodeCrypto, keyUse: 'keyAgreement' } as const;
+
+/** What both say, which has to be the same. */
+function judged(
+  certificates: readonly Uint8Array[],
+  anchor: TestAuthority = pki.server,
+): JudgedServer {
+  const reference = { kind: 'c5c', certificates } as const;
+  const small = judgeNativeServer(reference, {
+    ...shared,
+    anchors: [anchorOf(anchor.certificate)],
+    generationId: oidContent(exampleGenerationOid),
+  });
+  const whole = judgeServer(reference, {
+    ...shared,
+    anchors: [anchor.certificate.der],
+    decompress: decompressPoint,
+    generationOid: exampleGenerationOid,
+  });
+  assert.deepEqual(small, whole);
+  return small;
+}
+
+test('a server by its natively signed certificate', () => {
+  const encoded = native(issue([agreeing, generation]));
+  const server = judged([encoded]);
+  assert.ok('credential' in server);
+  assert.deepEqual([server.generation, server.floor], [7, 5]);
+  assert.deepEqual(server.credential.cred, encoded);
+  const { publicKey } = server.credential;
+  assert.equal(publicKey.curve, 'P-256');
+  assert.ok('credential' in judged([native(issue([agreeing, generation, dns, strange(false)]))]));
+});
+
+test('a chain with an authority between: the anchor may be the root', () => {
+  const leaf = native(issue([agreeing, generation]));
+  const between = native({ certificate: pki.server.certificate }, pki.root);
+  const server = judged([leaf, between], pki.root);
+  assert.ok('credential' in server);
+  assert.notEqual(server.anchor, 'anchor' in judged([leaf]) && judged([leaf]));
+  assert.deepEqual(judged([leaf], pki.root), { fault: 'no-chain' });
+  assert.deepEqual(judged([leaf, leaf], pki.root), { fault: 'no-chain' });
+});
+
+test('each reason to refuse, from either reader', () => {
+  const refused = (extensions: readonly Extension[]): JudgedServer =>
+    judged([native(issue(extensions))]);
+  assert.deepEqual(refused([keyUsage('digitalSignature'), generation]), {
+    fault: 'wrong-key-usage',
+  });
+  assert.deepEqual(refused([generation]), { fault: 'wrong-key-usage' });
+  assert.deepEqual(refused([agreeing, generation, strange(true)]), {
+    fault: 'unknown-critical-extension',
+  });
+  assert.deepEqual(refused([agreeing, generation, { ...dns, critical: true }]), {
+    fault: 'unknown-critical-extension',
+  });
+  assert.deepEqual(refused([agreeing]), { fault: 'no-session-server' });
+  const authority = [basicConstraints({ ca: true }), keyUsage('keyCertSign', 'keyAgreement')];
+  assert.deepEqual(refused([...authority, generation]), { fault: 'an-authority' });
+  assert.deepEqual(judged([native(issue([agreeing, generation]), pki.factory)]), {
+    fault: 'no-chain',
+  });
+  const broken = { ...generation, value: Uint8Array.of(0x30, 6, 2, 1, 1, 2, 1, 2) };
+  assert.deepEqual(refused([agreeing, broken]), { fault: 'malformed' });
+  assert.deepEqual(judged([]), { fault: 'malformed' });
+  assert.deepEqual(judged([Uint8Array.of(0x8b, 2)]), { fault: 'malformed' });
+});
+
+test('what needs X.509 is none of a sensor', () => {
+  const identity = issue([agreeing, generation]);
+  const rules = {
+    ...shared,
+    anchors: [anchorOf(pki.server.certificate)],
+    generationId: oidContent(exampleGenerationOid),
+  };
+  const { der } = identity.certificate;
+  for (const reference of [
+    { kind: 'c5c', certificates: [c509FromX509(der, decompressPoint)] },
+    { kind: 'x5chain', certificates: [der] },
+    { kind: 'kid', kid: Uint8Array.of(1) },
+  ] as const) {
+    assert.deepEqual(judgeNativeServer(reference, rules), { fault: 'malformed' });
+  }
+  const good = { kind: 'c5c', certificates: [native(identity)] } as const;
+  const broken = [cbor.array(cbor.text('root'), cbor.integer(1), cbor.bytes(new Uint8Array(33)))];
+  assert.deepEqual(judgeNativeServer(good, { ...rules, anchors: broken }), { fault: 'malformed' });
+});
+
+test('no byte of what was signed can be changed', () => {
+  const encoded = native(issue([agreeing, generation, dns]));
+  fc.assert(
+    fc.property(mutated([encoded]), (other) => {
+      const rules = { ...shared, anchors: [anchorOf(pki.server.certificate)] };
+      const generationId = oidContent(exampleGenerationOid);
+      const reference = { kind: 'c5c', certificates: [other] } as const;
+      const verdict = judgeNativeServer(reference, { ...rules, generationId });
+      const same =
+        Buffer.from(other).equals(encoded) || Buffer.from(other).equals(encoded.subarray(1));
+      assert.equal('fault' in verdict, !same);
+    }),
+    { numRuns: 500 },
+  );
+});
