@@ -14,15 +14,16 @@ import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import { ReadTokens } from '../../trust/registry/readTokens.ts';
 import { Registry } from '../../trust/registry/registry.ts';
 import { tellAuthority } from '../../trust/revocation/outbox.ts';
-import { Revocation } from '../../trust/revocation/revocation.ts';
+import { Revocation, type RevocationParts } from '../../trust/revocation/revocation.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
-import type { Chore } from './chores.ts';
+import { type Chore, troubleText } from './chores.ts';
 import type { Doors } from './doors.ts';
 import { type Believed, type DoorName, DoorTrust } from './doorTrust.ts';
 import { KnownAuthority } from './knownAuthority.ts';
 import { Manifests } from './manifests.ts';
 import type { ProvisionerConfig } from './provisioner.ts';
 import { ServerCertificate } from './serverCertificate.ts';
+import { type SessionCredentialOptions, SessionCredentials } from './sessionCredentials.ts';
 import type { ServerKeys } from './keys.ts';
 import type { Stores } from './stores.ts';
 import { followChore, makeStatus, settling, type Status } from './status.ts';
@@ -51,6 +52,8 @@ export interface Core {
   readonly traffic: Traffic;
   readonly revocation: Revocation;
   readonly status: Status | undefined;
+  /** What is shown to devices that know this server by their anchor. */
+  readonly sessionCredentials: SessionCredentials | undefined;
 }
 
 const systemClock: Clock = { nowMs: () => Date.now() };
@@ -60,7 +63,7 @@ export async function makeCore(
   stores: Stores,
   keys: ServerKeys,
 ): Promise<Core> {
-  const { authority, clock = systemClock, owner, folder, names } = config;
+  const { authority, clock = systemClock, owner, folder, names, credentialsFrom = [] } = config;
   const registry = new Registry(stores.registry, clock);
   const verifier = new SoftwareVerifier();
   const security = securityLogOf(config, clock);
@@ -77,8 +80,9 @@ export async function makeCore(
   });
   const trust = new DoorTrust(await believed());
   const parts = { registry, authority, hierarchy, verifier, trust, metrics, clock };
-  const credentialsFrom = config.credentialsFrom ?? [];
-  const traffic = makeTraffic({ ...parts, stores, keys, credentialsFrom });
+  const sessionCredentials = await sessionCredentialsOf(config, { keys, clock, issuer });
+  const { chains } = sessionCredentials ?? {};
+  const traffic = makeTraffic({ ...parts, stores, keys, credentialsFrom, chains });
   const status = config.status && makeStatus(config.status.authority, { clock, metrics });
   metrics.watch('birthmark_connections', 'Verified TLS connections', () => live.size);
   return {
@@ -110,20 +114,38 @@ export async function makeCore(
       if (await known.refresh()) trust.replace(await believed());
     },
     traffic,
-    revocation: new Revocation({
-      store: stores.registry,
-      clock,
-      monotonicMs: () => performance.now(),
-      // What was said of a certificate lives on in the answers that are kept of it.
-      live: [
-        live,
-        traffic.broker,
-        traffic.relay,
-        ...(status === undefined ? [] : [status.answers]),
-      ],
-    }),
+    // What was said of a certificate lives on in the answers that are kept of it.
+    revocation: revocationOf(stores, clock, [
+      live,
+      traffic.broker,
+      traffic.relay,
+      ...(status === undefined ? [] : [status.answers]),
+    ]),
     status,
+    sessionCredentials,
   };
+}
+
+function revocationOf(
+  { registry: store }: Stores,
+  clock: Clock,
+  live: RevocationParts['live'],
+): Revocation {
+  return new Revocation({ store, clock, monotonicMs: () => performance.now(), live });
+}
+
+async function sessionCredentialsOf(
+  { sessionServers: authority, folder, owner: name, onTrouble }: ProvisionerConfig,
+  { keys, ...rest }: Pick<SessionCredentialOptions, 'clock' | 'issuer'> & { keys: ServerKeys },
+): Promise<SessionCredentials | undefined> {
+  if (authority === undefined) return undefined;
+  const options = { ...rest, folder, keys: keys.folder, authority, name };
+  const credentials = await SessionCredentials.open(options);
+  // Devices that pinned this server need none: a round of the chore will do.
+  await credentials
+    .refresh()
+    .catch((error: unknown) => onTrouble?.(troubleText(choreNames.credentials, error)));
+  return credentials;
 }
 
 function securityLogOf({ folder, onTrouble }: ProvisionerConfig, clock: Clock): SecurityLogFolder {
@@ -147,6 +169,7 @@ function verifyAt(
 export const choreNames = {
   tell: 'tell the authority',
   learn: 'ask the authority',
+  credentials: 'session credentials',
   pull: 'manifests',
   tidy: 'tidy',
 } as const;
@@ -156,6 +179,7 @@ const seconds = 1000;
 /** What comes round whether or not anybody asks. */
 export function standingChores(core: Core): readonly Chore[] {
   const { stores, authority, live, clock, manifests, traffic, status } = core;
+  const { sessionCredentials } = core;
   return [
     ...(status === undefined ? [] : [followChore(status)]),
     {
@@ -169,6 +193,13 @@ export function standingChores(core: Core): readonly Chore[] {
       },
     },
     { name: choreNames.learn, everyMs: 30 * seconds, work: core.learn },
+    {
+      name: choreNames.credentials,
+      everyMs: 30 * seconds,
+      work: async () => {
+        await sessionCredentials?.refresh();
+      },
+    },
     {
       name: choreNames.pull,
       everyMs: 60 * seconds,

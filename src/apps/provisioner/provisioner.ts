@@ -13,6 +13,7 @@ import { type ProvisionerActs, provisionerRoutes } from '../../servers/local/pro
 import { tokenRoutes } from '../../servers/local/tokens.ts';
 import type { Connection } from '../../servers/tls/connection.ts';
 import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
+import type { SessionServerAuthority } from '../../trust/ports/sessionServerAuthority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal } from '../../trust/ports/faults.ts';
 import type { ReadTokens } from '../../trust/registry/readTokens.ts';
@@ -56,6 +57,8 @@ export interface ProvisionerConfig {
   readonly credentialsFrom?: readonly string[];
   /** Lists, responder and the door for both; without it this server says nothing of certificates. */
   readonly status?: StatusConfig;
+  /** Credentials for devices that know this server by their anchor; without it they know it by its kid. */
+  readonly sessionServers?: SessionServerAuthority;
   /** Whether this server is well, in plain HTTP; none when absent. */
   readonly health?: HealthConfig;
   /** Requests that one caller of the API may make; `apiRate` unless told. */

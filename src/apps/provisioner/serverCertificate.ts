@@ -116,7 +116,7 @@ export class ServerCertificate {
 }
 
 /** After a rollover the authority has the same name and another key. */
-function isBy({ extensions }: Certificate, issuer: Uint8Array | undefined): boolean {
+export function isBy({ extensions }: Certificate, issuer: Uint8Array | undefined): boolean {
   if (issuer === undefined) return true;
   const named = findExtension(extensions, extensionOids.authorityKeyIdentifier);
   const present = parseCertificate(issuer).extensions;

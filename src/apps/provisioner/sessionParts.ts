@@ -114,6 +114,8 @@ const links: readonly WebLink[] = [
       ['ed-csuite', String(rawLinkSuite)],
       ['ed-method', '3'],
       ['ed-method', '1'],
+      ['ed-method', '2'],
+      ['ed-method', '0'],
       ['ed-cred-t', '1'],
       ['ed-cred-t', '2'],
       ['ed-idcred-t', '4'],

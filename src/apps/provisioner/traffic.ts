@@ -7,6 +7,7 @@ import { createRelay, type Relay, type RelayObservation } from '../../trust/rela
 import { certificatePorts, type SessionPartOptions, sessionResource } from './sessionParts.ts';
 import type { ServerKeys } from './keys.ts';
 import type { Stores } from './stores.ts';
+import type { ServerChains } from '../../trust/sessions/ownCredentials.ts';
 import { TelemetryIntake } from './telemetryIntake.ts';
 
 export interface Traffic {
@@ -20,6 +21,7 @@ export interface TrafficOptions extends SessionPartOptions {
   readonly keys: ServerKeys;
   /** Prefixes below which a certificate may be read that a device points at. */
   readonly credentialsFrom: readonly string[];
+  readonly chains: ServerChains | undefined;
 }
 
 export function makeTraffic(options: TrafficOptions): Traffic {
@@ -45,6 +47,7 @@ export function makeTraffic(options: TrafficOptions): Traffic {
     sealing: keys.sealing,
     agreement: keys.agreement,
     identity: keys.identity,
+    ...(options.chains === undefined ? {} : { chains: options.chains }),
     serve: sessionResource(options),
     certificates: certificatePorts({ ...options, chains: stores.chains }),
     sendDown: async (gatewayId, envelope) => {

@@ -6,6 +6,7 @@
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { AuthorityClient } from '../../drivers/links/local/authorityClient.ts';
+import { SessionServerClient } from '../../drivers/links/local/sessionServerClient.ts';
 import { StatusClient } from '../../drivers/links/local/statusClient.ts';
 import { startAuthority } from '../authority/authority.ts';
 import { authorityPaths, requireInstallation } from '../authority/authorityFolder.ts';
@@ -96,6 +97,7 @@ async function startProvisionerWorker(
   const { healthPort, healthHost, credentialsFrom } = options;
   const authority = new AuthorityClient(socketPathFor(data, 'authority'));
   const status = new StatusClient(socketPathFor(data, 'authority'));
+  const sessionServers = new SessionServerClient(socketPathFor(data, 'authority'));
   const owner = options.owner ?? (await requireInstallation(authorityPaths(data))).organization;
   const provisioner = await startProvisioner({
     folder: join(resolve(data), 'provisioner'),
@@ -111,6 +113,7 @@ async function startProvisionerWorker(
     ...(coapPort === undefined ? {} : { coapPort }),
     credentialsFrom,
     status: { authority: status, port: statusPort },
+    sessionServers,
     ...(healthPort === undefined ? {} : { health: { host: healthHost, port: healthPort } }),
     onAnswered: (door, answered) => log.debug({ door, ...answered }, 'answered'),
     onTrouble: (line) => log.error(line),
@@ -129,6 +132,7 @@ async function startProvisionerWorker(
       await provisioner.close();
       authority.close();
       status.close();
+      sessionServers.close();
     },
   };
 }

@@ -10,18 +10,8 @@ import { parseMessage1 } from '../../wire/edhoc/messages.ts';
 import { suggestedPskCodePoints } from '../../wire/edhoc/psk.ts';
 import type { ResponderProfile } from '../../wire/edhoc/profile.ts';
 import { PskAwaitMessage3, readPskMessage1 } from '../../wire/edhoc/pskResponder.ts';
-import {
-  type EdhocRefusal,
-  errorMessageFor,
-  isEdhocRefusal,
-  refuse,
-} from '../../wire/edhoc/refusal.ts';
-import {
-  AwaitMessage3,
-  type Message1Accepted,
-  type Message2Step,
-  readMessage1,
-} from '../../wire/edhoc/responder.ts';
+import { type EdhocRefusal, errorMessageFor, isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
+import { AwaitMessage3, type Message1Accepted, readMessage1 } from '../../wire/edhoc/responder.ts';
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import { storedKind } from '../../wire/edhoc/stored.ts';
 import { authenticationOf, type Method } from '../../wire/edhoc/suites.ts';
@@ -35,10 +25,10 @@ import {
 } from '../../wire/oscore/kudosSupport.ts';
 import { maximumConnectionIdBytes, writeFrame } from '../../wire/relay/frame.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
-import { InvariantError } from '../ports/faults.ts';
 import type { Endpoint, StoredHandshake } from '../ports/sessionStore.ts';
 import { DeviceCredentials } from './deviceCredentials.ts';
 import { HandshakeRows, placeOf } from './handshakeRows.ts';
+import { OwnCredentials, serverProofLabels } from './ownCredentials.ts';
 import type { FrameRefusal, SessionLimits, SessionPorts } from './ports.ts';
 import type { AuthenticatedDevice, Resumptions } from './resumptions.ts';
 import { isAnswered, ReverseHandshakes } from './reverseHandshakes.ts';
@@ -63,7 +53,7 @@ export interface ConfirmedHandshake extends CompletedHandshake {
 
 type Waiting = AwaitMessage3 | PskAwaitMessage3;
 
-/** With certificates also devices that sign; the server's key agrees in either. */
+/** With certificates also devices that sign. */
 const methodsByKid: readonly Method[] = [rawLinkMethod];
 const methodsByCertificate: readonly Method[] = [rawLinkMethod, 1];
 
@@ -74,6 +64,7 @@ export class Handshakes {
   readonly #credentials: DeviceCredentials;
   readonly #rows: HandshakeRows;
   readonly #reverse: ReverseHandshakes;
+  readonly #own: OwnCredentials;
   readonly #profile: ResponderProfile;
   readonly #kudosLabel: number;
 
@@ -85,9 +76,15 @@ export class Handshakes {
     this.#credentials = new DeviceCredentials(ports);
     this.#rows = new HandshakeRows(ports, limits);
     this.#reverse = new ReverseHandshakes(ports, this.#rows, this.#credentials);
-    const { certificates } = ports;
+    this.#own = new OwnCredentials(ports);
+    const { certificates, chains } = ports;
     const methods = certificates === undefined ? methodsByKid : methodsByCertificate;
-    this.#profile = { methods, suites: [rawLinkSuite], message4: false };
+    this.#profile = {
+      methods: this.#own.methods(methods),
+      suites: [rawLinkSuite],
+      message4: false,
+      knownEad: chains === undefined ? [] : serverProofLabels,
+    };
   }
 
   /** The frame to answer with: message_2, or the error that names our suites. */
@@ -103,7 +100,7 @@ export class Handshakes {
     }
     const accepted =
       parseMessage1(message1).method === suggestedPskCodePoints.method
-        ? readPskMessage1(crypto, this.#profile, message1)
+        ? readPskMessage1(crypto, { ...this.#profile, knownEad: [] }, message1)
         : readMessage1(crypto, this.#profile, message1);
     if (isEdhocRefusal(accepted)) return this.#refuseMessage1(endpoint, accepted, message1);
     const connectionId = await this.#rows.freeConnectionId(endpoint, accepted.peerConnectionId);
@@ -112,7 +109,7 @@ export class Handshakes {
     const composed =
       accepted.kind === 'psk-message-1-accepted'
         ? accepted.compose({ connectionId, ead2: this.#ead2(accepted) })
-        : await this.#compose(accepted, connectionId);
+        : await this.#own.answer(accepted, connectionId, this.#ead2(accepted));
     if (isEdhocRefusal(composed)) return 'handshake-refused';
     const { next, message2 } = composed;
     const { peerConnectionId } = next;
@@ -162,21 +159,6 @@ export class Handshakes {
     return store.removeHandshakesBefore(clock.nowMs() - this.#limits.handshakeLifetimeMs);
   }
 
-  async #compose(
-    accepted: Message1Accepted,
-    connectionId: Uint8Array,
-  ): Promise<Message2Step | EdhocRefusal> {
-    const { agreement, identity } = this.#ports;
-    const ead2 = this.#ead2(accepted);
-    const needed = accepted.compose({ connectionId, own: identity, ead2 });
-    if (isEdhocRefusal(needed)) return needed;
-    if (needed.kind !== 'agreement-needed') throw new InvariantError('method 3 only agrees');
-    const secret = await agreement.agree(needed.peerPublicKey);
-    return secret === undefined
-      ? refuse('invalid-key', 'the server key refused G_X')
-      : needed.finish(secret);
-  }
-
   /** Whoever asks whether we speak KUDOS is told (draft-ietf-core-oscore-key-update §5). */
   #ead2({ ead1 }: Pick<Message1Accepted, 'ead1'>): readonly EadItem[] {
     const asked = ead1.find(({ label }) => label === this.#kudosLabel);
@@ -201,7 +183,11 @@ export class Handshakes {
     const read = edhoc.readMessage3(message3);
     if (isEdhocRefusal(read)) return this.#keepWaiting(stored, edhoc, read);
     const proof = authenticationOf(read.method).initiator;
-    const found = await this.#credentials.recognize(read, proof, endpoint);
+    // What is asked for in EAD_1 has no place here.
+    const strange = read.ead3.some(({ critical }) => critical);
+    const found = strange
+      ? 'handshake-refused'
+      : await this.#credentials.recognize(read, proof, endpoint);
     if (typeof found !== 'string') return this.#completed(stored, found);
     // It came from whoever sent message_1, so that nobody else could have spoiled it: this one is over.
     await this.#ports.store.removeHandshake(stored.id);

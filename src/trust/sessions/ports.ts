@@ -9,6 +9,7 @@ import type { KeyAgreement, SealingKey } from '../ports/keys.ts';
 import type { Endpoint, SessionStore } from '../ports/sessionStore.ts';
 import type { CertificatePorts } from './certificateCredentials.ts';
 import type { SessionPeer } from './liveSession.ts';
+import type { ServerChains } from './ownCredentials.ts';
 
 /** A device that a kid may stand for; `Registry` gives more than this. */
 export interface SessionCandidate {
@@ -54,10 +55,12 @@ export interface SessionPorts {
    */
   readonly takeOver?: boolean;
   readonly sealing: SealingKey;
-  /** The server's static key, and the credential with its public half: pinned by elements, or a chain. */
+  /** The server's static key, and the credential with its public half that elements pin. */
   readonly agreement: KeyAgreement;
   readonly identity: OwnCredential;
   readonly serve?: SessionResource;
+  /** Absent: the server is known by its pinned credential alone. */
+  readonly chains?: ServerChains;
   /** Absent: devices authenticate by kid alone. */
   readonly certificates?: CertificatePorts;
   /** Of KUDOS_EAD, which is not registered. Default: `exampleKudosLabel`. */

@@ -11,7 +11,7 @@ import {
   randomBytes,
   sign,
 } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import type { KeyAgreement, SealingKey, Signer } from '../../../trust/ports/keys.ts';
@@ -64,6 +64,11 @@ export class KeyFolder {
     const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' });
     await this.#write(name, kind, new Uint8Array(spki), pkcs8);
     pkcs8.fill(0);
+  }
+
+  /** For good: nothing that it protected or proved can be done again. */
+  async remove(name: string): Promise<void> {
+    await rm(this.#pathOf(name), { force: true });
   }
 
   /** Of whichever algorithm its file says. */

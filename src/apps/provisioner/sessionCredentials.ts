@@ -1,0 +1,175 @@
+/**
+ * The certificates that this server shows in EDHOC to devices that know it by their anchor. Each has a key
+ * of its own, made here and replaced with the certificate: an old certificate is worth nothing without its
+ * key, and the floor that a newer one brings is what makes devices refuse a stolen one.
+ *
+ *     session-credentials.cbor   [ agreeing: [key: tstr, certificate: bstr], signing: [key, certificate] ]
+ */
+import { existsSync } from 'node:fs';
+import { open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { decompressPoint } from '../../drivers/keys/software/points.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
+import type { KeyAgreement, Signer } from '../../trust/ports/keys.ts';
+import type { SessionServerAuthority } from '../../trust/ports/sessionServerAuthority.ts';
+import { requestCredential } from '../../trust/sessions/credentialRequest.ts';
+import type { ChainCredential, ServerChains } from '../../trust/sessions/ownCredentials.ts';
+import { parseEitherCertificate } from '../../wire/c509/either.ts';
+import { CborReader } from '../../wire/cbor/reader.ts';
+import * as cbor from '../../wire/cbor/writer.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { findExtension } from '../../wire/x509/extensions.ts';
+import { decodeServerGeneration, exampleGenerationOid } from '../../wire/x509/serverGeneration.ts';
+import { isBy } from './serverCertificate.ts';
+
+export interface SessionCredentialOptions {
+  readonly folder: string;
+  readonly keys: KeyFolder;
+  readonly authority: SessionServerAuthority;
+  /** Its generations are counted under this name. */
+  readonly name: string;
+  readonly clock: Clock;
+  /** DER of the authority that issues them now. */
+  readonly issuer: () => Uint8Array | undefined;
+}
+
+const fileName = 'session-credentials.cbor';
+const kinds = ['agree', 'sign'] as const;
+type Kind = (typeof kinds)[number];
+
+/** Of its life that is over when a certificate is renewed. */
+const renewalAt = 2 / 3;
+
+interface Held {
+  readonly keyName: string;
+  readonly certificate: Uint8Array;
+}
+
+export class SessionCredentials {
+  readonly #options: SessionCredentialOptions;
+  #agreeing: ChainCredential<KeyAgreement> | undefined;
+  #signing: ChainCredential<Signer> | undefined;
+
+  private constructor(options: SessionCredentialOptions) {
+    this.#options = options;
+  }
+
+  /** With what was stored; `refresh` asks for what is missing. Rejects with an `EnvironmentError`. */
+  static async open(options: SessionCredentialOptions): Promise<SessionCredentials> {
+    const credentials = new SessionCredentials(options);
+    await credentials.#use(await credentials.#stored());
+    return credentials;
+  }
+
+  get chains(): ServerChains {
+    return {
+      agreeing: () => this.#agreeing,
+      signing: () => this.#signing,
+      vouch: (certificate, hash) => this.#options.authority.vouch(certificate, hash),
+    };
+  }
+
+  /**
+   * Replaces what comes to its end, does not count any more, or says an older floor than the authority signs
+   * now. Returns whether anything changed. Rejects with an `EnvironmentError`.
+   */
+  async refresh(): Promise<boolean> {
+    const held = new Map(await this.#stored());
+    const before = held.size;
+    let changed = before < kinds.length;
+    for (const kind of kinds) {
+      const present = held.get(kind);
+      if (present !== undefined && (await this.#serves(present.certificate))) continue;
+      held.set(kind, await this.#issue(kind));
+      changed = true;
+    }
+    if (!changed) return false;
+    // A crash before this write leaves a key without a certificate, which the next start removes.
+    await this.#write(held);
+    await this.#use(held);
+    const { keys } = this.#options;
+    const used = new Set([...held.values()].map(({ keyName }) => keyName));
+    for (const name of await keys.names()) {
+      if (isOurs(name) && !used.has(name)) await keys.remove(name);
+    }
+    return true;
+  }
+
+  async #serves(certificate: Uint8Array): Promise<boolean> {
+    const { authority, clock, issuer } = this.#options;
+    const read = parseEitherCertificate(certificate, decompressPoint).certificate;
+    const { notBeforeMs, notAfterMs, extensions } = read;
+    if (clock.nowMs() >= notBeforeMs + (notAfterMs - notBeforeMs) * renewalAt) return false;
+    if (!isBy(read, issuer())) return false;
+    const stated = findExtension(extensions, exampleGenerationOid);
+    const { floor, counts } = await authority.standing(certificate);
+    return counts && stated !== undefined && decodeServerGeneration(stated.value).floor === floor;
+  }
+
+  async #issue(kind: Kind): Promise<Held> {
+    const { keys, authority, name, issuer } = this.#options;
+    const keyName = nextName(kind, await keys.names());
+    await keys.create(keyName, kind === 'agree' ? 'p256-agree' : 'p256-sign');
+    const key = kind === 'agree' ? await keys.agreement(keyName) : await keys.signer(keyName);
+    const { subject: issuerName } = parseCertificate(issuer() ?? new Uint8Array(0));
+    const request = { crypto: nodeCrypto, authority, issuerName, name, form: 'native' } as const;
+    const issued = await requestCredential(request, key);
+    if (!isRefusal(issued)) return { keyName, certificate: issued.certificate };
+    await keys.remove(keyName);
+    const problem = `the authority issues no credential for sessions: ${issued.reason}`;
+    throw new EnvironmentError(problem, { retryable: false });
+  }
+
+  async #use(held: ReadonlyMap<Kind, Held>): Promise<void> {
+    const { keys } = this.#options;
+    const agree = held.get('agree');
+    const sign = held.get('sign');
+    this.#agreeing = agree && { ...agree, key: await keys.agreement(agree.keyName) };
+    this.#signing = sign && { ...sign, key: await keys.signer(sign.keyName) };
+  }
+
+  async #stored(): Promise<ReadonlyMap<Kind, Held>> {
+    const path = join(this.#options.folder, fileName);
+    if (!existsSync(path)) return new Map();
+    const reader = new CborReader(new Uint8Array(await readFile(path)));
+    if (reader.array() !== kinds.length) reader.fail('not the members of this file', 0);
+    const names = await this.#options.keys.names();
+    const held = new Map<Kind, Held>();
+    for (const kind of kinds) {
+      reader.array();
+      const keyName = reader.text();
+      const certificate = reader.bytes();
+      if (names.includes(keyName)) held.set(kind, { keyName, certificate });
+    }
+    return held;
+  }
+
+  async #write(held: ReadonlyMap<Kind, Held>): Promise<void> {
+    const members = kinds.map((kind) => {
+      const { keyName = '', certificate = new Uint8Array(0) } = held.get(kind) ?? {};
+      return cbor.array(cbor.text(keyName), cbor.bytes(certificate));
+    });
+    const path = join(this.#options.folder, fileName);
+    const file = await open(`${path}.tmp`, 'w', 0o600);
+    try {
+      await file.writeFile(cbor.array(...members));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.tmp`, path);
+  }
+}
+
+function isOurs(keyName: string): boolean {
+  return kinds.some((kind) => keyName.startsWith(`session-${kind}-`));
+}
+
+function nextName(kind: Kind, names: readonly string[]): string {
+  let number = 1;
+  while (names.includes(`session-${kind}-${number}`)) number += 1;
+  return `session-${kind}-${number}`;
+}
