@@ -36,6 +36,7 @@ import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../
 import { registerCeremony } from './ceremony.ts';
 import { registerCompromise } from './compromise.ts';
 import { registerFloor } from './floor.ts';
+import { registerHorizon } from './horizon.ts';
 import { registerRollover } from './rollover.ts';
 import { registerRoot } from './root.ts';
 
@@ -110,12 +111,7 @@ when it has none. A second call after a crash makes what is missing and keeps wh
   registerFloor(ca);
   registerCeremony(ca);
   registerRoot(ca);
-  ca.command('horizon')
-    .description('What ends when, and until when each authority can issue')
-    .option('--data <folder>', 'data folder', defaultData)
-    .option('--json', 'one JSON document on stdout')
-    .addHelpText('after', '\nExample:\n  birthmark ca horizon')
-    .action(horizon);
+  registerHorizon(ca);
 }
 
 async function init(options: InitOptions): Promise<void> {
@@ -274,46 +270,6 @@ async function show(options: DataOptions): Promise<void> {
   ]);
 }
 
-async function horizon(options: DataOptions): Promise<void> {
-  const paths = authorityPaths(options.data);
-  await requireInstallation(paths);
-  const certificates = await readAll(paths);
-  const rows = certificates
-    .map(({ name, role, subject, notAfterMs }) => {
-      const leafDays = longestLeafDays[role];
-      const issuesUntilMs =
-        notAfterMs === undefined || leafDays === undefined
-          ? notAfterMs
-          : notAfterMs - leafDays * dayMs;
-      return { name, subject, notAfterMs, issuesUntilMs };
-    })
-    .toSorted((left, right) => (left.notAfterMs ?? Infinity) - (right.notAfterMs ?? Infinity));
-  print(
-    options,
-    {
-      certificates: rows.map((row) => ({
-        ...row,
-        notAfterMs: row.notAfterMs ?? null,
-        issuesUntilMs: row.issuesUntilMs ?? null,
-      })),
-    },
-    table([
-      ['', 'subject', 'ends', 'issues in full length until'],
-      ...rows.map(({ name, subject, notAfterMs, issuesUntilMs }) => [
-        name,
-        subject,
-        day(notAfterMs),
-        name === otherKeys.manifest ? '' : day(issuesUntilMs),
-      ]),
-    ]),
-  );
-}
-
-const dayMs = 86_400_000;
-
-/** A leaf ends no later than its issuer: from that long before its end an authority cannot issue in full. */
-const longestLeafDays: Readonly<Record<string, number>> = { operational: 365, server: 365 };
-
 interface ShownCertificate {
   readonly name: string;
   readonly role: string;
@@ -353,8 +309,4 @@ async function readAll(paths: AuthorityPaths): Promise<readonly ShownCertificate
     });
   }
   return shown;
-}
-
-function day(timeMs: number | undefined): string {
-  return timeMs === undefined ? 'never' : new Date(timeMs).toISOString().slice(0, 10);
 }
