@@ -20,6 +20,7 @@ import { decodeCertsOnly, encodeCertsOnly } from '../../src/wire/est/certsOnly.t
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import { parseCertificationRequest } from '../../src/wire/x509/certificationRequest.ts';
 import * as ext from '../../src/wire/x509/extensions.ts';
+import { decodeHashOfRootKey, hashOfRootKey } from '../../src/wire/x509/hashOfRootKey.ts';
 import { findHardwareModuleName } from '../../src/wire/x509/generalNames.ts';
 import type { Certificate } from '../../src/wire/x509/model.ts';
 import { printName } from '../../src/wire/x509/names.ts';
@@ -49,6 +50,12 @@ const requests = [
   testRequest(key),
   testRequest(key, { challengePassword: 'x', extensions: [ext.keyUsage('digitalSignature')] }),
 ];
+
+fuzz({
+  name: 'hashOfRootKey',
+  valid: [hashOfRootKey(new Uint8Array(32).fill(1)).value],
+  read: decodeHashOfRootKey,
+});
 
 fuzz({
   name: 'der',

@@ -33,28 +33,31 @@ export function isAuthority({ extensions }: Certificate): boolean {
     () =>
       decodeBasicConstraints(constraints.value).ca &&
       decodeKeyUsage(usage.value).has('keyCertSign'),
+    false,
   );
 }
 
 function verified(crypto: Crypto, certificate: Certificate, issuer: Certificate): boolean {
   const publicKey = crypto.importPublicKey('P-256', issuer.publicKey.key);
   if (publicKey === undefined) return false;
-  return whenWellFormed(() =>
-    crypto.verify(
-      publicKey,
-      'ES256',
-      certificate.tbs,
-      fixedSignature(certificate.signature, coordinateBytes),
-    ),
+  return whenWellFormed(
+    () =>
+      crypto.verify(
+        publicKey,
+        'ES256',
+        certificate.tbs,
+        fixedSignature(certificate.signature, coordinateBytes),
+      ),
+    false,
   );
 }
 
 /** For values inside a certificate that its own reader left encoded. */
-function whenWellFormed(judge: () => boolean): boolean {
+export function whenWellFormed<Value>(judge: () => Value, otherwise: Value): Value {
   try {
     return judge();
   } catch (error) {
-    if (error instanceof MalformedError) return false;
+    if (error instanceof MalformedError) return otherwise;
     throw error;
   }
 }

@@ -17,6 +17,7 @@ import {
   subjectAltName,
 } from '../../wire/x509/extensions.ts';
 import { type GeneralName, parseAddress } from '../../wire/x509/generalNames.ts';
+import { hashOfRootKey } from '../../wire/x509/hashOfRootKey.ts';
 import { encodeName, type NamePart } from '../../wire/x509/names.ts';
 import { serverGeneration, type ServerGeneration } from '../../wire/x509/serverGeneration.ts';
 import { p256Point, parseSpki } from '../../wire/x509/spki.ts';
@@ -43,6 +44,8 @@ export interface CertificateContent {
   readonly hosts?: readonly string[];
   /** For profiles with a `generationOid`. */
   readonly generation?: ServerGeneration;
+  /** For a root that says which key the next one will have: SHA-256 of that SubjectPublicKeyInfo. */
+  readonly nextRootSha256?: Uint8Array;
 }
 
 export interface Prepared {
@@ -95,12 +98,18 @@ export function compileProfile(
         encodeKeyIdentifier(named),
         ...encodeAlternativeName(content),
         ...encodeGeneration(profile, content),
+        ...encodeCommitment(content),
         ...encodePoint(serialNumber),
       ],
     });
     const { notAfterMs } = period;
     return { profile, issuer, serialNumber, keyIdentifier, notAfterMs, tbs };
   };
+}
+
+/** RFC 8649 §3. The lints judge whether it has its place. */
+function encodeCommitment({ nextRootSha256 }: CertificateContent): readonly Uint8Array[] {
+  return nextRootSha256 === undefined ? [] : [encodeExtension(hashOfRootKey(nextRootSha256))];
 }
 
 interface Period {

@@ -148,6 +148,16 @@ export const module: GeneralName = hardwareModuleName({
   hwSerialNum: Uint8Array.of(1),
 });
 
+/** Signed by itself, and for the key that `parts` gives everything. */
+export const rootItself: Kind = {
+  profile: profile('root'),
+  issuer: self,
+  parts: () =>
+    parts(self, rootName, der.time(noExpirationMs), [
+      ext.basicConstraints({ ca: true }),
+      ext.keyUsage('keyCertSign', 'cRLSign'),
+    ]),
+};
 export const idevid: Kind = {
   profile: profile('idevid'),
   issuer: factory,

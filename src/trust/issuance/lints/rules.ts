@@ -22,6 +22,7 @@ import { rule as noAnyPurpose } from './rules/no-any-purpose.ts';
 import { rule as noCheck } from './rules/no-check.ts';
 import { rule as pathBelowIssuer } from './rules/path-below-issuer.ts';
 import { rule as pathLength } from './rules/path-length.ts';
+import { rule as rootCommitment } from './rules/root-commitment.ts';
 import { rule as sanCriticality } from './rules/san-criticality.ts';
 import { rule as sanForm } from './rules/san-form.ts';
 import { rule as sanHostNames } from './rules/san-host-names.ts';
@@ -63,6 +64,7 @@ export const rules: readonly Rule[] = [
   subjectDeviceId,
   subjectChipSerial,
   selfIssued,
+  rootCommitment,
   sanCriticality,
   sanForm,
   sanHostNames,

@@ -1,5 +1,6 @@
 /** No extension that no rule looks at. */
 import { extensionOids } from '../../../../wire/x509/extensions.ts';
+import { hashOfRootKeyOid } from '../../../../wire/x509/hashOfRootKey.ts';
 import type { Rule } from '../rule.ts';
 
 export const rule: Rule = {
@@ -25,4 +26,5 @@ const judged: ReadonlySet<string> = new Set([
   extensionOids.cRLDistributionPoints,
   extensionOids.authorityInfoAccess,
   extensionOids.ocspNoCheck,
+  hashOfRootKeyOid,
 ]);
