@@ -65,7 +65,7 @@ export class CloneWatch {
 
   /** Each message once, however often it comes. */
   async #record(
-    { id: sessionId, deviceId, endpoint }: LiveSession,
+    { keys: { id: sessionId }, deviceId, endpoint }: LiveSession,
     message: CoapMessage,
     sequenceNumber: number,
     reason: CloneEvidence['reason'],

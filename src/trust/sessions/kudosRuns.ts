@@ -72,10 +72,10 @@ export function receiveInRun(
       window,
       exchange,
     } as const;
-    return { kind: 'confirmed', keys: KudosKeys.of(next.fresh), accepted };
+    return { kind: 'confirmed', keys: KudosKeys.of(crypto, next.fresh), accepted };
   }
   const isAnother = run !== undefined && !equal(oldSecret(run), oldSecret(next));
-  const proven = isAnother ? KudosKeys.of(run.fresh) : undefined;
+  const proven = isAnother ? KudosKeys.of(crypto, run.fresh) : undefined;
   return { kind: 'answered', run: next, proven, request, exchange };
 }
 

@@ -129,7 +129,7 @@ export class LiveSession {
     this.connectionId = stored.connectionId;
     this.side = part.side;
     this.message3Hash = part.message3Hash;
-    this.keys = part.keys(part.run === undefined ? usage : unused, nextFailures);
+    this.keys = part.keys({ usage: part.run === undefined ? usage : unused, nextFailures });
     this.run =
       part.run === undefined
         ? undefined
@@ -211,7 +211,7 @@ export function firstForm(
 ): StoredSession {
   const { id, ingress, linkAddress, connectionId } = handshake;
   const { side, message3Hash } = fields;
-  const handshakeKeys = { kind: 'epoch', edhoc: fields.session } as const;
+  const handshakeKeys = { kind: 'epoch', id, edhoc: fields.session } as const;
   const keys = writeKeys({ keys: handshakeKeys, run: undefined, side, message3Hash });
   const state = writeState(noProgress, { incarnation: fields.incarnation, usage: unused });
   return {

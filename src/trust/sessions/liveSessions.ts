@@ -1,12 +1,11 @@
 /** Sessions as the store has them and as they are in memory: reading one, moving it on, ending it. */
-import { toHex } from '../../wire/bytes/hex.ts';
 import type { KudosPending } from '../../wire/oscore/kudos.ts';
 import { isRefusal } from '../ports/faults.ts';
 import type { Endpoint, SessionChange } from '../ports/sessionStore.ts';
 import { LiveSession, type SessionProgress } from './liveSession.ts';
 import type { AcceptedTelemetry, SessionPorts } from './ports.ts';
 import type { SessionCache } from './sessionCache.ts';
-import type { SessionKeys } from './sessionKeys.ts';
+import { newId, type SessionKeys } from './sessionKeys.ts';
 import { sealTelemetry } from './undelivered.ts';
 
 /** What a message changes; where nothing is said, it stays as it is. */
@@ -121,7 +120,9 @@ export class LiveSessions {
 
   #retired(session: LiveSession): NonNullable<SessionChange['retired']> {
     const { crypto, clock, sealing } = this.#ports;
-    const retired = session.retired(sealing, toHex(crypto.random(16)));
+    // The row of the session goes on with the other keys.
+    const id = session.keys.id === session.id ? newId(crypto) : session.keys.id;
+    const retired = session.retired(sealing, id);
     return { session: retired, atMs: clock.nowMs() };
   }
 

@@ -31,7 +31,10 @@ export interface SessionRegistry {
 export interface AcceptedTelemetry extends Endpoint {
   readonly deviceId: string;
   readonly payload: Uint8Array;
-  /** With the sequence number it names a message for good: after a crash one may be delivered twice. */
+  /**
+   * Of the keys: the session's own id, and another one after each update, with which numbers begin again. With
+   * the sequence number it names a message for good: after a crash one may be delivered twice.
+   */
   readonly sessionId: string;
   readonly sequenceNumber: number;
   readonly receivedMs: number;

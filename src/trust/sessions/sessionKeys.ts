@@ -2,6 +2,7 @@
  * The keys of a session: those of its handshake, of an epoch after it, or what KUDOS made of them; and what
  * is known of a run of KUDOS that the device has begun.
  */
+import { toHex } from '../../wire/bytes/hex.ts';
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
@@ -20,17 +21,34 @@ import {
 import { type KeyUsage, unused } from '../../wire/oscore/limits.ts';
 import { epochContext } from '../../wire/relay/rawLink.ts';
 
+/** What keys were used for before they were read from the store. */
+interface Used {
+  readonly usage: KeyUsage;
+  /** What failed to verify under the next epoch. */
+  readonly nextFailures: number;
+}
+
+const notUsed: Used = { usage: unused, nextFailures: 0 };
+
 /** The keys of one epoch: those of the handshake, or what EDHOC_KeyUpdate made of them. */
 export class EpochKeys {
   readonly kind = 'epoch';
+  /** Numbers of messages begin again with other keys: they are told apart by this. */
+  readonly id: string;
   readonly edhoc: EdhocSession;
   readonly context: SecurityContext;
   readonly #crypto: Crypto;
   readonly #nextFailuresBefore: number;
   #next: EpochKeys | undefined;
 
-  constructor(crypto: Crypto, edhoc: EdhocSession, usage: KeyUsage = unused, nextFailures = 0) {
+  constructor(
+    crypto: Crypto,
+    id: string,
+    edhoc: EdhocSession,
+    { usage, nextFailures }: Used = notUsed,
+  ) {
     this.#crypto = crypto;
+    this.id = id;
     this.edhoc = edhoc;
     this.context = deriveContext({ ...edhoc.oscoreParameters(), crypto, usage });
     this.#nextFailuresBefore = nextFailures;
@@ -43,10 +61,10 @@ export class EpochKeys {
   /** Derived when first asked for, and then the same, so that what fails to verify under it is counted. */
   get next(): EpochKeys {
     const { edhoc } = this;
-    this.#next ??= new EpochKeys(this.#crypto, edhoc.keyUpdate(epochContext(edhoc.epoch + 1)), {
-      encryptions: 0,
-      failedVerifications: this.#nextFailuresBefore,
-    });
+    const usage = { encryptions: 0, failedVerifications: this.#nextFailuresBefore };
+    const updated = (): EdhocSession => edhoc.keyUpdate(epochContext(edhoc.epoch + 1));
+    const used = { usage, nextFailures: 0 };
+    this.#next ??= new EpochKeys(this.#crypto, newId(this.#crypto), updated(), used);
     return this.#next;
   }
 
@@ -59,21 +77,28 @@ export class EpochKeys {
 /** What KUDOS made of the keys before. A device that went this way goes on in it: there is no next epoch. */
 export class KudosKeys {
   readonly kind = 'kudos';
+  readonly id: string;
   readonly material: ContextMaterial;
   readonly context: SecurityContext;
   readonly nextFailures = 0;
 
-  private constructor(material: ContextMaterial, context: SecurityContext) {
+  private constructor(id: string, material: ContextMaterial, context: SecurityContext) {
+    this.id = id;
     this.material = material;
     this.context = context;
   }
 
-  static of({ material, context }: NewContext): KudosKeys {
-    return new KudosKeys(material, context);
+  static of(crypto: Crypto, { material, context }: NewContext): KudosKeys {
+    return new KudosKeys(newId(crypto), material, context);
   }
 
-  static restore(crypto: Crypto, material: ContextMaterial, usage: KeyUsage): KudosKeys {
-    return new KudosKeys(material, deriveContext({ ...material, crypto, usage }));
+  static restore(
+    crypto: Crypto,
+    id: string,
+    material: ContextMaterial,
+    usage: KeyUsage,
+  ): KudosKeys {
+    return new KudosKeys(id, material, deriveContext({ ...material, crypto, usage }));
   }
 }
 
@@ -91,7 +116,9 @@ export interface KudosSide {
 
 /** The sealed part of a session that is written when its keys change. */
 export interface KeysPart {
-  readonly keys: Pick<EpochKeys, 'kind' | 'edhoc'> | Pick<KudosKeys, 'kind' | 'material'>;
+  readonly keys:
+    | Pick<EpochKeys, 'kind' | 'id' | 'edhoc'>
+    | Pick<KudosKeys, 'kind' | 'id' | 'material'>;
   readonly run: KudosPending | undefined;
   readonly side: KudosSide;
   readonly message3Hash: Uint8Array;
@@ -100,6 +127,7 @@ export interface KeysPart {
 export function writeKeys({ keys, run, side, message3Hash }: KeysPart): Uint8Array {
   const { bootstrap } = side;
   return cbor.array(
+    cbor.text(keys.id),
     keys.kind === 'epoch' ? cbor.bytes(keys.edhoc.store()) : cbor.nullItem,
     keys.kind === 'kudos' ? cbor.bytes(storeMaterial(keys.material)) : cbor.nullItem,
     cbor.bytes(message3Hash),
@@ -110,14 +138,15 @@ export function writeKeys({ keys, run, side, message3Hash }: KeysPart): Uint8Arr
 }
 
 export interface ReadKeys extends Omit<KeysPart, 'keys' | 'run'> {
-  readonly keys: (usage: KeyUsage, nextFailures: number) => SessionKeys;
+  readonly keys: (used: Used) => SessionKeys;
   readonly run: KudosPendingState | undefined;
 }
 
 /** Throws a `MalformedError` on bytes that `writeKeys` did not give. */
 export function readKeys(crypto: Crypto, bytes: Uint8Array): ReadKeys {
   const reader = new CborReader(bytes);
-  if (reader.array() !== 6) reader.fail('six members expected', 0);
+  if (reader.array() !== 7) reader.fail('seven members expected', 0);
+  const id = reader.text();
   const edhoc = reader.takeNull() ? undefined : EdhocSession.restore(crypto, reader.bytes());
   const material = reader.takeNull() ? undefined : restoreMaterial(reader.bytes());
   const message3Hash = reader.bytes().slice();
@@ -126,15 +155,20 @@ export function readKeys(crypto: Crypto, bytes: Uint8Array): ReadKeys {
   const run = reader.takeNull() ? undefined : restorePending(reader.bytes());
   reader.end();
   return {
-    keys: (usage, nextFailures) => {
-      if (edhoc !== undefined) return new EpochKeys(crypto, edhoc, usage, nextFailures);
-      if (material !== undefined) return KudosKeys.restore(crypto, material, usage);
+    keys: (used) => {
+      if (edhoc !== undefined) return new EpochKeys(crypto, id, edhoc, used);
+      if (material !== undefined) return KudosKeys.restore(crypto, id, material, used.usage);
       return reader.fail('no keys', 0);
     },
     run,
     side: bootstrap === undefined ? { peer } : { peer, bootstrap },
     message3Hash,
   };
+}
+
+/** As that of a session; the keys of a handshake have the session's own. */
+export function newId(crypto: Crypto): string {
+  return toHex(crypto.random(16));
 }
 
 const peers: ReadonlyArray<KudosConfig['peer']> = ['unknown', 'capable', 'non-capable'];

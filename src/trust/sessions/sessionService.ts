@@ -269,7 +269,7 @@ export class SessionService implements LiveConnections {
             ...session.endpoint,
             deviceId: session.deviceId,
             payload: answer.telemetry.slice(),
-            sessionId: session.id,
+            sessionId: (updated ?? session.keys).id,
             sequenceNumber,
             receivedMs: clock.nowMs(),
           };
