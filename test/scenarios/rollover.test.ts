@@ -27,6 +27,7 @@ import { socketPathFor } from '../../src/apps/socketPath.ts';
 import type { Hierarchy } from '../../src/trust/ports/authority.ts';
 import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
+import { committedSha256, hashOfRootKeyOid } from '../../src/wire/x509/hashOfRootKey.ts';
 import { opensslMissing, openssl } from '../support/openssl.ts';
 import { FakeProvisioningAuthority } from '../support/fakeAuthority.ts';
 import { pki } from '../support/peers.ts';
@@ -44,12 +45,20 @@ interface House extends RolloverOptions {
   readonly serve: <Value>(use: (authority: AuthorityClient) => Promise<Value>) => Promise<Value>;
 }
 
-async function open(context: TestContext): Promise<House> {
+async function open(
+  context: TestContext,
+  more: { readonly commitNextRoot?: boolean } = {},
+): Promise<House> {
   const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-rollover-'));
   context.after(() => rmSync(dataFolder, { recursive: true, force: true }));
   const passphrase = 'correct horse';
   const options = { dataFolder, passphrase, clock };
-  const paths = await initializeAuthority({ ...options, organization: 'Maker', costLog2: 4 });
+  const paths = await initializeAuthority({
+    ...options,
+    ...more,
+    organization: 'Maker',
+    costLog2: 4,
+  });
   return {
     ...options,
     folder: paths.folder,
@@ -161,6 +170,52 @@ test(
     assert.ok(house.certificate('operational-2').verify(house.certificate('root-2').publicKey));
   },
 );
+
+test(
+  'a root of another name, which the present one has named years before: a device knows it without a link',
+  { skip: opensslMissing },
+  async (context) => {
+    const house = await open(context, { commitNextRoot: true });
+    const commitment = hashOfRootKeyOid.replaceAll('.', '\\.');
+    const said = openssl('x509 -noout -text -in', join(house.folder, 'root.pem'));
+    assert.match(said.output, new RegExp(commitment));
+    const next = await announce(house, { role: 'root', newName: true });
+    assert.deepEqual(await announce(house, { role: 'root', newName: true }), next);
+    const [old, fresh] = [house.certificate('root'), house.certificate('root-2')];
+    assert.match(fresh.subject, /CN=Maker Root 2/);
+    assert.ok(fresh.verify(fresh.publicKey) && !old.checkIssued(fresh));
+    const present = [new Uint8Array(old.raw)];
+    const known = extendAnchors(nodeCrypto, present, [new Uint8Array(fresh.raw)]);
+    assert.deepEqual(known, [...present, new Uint8Array(fresh.raw)]);
+    // It has named the one after it in its turn, whose key rests in the folder.
+    const named = parseCertificate(new Uint8Array(fresh.raw)).extensions.find(
+      ({ oid }) => oid === hashOfRootKeyOid,
+    );
+    assert.ok(named !== undefined && committedSha256(named.value) !== undefined);
+    for (const [anchor, between] of [
+      ['root', 'root-2.under-root'],
+      ['root-2', 'root.under-root-2'],
+    ] as const) {
+      const file = (name: string): string => join(house.folder, `${name}.pem`);
+      const [leaf] = between.startsWith('root-2') ? ['operational.under-root-2'] : ['operational'];
+      const words = ['-trusted', file(anchor), '-untrusted', file(between), file(leaf ?? '')];
+      assert.equal(openssl('verify -x509_strict', ...words).status, 0, between);
+    }
+    await switchOver(house, 'root');
+    await announce(house, { role: 'root', newName: true });
+    assert.match(house.certificate('root-3').subject, /CN=Maker Root 3/);
+  },
+);
+
+test('a root that has committed to a key is followed by no other', async (context) => {
+  const house = await open(context, { commitNextRoot: true });
+  const key = join(house.folder, 'keys', 'root-2.key');
+  rmSync(key);
+  await assert.rejects(
+    announce(house, { role: 'root' }),
+    /committed to another key than that of root-2/,
+  );
+});
 
 test('no step beside a running authority, and none without the one before', async (context) => {
   const house = await open(context);

@@ -18,6 +18,9 @@ export const linkProfiles: Readonly<Record<AuthorityName, string>> = {
   server: 'link-server',
 };
 
+/** Profile of what links two roots of different names. */
+export const crossRootProfile = 'cross-root';
+
 const titles: Readonly<Record<AuthorityName, string>> = {
   root: 'Root',
   factory: 'Factory',

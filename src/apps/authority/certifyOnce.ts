@@ -27,12 +27,14 @@ export interface Subject {
   readonly signer: Pick<Signer, 'publicKeySpki' | 'algorithm'>;
   /** Where its key is, for a transcript. */
   readonly key: string;
+  /** Of a root that names the key of the next one (RFC 8649): SHA-256 of its SubjectPublicKeyInfo. */
+  readonly nextRootSha256?: Uint8Array | undefined;
 }
 
 /** DER. Rejects with an `EnvironmentError` when it cannot be issued. */
 export async function certifyOnce(
   { clock, store }: { readonly clock: Clock; readonly store: IssuanceStore },
-  { profile, name, signer }: Subject,
+  { profile, name, signer, nextRootSha256 }: Subject,
   issuer: Issuer,
 ): Promise<Uint8Array> {
   const issuance = new Issuance({
@@ -54,7 +56,8 @@ export async function certifyOnce(
       );
     });
   if (present !== undefined) return present;
-  const content = { spki: signer.publicKeySpki, name };
+  const commitment = nextRootSha256 === undefined ? {} : { nextRootSha256 };
+  const content = { spki: signer.publicKeySpki, name, ...commitment };
   const [issued] = await issuance.issue([{ profile, content }]);
   if (issued !== undefined && !isRefusal(issued)) return issued.certificate;
   const reason = issued?.reason ?? 'no answer';

@@ -39,6 +39,7 @@ import {
 import type { StoreSetting } from '../storeSetting.ts';
 import { certifyOnce, type Subject } from './certifyOnce.ts';
 import { certificateOrRequest, checkRoot, pinOnce } from './requests.ts';
+import { commitToNext } from './nextRoot.ts';
 import { publishRootLists } from './rootList.ts';
 import { createLists, type Distributions, type StatusPlan } from './statusPlan.ts';
 import { openAuthorityStores } from './stores.ts';
@@ -62,6 +63,8 @@ export interface InitializeOptions {
    * Needed when it begins; what is to be certified then waits as `requests/NAME.csr`.
    */
   readonly rootCertificate?: Uint8Array;
+  /** The first root names the key of the next one (RFC 8649), which is made with it and rests. */
+  readonly commitNextRoot?: boolean;
   /** Hears of every step, for a transcript. */
   readonly onStep?: (step: InitializeStep) => void;
   /** For tests: a cost of the key files that protects nothing. */
@@ -230,7 +233,11 @@ class Foundation {
       const subject = encodeName(['organizationName', organization], ['commonName', name]);
       const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
       const self = rootToBe(nodeCrypto, subject, signer, period);
-      const made = { profile: 'root', name, signer, key: record.key ?? 'file' };
+      const nextRootSha256 =
+        this.#options.commitNextRoot === true && roots.length === 0
+          ? await commitToNext(this.#keys, book, record.algorithm)
+          : undefined;
+      const made = { profile: 'root', name, signer, key: record.key ?? 'file', nextRootSha256 };
       const certificate = await this.#make(record.name, made, self);
       roots.push({
         record,

@@ -6,7 +6,8 @@
  *     removed     the old one is believed no more
  *
  * RFC 4210 §4.4: the new key certified by the old one (new-with-old) takes along whoever believes the old
- * one only; the old key certified by the new one (old-with-new) whoever believes the new one only. Each step
+ * one only; the old key certified by the new one (old-with-new) whoever believes the new one only. A root may
+ * take another name, and follow from what the present one has committed to (RFC 8649). Each step
  * is idempotent: cut short, it is taken again. The authority's process must not run meanwhile.
  */
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
@@ -17,6 +18,7 @@ import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { Signer } from '../../trust/ports/keys.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { encodeName } from '../../wire/x509/names.ts';
 import {
   type AuthorityName,
   authorityPaths,
@@ -27,10 +29,17 @@ import {
   writeCertificateFile,
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
-import { authorityProfiles, commonNameOf, linkProfiles, underName } from './authorityNames.ts';
+import {
+  authorityProfiles,
+  commonNameOf,
+  crossRootProfile,
+  linkProfiles,
+  underName,
+} from './authorityNames.ts';
 import { active, type AuthorityRecord, nextName, offlineKey, readBook, writeBook } from './book.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { certifyOnce } from './certifyOnce.ts';
+import { commitToNext, requireCommitted } from './nextRoot.ts';
 import { certificateOrRequest } from './requests.ts';
 import { publishRootLists } from './rootList.ts';
 import { distributionOf } from './statusPlan.ts';
@@ -49,6 +58,8 @@ export interface Announcement {
   /** Default: those of the present one, in a file. */
   readonly algorithm?: AuthorityRecord['algorithm'];
   readonly key?: string;
+  /** A root of another name (RFC 8649 §5): the two certify each other, and no device takes one for the other. */
+  readonly newName?: boolean;
 }
 
 export interface Announced extends AuthorityRecord {
@@ -56,10 +67,10 @@ export interface Announced extends AuthorityRecord {
   readonly pending?: string;
 }
 
-/** Makes the next authority of the role under the same name. Returns its record. */
+/** Makes the next authority of the role, under the same name unless told. Returns its record. */
 export async function announce(
   options: RolloverOptions,
-  { role, algorithm, key }: Announcement,
+  { role, algorithm, key, newName = false }: Announcement,
 ): Promise<Announced> {
   const office = await Office.open(options);
   try {
@@ -70,7 +81,7 @@ export async function announce(
       role,
       algorithm: algorithm ?? present.algorithm,
       ...(key === undefined ? {} : { key }),
-      sharesNameOf: present.sharesNameOf ?? present.name,
+      ...(newName ? {} : { sharesNameOf: present.sharesNameOf ?? present.name }),
       state: 'announced',
     };
     // Written first: a crash behind this line is mended by the same command.
@@ -184,7 +195,7 @@ class Office {
   async certify(present: AuthorityRecord, next: AuthorityRecord): Promise<string | undefined> {
     const signer = await this.#keys.make(next);
     const old = await this.#issuer(present);
-    const own = await this.#certificateOf(next, signer, old);
+    const own = await this.#certificateOf(next, signer);
     if (typeof own === 'string') return own;
     const issuer = issuerFrom(
       next.role,
@@ -192,7 +203,7 @@ class Office {
       signer,
       await this.#standing(next, signer.publicKeySpki),
     );
-    const link = linkProfiles[next.role];
+    const link = next.sharesNameOf === undefined ? crossRootProfile : linkProfiles[next.role];
     await this.#make(underName(next.name, present.name), next, signer, link, old);
     await this.#make(underName(present.name, next.name), present, old.signer, link, issuer);
     if (next.role !== 'root') return undefined;
@@ -208,21 +219,33 @@ class Office {
     return undefined;
   }
 
-  async #certificateOf(
-    next: AuthorityRecord,
-    signer: Signer,
-    old: Issuer,
-  ): Promise<Uint8Array | string> {
+  async #certificateOf(next: AuthorityRecord, signer: Signer): Promise<Uint8Array | string> {
     const { organization } = this.#installation;
     const profile = authorityProfiles[next.role];
-    if (next.role === 'root') {
-      return this.#make(next.name, next, signer, profile, rootOf(old, signer));
-    }
+    if (next.role === 'root') return this.#rootCertificate(next, signer);
     const root = active(this.book, 'root');
     if (root.key === offlineKey) {
       return certificateOrRequest(this.paths, organization, next, signer);
     }
     return this.#make(next.name, next, signer, profile, await this.#issuer(root));
+  }
+
+  /** Where the present root has committed to a key, it is this one, and the new one commits in its turn. */
+  async #rootCertificate(next: AuthorityRecord, signer: Signer): Promise<Uint8Array> {
+    const { organization } = this.#installation;
+    const present = await readCertificateFile(this.paths, active(this.book, 'root').name);
+    const committed = requireCommitted(present, next.name, signer);
+    const book = this.book.some(({ name }) => name === next.name)
+      ? this.book
+      : [...this.book, next];
+    const nextRootSha256 = committed
+      ? await commitToNext(this.#keys, book, next.algorithm)
+      : undefined;
+    const name = commonNameOf(organization, next);
+    const subject = encodeName(['organizationName', organization], ['commonName', name]);
+    const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
+    const self = rootToBe(nodeCrypto, subject, signer, period);
+    return this.#make(next.name, next, signer, authorityProfiles.root, self, nextRootSha256);
   }
 
   /** Rejects with an `EnvironmentError` while something waits for a signature of the present authorities. */
@@ -240,9 +263,10 @@ class Office {
     signer: Pick<Signer, 'publicKeySpki' | 'algorithm'>,
     profile: string,
     issuer: Issuer,
+    nextRootSha256?: Uint8Array,
   ): Promise<Uint8Array> {
     const name = commonNameOf(this.#installation.organization, record);
-    const certificate = await this.#certify({ profile, name, signer }, issuer);
+    const certificate = await this.#certify({ profile, name, signer, nextRootSha256 }, issuer);
     await writeCertificateFile(this.paths, file, certificate);
     return certificate;
   }
@@ -273,10 +297,4 @@ class Office {
     const distribution = await distributionOf(this.#stores.status, this.book, record, spki);
     return { name: record.name, distribution };
   }
-}
-
-/** Of the same name as the present root, with a key of its own. */
-function rootOf({ subject }: Issuer, signer: Signer): Issuer {
-  const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
-  return rootToBe(nodeCrypto, subject.der, signer, period);
 }

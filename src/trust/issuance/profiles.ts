@@ -46,6 +46,9 @@ const serverAuthority: Profile = {
   authority: { pathLength: 0, excludesHosts: false },
 };
 
+/** Between two roots of different names: RFC 4210 §4.4 for whoever changed it as RFC 8649 §5 advises. */
+const crossRoot: Profile = { ...root, name: 'cross-root', issuedBy: ['root'] };
+
 /** Between two generations of an authority, under one name (RFC 4210 §4.4). */
 const links: readonly Profile[] = [
   linkOf('root', root),
@@ -167,6 +170,7 @@ export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
   issuing,
   factory,
   serverAuthority,
+  crossRoot,
   ...links,
   idevid,
   ldevid,

@@ -52,6 +52,7 @@ interface InitOptions extends DataOptions {
   readonly algorithm?: ReadonlyMap<string, string>;
   readonly moreRoot?: ReadonlyMap<string, string>;
   readonly rootOffline?: string;
+  readonly commitNextRoot?: boolean;
   readonly statusUrl?: string;
   readonly shards?: number;
   readonly birthStatus?: boolean;
@@ -69,6 +70,7 @@ export function registerCa(program: Command): void {
     .option('--eui64 <hex>', 'first EUI-64 to hand out (default: a locally administered block)')
     .option('--key <authority=uri>', 'keep its key in a PKCS#11 token (RFC 7512)', pairs)
     .option('--algorithm <authority=name>', `one of ${authorityAlgorithms.join(', ')}`, pairs)
+    .option('--commit-next-root', 'the root names the key of the next one (RFC 8649)')
     .option('--root-offline <file>', 'certificate of a root on another machine, PEM')
     .option('--more-root <name=algorithm>', 'another root beside the first, root-NAME', pairs)
     .option(
@@ -142,6 +144,7 @@ async function init(options: InitOptions): Promise<void> {
     store: readStoreSetting(options.store),
     ...(await authoritiesOf(options)),
     ...statusOf(options),
+    ...(options.commitNextRoot === undefined ? {} : { commitNextRoot: options.commitNextRoot }),
     ...(eui64Base === undefined ? {} : { eui64Base }),
   });
   if (pending.length === 0) return show(options);

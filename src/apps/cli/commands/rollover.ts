@@ -32,6 +32,7 @@ interface DataOptions extends OutputOptions {
 interface AnnounceOptions extends DataOptions {
   readonly algorithm?: AuthorityRecord['algorithm'];
   readonly key?: string;
+  readonly newName?: boolean;
 }
 
 const help = `
@@ -42,7 +43,8 @@ The steps, each with the server stopped for the moment that it takes:
   birthmark ca rollover switch server     from now on the new one issues; the old one is still believed
   birthmark ca rollover remove server     the old one is believed no more
 
-The new authority has the old one's name (RFC 4210 section 4.4). Every step may be taken again when it was
+The new authority has the old one's name (RFC 4210 section 4.4), a root with --new-name another one
+(RFC 8649). Every step may be taken again when it was
 cut short.`;
 
 export function registerRollover(ca: Command): void {
@@ -53,6 +55,7 @@ export function registerRollover(ca: Command): void {
   step(rollover, 'announce', 'Make the next authority of a role, and publish it')
     .addOption(new Option('--algorithm <name>', 'of its key').choices(authorityAlgorithms))
     .option('--key <uri>', 'keep its key in a PKCS#11 token (RFC 7512)')
+    .option('--new-name', 'a root of another name (RFC 8649)')
     .action((role: string, options: AnnounceOptions) => announceOne(roleOf(role), options));
   step(rollover, 'switch', 'Let the announced authority issue').action(
     (role: string, options: DataOptions) => switchOne(roleOf(role), options),
@@ -86,13 +89,17 @@ function roleOf(text: string): AuthorityName {
 }
 
 async function announceOne(role: AuthorityName, options: AnnounceOptions): Promise<void> {
-  const { algorithm, key } = options;
+  const { algorithm, key, newName } = options;
+  if (newName === true && role !== 'root') {
+    throw new CommandFailure('--new-name is for roots', exitCodes.usage);
+  }
   if (key !== undefined) parseKeyUri(key);
   if (options.dryRun === true) return would(options, role, `make the next ${role} authority`);
   const announcement = {
     role,
     ...(algorithm === undefined ? {} : { algorithm }),
     ...(key === undefined ? {} : { key }),
+    ...(newName === undefined ? {} : { newName }),
   };
   const made = await announce(await rolloverOptions(options), announcement);
   if (made.pending !== undefined) {
