@@ -17,7 +17,7 @@ import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.t
 import { isRefusal } from '../../src/trust/ports/faults.ts';
 import { type EndorsedUnit, isEndorsed } from '../../src/wire/line/endorsement.ts';
 import { type TestElement, testElement, TestStation, unitRequest } from './issuing/station.ts';
-import { testSigner } from './issuing/world.ts';
+import { testSigner, type TestSigner } from './issuing/world.ts';
 
 export const passphrase = 'for tests only';
 const hourMs = 3_600_000;
@@ -32,12 +32,17 @@ export interface InstallationOptions {
 
 export class Installation {
   readonly folder: string;
-  readonly signer = testSigner();
+  readonly signer: TestSigner;
   readonly clock: { readonly nowMs: () => number };
   store: StoreSetting | undefined;
 
-  private constructor(folder: string, { store, clock }: InstallationOptions) {
+  private constructor(
+    folder: string,
+    { store, clock }: InstallationOptions,
+    signer: TestSigner = testSigner(),
+  ) {
     this.folder = folder;
+    this.signer = signer;
     this.store = store;
     this.clock = clock ?? { nowMs: Date.now };
   }
@@ -60,6 +65,11 @@ export class Installation {
       ...options,
     });
     return installation;
+  }
+
+  /** The same people with another folder. */
+  at(folder: string): Installation {
+    return new Installation(folder, { clock: this.clock }, this.signer);
   }
 
   /** Starts, works, stops. */

@@ -38,6 +38,7 @@ import {
 import { AuthorityKeys } from './authorityKeys.ts';
 import { type AuthorityRecord, readCertifiedBook } from './book.ts';
 import { distributionOf } from './statusPlan.ts';
+import { configuredLedger } from './ledger.ts';
 import type { AuthorityStores } from './stores.ts';
 
 export interface Parts {
@@ -141,7 +142,7 @@ export async function assemble(
       chain,
       onRefusal: notedIn(security),
     }),
-    orders: new Orders({ ...shared, orderKey, eui64Base }),
+    orders: new Orders({ ...shared, orderKey, eui64Base, ledger: await configuredLedger(paths) }),
     logSigner,
     closing: { ...shared, documents, manifestKey, manifestCertificate, chain, maker },
     close: async () => {

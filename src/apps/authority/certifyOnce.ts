@@ -8,7 +8,7 @@ import type { Issuer } from '../../trust/issuance/issuer.ts';
 import { builtInProfiles } from '../../trust/issuance/profiles.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
-import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
+import { isLost, type IssuanceStore } from '../../trust/ports/issuanceStore.ts';
 import type { Signer } from '../../trust/ports/keys.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
@@ -46,6 +46,7 @@ export async function certifyOnce(
   });
   await issuance.recover();
   const present = (await store.certificatesOf(name))
+    .filter((issued) => !isLost(issued))
     .map(({ tbs, signature }) => completeCertificate(tbs, signature))
     .find((der) => {
       const { publicKey, issuer: above, extensions } = parseCertificate(der);

@@ -31,6 +31,7 @@ import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
 import type { OrderStore } from '../../trust/ports/orderStore.ts';
 import type { StatusStore } from '../../trust/ports/statusStore.ts';
 import type { StoreSetting } from '../storeSetting.ts';
+import { refuseInRecovery } from '../store/recoveryState.ts';
 import {
   newStoreMark,
   readStoreMark,
@@ -66,6 +67,7 @@ export async function openAuthorityStores(
   setting: StoreSetting | undefined,
 ): Promise<AuthorityStores> {
   const place = authorityPlace(paths);
+  refuseInRecovery(place.folder);
   requirePlace(place, setting, await readStoreMark(place));
   return setting === undefined ? onSqlite(paths) : onPostgres(paths, setting);
 }

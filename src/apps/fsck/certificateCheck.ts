@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { decompressPoint } from '../../drivers/keys/software/points.ts';
+import { readAuditEntry } from '../../trust/audit/entry.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { completeEither, parseEitherCertificate } from '../../wire/c509/either.ts';
 import { firstRow } from '../../drivers/store/snapshot.ts';
@@ -86,6 +87,8 @@ const unsigned = Uint8Array.of(0x30, 6, 2, 1, 1, 2, 1, 1);
 /** SHA-256 of the certificate, hexadecimal; `undefined` while it is not signed. */
 function checkOne(row: Row, keys: IssuerKeys, fault: (text: string) => void): string | undefined {
   const name = `serial number ${hex(row, 'serial')}`;
+  if (string(row, 'profile').startsWith('lost/'))
+    return checkLost(row, (text) => fault(`${name}: ${text}`));
   const signed = !isNull(row, 'signature');
   const tbs = bytes(row, 'tbs');
   let der: Uint8Array;
@@ -106,6 +109,22 @@ function checkOne(row: Row, keys: IssuerKeys, fault: (text: string) => void): st
     fault(`${name}: the signature is not that of the ${string(row, 'issuer')} authority`);
   }
   return createHash('sha256').update(der).digest('hex');
+}
+
+/** Issued before a restore, and known from the log alone: the entry stands in place of the certificate. */
+function checkLost(row: Row, fault: (text: string) => void): string | undefined {
+  if (bytes(row, 'signature').length > 0) fault('a signature of a certificate that is not here');
+  try {
+    const entry = readAuditEntry(bytes(row, 'tbs'));
+    if (entry.kind === 'issued' && toHex(entry.serialNumber) === hex(row, 'serial')) {
+      return toHex(entry.certificateSha256);
+    }
+    fault('its entry of the log is of something else');
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error;
+    fault(`its entry of the log cannot be read: ${error.message}`);
+  }
+  return undefined;
 }
 
 function checkContent(row: Row, certificate: Certificate, fault: (text: string) => void): void {

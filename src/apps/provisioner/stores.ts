@@ -37,6 +37,7 @@ import {
   requirePlace,
   type StorePlace,
 } from '../storePlace.ts';
+import { refuseInRecovery } from '../store/recoveryState.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 
 export interface Stores {
@@ -69,6 +70,7 @@ export async function openStores(
 ): Promise<Stores> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const place = provisionerPlace(folder);
+  refuseInRecovery(place.folder);
   requirePlace(place, setting, await readStoreMark(place));
   return setting === undefined
     ? onSqlite(place, telemetryWindow)

@@ -28,7 +28,7 @@ import { decodeServerGeneration } from '../../wire/x509/serverGeneration.ts';
 import { findExtension } from '../../wire/x509/extensions.ts';
 import type { Clock } from '../ports/clock.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
-import type { IssuanceStore, IssuedCertificate } from '../ports/issuanceStore.ts';
+import { isLost, type IssuanceStore, type IssuedCertificate } from '../ports/issuanceStore.ts';
 import type { ProofVerifier, Signer } from '../ports/keys.ts';
 import type {
   CredentialStanding,
@@ -222,7 +222,8 @@ export class SessionServers implements SessionServerAuthority, FloorDesk {
     }
     if (magnitude === undefined || generation === undefined) return undefined;
     const issued = await certificates.certificateBySerial(magnitude);
-    if (issued === undefined || issued.revokedMs !== undefined || issued.held) return undefined;
+    if (issued === undefined || isLost(issued)) return undefined;
+    if (issued.revokedMs !== undefined || issued.held) return undefined;
     if (issued.notAfterMs < clock.nowMs()) return undefined;
     const same = equal(completeEither(issued.tbs, issued.signature), certificate);
     return same ? { ...issued, generation } : undefined;

@@ -7,7 +7,7 @@ import type {
   EvidenceDesk,
   EvidencePage,
 } from '../ports/evidence.ts';
-import type { IssuanceStore } from '../ports/issuanceStore.ts';
+import { isLost, type IssuanceStore } from '../ports/issuanceStore.ts';
 import { type OrderStore, type UnitRecord, unitStates } from '../ports/orderStore.ts';
 
 const pageUnits = 500;
@@ -26,7 +26,8 @@ export class Evidence implements EvidenceDesk {
 
   async device(deviceId: string): Promise<DeviceEvidence | undefined> {
     const unit = await this.#orders.unitByDevice(deviceId);
-    const issued = await this.#certificates.certificatesOf(deviceId);
+    const known = await this.#certificates.certificatesOf(deviceId);
+    const issued = known.filter((certificate) => !isLost(certificate));
     if (unit === undefined && issued.length === 0) return undefined;
     return {
       deviceId,

@@ -16,6 +16,7 @@ import { type Refusal, refuse } from '../ports/faults.ts';
 import type { Signer } from '../ports/keys.ts';
 import type { OrderRequest, TicketRequest } from '../ports/operatorAuthority.ts';
 import type { BatchRecord, OrderRecord, OrderStore, TicketRecord } from '../ports/orderStore.ts';
+import type { TicketLedger } from '../ports/ticketLedger.ts';
 
 export interface OrdersOptions {
   readonly crypto: Crypto;
@@ -24,6 +25,8 @@ export interface OrdersOptions {
   readonly orderKey: Signer;
   /** Where the first range of EUI-64s begins when an order names none. */
   readonly eui64Base: Uint8Array;
+  /** Hears of every order and ticket before it is made. */
+  readonly ledger?: TicketLedger | undefined;
 }
 
 export type OrderRefusal = Refusal<
@@ -87,6 +90,7 @@ export class Orders {
       recordSha256: crypto.hash('SHA-256', encodeOrder(record, batches)),
     });
     const rows = batchRecords(record.order, batches);
+    await this.#options.ledger?.note({ kind: 'order', order: record, batches });
     const outcome = await store.createOrder(record, rows, entry, spending);
     if (outcome === 'created') return record;
     return isSpendingFault(outcome)
@@ -112,6 +116,8 @@ export class Orders {
       ticketId: record.ticketId,
       ticketSha256: crypto.hash('SHA-256', record.signed),
     });
+    const { ticketId, batch: name, count, notAfterMs } = record;
+    await this.#options.ledger?.note({ kind: 'ticket', ticketId, batch: name, count, notAfterMs });
     const outcome = await store.createTicket(record, entry, spending);
     if (outcome === 'created') return record;
     return isSpendingFault(outcome)

@@ -85,6 +85,16 @@ export interface IssuedCertificate {
   readonly held: boolean;
 }
 
+/**
+ * Issued before a restore and known from the log alone: `tbs` is the entry of the log, the signature is
+ * empty. It has a status, and nothing else can be done with it.
+ */
+export function isLost({ profile }: Pick<IssuedCertificate, 'profile'>): boolean {
+  return profile.startsWith(lostPrefix);
+}
+
+export const lostPrefix = 'lost/';
+
 /** A change of status. */
 export interface Revocation {
   readonly serialNumber: Uint8Array;

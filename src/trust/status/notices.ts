@@ -6,7 +6,12 @@ import { completeEither } from '../../wire/c509/either.ts';
 import { encodeAuditEntry, readAuditEntry } from '../audit/entry.ts';
 import type { ForeignElements } from '../issuance/foreign.ts';
 import type { AuditStore } from '../ports/auditStore.ts';
-import type { IssuanceStore, Revocation } from '../ports/issuanceStore.ts';
+import {
+  isLost,
+  type IssuanceStore,
+  type IssuedCertificate,
+  type Revocation,
+} from '../ports/issuanceStore.ts';
 import type { AuthorityNotice } from '../ports/registryStore.ts';
 
 export interface StatusNoticesOptions {
@@ -50,10 +55,7 @@ export class StatusNotices {
     const meant =
       act === 'revoke-device'
         ? known
-        : known.filter(({ tbs, signature }) => {
-            const certificate = completeEither(tbs, signature);
-            return toHex(crypto.hash('SHA-256', certificate)) === subject;
-          });
+        : known.filter((issued) => toHex(hashOf(crypto, issued)) === subject);
     return meant.map(({ serialNumber }) => changeOf(serialNumber, notice));
   }
 
@@ -82,6 +84,14 @@ export class StatusNotices {
       if (leaves.length < auditPage || found.length === wanted.size) return found;
     }
   }
+}
+
+/** SHA-256 over the certificate. */
+function hashOf(crypto: Crypto, issued: IssuedCertificate): Uint8Array {
+  const { tbs, signature } = issued;
+  if (!isLost(issued)) return crypto.hash('SHA-256', completeEither(tbs, signature));
+  const entry = readAuditEntry(tbs);
+  return entry.kind === 'issued' ? entry.certificateSha256 : new Uint8Array(0);
 }
 
 /** The change of one certificate, with its leaf of the audit log. */

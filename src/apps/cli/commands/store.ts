@@ -1,4 +1,4 @@
-/** `birthmark store`: where the databases of an installation are. */
+/** `birthmark store`: where the databases of an installation are, and how they are moved. */
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { authorityPaths, requireInstallation } from '../../authority/authorityFolder.ts';
@@ -8,6 +8,7 @@ import { storeMarkPath } from '../../storePlace.ts';
 import { readStoreSetting, storeOption, type StoreSetting } from '../../storeSetting.ts';
 import { defaultData } from '../dataFolder.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, Progress } from '../terminal.ts';
+import { registerStoreRecovery } from './storeRecovery.ts';
 
 interface MigrateOptions extends OutputOptions {
   readonly data: string;
@@ -16,7 +17,9 @@ interface MigrateOptions extends OutputOptions {
 }
 
 export function registerStore(program: Command): void {
-  const store = program.command('store').description('Where the databases are');
+  const store = program
+    .command('store')
+    .description('The databases: where they are, their backup, the way back');
   store
     .command('migrate')
     .description('Move both databases to a PostgreSQL server, or back into files')
@@ -36,6 +39,7 @@ before the new database counts. A move that was broken off is finished by the sa
 nothing starts. The old database stays, marked so that nothing starts on it any more.`,
     )
     .action(migrate);
+  registerStoreRecovery(store);
 }
 
 async function migrate(options: MigrateOptions): Promise<void> {

@@ -242,4 +242,11 @@ export const issuingMigrations: readonly Migration[] = [
     `,
   },
   approvalMigration,
+  {
+    version: 6,
+    sql: `
+      -- After a restore: no identity is made under it any more, nor a ticket; what was made is accounted for.
+      ALTER TABLE orders ADD COLUMN ended_ms BIGINT
+    `,
+  },
 ];

@@ -176,7 +176,8 @@ const selectTickets = `
   SELECT tickets.id, ticket_id, count, taken, orders.id AS order_id, eui64_first, eui64_taken,
          orders.quantity
   FROM tickets JOIN batches ON batches.id = batch_id JOIN orders ON orders.id = order_id
-  WHERE ticket_id = ANY ($1::bytea[]) AND tickets.closed_ms IS NULL AND batches.closed_ms IS NULL`;
+  WHERE ticket_id = ANY ($1::bytea[]) AND tickets.closed_ms IS NULL AND batches.closed_ms IS NULL
+    AND orders.ended_ms IS NULL`;
 
 const selectTaken = `
   SELECT 'serial ' || encode(serial, 'hex') AS taken FROM issuances WHERE serial = ANY ($1::bytea[])

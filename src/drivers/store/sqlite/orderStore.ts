@@ -284,11 +284,11 @@ const updateClosed = `
 
 /** What a batch has promised already: open tickets in full, closed ones as far as they were used. */
 const selectRoom = `
-  SELECT batches.id, quantity, closed_ms, (
+  SELECT batches.id, batches.quantity, coalesce(closed_ms, ended_ms) AS closed_ms, (
     SELECT coalesce(sum(CASE WHEN tickets.closed_ms IS NULL THEN count ELSE taken END), 0)
     FROM tickets WHERE batch_id = batches.id
   ) AS spoken_for
-  FROM batches WHERE name = ?`;
+  FROM batches JOIN orders ON orders.id = order_id WHERE batches.name = ?`;
 
 function refusedOrder(
   connection: Connection,

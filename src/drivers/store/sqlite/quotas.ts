@@ -97,4 +97,5 @@ interface Order {
 const selectTicket = `
   SELECT tickets.id, count, taken, orders.id AS order_id, eui64_first, eui64_taken, orders.quantity
   FROM tickets JOIN batches ON batches.id = batch_id JOIN orders ON orders.id = order_id
-  WHERE ticket_id = ? AND tickets.closed_ms IS NULL AND batches.closed_ms IS NULL`;
+  WHERE ticket_id = ? AND tickets.closed_ms IS NULL AND batches.closed_ms IS NULL
+    AND orders.ended_ms IS NULL`;

@@ -1,0 +1,174 @@
+/** `birthmark store backup`, `ledger`, `restore`, `recover`, `release`: what outlives the machine, and the way back. */
+import { readFile } from 'node:fs/promises';
+import { type Command, InvalidArgumentError } from 'commander';
+import { findPem } from '../../../wire/x509/pem.ts';
+import { authorityPaths, requireInstallation } from '../../authority/authorityFolder.ts';
+import { configureLedger } from '../../authority/ledger.ts';
+import { openAuthoritySnapshot } from '../../authority/stores.ts';
+import { backUp, restore } from '../../store/backup.ts';
+import { linesOf } from '../../store/ledgerLines.ts';
+import { recover, releaseRecovery } from '../../store/recover.ts';
+import { readStoreSetting, storeOption } from '../../storeSetting.ts';
+import { defaultData } from '../dataFolder.ts';
+import { type OutputOptions, print } from '../terminal.ts';
+
+interface StoreOptions extends OutputOptions {
+  readonly data: string;
+  readonly store?: string;
+}
+
+interface RecoverCommandOptions extends OutputOptions {
+  readonly data: string;
+  readonly log: string;
+  readonly witness: readonly string[];
+  readonly checkpoint: readonly string[];
+  readonly ledger?: string;
+  readonly skipAddresses: number;
+  readonly crl: readonly string[];
+}
+
+export function registerStoreRecovery(store: Command): void {
+  withData(store.command('backup').description('Copy databases, keys, certificates and documents'))
+    .requiredOption('--to <folder>', 'a folder that is not there yet')
+    .option(...storeOption)
+    .addHelpText(
+      'after',
+      `
+Example:
+  birthmark store backup --to /mnt/backup/2027-03-01
+
+The server may be running. Keys stay encrypted. Beside it these have to be kept elsewhere, always the newest:
+the folder DATA/authority/log, the witness' folder, the ledger, and the published lists of revoked
+certificates: without them nobody can tell what was given out after the backup.`,
+    )
+    .action(backup);
+  withData(store.command('ledger <folder>').description('Write every order and ticket there first'))
+    .option(...storeOption)
+    .addHelpText('after', '\nExample:\n  birthmark store ledger /mnt/elsewhere/ledger')
+    .action(ledger);
+  withData(store.command('restore').description('Put a backup into a new data folder, in recovery'))
+    .requiredOption('--from <folder>', 'the backup')
+    .addHelpText(
+      'after',
+      '\nExample:\n  birthmark store restore --from /mnt/backup/2027-03-01 --data /srv/new',
+    )
+    .action(async (options: OutputOptions & { readonly from: string; readonly data: string }) => {
+      await restore(options.from, options.data);
+      print(options, { recovery: 'demanded' }, [
+        'Restored, and in recovery: nothing starts before birthmark store recover and release.',
+      ]);
+    });
+  registerRecover(store);
+  withData(store.command('release').description('Let a recovered installation start again'))
+    .requiredOption('--requested-by <name>', 'who wants it')
+    .requiredOption('--approved-by <name>', 'another person, who looked at what recover reported')
+    .addHelpText(
+      'after',
+      '\nExample:\n  birthmark store release --requested-by "A. Adams" --approved-by "B. Brown"',
+    )
+    .action(release);
+}
+
+function registerRecover(store: Command): void {
+  withData(store.command('recover').description('Learn again what was given out after the backup'))
+    .requiredOption('--log <folder>', "newest copy of the log's folder")
+    .option('--witness <folders...>', 'folders of witnesses', [])
+    .option('--checkpoint <files...>', 'checkpoints that were kept', [])
+    .option('--ledger <folder>', 'ledger of orders and tickets')
+    .option('--skip-addresses <count>', 'without a ledger: EUI-64s to leave out', count, 0)
+    .option('--crl <files...>', 'published lists of revoked certificates, DER or PEM', [])
+    .addHelpText(
+      'after',
+      `
+Example:
+  birthmark store recover --data /srv/new --log /mnt/elsewhere/log --witness /mnt/witness \\
+    --ledger /mnt/elsewhere/ledger --crl /mnt/mirror/*.crl
+
+It refuses what is older than a witness saw. Orders, tickets and one-time secrets of before are over;
+certificates that the backup does not know can be revoked, and those that were revoked stay so; a new log
+begins. It is one transaction: a refusal changes nothing, and a crash is mended by the same command.`,
+    )
+    .action(learnAgain);
+}
+
+function withData(command: Command): Command {
+  return command
+    .option('--data <folder>', 'data folder', defaultData())
+    .option('--json', 'one JSON document on stdout');
+}
+
+async function backup(options: StoreOptions & { readonly to: string }): Promise<void> {
+  await requireInstallation(authorityPaths(options.data));
+  const made = await backUp(options.data, options.to, readStoreSetting(options.store));
+  const parts = [...made].map(([name, contents]) => ({ name, ...contents }));
+  print(
+    options,
+    parts,
+    parts.map(({ name, counts }) => {
+      const rows = Object.values(counts).reduce((total, rowCount) => total + rowCount, 0);
+      return `${name}: ${rows} rows, compared with the database.`;
+    }),
+  );
+}
+
+async function ledger(folder: string, options: StoreOptions): Promise<void> {
+  const paths = authorityPaths(options.data);
+  await requireInstallation(paths);
+  const snapshot = await openAuthoritySnapshot(paths, readStoreSetting(options.store));
+  try {
+    const known = await linesOf(snapshot);
+    await configureLedger(paths, folder, known);
+    print(options, { folder, known: known.length }, [
+      `${known.length} orders and tickets are in the ledger; from the next start on every new one is.`,
+    ]);
+  } finally {
+    await snapshot.close();
+  }
+}
+
+async function learnAgain(options: RecoverCommandOptions): Promise<void> {
+  const lists: Uint8Array[] = [];
+  for (const file of options.crl) lists.push(...derOf(new Uint8Array(await readFile(file))));
+  const report = await recover({
+    dataFolder: options.data,
+    log: options.log,
+    witnesses: options.witness,
+    checkpoints: options.checkpoint,
+    ledger: options.ledger,
+    skippedAddresses: options.skipAddresses,
+    lists,
+    nowMs: Date.now(),
+  });
+  print(options, report ?? {}, [
+    ...Object.entries(report ?? {}).map(([name, value]) => `${name}: ${String(value)}`),
+    'It knows again what was given out. Two persons release it: birthmark store release.',
+  ]);
+}
+
+async function release(
+  options: OutputOptions & {
+    readonly data: string;
+    readonly requestedBy: string;
+    readonly approvedBy: string;
+  },
+): Promise<void> {
+  const { data, requestedBy, approvedBy } = options;
+  await releaseRecovery(data, { requestedBy, approvedBy, atMs: Date.now() });
+  print(options, { released: true }, [
+    'Released. The log has a new key: tell it to witnesses and auditors (DATA/authority/log/key).',
+  ]);
+}
+
+function derOf(content: Uint8Array): readonly Uint8Array[] {
+  const text = Buffer.from(content).toString('latin1');
+  if (!text.includes('-----BEGIN')) return [content];
+  return findPem(text).flatMap(({ label, der }) => (label === 'X509 CRL' ? [der] : []));
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (/^\d{1,9}$/.test(text) && value <= maximumSkipped) return value;
+  throw new InvalidArgumentError(`a number up to ${maximumSkipped}`);
+}
+
+const maximumSkipped = 2 ** 28;

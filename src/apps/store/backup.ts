@@ -1,0 +1,108 @@
+/**
+ * A copy of an installation: both databases, each of one moment, always as SQLite files; encrypted keys,
+ * certificates, documents. It leaves out what a restored installation must not have: the log's files, which
+ * have to come from elsewhere, and the mark of sessions.
+ */
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readdir, rename } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import {
+  commonTables,
+  type Contents,
+  contentsOf,
+  copyTables,
+  differences,
+} from '../../drivers/store/copy.ts';
+import { openPostgresSnapshot } from '../../drivers/store/postgres/snapshot.ts';
+import type { Snapshot } from '../../drivers/store/snapshot.ts';
+import { newSqliteTarget } from '../../drivers/store/sqlite/copyTarget.ts';
+import { openSqliteSnapshot } from '../../drivers/store/sqlite/snapshot.ts';
+import { EnvironmentError, InvariantError } from '../../trust/ports/faults.ts';
+import { storeMarkPath } from '../storePlace.ts';
+import type { StoreSetting } from '../storeSetting.ts';
+import { type Household, households } from './household.ts';
+import { writeRecovery } from './recoveryState.ts';
+
+/** The server may be running. Rejects with an `EnvironmentError` when the target is there already. */
+export async function backUp(
+  dataFolder: string,
+  target: string,
+  server: StoreSetting | undefined,
+): Promise<ReadonlyMap<string, Contents>> {
+  if (existsSync(target)) throw refused(`${target} is there already`);
+  const unfinished = `${resolve(target)}.unfinished`;
+  const made = new Map<string, Contents>();
+  for (const household of households(dataFolder)) {
+    if (!existsSync(household.place.folder)) continue;
+    const folder = join(unfinished, household.name);
+    await copyFiles(household.place.folder, folder);
+    made.set(household.name, await copyDatabase(household, folder, server));
+  }
+  // A crash before this line leaves a folder whose name says that it is no backup.
+  await rename(unfinished, target);
+  return made;
+}
+
+/** Into a folder where nothing is; what it makes is in recovery from its first moment. */
+export async function restore(backup: string, dataFolder: string): Promise<void> {
+  for (const { name, place } of households(dataFolder)) {
+    const from = join(backup, name);
+    if (!existsSync(from)) continue;
+    if (existsSync(place.folder)) throw refused(`${place.folder} is there already`);
+    await mkdir(place.folder, { recursive: true, mode: 0o700 });
+    // Before the first file: a restore that is broken off must not look like an installation.
+    await writeRecovery(place.folder, { phase: 'demanded' });
+    await cp(from, place.folder, { recursive: true, preserveTimestamps: true });
+  }
+}
+
+/** By name, in either folder. */
+const leftOut =
+  /^(.*\.sqlite.*|log|logs|security|store-m.*|sessions\.life.*|recovery\.json|.*\.sock|.*\.tmp)$/;
+
+async function copyFiles(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(from)) {
+    if (!leftOut.test(name)) await cp(join(from, name), join(to, name), { recursive: true });
+  }
+}
+
+async function copyDatabase(
+  { place, sqliteMigrations }: Household,
+  folder: string,
+  server: StoreSetting | undefined,
+): Promise<Contents> {
+  const source: Snapshot = existsSync(storeMarkPath(place))
+    ? await openPostgresSnapshot({ ...requireServer(server), schema: place.schema })
+    : openSqliteSnapshot(place.database);
+  try {
+    const path = join(folder, basename(place.database));
+    const target = await newSqliteTarget(path, sqliteMigrations);
+    try {
+      await copyTables(source, target);
+    } finally {
+      target.close();
+    }
+    const copy = openSqliteSnapshot(path);
+    try {
+      const tables = commonTables(await source.tables(), await copy.tables());
+      const contents = await contentsOf(copy, tables);
+      const found = differences(await contentsOf(source, tables), contents);
+      if (found.length > 0) throw new InvariantError(`the copy differs: ${found.join('; ')}`);
+      return contents;
+    } finally {
+      await copy.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+function requireServer(server: StoreSetting | undefined): StoreSetting {
+  if (server !== undefined) return server;
+  throw refused('the databases are on a server: give --store');
+}
+
+function refused(message: string): EnvironmentError {
+  return new EnvironmentError(message, { retryable: false });
+}

@@ -1,0 +1,352 @@
+/**
+ * Backed up, a hundred issued, ten revoked, restored: nothing returns. No serial number, address, number of
+ * a list or secret is given out a second time, no revocation is lost, and the new log goes on from the old.
+ */
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
+import { configureLedger } from '../../src/apps/authority/ledger.ts';
+import { writeWitnesses } from '../../src/apps/authority/witnesses.ts';
+import { openStores } from '../../src/apps/provisioner/stores.ts';
+import { backUp, restore } from '../../src/apps/store/backup.ts';
+import { recover, type RecoverOptions, releaseRecovery } from '../../src/apps/store/recover.ts';
+import { DeskClient } from '../../src/drivers/links/local/deskClient.ts';
+import { socketPathFor } from '../../src/apps/socketPath.ts';
+import { LogFolder } from '../../src/drivers/store/files/tileFolder.ts';
+import { firstRow } from '../../src/drivers/store/snapshot.ts';
+import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
+import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
+import { checkpointFile } from '../../src/trust/ports/tileStore.ts';
+import { toHex } from '../../src/wire/bytes/hex.ts';
+import { parseCertificateList, revokedEntries } from '../../src/wire/crl/certificateList.ts';
+import type { EndorsedUnit } from '../../src/wire/line/endorsement.ts';
+import { parseCheckpoint, type SignedCheckpoint } from '../../src/wire/tlog/checkpoint.ts';
+import { GrowingTree } from '../../src/wire/tlog/growingTree.ts';
+import { parseCertificate } from '../../src/wire/x509/certificate.ts';
+import { Installation } from '../support/installation.ts';
+import { requestOf, testElement, unitRequest } from '../support/issuing/station.ts';
+import { testSigner } from '../support/issuing/world.ts';
+import { importedDevice, sha256Of } from '../support/registrySamples.ts';
+
+const refused = (message: RegExp) => (error: unknown) =>
+  error instanceof EnvironmentError && message.test(error.message);
+
+const idle = async (): Promise<void> => undefined;
+
+/** What one life of an installation gave out, by what must never come twice. */
+interface GivenOut {
+  readonly serials: ReadonlySet<string>;
+  readonly addresses: ReadonlySet<string>;
+  /** Serial numbers on signed lists. */
+  readonly revoked: ReadonlySet<string>;
+  /** By list. */
+  readonly numbers: ReadonlyMap<string, number>;
+}
+
+async function givenOut(folder: string): Promise<GivenOut> {
+  const snapshot = openSqliteSnapshot(authorityPaths(folder).database);
+  const [serials, addresses, revoked] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  const numbers = new Map<string, number>();
+  const bytes = (value: unknown): Uint8Array => {
+    assert.ok(value instanceof Uint8Array);
+    return value;
+  };
+  for await (const row of snapshot.rows(
+    "SELECT serial FROM issuances WHERE profile NOT LIKE 'lost/%'",
+  ))
+    serials.add(toHex(bytes(row['serial'])));
+  for await (const row of snapshot.rows('SELECT eui64 FROM units')) {
+    addresses.add(toHex(bytes(row['eui64'])));
+  }
+  const lists = 'SELECT authority, shard, der FROM signed_lists JOIN lists ON lists.id = list';
+  for await (const row of snapshot.rows(lists)) {
+    const list = parseCertificateList(bytes(row['der']));
+    for (const { serialNumber } of revokedEntries(list)) {
+      revoked.add(toHex(serialNumber).padStart(32, '0'));
+    }
+    numbers.set(
+      `${String(row['authority'])} ${String(row['shard'])}`,
+      Number(`0x${toHex(list.crlNumber ?? new Uint8Array(1))}`),
+    );
+  }
+  await snapshot.close();
+  return { serials, addresses, revoked, numbers };
+}
+
+async function checkpointIn(folder: string): Promise<SignedCheckpoint> {
+  const content = await new LogFolder(folder).read(checkpointFile);
+  assert.ok(content);
+  return parseCheckpoint(content);
+}
+
+function serialOf({ certificate }: EndorsedUnit): string {
+  return toHex(parseCertificate(certificate).serialNumber)
+    .replace(/^00(?=.{32})/, '')
+    .padStart(32, '0');
+}
+
+const names = (prefix: string, count: number): readonly string[] =>
+  Array.from({ length: count }, (_, index) => `${prefix} ${index}`);
+
+/** Everything that is kept elsewhere, and the backup, in folders of their own. */
+class Elsewhere {
+  readonly folder: string;
+  constructor(context: TestContext) {
+    this.folder = mkdtempSync(join(tmpdir(), 'birthmark-elsewhere-'));
+    context.after(() => rmSync(this.folder, { recursive: true, force: true }));
+  }
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+}
+
+interface Disaster {
+  readonly elsewhere: Elsewhere;
+  readonly restored: Installation;
+  readonly before: GivenOut;
+  /** Device ids that were revoked, before the backup and after it. */
+  readonly revoked: readonly string[];
+  readonly oldTicket: Uint8Array;
+  readonly secret: string;
+  readonly lost: readonly EndorsedUnit[];
+  readonly options: RecoverOptions;
+}
+
+async function disaster(context: TestContext): Promise<Disaster> {
+  const elsewhere = new Elsewhere(context);
+  const baseUrl = 'http://status.example';
+  const status = { baseUrl, shards: 4, birth: true };
+  const installation = await Installation.create(context, { status });
+  const paths = authorityPaths(installation.folder);
+  await writeWitnesses(paths.folder, [{ folder: elsewhere.path('witness') }]);
+  await configureLedger(paths, elsewhere.path('ledger'), []);
+  const { oldTicket, known, secret } = await installation.serve(async (house) => {
+    const ticket = await house.ticket('order-1', 200);
+    const born = await house.births(ticket, names('early', 20));
+    await house.revoke([born[0]?.deviceId ?? '']);
+    return { oldTicket: ticket, known: born, secret: await oneTimeSecret(installation) };
+  });
+  await populateRegistry(installation.folder, known);
+  cpSync(paths.log, elsewhere.path('old log'), { recursive: true });
+  await backUp(installation.folder, elsewhere.path('backup'), undefined);
+
+  const revoked: string[] = [known[0]?.deviceId ?? ''];
+  const lost = await installation.serve(async (house) => {
+    const more = await house.births(oldTicket, names('late', 60));
+    const other = await house.births(await house.ticket('order-2', 100), names('later', 40));
+    const ids = [...known.slice(1, 6), ...more.slice(0, 3), ...other.slice(0, 2)];
+    revoked.push(...ids.map(({ deviceId }) => deviceId));
+    await house.revoke(ids.map(({ deviceId }) => deviceId));
+    return [...more, ...other];
+  });
+  cpSync(paths.log, elsewhere.path('log'), { recursive: true });
+  cpSync(elsewhere.path('witness'), elsewhere.path('witness of then'), { recursive: true });
+  // After the last copy: only the published lists tell it. They are signed at every start.
+  await installation.serve(async (house) => {
+    revoked.push(known[7]?.deviceId ?? '');
+    await house.revoke([known[7]?.deviceId ?? '']);
+  });
+  await installation.serve(idle);
+  const before = await givenOut(installation.folder);
+  const folder = elsewhere.path('restored');
+  await restore(elsewhere.path('backup'), folder);
+  const restored = installation.at(folder);
+  return {
+    elsewhere,
+    restored,
+    before,
+    revoked,
+    oldTicket,
+    secret,
+    lost,
+    options: {
+      dataFolder: folder,
+      log: elsewhere.path('log'),
+      witnesses: [elsewhere.path('witness of then')],
+      checkpoints: [],
+      ledger: elsewhere.path('ledger'),
+      skippedAddresses: 0,
+      lists: await listsOf(installation.folder),
+      nowMs: Date.now(),
+    },
+  };
+}
+
+async function oneTimeSecret({ folder }: Installation): Promise<string> {
+  const desk = new DeskClient(socketPathFor(folder, 'authority'));
+  const hourMs = 3_600_000;
+  const made = await desk.createSecret({ product: 'x', profile: 'ldevid', lifetimeMs: hourMs });
+  desk.close();
+  assert.ok(!isRefusal(made));
+  return made.secret;
+}
+
+async function listsOf(folder: string): Promise<readonly Uint8Array[]> {
+  const snapshot = openSqliteSnapshot(authorityPaths(folder).database);
+  const lists: Uint8Array[] = [];
+  for await (const { der } of snapshot.rows('SELECT der FROM signed_lists')) {
+    if (der instanceof Uint8Array) lists.push(der);
+  }
+  await snapshot.close();
+  return lists;
+}
+
+async function populateRegistry(folder: string, known: readonly EndorsedUnit[]): Promise<void> {
+  const stores = await openStores(join(folder, 'provisioner'), 10);
+  const devices = known.slice(0, 8).map(({ deviceId, certificate }, index) => ({
+    ...importedDevice(index, { deviceId }),
+    certificates: [
+      { kind: 'idevid' as const, sha256: sha256Of(certificate), notAfterMs: undefined },
+    ],
+  }));
+  await stores.registry.importDevices(devices, 1);
+  await stores.close();
+}
+
+test('back up, issue 100, revoke 10, restore: nothing returns', async (context) => {
+  const world = await disaster(context);
+  const { restored, before, options, oldTicket, secret, lost, revoked, elsewhere } = world;
+  const oldLog = await checkpointIn(options.log);
+  const report = await recover(options);
+  assert.deepEqual(
+    { ...report, leaves: undefined },
+    {
+      leaves: undefined,
+      lostCertificates: 100,
+      changesOfStatus: 11,
+      lostOrders: 1,
+      endedOrders: 2,
+      voidTickets: 1,
+      voidSecrets: 1,
+      unknownOnLists: 0,
+    },
+  );
+  await assert.rejects(restored.serve(idle), refused(/put back to an earlier state/));
+  const persons = { requestedBy: 'A', approvedBy: 'A', atMs: Date.now() };
+  await assert.rejects(releaseRecovery(restored.folder, persons), refused(/two persons/));
+  await releaseRecovery(restored.folder, { ...persons, approvedBy: 'B' });
+
+  await restored.serve(async (house) => {
+    const station = await house.station(oldTicket);
+    const [answer] = await station.endorse([await unitRequest(testElement('again'))]);
+    assert.equal(
+      answer !== undefined && 'code' in answer ? answer.code : undefined,
+      'ticket-closed',
+    );
+    await house.births(await house.ticket('order-3', 50), names('new', 50));
+    const taken = await house.client.createOrder({
+      order: 'order-2',
+      product: 'sensor',
+      family: 'software',
+      hwType: '1.3.6.1.4.1.32473.1',
+      partNumber: 'S-1',
+      quantity: 1,
+      leastProof: 'line-anchored',
+    });
+    assert.ok(isRefusal(taken));
+    const key = testSigner();
+    const asked = { secret, request: await requestOf(key), profile: 'ldevid' };
+    const spent = await house.client.issueBySecret(asked);
+    assert.ok(isRefusal(spent) && spent.refused === 'bad-secret', JSON.stringify(spent));
+    // What the backup did not know can still be revoked.
+    await house.revoke([lost[50]?.deviceId ?? '']);
+  });
+  await restored.serve(idle);
+  const after = await givenOut(restored.folder);
+  const lostSerials = new Set(lost.map(serialOf));
+  const again = [...after.serials].filter((serial) => lostSerials.has(serial));
+  assert.deepEqual(again, []);
+  const known = await givenOut(elsewhere.path('backup'));
+  const fresh = [...after.addresses].filter((address) => !known.addresses.has(address));
+  assert.equal(fresh.length, 50);
+  assert.deepEqual(
+    fresh.filter((address) => before.addresses.has(address)),
+    [],
+  );
+  assert.equal(before.revoked.size, revoked.length);
+  assert.deepEqual(
+    [...before.revoked].filter((serial) => !after.revoked.has(serial)),
+    [],
+  );
+  assert.equal(after.revoked.size, before.revoked.size + 1);
+  for (const [list, number] of before.numbers) {
+    // Signed by a ceremony, and none since: the same list.
+    if (list === 'root 0') assert.equal(after.numbers.get(list), number);
+    else assert.ok((after.numbers.get(list) ?? 0) > number, `${list}: ${after.numbers.get(list)}`);
+  }
+  const { faults, unfinished } = await restored.fsck();
+  assert.deepEqual([faults, unfinished], [[], 0]);
+  await goesOn(restored, oldLog);
+  await doorsKnow(restored, revoked);
+});
+
+/** Another key and name, and the old tree at the front of the new one. */
+async function goesOn(restored: Installation, old: SignedCheckpoint): Promise<void> {
+  const paths = authorityPaths(restored.folder);
+  const next = await checkpointIn(paths.log);
+  assert.notEqual(next.origin, old.origin);
+  assert.ok(next.treeSize > old.treeSize);
+  const snapshot = openSqliteSnapshot(paths.database);
+  const tree = new GrowingTree(sha256Of);
+  for await (const { entry } of snapshot.rows('SELECT entry FROM audit_leaves ORDER BY id')) {
+    assert.ok(entry instanceof Uint8Array);
+    if (tree.size === old.treeSize) assert.deepEqual(tree.root(), old.root);
+    tree.append(entry);
+  }
+  assert.deepEqual(tree.root(), next.root);
+  await snapshot.close();
+}
+
+async function doorsKnow(restored: Installation, revoked: readonly string[]): Promise<void> {
+  const stores = await openStores(join(restored.folder, 'provisioner'), 10);
+  const devices = await stores.registry.devices({ limit: 100 });
+  assert.deepEqual(
+    devices
+      .filter(({ state }) => state === 'revoked')
+      .map(({ deviceId }) => deviceId)
+      .toSorted(),
+    devices
+      .map(({ deviceId }) => deviceId)
+      .filter((deviceId) => revoked.includes(deviceId))
+      .toSorted(),
+  );
+  await stores.close();
+}
+
+test('it demands what is kept elsewhere, and changes nothing without', async (context) => {
+  const { restored, options, elsewhere } = await disaster(context);
+  const before = await restored.fsck();
+  for (const [changes, message] of [
+    [{ witnesses: [] }, /the newest checkpoint is missing/],
+    [{ log: elsewhere.path('old log') }, /its end was cut off/],
+    [{ witnesses: [elsewhere.path('witness')] }, /its end was cut off/],
+    [{ ledger: undefined }, /the ledger of orders is missing/],
+    [{ ledger: elsewhere.path('backup') }, /holds no ledger/],
+    [{ lists: [await foreignList(context)] }, /not signed by an authority of ours/],
+  ] as const) {
+    await assert.rejects(recover({ ...options, ...changes }), refused(message), String(message));
+    await assert.rejects(restored.serve(idle), refused(/put back/));
+  }
+  assert.deepEqual(await restored.fsck(), before);
+  await assert.rejects(
+    releaseRecovery(restored.folder, { requestedBy: 'A', approvedBy: 'B', atMs: 1 }),
+    refused(/does not know enough/),
+  );
+});
+
+/** Signed by somebody else's authority. */
+async function foreignList(context: TestContext): Promise<Uint8Array> {
+  const other = await Installation.create(context, {
+    status: { baseUrl: 'http://status.example', shards: 1 },
+  });
+  await other.serve(idle);
+  await other.serve(idle);
+  const snapshot = openSqliteSnapshot(authorityPaths(other.folder).database);
+  const { der } = await firstRow(snapshot, 'SELECT der FROM signed_lists LIMIT 1');
+  await snapshot.close();
+  assert.ok(der instanceof Uint8Array);
+  return der;
+}
