@@ -25,7 +25,7 @@ export interface CoapWorld {
   /** A client with a socket of its own; closed after the test. */
   client(): Promise<CoapClient>;
   session(
-    device: FieldDevice,
+    device: Pick<FieldDevice, 'element' | 'flash'>,
     options?: Partial<CoapSessionOptions> & { readonly link?: CoapClient },
   ): Promise<{
     readonly session: CoapSession;

@@ -4,6 +4,8 @@ import type {
   CertificateSlot,
   DataSlot,
   DeviceElement,
+  OperationalKey,
+  OperationalKeys,
   WritableContents,
 } from '../../src/device/ports/element.ts';
 import {
@@ -31,6 +33,7 @@ export function memoryElement(data: Partial<Record<DataSlot, Uint8Array>> = {}):
   const certificates = new Map<CertificateSlot, readonly Uint8Array[]>();
   const element: MemoryElement = {
     keys,
+    operational: operationalKeys(certificates, () => answerOrFail(element)),
     data: slots,
     certificates,
     failures: 0,
@@ -59,6 +62,46 @@ export function memoryElement(data: Partial<Record<DataSlot, Uint8Array>> = {}):
     readData: async (slot) => slots.get(slot),
   };
   return element;
+}
+
+function operationalKeys(
+  certificates: Map<CertificateSlot, readonly Uint8Array[]>,
+  answer: () => void,
+): OperationalKeys {
+  const pairs = new Map<OperationalKey, P256KeyPair>();
+  const discard = (): void => {
+    pairs.delete('next');
+    certificates.delete('ldevid-next');
+  };
+  return {
+    publicKey: async (which) => pairs.get(which)?.publicKey,
+    generateNext: async () => {
+      answer();
+      discard();
+      const pair = generateP256();
+      pairs.set('next', pair);
+      return pair.publicKey;
+    },
+    sign: async (which, message) => {
+      answer();
+      const pair = pairs.get(which);
+      if (pair === undefined) throw new TypeError(`no ${which} key`);
+      return signP256(pair.privateKey, message);
+    },
+    promote: async () => {
+      answer();
+      const pair = pairs.get('next');
+      const ldevid = certificates.get('ldevid-next');
+      if (pair === undefined || ldevid === undefined) throw new TypeError('no next key');
+      pairs.set('present', pair);
+      certificates.set('ldevid', ldevid);
+      discard();
+    },
+    discardNext: async () => {
+      answer();
+      discard();
+    },
+  };
 }
 
 function answerOrFail(element: MemoryElement): void {

@@ -168,6 +168,7 @@ export function testRequest(
     subject?: Uint8Array;
     challengePassword?: string;
     extensions?: readonly Extension[];
+    others?: ReadonlyMap<string, Uint8Array>;
   } = {},
 ): Uint8Array {
   const prepared = prepareCertificationRequest({

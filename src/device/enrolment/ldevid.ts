@@ -3,33 +3,38 @@ import { equal } from '../../wire/bytes/bytes.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
-import { prepareCertificationRequest } from '../../wire/x509/certificationRequest.ts';
+import {
+  prepareCertificationRequest,
+  type RequestFields,
+} from '../../wire/x509/certificationRequest.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
 import { attributeText } from '../../wire/x509/names.ts';
 import { p256Spki } from '../../wire/x509/spki.ts';
-import type { DeviceElement } from '../ports/element.ts';
 import { isAuthority, isIssuedBy } from '../identity/signatures.ts';
+import type { SigningKey } from '../identity/signingKeys.ts';
 
 /** Certificates between a device's and its root. */
 const longestChain = 4;
 
+/** What a request says beside key and names. */
+export type RequestExtras = Pick<RequestFields, 'challengePassword' | 'others'>;
+
 /**
- * DER of a PKCS#10 request for the element's own key, signed by it. Names are the server's to give: the
- * request repeats those of the IDevID. `link`: what names the session (RFC 7030 §3.5).
+ * DER of a PKCS#10 request for that key, signed by it. Names are the server's to give: the request repeats
+ * those of the IDevID.
  */
 export async function requestLdevid(
-  element: DeviceElement,
-  identity: DeviceIdentity,
-  link: { readonly challengePassword?: string } = {},
+  key: SigningKey,
+  subject: Uint8Array,
+  extras: RequestExtras = {},
 ): Promise<Uint8Array> {
-  const { subject, point } = identity;
-  const request = prepareCertificationRequest({ subject, spki: p256Spki(point), ...link });
-  return request.finish('ecdsa-with-SHA256', await element.sign('sign', request.toBeSigned));
+  const request = prepareCertificationRequest({ subject, spki: p256Spki(key.point), ...extras });
+  return request.finish('ecdsa-with-SHA256', await key.sign(request.toBeSigned));
 }
 
 export interface DeviceIdentity {
   readonly deviceId: string;
-  /** The sign key: uncompressed point, 65 bytes. */
+  /** The key that the certificate is for: uncompressed point, 65 bytes. */
   readonly point: Uint8Array;
   /** DER of the IDevID's subject. */
   readonly subject: Uint8Array;

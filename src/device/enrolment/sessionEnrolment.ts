@@ -4,7 +4,7 @@
  * a certificate is taken only when it is for this device and its key. One run at a time; what a loss of
  * power cuts short is asked for again.
  */
-import { empty } from '../../wire/bytes/bytes.ts';
+import { empty, equal } from '../../wire/bytes/bytes.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { type EitherCertificate, parseEitherCertificate } from '../../wire/c509/either.ts';
 import { parseCoseC509 } from '../../wire/c509/coseHeaders.ts';
@@ -24,9 +24,11 @@ import {
 } from '../../wire/est/coapResources.ts';
 import { type EdhocExporter, edhocUnique, linkingPassword } from '../../wire/est/popLinking.ts';
 import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
+import { keyWitness, witnessedBytes } from '../../wire/x509/keyWitness.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
 import { parseName } from '../../wire/x509/names.ts';
 import { p256Spki, parseSpki } from '../../wire/x509/spki.ts';
+import { birthKey, type SigningKey, signingKeyOf } from '../identity/signingKeys.ts';
 import type { DeviceClock } from '../ports/clock.ts';
 import type { DeviceElement } from '../ports/element.ts';
 import { type SessionExchange, transfer } from '../sessions/transfer.ts';
@@ -35,6 +37,7 @@ import {
   type DeviceIdentity,
   faultOfLdevid,
   type LdevidFault,
+  type RequestExtras,
   requestLdevid,
 } from './ldevid.ts';
 import { readIdentity } from './steps.ts';
@@ -76,6 +79,10 @@ export type SessionEnrolmentOutcome =
   | { readonly kind: 'enrolled'; readonly again: boolean; readonly certificateBytes: number }
   /** Nothing was asked: the certificate is in force. `dueMs`: when to come back, where a clock tells. */
   | { readonly kind: 'in-force'; readonly dueMs: number | undefined }
+  | SessionEnrolmentFailure;
+
+/** No certificate. */
+export type SessionEnrolmentFailure =
   | { readonly kind: 'later'; readonly retryAfterMs: number }
   /** An authentic no. */
   | { readonly kind: 'refused'; readonly code: number }
@@ -87,8 +94,8 @@ const defaultRetryMs = 30_000;
 
 /**
  * Asks for the first certificate, or another one when the present one is due; `always` asks in any case.
- * The element's keys are frozen at birth, so that a renewal keeps the key (RFC 7030 §4.2.2). Rejects with
- * a `DeviceFault` when the session ended, and with the element's errors.
+ * The key stays (RFC 7030 §4.2.2); for a new one see `rekey.ts`. Rejects with a `DeviceFault` when the session
+ * ended, and with the element's errors.
  */
 export async function enrolInSession(
   ports: SessionEnrolmentPorts,
@@ -96,7 +103,8 @@ export async function enrolInSession(
   when: 'due' | 'always' = 'due',
 ): Promise<SessionEnrolmentOutcome> {
   const options = { ...sessionEnrolmentDefaults, ...given };
-  const identity = await readIdentity(ports.element);
+  const key = await signingKeyOf(ports.element, 'ldevid');
+  const identity = { ...(await readIdentity(ports.element)), point: key.point };
   const present = await presentLdevid(ports, identity);
   const dueMs = present === undefined ? 0 : dueOf(present, options.renewAfter);
   const nowMs = ports.clock.nowMs();
@@ -104,23 +112,39 @@ export async function enrolInSession(
   if (!isDue && when === 'due') {
     return { kind: 'in-force', dueMs: nowMs === undefined ? undefined : dueMs };
   }
-  // RFC 7030 §4.2.2: a renewal repeats the subject that the certificate has.
-  const subject = present?.subject.der ?? identity.subject;
-  const est = new EstExchange(ports, options);
-  const authorities = options.checksIssuer ? await est.authorities() : [];
-  if ('kind' in authorities) return authorities;
-  const issued = await est.enrol(present !== undefined, { ...identity, subject });
+  const issued = await askFor(ports, options, { identity, key, present });
   if ('kind' in issued) return issued;
-  const fault =
-    faultOfLdevid(issued.certificate, identity, nowMs) ??
-    (options.checksIssuer && chainOf(ports.crypto, issued.certificate, authorities) === undefined
-      ? 'no-chain'
-      : undefined);
-  if (fault !== undefined) return { kind: 'unacceptable', fault };
   // A crash before this write: the device asks again and gets another certificate for the same key.
   await ports.element.write({ certificates: { ldevid: [issued.bytes] } });
   const again = present !== undefined;
   return { kind: 'enrolled', again, certificateBytes: issued.bytes.length };
+}
+
+export interface AskedCertificate {
+  /** `point` is that of the key. */
+  readonly identity: DeviceIdentity;
+  readonly key: SigningKey;
+  /** The certificate that is in force. */
+  readonly present: Certificate | undefined;
+}
+
+/** A certificate that is for this device and this key, and that nobody has stored yet. */
+export async function askFor(
+  ports: SessionEnrolmentPorts,
+  options: SessionEnrolmentOptions,
+  asked: AskedCertificate,
+): Promise<Issued | SessionEnrolmentFailure> {
+  const est = new EstExchange(ports, options);
+  const authorities = options.checksIssuer ? await est.authorities() : [];
+  if ('kind' in authorities) return authorities;
+  const issued = await est.enrol(asked);
+  if ('kind' in issued) return issued;
+  const fault =
+    faultOfLdevid(issued.certificate, asked.identity, ports.clock.nowMs()) ??
+    (options.checksIssuer && chainOf(ports.crypto, issued.certificate, authorities) === undefined
+      ? 'no-chain'
+      : undefined);
+  return fault === undefined ? issued : { kind: 'unacceptable', fault };
 }
 
 /**
@@ -136,7 +160,7 @@ export function blockBytesWithin(frameBytes: number): number {
   return blockBytes;
 }
 
-interface Issued {
+export interface Issued {
   readonly certificate: Certificate;
   /** As it goes into the element: the C509 array, or DER. */
   readonly bytes: Uint8Array;
@@ -151,7 +175,7 @@ class EstExchange {
     this.#options = options;
   }
 
-  async authorities(): Promise<readonly Certificate[] | SessionEnrolmentOutcome> {
+  async authorities(): Promise<readonly Certificate[] | SessionEnrolmentFailure> {
     const { form, formats } = this.#options;
     const accept = form === 'x509' ? contentFormats.pkcs7CertsOnly : formats.chain;
     const response = await this.#ask('cacerts', methods.get, [uint(optionNumbers.accept, accept)]);
@@ -160,13 +184,13 @@ class EstExchange {
     return this.#read(response, (certificates) => certificates.map((one) => one.certificate));
   }
 
-  async enrol(again: boolean, identity: DeviceIdentity): Promise<Issued | SessionEnrolmentOutcome> {
+  async enrol(asked: AskedCertificate): Promise<Issued | SessionEnrolmentFailure> {
     const { form, formats } = this.#options;
     const format = form === 'x509' ? contentFormats.pkcs10 : formats.request;
-    const operation = again ? 'simplereenroll' : 'simpleenroll';
+    const operation = asked.present === undefined ? 'simpleenroll' : 'simplereenroll';
     // Without Accept: a server answers in the encoding of the request, and two bytes are two bytes.
     const options = [uint(optionNumbers.contentFormat, format)];
-    const payload = await this.#request(identity);
+    const payload = await this.#request(asked);
     const response = await this.#ask(operation, methods.post, options, payload);
     const outcome = outcomeOf(response);
     if (outcome !== undefined) return outcome;
@@ -177,21 +201,23 @@ class EstExchange {
     });
   }
 
-  async #request(identity: DeviceIdentity): Promise<Uint8Array> {
+  async #request({ identity, key, present }: AskedCertificate): Promise<Uint8Array> {
     const { element, decompress } = this.#ports;
     const { form } = this.#options;
-    const link = this.#link();
+    // RFC 7030 §4.2.2: a renewal repeats the subject that the certificate has.
+    const subject = present?.subject.der ?? identity.subject;
+    const extras = { ...this.#link(), ...(await witnessFor(element, key)) };
     if (form !== 'native') {
-      const der = await requestLdevid(element, identity, link);
+      const der = await requestLdevid(key, subject, extras);
       return form === 'x509' ? der : c509FromPkcs10(der, decompress);
     }
     const request = prepareNativeRequest({
       signatureAlgorithm: { oid: signatureAlgorithmOids['ecdsa-with-SHA256'] },
-      subject: parseName(identity.subject),
-      publicKey: parseSpki(p256Spki(identity.point)),
-      ...link,
+      subject: parseName(subject),
+      publicKey: parseSpki(p256Spki(key.point)),
+      ...extras,
     });
-    return request.finish(await element.sign('sign', request.toBeSigned));
+    return request.finish(await key.sign(request.toBeSigned));
   }
 
   /** Between two keys of a session, and after KUDOS, there is nothing to name. */
@@ -217,7 +243,7 @@ class EstExchange {
   #read<Result>(
     { options, payload }: CoapContent,
     use: (certificates: readonly ReadCertificate[]) => Result | undefined,
-  ): Result | SessionEnrolmentOutcome {
+  ): Result | SessionEnrolmentFailure {
     const format = findUint(options, optionNumbers.contentFormat);
     const { formats } = this.#options;
     try {
@@ -238,21 +264,31 @@ class EstExchange {
   }
 }
 
+/** A key that the device was not born with needs the word of that one. */
+async function witnessFor(
+  element: DeviceElement,
+  key: SigningKey,
+): Promise<Pick<RequestExtras, 'others'>> {
+  const birth = await birthKey(element);
+  if (equal(birth.point, key.point)) return {};
+  return { others: keyWitness(await birth.sign(witnessedBytes(p256Spki(key.point)))) };
+}
+
 interface ReadCertificate extends EitherCertificate {
   readonly encoding: Uint8Array;
 }
 
 /** `undefined` for a success. */
-function outcomeOf({ code, options }: CoapContent): SessionEnrolmentOutcome | undefined {
+function outcomeOf({ code, options }: CoapContent): SessionEnrolmentFailure | undefined {
   if (isSuccess(code)) return undefined;
   if (code !== responses.serviceUnavailable) return { kind: 'refused', code };
   const maxAgeS = findUint(options, optionNumbers.maxAge);
   return { kind: 'later', retryAfterMs: maxAgeS === undefined ? defaultRetryMs : maxAgeS * 1000 };
 }
 
-/** The certificate in the element, when it is one for this device. */
-async function presentLdevid(
-  { element, decompress }: SessionEnrolmentPorts,
+/** The certificate in the element, when it is one for this device and this key. */
+export async function presentLdevid(
+  { element, decompress }: Pick<SessionEnrolmentPorts, 'element' | 'decompress'>,
   identity: DeviceIdentity,
 ): Promise<Certificate | undefined> {
   const [ldevid] = (await element.readCertificate('ldevid')) ?? [];

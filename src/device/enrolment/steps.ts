@@ -17,6 +17,7 @@ import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
 import type { DeviceServer, ServerAnswer } from '../ports/server.ts';
+import { birthKey } from '../identity/signingKeys.ts';
 import { extendAnchors } from './anchors.ts';
 import { type DeviceConfiguration, parseConfiguration } from './configuration.ts';
 import { type DeviceIdentity, judgeLdevid, type LdevidFault, requestLdevid } from './ldevid.ts';
@@ -97,7 +98,7 @@ async function enrol(ports: EnrolmentPorts, identity: DeviceIdentity): Promise<S
   if (extended.length > present.length) {
     await store.commit(new Map([[anchorsName, encodeAnchors(extended)]]));
   }
-  const request = await requestLdevid(element, identity);
+  const request = await requestLdevid(await birthKey(element), identity.subject);
   const issued = certificatesOf(await server.simpleEnroll('idevid', request));
   if ('kind' in issued) return issued;
   const [ldevid = new Uint8Array(0)] = issued.certificates;

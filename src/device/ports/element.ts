@@ -70,6 +70,36 @@ export interface DeviceElement {
 
   /** `undefined` while the slot is empty. */
   readData(slot: DataSlot): Promise<Uint8Array | undefined>;
+
+  /** Absent where the family has no slots for keys that are made later. */
+  readonly operational?: OperationalKeys;
+}
+
+/** `present`: that of the LDevID, once it is not the key of birth any more. `next`: that is to follow it. */
+export type OperationalKey = 'present' | 'next';
+
+/**
+ * Keys of operational certificates, made by the device itself after the lock, beside those of birth: the new
+ * one stands beside the old one until it has been tried. P-256, for signatures alone.
+ */
+export interface OperationalKeys {
+  /** Uncompressed point, 65 bytes; `undefined` while there is none. */
+  publicKey(which: OperationalKey): Promise<Uint8Array | undefined>;
+
+  /** A new pair in `next`, in the place of one that was there; `ldevid-next` is cleared with it. The point. */
+  generateNext(): Promise<Uint8Array>;
+
+  /** ECDSA with SHA-256 over the data itself; DER of ECDSA-Sig-Value. */
+  sign(which: OperationalKey, data: Uint8Array): Promise<Uint8Array>;
+
+  /**
+   * `next` becomes `present` and `ldevid-next` becomes `ldevid`, all of it or nothing after a power loss; the
+   * key before is gone. Rejects when either is not there.
+   */
+  promote(): Promise<void>;
+
+  /** `next` and `ldevid-next` are gone, both or neither. */
+  discardNext(): Promise<void>;
 }
 
 /** `unreachable` may succeed when called again, unchanged; the others will not. */

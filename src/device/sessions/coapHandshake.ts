@@ -30,9 +30,10 @@ import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import { exampleGenerationOid } from '../../wire/x509/serverGeneration.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
 import { FloorStore, type ServerCertificate } from '../identity/serverCertificate.ts';
+import { signingKeyOf } from '../identity/signingKeys.ts';
 import { judgeServer } from '../identity/x509Server.ts';
 import type { DeviceStore } from '../ports/deviceStore.ts';
-import type { DeviceElement } from '../ports/element.ts';
+import type { CertificateSlot, DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
 import { kudosDefaults, type KudosOptions, KudosSignalling } from './coapKudos.ts';
 import { type EdhocPost, answerHandshake } from './coapReverse.ts';
@@ -47,7 +48,7 @@ export interface HandshakePorts {
 
 export interface HandshakeOptions extends KudosOptions {
   /** `kid`: of the agree key. A slot: with the certificate in it, by value, and a signature. */
-  readonly showAs: 'kid' | 'ldevid' | 'idevid';
+  readonly showAs: 'kid' | CertificateSlot;
   /** Whether a certificate goes as its hash: a server that does not know it says so, and gets it whole. */
   readonly byThumbprint: boolean;
   readonly trust: 'pinned' | 'chain';
@@ -217,7 +218,7 @@ export class CoapHandshakes {
     return judged;
   }
 
-  async #ownCertificate(slot: 'ldevid' | 'idevid', byHash: boolean): Promise<OwnCredential> {
+  async #ownCertificate(slot: CertificateSlot, byHash: boolean): Promise<OwnCredential> {
     const { crypto, decompress, element } = this.#ports;
     const [leaf, ...chain] = (await element.readCertificate(slot)) ?? [];
     if (leaf === undefined)
@@ -249,7 +250,10 @@ export class CoapHandshakes {
     const needed = verified.compose({ own, ead3 });
     if (isEdhocRefusal(needed)) throw refused(needed.reason);
     if (needed.kind === 'signature-needed') {
-      const signature = await element.sign('sign', needed.toBeSigned);
+      const { showAs } = this.#options;
+      if (showAs === 'kid') throw new TypeError('a key that agrees was asked to sign');
+      const key = await signingKeyOf(element, showAs);
+      const signature = await key.sign(needed.toBeSigned);
       return needed.finish(fixedSignature(signature, coordinateBytes));
     }
     const secret = await element.agree('agree', needed.peerPublicKey);

@@ -1,7 +1,7 @@
 /**
  * Operational certificates inside a session (EST over OSCORE). The device was authenticated by EDHOC, with
- * its agree key or a certificate; its request has to be made by the sign key that it was born with, which
- * is what the authority, who believes nobody, can check by itself.
+ * its agree key or a certificate; its request has to be made by the sign key that it was born with, or by
+ * one that this key vouches for, which is what the authority, who believes nobody, can check by itself.
  */
 import { equal } from '../../wire/bytes/bytes.ts';
 import {
@@ -12,7 +12,9 @@ import {
 import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { edhocUnique } from '../../wire/est/popLinking.ts';
+import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
 import type { CertificationRequest } from '../../wire/x509/certificationRequest.ts';
+import { keyWitnessOf, witnessedBytes } from '../../wire/x509/keyWitness.ts';
 import { attributeText, isEmptyName } from '../../wire/x509/names.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { SignatureVerifier } from '../ports/keys.ts';
@@ -27,7 +29,7 @@ import {
 } from './enrolment.ts';
 
 export interface SessionEnrolmentPorts {
-  readonly registry: Pick<EnrolmentRegistry, 'mayEnrol' | 'enrolDevice'>;
+  readonly registry: Pick<EnrolmentRegistry, 'mayEnrol' | 'enrolDevice' | 'deviceBySignKey'>;
   readonly authority: SessionEnrolmentAuthority;
   readonly verifier: SignatureVerifier;
   readonly sha256: (data: Uint8Array) => Uint8Array;
@@ -39,6 +41,8 @@ export type SessionEnrolmentOutcome =
   | { readonly certificate: Uint8Array; readonly form: Exclude<EncodingForm, 'reencoded'> }
   | { readonly retryAfterS: number }
   | Refusal<EnrolmentRefusalCode>;
+
+const ecdsaWithSha256 = signatureAlgorithmOids['ecdsa-with-SHA256'];
 
 /** A device that asks again while its first request is being answered. */
 const busyRetryAfterS = 2;
@@ -89,7 +93,7 @@ export class SessionEnrolment {
     const { request, form } = parseEitherRequest(sent, this.#ports.decompress);
     const refusal =
       rule(request) ??
-      this.#refusalOfKey(request, device) ??
+      (await this.#refusalOfKey(request, device)) ??
       refusalOfLink(request, bindingOf(peer), policy);
     if (refusal !== undefined) return refusal;
     // A burst of requests would leave the device with a handful of identities.
@@ -102,20 +106,33 @@ export class SessionEnrolment {
     }
   }
 
-  #refusalOfKey(
+  async #refusalOfKey(
     request: CertificationRequest,
     device: DeviceRecord,
-  ): Refusal<EnrolmentRefusalCode> | undefined {
+  ): Promise<Refusal<EnrolmentRefusalCode> | undefined> {
     const { publicKey, signatureAlgorithm, info, signature } = request;
-    if (!equal(publicKey.spki, device.signKeySpki)) {
+    const { registry, verifier } = this.#ports;
+    const isBirthKey = equal(publicKey.spki, device.signKeySpki);
+    if (!isBirthKey && !this.#isWitnessed(request, device)) {
       return refuse(
         'wrong-identity',
-        'the request is not for the key that the device was born with',
+        'the request is not for the key that the device was born with, nor vouched for by it',
       );
     }
-    const { verifier } = this.#ports;
+    const owner = isBirthKey ? undefined : await registry.deviceBySignKey(publicKey.spki);
+    if (owner !== undefined) return refuse('key-taken', 'the key belongs to somebody else');
     const proven = verifier.verify(publicKey.spki, signatureAlgorithm.oid, info, signature);
     return proven ? undefined : refuse('bad-proof', 'the request is not signed by its own key');
+  }
+
+  #isWitnessed(
+    { attributes, publicKey }: CertificationRequest,
+    { signKeySpki }: DeviceRecord,
+  ): boolean {
+    const witness = keyWitnessOf(attributes);
+    if (witness === undefined) return false;
+    const data = witnessedBytes(publicKey.spki);
+    return this.#ports.verifier.verify(signKeySpki, ecdsaWithSha256, data, witness);
   }
 
   async #issue(

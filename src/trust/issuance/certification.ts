@@ -18,6 +18,7 @@ import {
   type CertificationRequest,
   parseCertificationRequest,
 } from '../../wire/x509/certificationRequest.ts';
+import { keyWitnessOf, witnessedBytes } from '../../wire/x509/keyWitness.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
 import type { Clock } from '../ports/clock.ts';
 import type {
@@ -52,6 +53,8 @@ export interface CertificationOptions {
   /** For requests in C509; without it they are none. */
   readonly decompress?: PointDecompressor;
 }
+
+const ecdsaWithSha256 = signatureAlgorithmOids['ecdsa-with-SHA256'];
 
 /** Profiles whose holders have a name of their own. */
 export const namedProfiles = ['server', 'station', 'application', 'operator'] as const;
@@ -135,20 +138,24 @@ export class Certification {
 
   /**
    * For a device that was authenticated in a session of the provisioner. That is only heard: what counts
-   * is that the request is signed by the key that was certified here for this device at birth.
+   * is that the request is signed by the key that was certified here for this device at birth, or by another
+   * one that this key vouches for.
    */
   async certifyInSession(asked: SessionLdevidRequest): Promise<LdevidOutcome> {
     const { deviceId, profile } = asked;
     if (!isDeviceId(deviceId)) return refuse('rejected', 'No device is called like that.');
     const revoked = await this.#refusalOfRevoked(deviceId);
     if (revoked !== undefined) return revoked;
-    const spki = await this.#provenKey(asked.request, deviceId);
-    if (isRefusal(spki)) return spki;
+    const request = await this.#provenRequest(asked.request, deviceId);
+    if (isRefusal(request)) return request;
+    const { spki } = request.publicKey;
     // Who asks natively is answered natively (draft-ietf-cose-cbor-encoded-cert §4).
     const form = this.#formOf(asked.request);
     const issued = await this.#options.certificates.certificatesOf(deviceId);
-    const born = issued.some((one) => isBirth(one) && this.#certifies(one, spki));
-    if (!born) return refuse('rejected', 'The key was not certified here at birth.');
+    const birth = issued.filter(isBirth);
+    const isDevices =
+      birth.some((one) => this.#certifies(one, spki)) || (await this.#isWitnessed(request, birth));
+    if (!isDevices) return refuse('rejected', 'The key was not certified here at birth.');
     const granted = await this.#options.grants.judge({
       deviceId,
       profile,
@@ -185,14 +192,18 @@ export class Certification {
     return this.#issueGranted(used, { profile, deviceId, spki });
   }
 
-  #certifies({ tbs, signature }: IssuedCertificate, spki: Uint8Array): boolean {
+  #certifies(issued: IssuedCertificate, spki: Uint8Array): boolean {
+    return equal(this.#keyOf(issued), spki);
+  }
+
+  #keyOf({ tbs, signature }: IssuedCertificate): Uint8Array {
     const { decompress } = this.#options;
     const encoding = completeEither(tbs, signature);
-    const certificate =
+    const { publicKey } =
       decompress === undefined
         ? parseCertificate(encoding)
         : parseEitherCertificate(encoding, decompress).certificate;
-    return equal(certificate.publicKey.spki, spki);
+    return publicKey.spki;
   }
 
   #formOf(request: Uint8Array): 'der' | 'native' {
@@ -217,7 +228,7 @@ export class Certification {
     }
     const { publicKey, signatureAlgorithm, info, signature } = request;
     const proven =
-      signatureAlgorithm.oid === signatureAlgorithmOids['ecdsa-with-SHA256'] &&
+      signatureAlgorithm.oid === ecdsaWithSha256 &&
       (await this.#options.verifier.verifyInPool(
         publicKey.spki,
         signatureAlgorithm.oid,
@@ -271,10 +282,31 @@ export class Certification {
     der: Uint8Array,
     deviceId: string,
   ): Promise<Uint8Array | Refusal<'rejected' | 'key-taken'>> {
+    const request = await this.#provenRequest(der, deviceId);
+    return isRefusal(request) ? request : request.publicKey.spki;
+  }
+
+  async #provenRequest(
+    der: Uint8Array,
+    deviceId: string,
+  ): Promise<CertificationRequest | Refusal<'rejected' | 'key-taken'>> {
     const request = await this.#proven(der);
     if (isRefusal(request)) return refuse('rejected', request.reason);
-    const { spki } = request.publicKey;
-    return (await this.#refusalOfKey(spki, deviceId)) ?? spki;
+    return (await this.#refusalOfKey(request.publicKey.spki, deviceId)) ?? request;
+  }
+
+  /** Whether a key that was certified at birth vouches for the key of the request. */
+  async #isWitnessed(
+    { attributes, publicKey }: CertificationRequest,
+    birth: readonly IssuedCertificate[],
+  ): Promise<boolean> {
+    const witness = keyWitnessOf(attributes);
+    if (witness === undefined) return false;
+    const data = witnessedBytes(publicKey.spki);
+    const judged = birth.map((one) =>
+      this.#options.verifier.verifyInPool(this.#keyOf(one), ecdsaWithSha256, data, witness),
+    );
+    return (await Promise.all(judged)).includes(true);
   }
 
   async #issueGranted(

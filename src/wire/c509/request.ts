@@ -17,6 +17,7 @@ import { derAlgorithm, encodeAlgorithm, readAlgorithm, signatureAlgorithms } fro
 import { asArray, readType } from './items.ts';
 import { type C509Type, encodeName, readName } from './names.ts';
 import { UnsignedC509 } from './native.ts';
+import { oidItem } from './oids.ts';
 import { encodePublicKey, type PointDecompressor, readPublicKey } from './publicKey.ts';
 import {
   challengePasswordAttribute,
@@ -46,6 +47,8 @@ export interface NativeRequestFields {
   readonly publicKey: PublicKeyInfo;
   readonly challengePassword?: string;
   readonly extensions?: readonly Extension[];
+  /** DER of attributes without a number: one value each, by dotted type. */
+  readonly others?: ReadonlyMap<string, Uint8Array>;
 }
 
 const requestItems = 7;
@@ -99,10 +102,11 @@ export function pkcs10FromC509(c509: Uint8Array, decompress: PointDecompressor):
 
 /** A natively signed request; the signature, or the proof of possession, comes with `finish`. */
 export function prepareNativeRequest(fields: NativeRequestFields): UnsignedC509 {
-  const { signatureAlgorithm, challengePassword, extensions = [] } = fields;
+  const { signatureAlgorithm, challengePassword, extensions = [], others } = fields;
   const attributes = [
     ...(challengePassword === undefined ? [] : challengePasswordAttribute(challengePassword)),
     ...(extensions.length === 0 ? [] : extensionRequestAttribute(extensions, 2)),
+    ...[...(others ?? [])].flatMap(([type, value]) => [oidItem(type), cbor.bytes(value)]),
   ];
   const toBeSigned = cbor.sequence(
     cbor.integer(2),

@@ -79,6 +79,8 @@ export interface RequestFields {
   readonly spki: Uint8Array;
   readonly challengePassword?: string;
   readonly extensions?: readonly Extension[];
+  /** DER of attributes that this module knows nothing of: one value each, by dotted type. */
+  readonly others?: ReadonlyMap<string, Uint8Array>;
 }
 
 export interface PreparedRequest {
@@ -101,6 +103,7 @@ export function prepareCertificationRequest(fields: RequestFields): PreparedRequ
     const list = der.sequence(...extensions.map(encodeExtension));
     attributes.push(encodeAttribute(requestAttributeOids.extensionRequest, list));
   }
+  for (const [type, value] of fields.others ?? []) attributes.push(encodeAttribute(type, value));
   const toBeSigned = der.sequence(
     der.integer(0),
     fields.subject,

@@ -27,9 +27,11 @@ import {
   SoftwareElement,
 } from '../../../src/drivers/elements/software/softwareElement.ts';
 import { softwareSocket } from '../../../src/drivers/elements/software/softwareSocket.ts';
+import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts';
 import { EnvironmentError } from '../../../src/trust/ports/faults.ts';
 import { toHex } from '../../../src/wire/bytes/hex.ts';
 import { utf8 } from '../../../src/wire/bytes/utf8.ts';
+import { p256Spki } from '../../../src/wire/x509/spki.ts';
 import { keyOf, rejects } from '../../contract/elementContract.ts';
 
 const passphrase = 'correct horse';
@@ -237,4 +239,37 @@ test('the socket presents every element of the folder once, in order', async () 
   assert.deepEqual(seen, ['01', '02', '03']);
   assert.equal(socket.bins.get('02'), 'finished');
   assert.equal((await softwareSocket(folder, ['01.element'])).family, 'software');
+});
+
+test('keys that the device makes later: beside the old one, and swapped with their certificate', async () => {
+  const folder = await newFolder();
+  const uid = Uint8Array.of(13);
+  const element = await folder.create(uid);
+  await element.generateKey('sign');
+  await rejects(element.operational.generateNext(), 'not-offered');
+  await element.lock();
+  await rejects(element.operational.promote(), 'empty');
+  const first = await element.operational.generateNext();
+  await rejects(element.operational.promote(), 'empty');
+  await element.write({ certificates: { 'ldevid-next': [utf8('one')] } });
+  const reopened = await folder.open(fileNameOf(uid));
+  assert.deepEqual(await reopened.operational.publicKey('next'), first);
+  await reopened.operational.promote();
+  const again = await folder.open(fileNameOf(uid));
+  assert.deepEqual(await again.operational.publicKey('present'), first);
+  assert.equal(await again.operational.publicKey('next'), undefined);
+  assert.deepEqual(await again.readCertificate('ldevid'), [utf8('one')]);
+  assert.equal(await again.readCertificate('ldevid-next'), undefined);
+  const data = utf8('data');
+  const verifier = new SoftwareVerifier();
+  const signature = await again.operational.sign('present', data);
+  assert.ok(verifier.verify(p256Spki(first), '1.2.840.10045.4.3.2', data, signature));
+  // Another next one, and none: what is present stays.
+  const second = await again.operational.generateNext();
+  assert.notDeepEqual(await again.operational.generateNext(), second);
+  await again.write({ certificates: { 'ldevid-next': [utf8('two')] } });
+  await again.operational.discardNext();
+  assert.deepEqual(await again.operational.publicKey('present'), first);
+  assert.equal(await again.readCertificate('ldevid-next'), undefined);
+  await rejects(again.operational.sign('next', data), 'empty');
 });

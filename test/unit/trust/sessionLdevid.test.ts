@@ -13,7 +13,8 @@ import { parseCertificate } from '../../../src/wire/x509/certificate.ts';
 import { attributeText, encodeName, parseName } from '../../../src/wire/x509/names.ts';
 import { EnvironmentError, isRefusal } from '../../../src/trust/ports/faults.ts';
 import { World } from '../../support/issuing/world.ts';
-import { testKey, testRequest } from '../../support/pki.ts';
+import { keyWitness, witnessedBytes } from '../../../src/wire/x509/keyWitness.ts';
+import { type TestKey, testKey, testRequest } from '../../support/pki.ts';
 import { deviceIdOf } from '../../support/registrySamples.ts';
 
 const hardware = { hwType: '1.3.6.1.4.1.32473.1', hwSerialNum: Uint8Array.of(1, 2) };
@@ -43,6 +44,17 @@ test('the key of birth gets an LDevID, and nobody else', async (context) => {
   assert.match(await refusal(good, { deviceId: deviceIdOf(2) }), /^key-taken/);
   assert.match(await refusal(good, { deviceId: 'nobody' }), /No device/);
   assert.match(await refusal(good, { profile: 'server' }), /^rejected/);
+  // Another key, which that of birth vouches for; and one that somebody else's vouches for.
+  const next = testKey();
+  const vouched = (by: TestKey, of = next): Uint8Array =>
+    testRequest(next, { others: keyWitness(by.sign(witnessedBytes(of.spki))) });
+  assert.equal(await refusal(vouched(key)), 'issued');
+  assert.match(await refusal(vouched(testKey())), /not certified here at birth/);
+  assert.match(await refusal(vouched(key, testKey())), /not certified here at birth/);
+  assert.match(
+    await refusal(testRequest(testKey(), { others: keyWitness(Uint8Array.of(1)) })),
+    /not certified here at birth/,
+  );
   const altered = good.slice();
   altered[altered.length - 1] = (altered.at(-1) ?? 0) ^ 1;
   assert.match(await refusal(altered), /signature/);

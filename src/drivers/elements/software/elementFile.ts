@@ -38,6 +38,11 @@ export const limits = {
 
 export const macBytes = 32;
 
+/** Slots of the file: those of birth, and of the keys that the device makes later. */
+export type StoredKeySlot = KeySlot | 'operational' | 'operational-next';
+
+const storedKeySlots: readonly StoredKeySlot[] = [...keySlots, 'operational', 'operational-next'];
+
 export interface StoredKey {
   /** Uncompressed point, 65 bytes. */
   readonly publicKey: Uint8Array;
@@ -50,7 +55,7 @@ export interface ElementRecord {
   readonly model: string;
   readonly firmware: string;
   readonly lifecycle: ElementLifecycle;
-  readonly keys: ReadonlyMap<KeySlot, StoredKey>;
+  readonly keys: ReadonlyMap<StoredKeySlot, StoredKey>;
   readonly certificates: ReadonlyMap<CertificateSlot, readonly Uint8Array[]>;
   readonly data: ReadonlyMap<DataSlot, Uint8Array>;
 }
@@ -112,7 +117,7 @@ function readRecord(reader: CborReader): ElementRecord {
     model: readName(reader),
     firmware: readName(reader),
     lifecycle: lifecycles[reader.unsigned(2)] ?? 'blank',
-    keys: readSlots(reader, keySlots, readKey),
+    keys: readSlots(reader, storedKeySlots, readKey),
     certificates: readSlots(reader, certificateSlots, readChain),
     data: readSlots(reader, dataSlots, (data) => readBytes(data, 0, limits.dataBytes)),
   };

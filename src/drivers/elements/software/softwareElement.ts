@@ -4,7 +4,11 @@
  * keys, and an older copy of the file brings an older state back.
  */
 import { type KeyObject, randomBytes } from 'node:crypto';
-import type { DeviceElement } from '../../../device/ports/element.ts';
+import type {
+  DeviceElement,
+  OperationalKey,
+  OperationalKeys,
+} from '../../../device/ports/element.ts';
 import {
   type CertificateSlot,
   type DataSlot,
@@ -26,6 +30,8 @@ import {
   encodeElementRecord,
   limits,
   parseElementFile,
+  type StoredKey,
+  type StoredKeySlot,
 } from './elementFile.ts';
 import type { ElementKeys, FolderKey } from './folderKey.ts';
 import { agreeP256, exportPkcs8, generateP256, importPkcs8, signP256 } from './p256.ts';
@@ -43,11 +49,12 @@ const firmware = '1';
 
 export class SoftwareElement implements Element, DeviceElement {
   readonly identity: ElementIdentity;
+  readonly operational: OperationalKeys;
   readonly #folder: DurableFolder;
   readonly #name: string;
   readonly #keys: ElementKeys;
   #record: ElementRecord;
-  readonly #privateKeys = new Map<KeySlot, KeyObject>();
+  readonly #privateKeys = new Map<StoredKeySlot, KeyObject>();
   /** Changes run one after the other, each on the outcome of the one before. */
   #lastChange: Promise<void> = Promise.resolve();
   #failure: ElementError | undefined;
@@ -68,6 +75,13 @@ export class SoftwareElement implements Element, DeviceElement {
     this.#name = name;
     this.#keys = keys;
     this.#record = record;
+    this.operational = {
+      publicKey: async (which) => this.#current().keys.get(storedSlots[which])?.publicKey.slice(),
+      generateNext: () => this.#generateNext(),
+      sign: async (which, data) => signP256(this.#privateKey(storedSlots[which]), data),
+      promote: () => this.#replaceNext(promoted),
+      discardNext: () => this.#replaceNext(withoutNext),
+    };
   }
 
   /** A blank element. Rejects with a `TypeError` when the folder has one of that uid. */
@@ -123,17 +137,14 @@ export class SoftwareElement implements Element, DeviceElement {
   }
 
   async generateKey(slot: KeySlot): Promise<Uint8Array> {
-    const { privateKey, publicKey } = generateP256();
-    const pkcs8 = exportPkcs8(privateKey);
-    const sealed = this.#keys.seal(pkcs8, this.#sealContext(slot, publicKey));
-    pkcs8.fill(0);
+    const { privateKey, stored } = this.#newKey(slot);
     await this.#change((record) => {
       if (record.lifecycle === 'locked') throw locked(`the ${slot} key is permanent`);
-      const keys = new Map(record.keys).set(slot, { publicKey, sealed });
+      const keys = new Map(record.keys).set(slot, stored);
       return { ...record, lifecycle: 'personalized', keys };
     });
     this.#privateKeys.set(slot, privateKey);
-    return publicKey.slice();
+    return stored.publicKey.slice();
   }
 
   async publicKey(slot: KeySlot): Promise<Uint8Array | undefined> {
@@ -177,6 +188,31 @@ export class SoftwareElement implements Element, DeviceElement {
     return this.#privateKey(slot).export({ format: 'pem', type: 'pkcs8' }).toString();
   }
 
+  async #generateNext(): Promise<Uint8Array> {
+    const { stored } = this.#newKey('operational');
+    await this.#replaceNext((record) => {
+      if (record.lifecycle !== 'locked')
+        throw new ElementError('not-offered', 'not before the lock');
+      const { keys, ...rest } = withoutNext(record);
+      return { ...rest, keys: new Map(keys).set('operational-next', stored) };
+    });
+    return stored.publicKey.slice();
+  }
+
+  async #replaceNext(apply: (record: ElementRecord) => ElementRecord): Promise<void> {
+    await this.#change(apply);
+    this.#privateKeys.delete('operational');
+    this.#privateKeys.delete('operational-next');
+  }
+
+  #newKey(slot: StoredKeySlot): { readonly privateKey: KeyObject; readonly stored: StoredKey } {
+    const { privateKey, publicKey } = generateP256();
+    const pkcs8 = exportPkcs8(privateKey);
+    const sealed = this.#keys.seal(pkcs8, this.#sealContext(slot, publicKey));
+    pkcs8.fill(0);
+    return { privateKey, stored: { publicKey, sealed } };
+  }
+
   #current(): ElementRecord {
     if (this.#failure !== undefined) throw this.#failure;
     return this.#record;
@@ -203,7 +239,7 @@ export class SoftwareElement implements Element, DeviceElement {
     }
   }
 
-  #privateKey(slot: KeySlot): KeyObject {
+  #privateKey(slot: StoredKeySlot): KeyObject {
     const stored = this.#current().keys.get(slot);
     if (stored === undefined) throw new ElementError('empty', `no ${slot} key`);
     const known = this.#privateKeys.get(slot);
@@ -217,8 +253,10 @@ export class SoftwareElement implements Element, DeviceElement {
   }
 
   /** Keys cannot be exchanged between slots or elements, nor parted from their public key. */
-  #sealContext(slot: KeySlot, publicKey: Uint8Array): Uint8Array {
-    return concat(utf8(`${slot}\n`), publicKey, this.identity.uid);
+  #sealContext(slot: StoredKeySlot, publicKey: Uint8Array): Uint8Array {
+    // An operational key moves from one of its slots to the other as it is.
+    const name = slot === 'operational-next' ? 'operational' : slot;
+    return concat(utf8(`${name}\n`), publicKey, this.identity.uid);
   }
 }
 
@@ -275,6 +313,33 @@ function written(record: ElementRecord, contents: ElementContents): ElementRecor
   }
   const lifecycle = record.lifecycle === 'blank' ? 'personalized' : record.lifecycle;
   return { ...record, lifecycle, certificates, data };
+}
+
+const storedSlots: Readonly<Record<OperationalKey, StoredKeySlot>> = {
+  present: 'operational',
+  next: 'operational-next',
+};
+
+function promoted(record: ElementRecord): ElementRecord {
+  const key = record.keys.get('operational-next');
+  const ldevid = record.certificates.get('ldevid-next');
+  if (key === undefined || ldevid === undefined) {
+    throw new ElementError('empty', 'no next key with its certificate');
+  }
+  const { keys, certificates, ...rest } = withoutNext(record);
+  return {
+    ...rest,
+    keys: new Map(keys).set('operational', key),
+    certificates: new Map(certificates).set('ldevid', ldevid),
+  };
+}
+
+function withoutNext(record: ElementRecord): ElementRecord {
+  const keys = new Map(record.keys);
+  const certificates = new Map(record.certificates);
+  keys.delete('operational-next');
+  certificates.delete('ldevid-next');
+  return { ...record, keys, certificates };
 }
 
 function checkWritable(record: ElementRecord, slot: CertificateSlot | DataSlot): void {
