@@ -7,6 +7,7 @@ import { PostgresGrantStore } from '../../src/drivers/store/postgres/grantStore.
 import { PostgresIssuanceStore } from '../../src/drivers/store/postgres/issuanceStore.ts';
 import * as postgresTables from '../../src/drivers/store/postgres/issuingTables.ts';
 import { PostgresOrderStore } from '../../src/drivers/store/postgres/orderStore.ts';
+import { PostgresProfileStore } from '../../src/drivers/store/postgres/profileStore.ts';
 import { PostgresStatusStore } from '../../src/drivers/store/postgres/statusStore.ts';
 import { SqliteApprovalStore } from '../../src/drivers/store/sqlite/approvalStore.ts';
 import { SqliteAuditStore } from '../../src/drivers/store/sqlite/auditStore.ts';
@@ -16,6 +17,7 @@ import { SqliteGrantStore } from '../../src/drivers/store/sqlite/grantStore.ts';
 import { SqliteIssuanceStore } from '../../src/drivers/store/sqlite/issuanceStore.ts';
 import { issuingMigrations } from '../../src/drivers/store/sqlite/issuingTables.ts';
 import { SqliteOrderStore } from '../../src/drivers/store/sqlite/orderStore.ts';
+import { SqliteProfileStore } from '../../src/drivers/store/sqlite/profileStore.ts';
 import { SqliteStatusStore } from '../../src/drivers/store/sqlite/statusStore.ts';
 import type { ApprovalStore } from '../../src/trust/ports/approvalStore.ts';
 import type { AuditStore } from '../../src/trust/ports/auditStore.ts';
@@ -23,6 +25,7 @@ import type { ForeignStore } from '../../src/trust/ports/foreignStore.ts';
 import type { GrantStore } from '../../src/trust/ports/grantStore.ts';
 import type { Intent, IssuanceStore } from '../../src/trust/ports/issuanceStore.ts';
 import type { OrderRecord, OrderStore, TicketRecord } from '../../src/trust/ports/orderStore.ts';
+import type { ProfileStore } from '../../src/trust/ports/profileStore.ts';
 import type { StatusStore } from '../../src/trust/ports/statusStore.ts';
 import { utf8 } from '../../src/wire/bytes/utf8.ts';
 import { deviceIdOf, sha256Of } from './registrySamples.ts';
@@ -36,6 +39,7 @@ export interface IssuingStores {
   readonly status: StatusStore;
   readonly grants: GrantStore;
   readonly approvals: ApprovalStore;
+  readonly profiles: ProfileStore;
 }
 
 export const issuingBackends: BackendParts<IssuingStores> = {
@@ -52,6 +56,7 @@ export function onSqlite(database: SqliteDatabase): IssuingStores {
     status: new SqliteStatusStore(database),
     grants: new SqliteGrantStore(database),
     approvals: new SqliteApprovalStore(database),
+    profiles: new SqliteProfileStore(database),
   };
 }
 
@@ -64,6 +69,7 @@ export function onPostgres(database: PostgresDatabase): IssuingStores {
     status: new PostgresStatusStore(database),
     grants: new PostgresGrantStore(database),
     approvals: new PostgresApprovalStore(database),
+    profiles: new PostgresProfileStore(database),
   };
 }
 

@@ -5,6 +5,7 @@
  *     SHA256SUMS             of every other file
  *     authorities/           certificates of the authorities, public keys
  *     certificates/DEVICE/   every certificate that the device ever got
+ *     profiles/              what the certificates were made from; the log has the hash of each
  *     tickets/               as the order key signed them
  *     documents/             manifest and yield report of closed batches
  *     log/                   checkpoint, key, leaves and their proofs, what witnesses signed
@@ -16,6 +17,7 @@ import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { DeviceEvidence } from '../../trust/ports/evidence.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { OrderView } from '../../trust/ports/operatorAuthority.ts';
+import type { ProfileView } from '../../trust/ports/profileDesk.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { utf8 } from '../../wire/bytes/utf8.ts';
@@ -35,6 +37,8 @@ export interface EvidenceParts {
   readonly hierarchy: Hierarchy & { readonly orderKeySpki: Uint8Array };
   readonly devices: readonly DeviceEvidence[];
   readonly orders: readonly OrderView[];
+  /** Those that the certificates name. */
+  readonly profiles: readonly ProfileView[];
   /** Folder of manifests and yield reports. */
   readonly documents: string;
   readonly log: LogCopy;
@@ -50,6 +54,9 @@ export async function writeEvidence(folder: string, parts: EvidenceParts): Promi
   const files = new Files(folder);
   await writeAuthorities(files, parts.hierarchy);
   await writeLog(files, parts);
+  for (const { name, version, text } of parts.profiles) {
+    await files.write(`profiles/${name}@${version}.json`, utf8(text));
+  }
   const devices: object[] = [];
   for (const device of parts.devices) devices.push(await writeDevice(files, device, parts.leaves));
   const document = {

@@ -17,6 +17,8 @@ export interface Wanted {
   readonly orders: ReadonlySet<string>;
   readonly batches: ReadonlySet<string>;
   readonly tickets: ReadonlySet<string>;
+  /** `name@version`. */
+  readonly profiles: ReadonlySet<string>;
 }
 
 export interface FoundLeaf {
@@ -109,7 +111,9 @@ function concerns(entry: AuditEntry, wanted: Wanted): boolean {
     case 'decision':
       return (
         entry.act === twoPersonAct ||
-        [wanted.deviceIds, wanted.orders, wanted.batches].some((set) => set.has(entry.subject))
+        [wanted.deviceIds, wanted.orders, wanted.batches, wanted.profiles].some((set) =>
+          set.has(entry.subject),
+        )
       );
     case 'foreign-anchor':
     case 'list-signed':

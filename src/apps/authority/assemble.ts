@@ -14,7 +14,8 @@ import { EnrolmentGrants } from '../../trust/issuance/grants.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import { Operators } from '../../trust/issuance/operators.ts';
-import { builtInProfiles, deviceProfiles } from '../../trust/issuance/profiles.ts';
+import { ProfileBook } from '../../trust/issuance/profileBook.ts';
+import { builtInProfiles } from '../../trust/issuance/profiles.ts';
 import { GenerationCounter } from '../../trust/issuance/serverGenerations.ts';
 import { type SessionServerOptions, SessionServers } from '../../trust/issuance/sessionServers.ts';
 import type { ClosingOptions } from '../../trust/personalization/closing.ts';
@@ -37,6 +38,7 @@ import {
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
 import { type AuthorityRecord, readCertifiedBook } from './book.ts';
+import { readStoredProfile } from './profileDocument.ts';
 import { distributionOf } from './statusPlan.ts';
 import { configuredLedger } from './ledger.ts';
 import type { AuthorityStores } from './stores.ts';
@@ -62,6 +64,7 @@ export interface Parts {
   readonly permissions: Permissions;
   readonly approvals: ApprovalDesk;
   readonly operators: Operators;
+  readonly profiles: ProfileBook;
   readonly line: LineService;
   readonly orders: Orders;
   readonly closing: ClosingOptions;
@@ -94,30 +97,29 @@ export async function assemble(
   const chain = hierarchy.factory.slice(0, 1);
   const verifier = new VerifierPool();
   const { authorities, orderKey, manifestKey, sealingKey, logSigner } = keys;
+  const profiles = await openProfiles(stores, clock);
+  const shared = { crypto, clock, decompress: decompressPoint };
   const issuance = new Issuance({
+    ...shared,
     store: stores.issuance,
-    crypto,
-    clock,
-    profiles: builtInProfiles,
+    profiles: profiles.current,
+    labelled: profiles.labelled,
     issuers: authorities.issuers,
-    decompress: decompressPoint,
   });
-  const { foreign, grants } = enrolmentDesks(stores, clock);
+  const { foreign, grants } = enrolmentDesks(stores, clock, profiles);
   const certification = new Certification({
-    crypto,
-    clock,
+    ...shared,
     issuance,
     certificates: stores.issuance,
     units: stores.orders,
     foreign,
     grants,
     verifier,
-    decompress: decompressPoint,
   });
   const notices = { crypto, certificates: stores.issuance, audit: stores.audit, foreign };
   const { organization: maker, eui64Base } = installation;
   const manifestCertificate = await readCertificateFile(paths, otherKeys.manifest);
-  const shared = { crypto, clock, store: stores.orders };
+  const ordering = { crypto, clock, store: stores.orders };
   const documents = new DocumentFolder(paths.documents);
   return {
     installation,
@@ -132,8 +134,9 @@ export async function assemble(
     foreign,
     grants,
     ...approvalParts(stores, certification, clock, security),
+    profiles,
     line: new LineService({
-      ...shared,
+      ...ordering,
       issuance,
       verifier,
       orderKey,
@@ -142,9 +145,9 @@ export async function assemble(
       chain,
       onRefusal: notedIn(security),
     }),
-    orders: new Orders({ ...shared, orderKey, eui64Base, ledger: await configuredLedger(paths) }),
+    orders: new Orders({ ...ordering, orderKey, eui64Base, ledger: await configuredLedger(paths) }),
     logSigner,
-    closing: { ...shared, documents, manifestKey, manifestCertificate, chain, maker },
+    closing: { ...ordering, documents, manifestKey, manifestCertificate, chain, maker },
     close: async () => {
       await verifier.close();
       await keys.authorityKeys.close();
@@ -191,9 +194,15 @@ function approvalParts(
   };
 }
 
+function openProfiles({ profiles: store }: AuthorityStores, clock: Clock): Promise<ProfileBook> {
+  const builtIn = builtInProfiles;
+  return ProfileBook.open({ store, crypto: nodeCrypto, clock, builtIn, read: readStoredProfile });
+}
+
 function enrolmentDesks(
   stores: AuthorityStores,
   clock: Clock,
+  profiles: ProfileBook,
 ): { readonly foreign: ForeignElements; readonly grants: EnrolmentGrants } {
   const crypto = nodeCrypto;
   return {
@@ -207,7 +216,7 @@ function enrolmentDesks(
       store: stores.grants,
       crypto,
       clock,
-      profiles: deviceProfiles(builtInProfiles),
+      profiles: profiles.devices,
     }),
   };
 }

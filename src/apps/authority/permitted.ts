@@ -5,12 +5,14 @@ import type { ActKind, ActRequests } from '../../trust/approvals/acts.ts';
 import type { Approved, Permissions } from '../../trust/approvals/permissions.ts';
 import { closeBatch } from '../../trust/personalization/closing.ts';
 import type { ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
+import type { ProfileDesk } from '../../trust/ports/profileDesk.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { Parts } from './assemble.ts';
+import { readProfile } from './profileDocument.ts';
 
 type Permitted = Pick<
   AuthorityActs,
-  'certify' | 'createOrder' | 'issueTicket' | 'closeBatch' | 'foreign' | 'operators'
+  'certify' | 'createOrder' | 'issueTicket' | 'closeBatch' | 'foreign' | 'operators' | 'profiles'
 >;
 
 export function permittedActs(parts: Parts): Permitted {
@@ -42,6 +44,7 @@ export function permittedActs(parts: Parts): Permitted {
       ),
     foreign: foreignActs(parts),
     operators: operatorActs(parts, chainOf),
+    profiles: profileActs(parts),
   };
 }
 
@@ -54,6 +57,20 @@ function foreignActs({ permissions, foreign }: Parts): ForeignDesk {
         foreign.retire(one),
       ),
     anchors: () => foreign.anchors(),
+  };
+}
+
+function profileActs({ permissions, profiles }: Parts): ProfileDesk {
+  return {
+    profiles: () => Promise.resolve(profiles.views()),
+    addProfile: async (document, approval) => {
+      const profile = readProfile(document);
+      if ('refused' in profile) return profile;
+      const request = profiles.requestFor(profile);
+      return permitted(permissions, 'profile.change', request, approval, (approved) =>
+        profiles.add(profile, approved),
+      );
+    },
   };
 }
 

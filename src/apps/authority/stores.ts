@@ -10,6 +10,7 @@ import { PostgresGrantStore } from '../../drivers/store/postgres/grantStore.ts';
 import { PostgresIssuanceStore } from '../../drivers/store/postgres/issuanceStore.ts';
 import * as postgresTables from '../../drivers/store/postgres/issuingTables.ts';
 import { PostgresOrderStore } from '../../drivers/store/postgres/orderStore.ts';
+import { PostgresProfileStore } from '../../drivers/store/postgres/profileStore.ts';
 import { openPostgresSnapshot } from '../../drivers/store/postgres/snapshot.ts';
 import { PostgresStatusStore } from '../../drivers/store/postgres/statusStore.ts';
 import { firstRow, type Snapshot } from '../../drivers/store/snapshot.ts';
@@ -21,6 +22,7 @@ import { SqliteGrantStore } from '../../drivers/store/sqlite/grantStore.ts';
 import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts';
 import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
 import { SqliteOrderStore } from '../../drivers/store/sqlite/orderStore.ts';
+import { SqliteProfileStore } from '../../drivers/store/sqlite/profileStore.ts';
 import { openSqliteSnapshot } from '../../drivers/store/sqlite/snapshot.ts';
 import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
 import type { ApprovalStore } from '../../trust/ports/approvalStore.ts';
@@ -29,6 +31,7 @@ import type { ForeignStore } from '../../trust/ports/foreignStore.ts';
 import type { GrantStore } from '../../trust/ports/grantStore.ts';
 import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
 import type { OrderStore } from '../../trust/ports/orderStore.ts';
+import type { ProfileStore } from '../../trust/ports/profileStore.ts';
 import type { StatusStore } from '../../trust/ports/statusStore.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { refuseInRecovery } from '../store/recoveryState.ts';
@@ -49,6 +52,7 @@ export interface AuthorityStores {
   readonly foreign: ForeignStore;
   readonly grants: GrantStore;
   readonly approvals: ApprovalStore;
+  readonly profiles: ProfileStore;
   readonly status: StatusStore;
   readonly close: () => Promise<void>;
 }
@@ -111,6 +115,7 @@ async function onSqlite(paths: AuthorityPaths): Promise<AuthorityStores> {
     foreign: new SqliteForeignStore(database),
     grants: new SqliteGrantStore(database),
     approvals: new SqliteApprovalStore(database),
+    profiles: new SqliteProfileStore(database),
     status: new SqliteStatusStore(database),
     close: async () => {
       database.close();
@@ -133,6 +138,7 @@ async function onPostgres(paths: AuthorityPaths, setting: StoreSetting): Promise
       foreign: new PostgresForeignStore(database),
       grants: new PostgresGrantStore(database),
       approvals: new PostgresApprovalStore(database),
+      profiles: new PostgresProfileStore(database),
       status: new PostgresStatusStore(database),
       close: () => database.close(),
     };

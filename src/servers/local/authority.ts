@@ -27,6 +27,7 @@ import type {
   FloorDesk,
   SessionServerAuthority,
 } from '../../trust/ports/sessionServerAuthority.ts';
+import type { ProfileDesk } from '../../trust/ports/profileDesk.ts';
 import type { StatusAuthority } from '../../trust/ports/statusAuthority.ts';
 import type { AuthorityNotice } from '../../trust/ports/registryStore.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
@@ -47,6 +48,7 @@ import { enrolmentDeskRoutes, type SecretActs, secretRoutes } from './enrolment.
 import { evidenceRoutes } from './evidence.ts';
 import { Fields } from './fields.ts';
 import { foreignRoutes } from './foreign.ts';
+import { profileRoutes } from './profiles.ts';
 import { sessionServerRoutes } from './sessionServers.ts';
 import { statusRoutes } from './status.ts';
 
@@ -68,6 +70,7 @@ export interface AuthorityActs {
   readonly sessionServers: SessionServerAuthority & FloorDesk;
   readonly foreign: ForeignDesk;
   readonly enrolment: EnrolmentDesk;
+  readonly profiles: ProfileDesk;
   readonly saveServerIdentity: (identity: Uint8Array) => Promise<void>;
   readonly createOrder: (request: OrderRequest, approval?: Uint8Array) => Outcome<OrderRecord>;
   readonly orders: () => Promise<readonly OrderRecord[]>;
@@ -116,6 +119,7 @@ export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void
   manifestRoutes(app, acts);
   approvalRoutes(app, acts.approvals);
   operatorRoutes(app, acts.operators);
+  profileRoutes(app, acts.profiles);
   evidenceRoutes(app, acts.evidence);
 }
 

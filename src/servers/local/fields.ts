@@ -50,6 +50,11 @@ export class Fields {
     throw new FieldError(`${name} is a whole number from ${least} to ${most}`);
   }
 
+  /** For documents that a schema judges. */
+  value(name: string): unknown {
+    return this.#member(name);
+  }
+
   has(name: string): boolean {
     return this.#member(name) !== undefined;
   }

@@ -30,7 +30,10 @@ export interface IssuanceOptions {
   readonly store: IssuanceStore;
   readonly crypto: Crypto;
   readonly clock: Clock;
+  /** By name; may grow while certificates are issued. */
   readonly profiles: ReadonlyMap<string, Profile>;
+  /** Every version by `name@version`, for what is finished later; without it the present ones. */
+  readonly labelled?: ReadonlyMap<string, Profile>;
   /** Of several of a role the first one issues; the others finish what they began, and delegate. */
   readonly issuers: readonly Issuer[];
   /** For natively signed C509; without it none is issued. */
@@ -103,8 +106,8 @@ export class Issuance {
   /** Intents that calls of this process are going to finish. */
   readonly #underWay = new Set<Work>();
   readonly #siblings = new Siblings();
-  /** By profile, and by issuer where one was named. */
-  readonly #encoders = new Map<string, Encoder>();
+  /** Of each profile, by the name of the issuer that was asked for. */
+  readonly #encoders = new Map<Profile, Map<string | undefined, Encoder>>();
 
   constructor(options: IssuanceOptions) {
     this.#options = options;
@@ -246,26 +249,31 @@ export class Issuance {
     return { linted, intent: intentOf(request, prepared, nowMs) };
   }
 
+  /** `undefined` where nobody here issues the profile. */
   #encoderFor({ profile: name, issuer: named }: IssueRequest): Encoder | undefined {
-    const key = named === undefined ? name : `${name} ${named}`;
-    const known = this.#encoders.get(key);
-    if (known !== undefined) return known;
     const { crypto, profiles, issuers } = this.#options;
     const profile = profiles.get(name);
+    if (profile === undefined) return undefined;
+    const encoders = this.#encoders.get(profile) ?? new Map<string | undefined, Encoder>();
+    this.#encoders.set(profile, encoders);
+    const known = encoders.get(named);
+    if (known !== undefined) return known;
     const issuer = issuers.find(
-      (one) => profile?.issuedBy.includes(one.role) === true && (named ?? one.name) === one.name,
+      (one) => profile.issuedBy.includes(one.role) && (named ?? one.name) === one.name,
     );
-    if (profile === undefined || issuer === undefined) return undefined;
+    if (issuer === undefined) return undefined;
     const encode = compileProfile(crypto, profile, issuer);
-    this.#encoders.set(key, encode);
+    encoders.set(named, encode);
     return encode;
   }
 
   /** `undefined` when today's profiles and lints would not let it pass. */
   #relint(intent: UnfinishedIntent): Signable | undefined {
-    const { issuers, profiles, crypto, decompress } = this.#options;
+    const { issuers, profiles, labelled, crypto, decompress } = this.#options;
     const issuer = issuers.find((one) => one.name === intent.issuer);
-    const profile = [...profiles.values()].find((one) => profileLabel(one) === intent.profile);
+    const profile =
+      labelled?.get(intent.profile) ??
+      [...profiles.values()].find((one) => profileLabel(one) === intent.profile);
     if (issuer === undefined || profile === undefined) return undefined;
     const { tbs, preparedMs } = intent;
     const linted = lint(crypto, { tbs, profile, issuer, nowMs: preparedMs, decompress });

@@ -2,7 +2,7 @@
  * A certificate profile, as data: what certificates of one kind may and must say. Everything that is
  * issued is built from one and linted against it; a certificate remembers which version it came from.
  */
-import type { KeyUsage } from '../../wire/x509/extensions.ts';
+import { keyPurposes, type KeyUsage } from '../../wire/x509/extensions.ts';
 
 /**
  * Which authority issues a profile; `self` for what stands above all others. `chip-signer` certifies chips that
@@ -146,6 +146,16 @@ function faultsOfCertificate(profile: Profile): string[] {
   when(
     lifetime.kind === 'years' && (!Number.isInteger(lifetime.years) || lifetime.years < 1),
     'a lifetime of no whole years',
+  );
+  const purposes = new Set(profile.keyPurposes);
+  when(purposes.has(keyPurposes.anyExtendedKeyUsage), 'anyExtendedKeyUsage opens every door');
+  when(
+    purposes.has(keyPurposes.ocspSigning) !== (profile.noCheck === true),
+    'responders, and nobody else, sign answers about status and have none of their own',
+  );
+  when(
+    purposes.has(keyPurposes.serverAuth) && profile.alternativeName !== 'hosts',
+    'a server without the names of its hosts',
   );
   const pathLength = profile.authority?.pathLength;
   when(

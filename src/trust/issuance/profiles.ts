@@ -189,10 +189,11 @@ export const builtInProfiles: ReadonlyMap<string, Profile> = checkedProfiles([
 
 /** Names of the profiles that enrolment gives to devices. */
 export function deviceProfiles(profiles: ReadonlyMap<string, Profile>): ReadonlySet<string> {
-  const operational = [...profiles.values()].filter(
-    ({ subject, issuedBy }) => subject === 'device' && issuedBy.includes('operational'),
-  );
-  return new Set(operational.map(({ name }) => name));
+  return new Set([...profiles.values()].filter(isDeviceProfile).map(({ name }) => name));
+}
+
+export function isDeviceProfile({ subject, issuedBy }: Profile): boolean {
+  return subject === 'device' && issuedBy.includes('operational');
 }
 
 function linkOf(role: IssuerRole, profile: Profile): Profile {

@@ -2,8 +2,10 @@
 import { type Command, Option } from 'commander';
 import { resolve } from 'node:path';
 import { EvidenceClient } from '../../../drivers/links/local/evidenceClient.ts';
+import { ProfileClient } from '../../../drivers/links/local/profileClient.ts';
 import { AuthorityClient } from '../../../drivers/links/local/authorityClient.ts';
 import type { DeviceEvidence, EvidenceCursor } from '../../../trust/ports/evidence.ts';
+import type { ProfileView } from '../../../trust/ports/profileDesk.ts';
 import type { OrderView } from '../../../trust/ports/operatorAuthority.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { writeEvidence, type EvidenceParts } from '../../audit/evidenceFolder.ts';
@@ -58,6 +60,7 @@ async function evidence(options: EvidenceOptions): Promise<void> {
     const devices = await devicesOf(desk, options);
     const orders = await ordersOf(authority, devices, batch);
     const hierarchy = await authority.hierarchy();
+    const profiles = await profilesOf(socketPath, devices);
     const subject: Record<string, string> =
       device === undefined ? { batch: batch ?? '' } : { device };
     const paths = authorityPaths(data);
@@ -68,7 +71,7 @@ async function evidence(options: EvidenceOptions): Promise<void> {
     const leaves = await evidenceLeaves(log, checkpoint, wanted, (done) => progress.update(done));
     progress.end();
     const { documents } = paths;
-    const shared = { subject, organization, hierarchy, devices, orders, documents };
+    const shared = { subject, organization, hierarchy, devices, orders, profiles, documents };
     const rest = { log, checkpoint, leaves, madeMs: Date.now() };
     const files = await writeEvidence(resolve(options.out), { ...shared, ...rest });
     print(
@@ -116,6 +119,25 @@ async function deviceIdsOf(desk: EvidenceClient, batch: string): Promise<readonl
   return deviceIds;
 }
 
+/** The versions that certificates of the devices were made from. */
+async function profilesOf(
+  socketPath: string,
+  devices: readonly DeviceEvidence[],
+): Promise<readonly ProfileView[]> {
+  const labels = new Set(devices.flatMap(labelsOf));
+  const client = new ProfileClient(socketPath);
+  try {
+    const all = await client.profiles();
+    return all.filter(({ name, version }) => labels.has(`${name}@${version}`));
+  } finally {
+    client.close();
+  }
+}
+
+function labelsOf({ certificates }: DeviceEvidence): readonly string[] {
+  return certificates.map(({ profile }) => profile);
+}
+
 /** Orders of the devices, each with the batches and tickets that concern them and no others. */
 async function ordersOf(
   authority: AuthorityClient,
@@ -160,6 +182,7 @@ function wantedOf(
     deviceIds: new Set(devices.map(({ deviceId }) => deviceId)),
     certificates: new Set(all.map((der) => toHex(sha256(der)))),
     serialNumbers: new Set(certificates.map(({ serialNumber }) => toHex(serialNumber))),
+    profiles: new Set(devices.flatMap(labelsOf)),
     orders: new Set(orders.map(({ order }) => order.order)),
     batches: new Set(orders.flatMap(({ batches }) => batches.map(({ batch }) => batch))),
     tickets: new Set(

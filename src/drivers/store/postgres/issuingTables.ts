@@ -249,4 +249,18 @@ export const issuingMigrations: readonly Migration[] = [
       ALTER TABLE orders ADD COLUMN ended_ms BIGINT
     `,
   },
+  {
+    version: 7,
+    sql: `
+      -- Every version that certificates were, or could be, issued from.
+      CREATE TABLE profiles (
+        name TEXT NOT NULL,
+        version BIGINT NOT NULL CHECK (version > 0),
+        sha256 BYTEA NOT NULL CHECK (length(sha256) = 32),
+        document TEXT NOT NULL,
+        added_ms BIGINT NOT NULL,
+        PRIMARY KEY (name, version)
+      );
+    `,
+  },
 ];

@@ -140,4 +140,18 @@ export const issuingMigrations: readonly Migration[] = [
       ALTER TABLE orders ADD COLUMN ended_ms INTEGER
     `,
   },
+  {
+    version: 7,
+    sql: `
+      -- Every version that certificates were, or could be, issued from.
+      CREATE TABLE profiles (
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL CHECK (version > 0),
+        sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+        document TEXT NOT NULL,
+        added_ms INTEGER NOT NULL,
+        PRIMARY KEY (name, version)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];
