@@ -1,10 +1,5 @@
-/**
- * A campaign of changed messages: everything that a fault or an attacker does to one message of a
- * handshake, and the claim that nobody then completes it. One million messages in the nightly run.
- */
+/** Handshakes for the campaign of changed messages: whatever is changed, nobody completes it. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import fc from 'fast-check';
 import { equal } from '../../../../src/wire/bytes/bytes.ts';
 import { fromHex } from '../../../../src/wire/bytes/hex.ts';
 import { AwaitMessage4 } from '../../../../src/wire/edhoc/completion.ts';
@@ -15,17 +10,8 @@ import { PskAwaitMessage3, readPskMessage1 } from '../../../../src/wire/edhoc/ps
 import { isEdhocRefusal } from '../../../../src/wire/edhoc/refusal.ts';
 import { AwaitMessage3, readMessage1 } from '../../../../src/wire/edhoc/responder.ts';
 import type { Method } from '../../../../src/wire/edhoc/suites.ts';
+import type { Subject } from '../../../support/campaign.ts';
 import { act, granted, partyFor, seededCrypto } from '../../../support/edhoc.ts';
-import { mutated } from '../../../support/fuzz.ts';
-
-/** One handshake whose messages are known, and what receiving another one in their place leads to. */
-export interface Subject {
-  readonly name: string;
-  /** message_1 to message_4. */
-  readonly messages: readonly Uint8Array[];
-  /** Delivers bytes in place of a message and goes on honestly. True when anybody completes. */
-  readonly deliver: (index: number, bytes: Uint8Array) => boolean;
-}
 
 const cI = { connectionId: fromHex('0e') };
 const cR = { connectionId: fromHex('27') };
@@ -170,40 +156,4 @@ function reusable<State extends { readonly spent: boolean }>(
     if (state.spent) state = restore(stored);
     return state;
   };
-}
-
-/** Changed messages of the whole suite: 12,000, and 1,200,000 in the nightly run. */
-const runsOfOne = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 60_000 : 600;
-
-export function campaign(subjects: readonly ((seed: string) => Subject)[]): void {
-  for (const make of subjects) {
-    const ours = make('ours');
-    // Other handshakes of the same parties and method: their messages are spliced in as they are.
-    const theirs = [make('theirs'), make('yet others')];
-    const foreign = [...ours.messages, ...theirs.flatMap(({ messages }) => messages)];
-    for (const [index, genuine] of ours.messages.entries()) {
-      test(`${ours.name}: message_${index + 1} changed, replaced, reordered or reflected`, (context) => {
-        const seed = Number(process.env['BIRTHMARK_SEED'] ?? 20_261_122);
-        context.diagnostic(`seed ${seed}, ${runsOfOne} messages`);
-        assert.ok(ours.deliver(index, genuine), 'the genuine message completes');
-        for (const bytes of foreign) {
-          if (!equal(bytes, genuine)) assert.ok(!ours.deliver(index, bytes), 'a foreign message');
-        }
-        fc.assert(
-          fc.property(mutated([genuine, genuine, genuine, ...foreign]), (bytes) => {
-            fc.pre(!equal(bytes, genuine));
-            assert.ok(!ours.deliver(index, bytes));
-          }),
-          { seed, numRuns: runsOfOne },
-        );
-      });
-      test(`${ours.name}: message_${index + 1} with each of its bits flipped`, () => {
-        for (let bit = 0; bit < genuine.length * 8; bit++) {
-          const bytes = genuine.slice();
-          bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-          assert.ok(!ours.deliver(index, bytes), `bit ${bit}`);
-        }
-      });
-    }
-  }
 }

@@ -1,4 +1,5 @@
 /** Changed messages of EDHOC-PSK. */
-import { campaign, pskSubject } from './campaign.ts';
+import { campaign } from '../../../support/campaign.ts';
+import { pskSubject } from './campaign.ts';
 
 campaign([pskSubject]);
