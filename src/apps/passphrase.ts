@@ -7,22 +7,25 @@ export interface PassphraseQuestion {
   readonly prompt?: string;
   /** Ask twice: the passphrase is new, and a slip would lose the keys. */
   readonly confirm?: boolean;
+  /** Which variables of the environment; `BIRTHMARK_PASSPHRASE` unless told. */
+  readonly variable?: string;
 }
 
 const leastCharacters = 8;
 
 /**
- * `BIRTHMARK_PASSPHRASE_FILE`, else `BIRTHMARK_PASSPHRASE`, else a prompt where a terminal is. Rejects
- * with an `EnvironmentError` where there is none.
+ * The file that the variable with `_FILE` behind its name names, else the variable, else a prompt where a
+ * terminal is. Rejects with an `EnvironmentError` where there is none.
  */
 export async function readPassphrase(question: PassphraseQuestion = {}): Promise<string> {
-  const file = process.env['BIRTHMARK_PASSPHRASE_FILE'];
+  const { variable = 'BIRTHMARK_PASSPHRASE' } = question;
+  const file = process.env[`${variable}_FILE`];
   if (file !== undefined && file !== '') return checked(readFileSync(file, 'utf8').trimEnd());
-  const value = process.env['BIRTHMARK_PASSPHRASE'];
+  const value = process.env[variable];
   if (value !== undefined && value !== '') return checked(value);
   if (!process.stdin.isTTY) {
     throw new EnvironmentError(
-      'no passphrase: set BIRTHMARK_PASSPHRASE_FILE or BIRTHMARK_PASSPHRASE, or use a terminal',
+      `no passphrase: set ${variable}_FILE or ${variable}, or use a terminal`,
       { retryable: false },
     );
   }

@@ -1,4 +1,5 @@
 /** Status after a change of keys: certificates of both generations, judged by openssl, gnutls and strongSwan. */
+import { begunAlone } from '../support/alone.ts';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -149,8 +150,8 @@ class Subject {
 
 async function rollOver(dataFolder: string): Promise<void> {
   const office = { dataFolder, passphrase: housePassphrase, clock };
-  await announce(office, { role: 'server' });
-  await switchOver(office, 'server');
+  await announce(office, await begunAlone('authority.announce', { role: 'server' }));
+  await switchOver(office, await begunAlone('authority.switch', { role: 'server' }));
 }
 
 /** What openssl says of the certificate and the staple of a door of ours. */
@@ -242,7 +243,10 @@ test('both generations have lists and answers of their own keys', { skip }, asyn
   assert.match(crossed, /verify failure/);
 
   await house.closeAuthority();
-  await remove({ dataFolder: house.dataFolder }, 'server');
+  await remove(
+    { dataFolder: house.dataFolder },
+    await begunAlone('authority.remove', { role: 'server' }),
+  );
   await house.startAuthority();
   // Its certificate stays where others look for it; what it said last stays until it ends.
   assert.equal((await fetchPlain(before.here(before.issuer))).status, 200);

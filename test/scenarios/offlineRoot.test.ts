@@ -1,4 +1,5 @@
 /** A root on another machine: requests out, certificates in, and what is refused on either side. */
+import { begunAlone } from '../support/alone.ts';
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -162,9 +163,15 @@ test('the next generation asks the root too, and the revoked one is on its list'
   const house = halves(context);
   const { root, server, path, ask } = house;
   const certificate = await installed(house);
-  const waiting = await announce(server, { role: 'operational' });
+  const waiting = await announce(
+    server,
+    await begunAlone('authority.announce', { role: 'operational' }),
+  );
   assert.equal(waiting.pending, path('requests/operational-2.csr'));
-  await assert.rejects(switchOver(server, 'operational'), /operational-2.pem is missing/);
+  await assert.rejects(
+    switchOver(server, await begunAlone('authority.switch', { role: 'operational' })),
+    /operational-2.pem is missing/,
+  );
   // A server that is started meanwhile goes on with what it has.
   await (await startAuthority(server)).close();
   const back = await atRoot(root, (open) =>
@@ -178,7 +185,7 @@ test('the next generation asks the root too, and the revoked one is on its list'
   const read = (name: string): X509Certificate => new X509Certificate(readFileSync(path(name)));
   assert.ok(read('operational-2.pem').verify(new X509Certificate(certificate).publicKey));
   assert.ok(read('operational-2.under-operational.pem').verify(read('operational.pem').publicKey));
-  await switchOver(server, 'operational');
+  await switchOver(server, await begunAlone('authority.switch', { role: 'operational' }));
 
   await atRoot(root, (open) =>
     revokeAtRoot(open, new Uint8Array(read('operational.pem').raw), 'cACompromise', 'lost'),

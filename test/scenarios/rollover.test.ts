@@ -1,4 +1,5 @@
 /** Authorities take over from others: every step, with devices, doors and the authority's own process. */
+import { begunAlone } from '../support/alone.ts';
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -84,10 +85,13 @@ function offered({ roots, operational, links }: Hierarchy): readonly Uint8Array[
 test('the authority of servers: a device takes the new one in by the old one, then the old one goes', async (context) => {
   const house = await open(context);
   const old = house.certificate('server');
-  const next = await announce(house, { role: 'server' });
+  const next = await announce(house, await begunAlone('authority.announce', { role: 'server' }));
   assert.deepEqual([next.name, next.state], ['server-2', 'announced']);
   // Cut short or given twice, it finds what it had made.
-  assert.deepEqual(await announce(house, { role: 'server' }), next);
+  assert.deepEqual(
+    await announce(house, await begunAlone('authority.announce', { role: 'server' })),
+    next,
+  );
   const fresh = house.certificate('server-2');
   assert.equal(fresh.subject, old.subject);
   assert.ok(fresh.verify(house.certificate('root').publicKey));
@@ -113,7 +117,10 @@ test('the authority of servers: a device takes the new one in by the old one, th
     ),
   );
 
-  const { from, to } = await switchOver(house, 'server');
+  const { from, to } = await switchOver(
+    house,
+    await begunAlone('authority.switch', { role: 'server' }),
+  );
   assert.deepEqual([from.name, to.name], ['server', 'server-2']);
   await house.serve(async (authority) => {
     const issued = await authority.issueServer(testRequest(testKey()), ['localhost']);
@@ -123,13 +130,19 @@ test('the authority of servers: a device takes the new one in by the old one, th
     assert.deepEqual(above, new Uint8Array(fresh.raw));
     assert.equal((await authority.hierarchy()).server.length, 2);
   });
-  await remove(house, 'server');
+  await remove(house, await begunAlone('authority.remove', { role: 'server' }));
   await house.serve(async (authority) => {
     const { server, links } = await authority.hierarchy();
     assert.deepEqual([server.length, links.length], [1, 0]);
   });
-  await assert.rejects(remove(house, 'server'), EnvironmentError);
-  await assert.rejects(switchOver(house, 'server'), EnvironmentError);
+  await assert.rejects(
+    remove(house, await begunAlone('authority.remove', { role: 'server' })),
+    EnvironmentError,
+  );
+  await assert.rejects(
+    switchOver(house, await begunAlone('authority.switch', { role: 'server' })),
+    EnvironmentError,
+  );
   const issuers = new Map(
     (await readBook(authorityPaths(house.dataFolder))).map(
       ({ name }) => [name, new Uint8Array(house.certificate(name).raw)] as const,
@@ -146,7 +159,7 @@ test(
   { skip: opensslMissing },
   async (context) => {
     const house = await open(context);
-    await announce(house, { role: 'root' });
+    await announce(house, await begunAlone('authority.announce', { role: 'root' }));
     const file = (name: string): string => join(house.folder, `${name}.pem`);
     const verified = (anchor: string, between: string, leaf: string): boolean =>
       openssl(
@@ -161,12 +174,18 @@ test(
     assert.ok(verified('root', 'root-2.under-root', 'operational.under-root-2'));
     assert.ok(verified('root-2', 'root.under-root-2', 'operational'));
     assert.ok(verified('root-2', 'root.under-root-2', 'operational.under-root-2'));
-    await switchOver(house, 'root');
+    await switchOver(house, await begunAlone('authority.switch', { role: 'root' }));
     const { roots } = await house.serve((authority) => authority.hierarchy());
     assert.deepEqual(roots[0], new Uint8Array(house.certificate('root-2').raw));
     assert.equal(roots.length, 2);
     // The next issuing authority is the new root's.
-    await announce(house, { role: 'operational', algorithm: 'ecdsa-with-SHA384' });
+    await announce(
+      house,
+      await begunAlone('authority.announce', {
+        role: 'operational',
+        algorithm: 'ecdsa-with-SHA384',
+      }),
+    );
     assert.ok(house.certificate('operational-2').verify(house.certificate('root-2').publicKey));
   },
 );
@@ -179,8 +198,17 @@ test(
     const commitment = hashOfRootKeyOid.replaceAll('.', '\\.');
     const said = openssl('x509 -noout -text -in', join(house.folder, 'root.pem'));
     assert.match(said.output, new RegExp(commitment));
-    const next = await announce(house, { role: 'root', newName: true });
-    assert.deepEqual(await announce(house, { role: 'root', newName: true }), next);
+    const next = await announce(
+      house,
+      await begunAlone('authority.announce', { role: 'root', newName: true }),
+    );
+    assert.deepEqual(
+      await announce(
+        house,
+        await begunAlone('authority.announce', { role: 'root', newName: true }),
+      ),
+      next,
+    );
     const [old, fresh] = [house.certificate('root'), house.certificate('root-2')];
     assert.match(fresh.subject, /CN=Maker Root 2/);
     assert.ok(fresh.verify(fresh.publicKey) && !old.checkIssued(fresh));
@@ -201,8 +229,8 @@ test(
       const words = ['-trusted', file(anchor), '-untrusted', file(between), file(leaf ?? '')];
       assert.equal(openssl('verify -x509_strict', ...words).status, 0, between);
     }
-    await switchOver(house, 'root');
-    await announce(house, { role: 'root', newName: true });
+    await switchOver(house, await begunAlone('authority.switch', { role: 'root' }));
+    await announce(house, await begunAlone('authority.announce', { role: 'root', newName: true }));
     assert.match(house.certificate('root-3').subject, /CN=Maker Root 3/);
   },
 );
@@ -212,17 +240,26 @@ test('a root that has committed to a key is followed by no other', async (contex
   const key = join(house.folder, 'keys', 'root-2.key');
   rmSync(key);
   await assert.rejects(
-    announce(house, { role: 'root' }),
+    announce(house, await begunAlone('authority.announce', { role: 'root' })),
     /committed to another key than that of root-2/,
   );
 });
 
 test('no step beside a running authority, and none without the one before', async (context) => {
   const house = await open(context);
-  await assert.rejects(switchOver(house, 'factory'), /no factory authority is announced/);
-  await assert.rejects(remove(house, 'factory'), /no factory authority is retired/);
+  await assert.rejects(
+    switchOver(house, await begunAlone('authority.switch', { role: 'factory' })),
+    /no factory authority is announced/,
+  );
+  await assert.rejects(
+    remove(house, await begunAlone('authority.remove', { role: 'factory' })),
+    /no factory authority is retired/,
+  );
   await house.serve(async () => {
-    await assert.rejects(announce(house, { role: 'factory' }), /in use by process/);
+    await assert.rejects(
+      announce(house, await begunAlone('authority.announce', { role: 'factory' })),
+      /in use by process/,
+    );
   });
 });
 

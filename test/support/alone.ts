@@ -1,7 +1,7 @@
 /** Permission for acts of tests that are about something else: one person is enough. */
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import type { ActKind, ActRequests } from '../../src/trust/approvals/acts.ts';
-import { type Approved, Permissions } from '../../src/trust/approvals/permissions.ts';
+import { type Approved, type Begun, Permissions } from '../../src/trust/approvals/permissions.ts';
 import { isRefusal } from '../../src/trust/ports/faults.ts';
 
 const permissions = new Permissions({
@@ -23,4 +23,13 @@ export async function alone<Kind extends ActKind>(
   const approved = await permissions.allow(kind, request, undefined);
   if (isRefusal(approved)) throw new Error(approved.reason);
   return approved;
+}
+
+export async function begunAlone<Kind extends ActKind>(
+  kind: Kind,
+  request: ActRequests[Kind],
+): Promise<Begun<Kind>> {
+  const begun = await permissions.begin(await alone(kind, request));
+  if (isRefusal(begun)) throw new Error(begun.reason);
+  return begun;
 }

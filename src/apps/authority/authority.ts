@@ -41,6 +41,8 @@ export interface AuthorityConfig {
 export interface RunningAuthority {
   readonly socketPath: string;
   readonly recovery: Recovery;
+  /** Dangerous acts take two. */
+  readonly twoPersons: boolean;
   close(): Promise<void>;
 }
 
@@ -103,6 +105,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
     return {
       socketPath,
       recovery,
+      twoPersons: (await parts.approvals.mode()) !== undefined,
       close: async () => {
         clearInterval(timer);
         await door.close();

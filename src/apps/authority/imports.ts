@@ -25,7 +25,7 @@ import {
 import { active, type AuthorityRecord, offlineKey, readBook } from './book.ts';
 import { initializeAuthority } from './initialize.ts';
 import { checkCertificate, isSignedBy, pinOnce, publicSigner, requested } from './requests.ts';
-import { announce } from './rollover.ts';
+import { completeAnnouncement } from './rollover.ts';
 import { distributionOf } from './statusPlan.ts';
 import { type AuthorityStores, openAuthorityStores } from './stores.ts';
 
@@ -82,7 +82,7 @@ async function announceOn(
   const pending: string[] = [];
   for (const { role, state } of await readBook(paths)) {
     if (state !== 'announced') continue;
-    const announced = await announce(options, { role });
+    const announced = await completeAnnouncement(options, role);
     if (announced.pending !== undefined) pending.push(announced.pending);
   }
   return { pending };

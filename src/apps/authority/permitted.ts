@@ -3,6 +3,7 @@ import type { AuthorityActs } from '../../servers/local/authority.ts';
 import type { OperatorActs } from '../../servers/local/approvals.ts';
 import type { ActKind, ActRequests } from '../../trust/approvals/acts.ts';
 import type { Approved, Permissions } from '../../trust/approvals/permissions.ts';
+import { keyOfRequest } from '../../trust/issuance/certification.ts';
 import { closeBatch } from '../../trust/personalization/closing.ts';
 import type { ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
 import type { ProfileDesk } from '../../trust/ports/profileDesk.ts';
@@ -24,8 +25,9 @@ export function permittedActs(parts: Parts): Permitted {
   return {
     certify: async (named, approval) => {
       if (named.profile !== 'station') return chainOf(await certification.certify(named));
-      const { name, request } = named;
-      const station = { name, request };
+      const key = keyOfRequest(named.request);
+      if (isRefusal(key)) return key;
+      const station = { name: named.name, key };
       return permissions.carryOut('station.enrol', station, approval, async (begun) =>
         chainOf(
           begun.resumed
@@ -79,10 +81,13 @@ function operatorActs(
   chainOf: (certificate: Uint8Array | Refusal<string>) => readonly Uint8Array[] | Refusal<string>,
 ): OperatorActs {
   return {
-    add: async (operator, approval) =>
-      permitted(permissions, 'operator.add', operator, approval, async (one) =>
-        chainOf(await operators.add(one)),
-      ),
+    add: async ({ name, role, request }, approval) => {
+      const key = keyOfRequest(request);
+      if (isRefusal(key)) return key;
+      return permitted(permissions, 'operator.add', { name, role, key }, approval, async (one) =>
+        chainOf(await operators.add(one, request)),
+      );
+    },
     renew: async (name, request) => chainOf(await operators.renew(name, request)),
     changeRole: (change, kind, approval) =>
       permitted(permissions, `operator.${kind}`, change, approval, (one) =>

@@ -12,6 +12,8 @@
  */
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import type { ActRequests } from '../../trust/approvals/acts.ts';
+import type { Begun } from '../../trust/approvals/permissions.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
@@ -21,6 +23,7 @@ import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { encodeName } from '../../wire/x509/names.ts';
 import {
   type AuthorityName,
+  authorityNames,
   authorityPaths,
   type AuthorityPaths,
   type Installation,
@@ -36,7 +39,15 @@ import {
   linkProfiles,
   underName,
 } from './authorityNames.ts';
-import { active, type AuthorityRecord, nextName, offlineKey, readBook, writeBook } from './book.ts';
+import {
+  active,
+  authorityAlgorithms,
+  type AuthorityRecord,
+  nextName,
+  offlineKey,
+  readBook,
+  writeBook,
+} from './book.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { certifyOnce } from './certifyOnce.ts';
 import { commitToNext, requireCommitted } from './nextRoot.ts';
@@ -70,8 +81,9 @@ export interface Announced extends AuthorityRecord {
 /** Makes the next authority of the role, under the same name unless told. Returns its record. */
 export async function announce(
   options: RolloverOptions,
-  { role, algorithm, key, newName = false }: Announcement,
+  { request }: Begun<'authority.announce'>,
 ): Promise<Announced> {
+  const { role, algorithm, key, newName = false } = announcementOf(request);
   const office = await Office.open(options);
   try {
     const present = active(office.book, role);
@@ -93,14 +105,34 @@ export async function announce(
   }
 }
 
+/** Goes on with what was announced before, and waited for a root on another machine. */
+export async function completeAnnouncement(
+  options: RolloverOptions,
+  role: AuthorityName,
+): Promise<Announced> {
+  const office = await Office.open(options);
+  try {
+    const next = the(office.book, role, 'announced');
+    const pending = await office.certify(active(office.book, role), next);
+    return pending === undefined ? next : { ...next, pending };
+  } finally {
+    await office.close();
+  }
+}
+
 /** The announced authority issues from the next start on. Rejects with an `EnvironmentError` where there is none. */
 export async function switchOver(
   options: RolloverOptions,
-  role: AuthorityName,
+  { request, resumed }: Begun<'authority.switch'>,
 ): Promise<{ readonly from: AuthorityRecord; readonly to: AuthorityRecord }> {
   const office = await Office.open(options);
   try {
+    const role = roleNamed(request.role);
     const from = active(office.book, role);
+    // Cut short behind the writing of the book: all of it is done.
+    if (resumed && !has(office.book, role, 'announced')) {
+      return { from: the(office.book, role, 'retired'), to: from };
+    }
     const to = the(office.book, role, 'announced');
     // One that waits for a root on another machine has no certificate to issue under.
     await readCertificateFile(office.paths, to.name);
@@ -125,13 +157,47 @@ export async function switchOver(
 /** The retired authority of the role is believed no more; what it has issued is worth nothing from then on. */
 export async function remove(
   options: Pick<RolloverOptions, 'dataFolder'>,
-  role: AuthorityName,
+  { request, resumed }: Begun<'authority.remove'>,
 ): Promise<AuthorityRecord> {
   const paths = authorityPaths(options.dataFolder);
   const book = await readBook(paths);
+  const role = roleNamed(request.role);
+  if (resumed && !has(book, role, 'retired')) return the(book, role, 'removed');
   const retired = the(book, role, 'retired');
   await writeBook(paths, changed(book, new Map([[retired, 'removed']])));
   return retired;
+}
+
+function has(
+  book: readonly AuthorityRecord[],
+  role: AuthorityName,
+  state: AuthorityRecord['state'],
+): boolean {
+  return book.some((record) => record.role === role && record.state === state);
+}
+
+function announcementOf({
+  role,
+  algorithm,
+  key,
+  newName,
+}: ActRequests['authority.announce']): Announcement {
+  const known = authorityAlgorithms.find((one) => one === algorithm);
+  if (known === undefined && algorithm !== undefined) {
+    throw new EnvironmentError(`${algorithm} is no algorithm of authorities`, { retryable: false });
+  }
+  return {
+    role: roleNamed(role),
+    ...(known === undefined ? {} : { algorithm: known }),
+    ...(key === undefined ? {} : { key }),
+    ...(newName === undefined ? {} : { newName }),
+  };
+}
+
+function roleNamed(text: string): AuthorityName {
+  const role = authorityNames.find((name) => name === text);
+  if (role !== undefined) return role;
+  throw new EnvironmentError(`${text} is no role of an authority`, { retryable: false });
 }
 
 function the(

@@ -4,6 +4,7 @@
  */
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import type { Begun } from '../../trust/approvals/permissions.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { ListSummary, StatusStore } from '../../trust/ports/statusStore.ts';
@@ -41,13 +42,16 @@ export async function publishRootLists(
  * Opens the keys of the roots and signs their lists, where they are due; returns the lists that count now.
  * Rejects with an `EnvironmentError` while an authority runs on the folder.
  */
-export async function signRootLists(options: {
-  readonly dataFolder: string;
-  readonly passphrase: string;
-  readonly clock: Clock;
-  /** Default: SQLite, in the folder. */
-  readonly store?: StoreSetting | undefined;
-}): Promise<readonly ListSummary[]> {
+export async function signRootLists(
+  options: {
+    readonly dataFolder: string;
+    readonly passphrase: string;
+    readonly clock: Clock;
+    /** Default: SQLite, in the folder. */
+    readonly store?: StoreSetting | undefined;
+  },
+  _permission: Begun<'root.use'>,
+): Promise<readonly ListSummary[]> {
   const paths = authorityPaths(options.dataFolder);
   await requireInstallation(paths);
   const { passphrase, clock } = options;

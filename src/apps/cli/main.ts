@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { registerCert } from './commands/cert.ts';
 import { registerApplication } from './commands/application.ts';
+import { registerApproval } from './commands/approval.ts';
 import { registerAudit } from './commands/audit.ts';
 import { registerCa } from './commands/ca.ts';
 import { registerCrl } from './commands/crl.ts';
@@ -14,6 +15,7 @@ import { registerForeign } from './commands/foreign.ts';
 import { registerGateway } from './commands/gateway.ts';
 import { registerLine } from './commands/line.ts';
 import { registerManifest } from './commands/manifest.ts';
+import { registerOperator } from './commands/operator.ts';
 import { registerOrder } from './commands/order.ts';
 import { registerProfile } from './commands/profile.ts';
 import { registerSensor } from './commands/sensor.ts';
@@ -34,6 +36,8 @@ const program = new Command('birthmark')
 
 registerCert(program);
 registerCa(program);
+registerOperator(program);
+registerApproval(program);
 registerOrder(program);
 registerTicket(program);
 registerElement(program);

@@ -81,9 +81,10 @@ async function startAuthorityWorker(
     store: readStoreSetting(store),
     onTrouble: (error) => log.error(String(error)),
   });
-  const { finished, withheld } = authority.recovery;
+  const { recovery, twoPersons } = authority;
+  const { finished, withheld } = recovery;
   return {
-    ready: { recovered: finished, withheld: withheld.length },
+    ready: { recovered: finished, withheld: withheld.length, twoPersons },
     close: () => authority.close(),
   };
 }

@@ -15,15 +15,15 @@ export interface ActRequests {
   readonly 'order.create': OrderRequest;
   readonly 'ticket.issue': TicketRequest;
   readonly 'batch.close': { readonly batch: string };
-  /** `request` is DER of PKCS#10. */
-  readonly 'station.enrol': { readonly name: string; readonly request: Uint8Array };
+  /** `key` is DER of SubjectPublicKeyInfo: a request of PKCS#10 is signed anew each time. */
+  readonly 'station.enrol': { readonly name: string; readonly key: Uint8Array };
   readonly 'anchor.pin': AnchorDecision;
   readonly 'anchor.retire': { readonly product: string; readonly sha256: Uint8Array };
   readonly 'status.mass': Omit<StatusOrder, 'dryRun'>;
   readonly 'operator.add': {
     readonly name: string;
     readonly role: OperatorRole;
-    readonly request: Uint8Array;
+    readonly key: Uint8Array;
   };
   readonly 'operator.grant': { readonly name: string; readonly role: OperatorRole };
   readonly 'operator.withdraw': { readonly name: string; readonly role: OperatorRole };
@@ -35,6 +35,7 @@ export interface ActRequests {
     readonly role: string;
     readonly algorithm?: string;
     readonly key?: string;
+    readonly newName?: boolean;
   };
   readonly 'authority.switch': { readonly role: string };
   readonly 'authority.remove': { readonly role: string };

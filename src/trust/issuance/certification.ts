@@ -377,6 +377,16 @@ export class Certification {
   }
 }
 
+/** DER of the key in a request of PKCS#10, not yet proven. */
+export function keyOfRequest(der: Uint8Array): Uint8Array | Refusal<'malformed-request'> {
+  try {
+    return parseCertificationRequest(der).publicKey.spki;
+  } catch (error) {
+    if (!(error instanceof MalformedError) && !(error instanceof UnsupportedError)) throw error;
+    return refuse('malformed-request', 'The request cannot be read.');
+  }
+}
+
 /** The 16 bytes that were drawn, from the content octets of the INTEGER; `undefined` for a foreign one. */
 export function serialMagnitude(content: Uint8Array): Uint8Array | undefined {
   const digits = content[0] === 0 ? content.subarray(1) : content;

@@ -2,6 +2,7 @@
  * Operators: who they are by certificate, what they may by the registry. They exist where two persons are
  * needed; where one is enough, that person needs no name.
  */
+import { equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { isName } from '../../wire/line/fields.ts';
@@ -18,7 +19,7 @@ import type {
 import type { Clock } from '../ports/clock.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { IssuanceStore } from '../ports/issuanceStore.ts';
-import type { Certification } from './certification.ts';
+import { type Certification, keyOfRequest } from './certification.ts';
 import { identifierOfKey } from './issuer.ts';
 
 export interface OperatorsOptions {
@@ -43,14 +44,17 @@ export class Operators {
     return this.#options.store.operators();
   }
 
-  /** DER of the new operator's certificate. */
-  async add(approved: Approved<'operator.add'>): Outcome<Uint8Array> {
-    const { request, spending, sinceMs } = approved;
+  /** DER of the new operator's certificate. `request` is DER of PKCS#10 for the approved key. */
+  async add(approved: Approved<'operator.add'>, request: Uint8Array): Outcome<Uint8Array> {
+    const { spending, sinceMs } = approved;
     if (spending === undefined) return refuseApproval('one-person');
-    const { name, role } = request;
+    const { name, role, key } = approved.request;
+    const shown = keyOfRequest(request);
+    if (isRefusal(shown)) return shown;
+    if (!equal(shown, key)) return refuseApproval('other-bytes');
     if (!isName(name)) return refuse('invalid', 'The name of an operator is no name.');
     if ((await this.operators()).some((one) => one.name === name)) return refuse('taken', taken);
-    const named = { profile: 'operator', name, request: request.request, hosts: [] } as const;
+    const named = { profile: 'operator', name, request, hosts: [] } as const;
     // Cut short behind this line, the same command finds the certificate again.
     const certificate = await this.#options.certification.certifyAgain(named, sinceMs);
     if (isRefusal(certificate)) return certificate;

@@ -1,4 +1,5 @@
 /** The horizon: what it knows of the ends of things, what it plans, when it warns; and that issuing stops then. */
+import { begunAlone } from '../../support/alone.ts';
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -110,10 +111,10 @@ test('a year before it warns; then the authority issues no more, until the next 
   assert.match((await at(stopsMs + 1_000)).warnings.join('\n'), /server ends on .* it issues none/);
   const refused = await certify();
   assert.ok(isRefusal(refused) && /beyond its issuer/.test(refused.reason));
-  await announce(options, { role: 'server' });
-  await switchOver(options, 'server');
+  await announce(options, await begunAlone('authority.announce', { role: 'server' }));
+  await switchOver(options, await begunAlone('authority.switch', { role: 'server' }));
   assert.ok(!isRefusal(await certify()));
-  await remove(options, 'server');
+  await remove(options, await begunAlone('authority.remove', { role: 'server' }));
   const { rows, warnings } = await at(stopsMs + 1_000);
   assert.ok(!rows.some(({ name, kind }) => kind === 'authority' && name === 'server'));
   assert.ok(!warnings.some((warning) => warning.startsWith('server')));

@@ -39,12 +39,21 @@ import { registerFloor } from './floor.ts';
 import { registerHorizon } from './horizon.ts';
 import { registerRollover } from './rollover.ts';
 import { registerRoot } from './root.ts';
+import {
+  modeOf,
+  registerTwoPerson,
+  switchOn,
+  takesTwo,
+  type TwoPersonOptions,
+  twoPersonOptions,
+} from './twoPerson.ts';
 
 interface DataOptions extends OutputOptions {
   readonly data: string;
 }
 
-interface InitOptions extends DataOptions {
+interface InitOptions extends DataOptions, TwoPersonOptions {
+  readonly twoPerson?: boolean;
   readonly organization: string;
   readonly eui64?: string;
   readonly store?: string;
@@ -63,8 +72,9 @@ export const defaultData: string = process.env['BIRTHMARK_DATA'] ?? './birthmark
 
 export function registerCa(program: Command): void {
   const ca = program.command('ca').description('The authorities of this installation');
-  ca.command('init')
+  twoPersonOptions(ca.command('init'))
     .description('Make root, factory, operational and server authority with their keys')
+    .option('--two-person', 'dangerous acts take two persons from the beginning, for good')
     .requiredOption('--organization <name>', 'the maker: O of every certificate')
     .option('--data <folder>', 'data folder', defaultData)
     .option('--eui64 <hex>', 'first EUI-64 to hand out (default: a locally administered block)')
@@ -108,6 +118,7 @@ when it has none. A second call after a crash makes what is missing and keeps wh
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark ca show --json')
     .action(show);
+  registerTwoPerson(ca);
   registerRollover(ca);
   registerCompromise(ca);
   registerFloor(ca);
@@ -124,6 +135,12 @@ async function init(options: InitOptions): Promise<void> {
   const eui64Base = eui64 === undefined ? undefined : parseHex(eui64);
   if (eui64 !== undefined && eui64Base?.length !== 8) {
     throw new CommandFailure('--eui64 takes 16 hexadecimal digits', exitCodes.usage);
+  }
+  if (options.twoPerson === true && options.rootOffline !== undefined) {
+    throw new CommandFailure(
+      'with --root-offline: birthmark ca two-person, after birthmark ca import',
+      exitCodes.usage,
+    );
   }
   const paths = authorityPaths(data);
   const present = await readInstallation(paths);
@@ -147,6 +164,7 @@ async function init(options: InitOptions): Promise<void> {
     ...(options.commitNextRoot === undefined ? {} : { commitNextRoot: options.commitNextRoot }),
     ...(eui64Base === undefined ? {} : { eui64Base }),
   });
+  if (options.twoPerson === true && !(await takesTwo(data))) await switchOn(options, passphrase);
   if (pending.length === 0) return show(options);
   print(options, { organization, folder: paths.folder, pending }, [
     ...pending.map((file) => `Waits for the root: ${file}`),
@@ -257,8 +275,10 @@ async function show(options: DataOptions): Promise<void> {
     eui64Base: toHex(eui64Base),
     certificates,
   };
-  print(options, document, [
+  const { document: mode, lines } = await modeOf(options.data);
+  print(options, { ...document, ...mode }, [
     `${organization}, in ${paths.folder}`,
+    ...lines,
     ...table([
       ['', '', 'subject', 'algorithm', 'key', 'SHA-256'],
       ...certificates.map(({ name, state, subject, algorithm, key, sha256 }) => [

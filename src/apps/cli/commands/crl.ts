@@ -6,12 +6,21 @@ import type { ListSummary } from '../../../trust/ports/statusStore.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { parseCertificateList, revokedEntries } from '../../../wire/crl/certificateList.ts';
 import { encodePem } from '../../../wire/x509/pem.ts';
+import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { signRootLists } from '../../authority/rootList.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
+import { approvable, type ApprovableOptions, ask } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
-import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
+import {
+  allowed,
+  CommandFailure,
+  exitCodes,
+  type OutputOptions,
+  print,
+  table,
+} from '../terminal.ts';
 
 interface DataOptions extends OutputOptions {
   readonly data: string;
@@ -36,7 +45,9 @@ Examples:
   birthmark crl show operational 7 --out shard.pem && openssl crl -in shard.pem -noout -text`,
     )
     .action(show);
-  common(crl.command('sign-root').description('Sign the lists of the roots, once a year'))
+  approvable(
+    common(crl.command('sign-root').description('Sign the lists of the roots, once a year')),
+  )
     .option(
       '--store <url>',
       'its database on PostgreSQL (default: BIRTHMARK_STORE, else SQLite in the folder)',
@@ -113,15 +124,17 @@ async function show(authority: string, shard: string, options: ShowOptions): Pro
   });
 }
 
-async function signRoot(options: DataOptions & { readonly store?: string }): Promise<void> {
+async function signRoot(options: ApprovableOptions): Promise<void> {
+  const asked = await ask(options, 'root.use', () => ({ what: 'sign its revocation list' }));
+  if (asked === undefined) return;
   const passphrase = await readPassphrase();
-  const clock = { nowMs: Date.now };
-  const lists = await signRootLists({
-    dataFolder: options.data,
-    passphrase,
-    clock,
-    store: readStoreSetting(options.store),
-  });
+  const store = readStoreSetting(options.store);
+  const folder = { dataFolder: options.data, clock: { nowMs: Date.now }, store };
+  const lists = allowed(
+    await carryOutAtRest(folder, { kind: 'root.use', ...asked }, (begun) =>
+      signRootLists({ ...folder, passphrase }, begun),
+    ),
+  );
   print(
     options,
     { lists },

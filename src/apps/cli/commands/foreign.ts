@@ -7,19 +7,12 @@ import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { printName } from '../../../wire/x509/names.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { readX509 } from '../certificateFiles.ts';
+import { approvable, type ApprovableOptions, ask, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
-import {
-  allowed,
-  CommandFailure,
-  exitCodes,
-  type OutputOptions,
-  print,
-  table,
-} from '../terminal.ts';
+import { allowed, CommandFailure, exitCodes, print, table } from '../terminal.ts';
 import { whole } from './order.ts';
 
-interface DataOptions extends OutputOptions {
-  readonly data: string;
+interface DataOptions extends ApprovableOptions {
   readonly dryRun?: boolean;
 }
 
@@ -32,9 +25,11 @@ export function registerForeign(program: Command): void {
   const foreign = program
     .command('foreign')
     .description('Elements that another maker personalized, such as Microchip TrustFLEX');
-  foreign
-    .command('pin <anchor>')
-    .description('Believe birth certificates below this authority for a product')
+  approvable(
+    foreign
+      .command('pin <anchor>')
+      .description('Believe birth certificates below this authority for a product'),
+  )
     .requiredOption('--product <name>', 'product, as in manifest import --product')
     .requiredOption('--count <n>', 'devices that may be bound to it', whole)
     .option('--data <folder>', 'data folder of the running server', defaultData())
@@ -59,9 +54,11 @@ again with another count, the count changes.`,
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark foreign list')
     .action(list);
-  foreign
-    .command('retire <sha256>')
-    .description('Bind no further device of a product to this authority')
+  approvable(
+    foreign
+      .command('retire <sha256>')
+      .description('Bind no further device of a product to this authority'),
+  )
     .requiredOption('--product <name>', 'product it was pinned for')
     .option('--data <folder>', 'data folder of the running server', defaultData())
     .option('--dry-run', 'say what would be retired')
@@ -85,13 +82,17 @@ async function pin(file: string, options: PinOptions): Promise<void> {
   }
   const subject = printName(parseCertificate(certificate).subject);
   if (options.dryRun === true) {
-    print(options, { dryRun: true, product, count, subject }, [
+    const would = await wouldAsk(options, 'anchor.pin', { product, certificate, count });
+    print(options, { dryRun: true, product, count, subject, ...would.document }, [
       `Would believe ${subject} for ${count} devices of ${product}.`,
+      ...would.lines,
     ]);
     return;
   }
+  const asked = await ask(options, 'anchor.pin', () => ({ product, certificate, count }));
+  if (asked === undefined) return;
   const anchor = await withDesk(options, async (desk) =>
-    allowed(await desk.pin({ product, certificate, count })),
+    allowed(await desk.pin(asked.request, asked.approval)),
   );
   print(options, document(anchor), [
     `${subject} is believed for ${count} devices of ${product}; ${anchor.taken} are bound.`,
@@ -122,12 +123,18 @@ async function retire(text: string, options: DataOptions & { product: string }):
   }
   const { product } = options;
   if (options.dryRun === true) {
-    print(options, { dryRun: true, product, sha256: text }, [
+    const would = await wouldAsk(options, 'anchor.retire', { product, sha256 });
+    print(options, { dryRun: true, product, sha256: text, ...would.document }, [
       `Would bind no further device of ${product} to that authority.`,
+      ...would.lines,
     ]);
     return;
   }
-  await withDesk(options, async (desk) => allowed(await desk.retire(product, sha256)));
+  const asked = await ask(options, 'anchor.retire', () => ({ product, sha256 }));
+  if (asked === undefined) return;
+  await withDesk(options, async (desk) =>
+    allowed(await desk.retire(product, sha256, asked.approval)),
+  );
   print(options, { retired: true, product, sha256: text }, [
     `No further device of ${product} is bound to that authority.`,
   ]);

@@ -14,14 +14,30 @@ import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { parseHex, toHex } from '../../../wire/bytes/hex.ts';
 import { type ProofLevel, proofLevels } from '../../../wire/line/ticket.ts';
 import { socketPathFor } from '../../socketPath.ts';
-import { allowed, CommandFailure, type OutputOptions, print, table } from '../terminal.ts';
+import {
+  approvable,
+  type ApprovableOptions,
+  approvalDocument,
+  ask,
+  singleOperator,
+  withApprovals,
+  wouldAsk,
+} from '../approving.ts';
+import {
+  allowed,
+  CommandFailure,
+  exitCodes,
+  type OutputOptions,
+  print,
+  table,
+} from '../terminal.ts';
 import { defaultData } from './ca.ts';
 
 interface DataOptions extends OutputOptions {
   readonly data: string;
 }
 
-interface CreateOptions extends DataOptions {
+interface CreateOptions extends ApprovableOptions {
   readonly product: string;
   readonly quantity: number;
   readonly family: string;
@@ -34,7 +50,7 @@ interface CreateOptions extends DataOptions {
   readonly dryRun?: boolean;
 }
 
-interface CloseOptions extends DataOptions {
+interface CloseOptions extends ApprovableOptions {
   readonly batch?: string;
   readonly dryRun?: boolean;
 }
@@ -59,9 +75,11 @@ export function registerOrder(program: Command): void {
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark order show 2026-07')
     .action(show);
-  order
-    .command('close <order>')
-    .description('Close its batches: manifest and yield report are made and signed')
+  approvable(
+    order
+      .command('close <order>')
+      .description('Close its batches: manifest and yield report are made and signed'),
+  )
     .option('--data <folder>', 'data folder of the running server', defaultData)
     .option('--batch <name>', 'this batch alone')
     .option('--dry-run', 'say what would be closed')
@@ -79,9 +97,7 @@ left of the quota is void. The provisioner takes in the manifest by itself.`,
 }
 
 function registerCreate(order: Command): void {
-  order
-    .command('create <order>')
-    .description('Order identities for so many elements')
+  approvable(order.command('create <order>').description('Order identities for so many elements'))
     .requiredOption('--product <name>', 'what the elements will be part of')
     .requiredOption('--quantity <n>', 'how many', whole)
     .option('--family <name>', 'element family', 'software')
@@ -120,15 +136,20 @@ async function create(name: string, options: CreateOptions): Promise<void> {
     ...(options.batch === undefined ? {} : { batches: options.batch }),
   };
   if (options.dryRun === true) {
-    print(options, { dryRun: true, order: name, quantity: options.quantity }, [
+    const would = await wouldAsk(options, 'order.create', request);
+    print(options, { dryRun: true, order: name, quantity: options.quantity, ...would.document }, [
       `Would order ${options.quantity} identities of ${options.product} as ${name}.`,
+      ...would.lines,
     ]);
     return;
   }
+  const asked = await ask(options, 'order.create', () => request);
+  if (asked === undefined) return;
   const order = await withAuthority(options, async (authority) =>
-    allowed(await authority.createOrder(request)),
+    allowed(await authority.createOrder(request, asked.approval)),
   );
-  print(options, orderDocument(order), [
+  print(options, { ...orderDocument(order), ...approvalDocument(asked) }, [
+    ...(asked.alone ? [singleOperator] : []),
     `Order ${order.order}: ${order.quantity} × ${order.product}, EUI-64 from ${toHex(order.eui64First)}.`,
     `Next: birthmark ticket issue ${options.batch?.[0]?.batch ?? name} --count N --station FOLDER`,
   ]);
@@ -192,20 +213,32 @@ async function close(name: string, options: CloseOptions): Promise<void> {
   const wanted = batches.filter(
     ({ batch }) => options.batch === undefined || batch === options.batch,
   );
-  if (wanted.length === 0) throw new CommandFailure(`order ${name} has no batch ${options.batch}`);
+  const [first] = wanted;
+  if (first === undefined) throw new CommandFailure(`order ${name} has no batch ${options.batch}`);
   if (options.dryRun === true) {
-    print(options, { dryRun: true, order: name, batches: wanted.map(({ batch }) => batch) }, [
-      `Would close ${wanted.map(({ batch }) => batch).join(', ')}.`,
+    const would = await wouldAsk(options, 'batch.close', { batch: first.batch });
+    const batches = wanted.map(({ batch }) => batch);
+    print(options, { dryRun: true, order: name, batches, ...would.document }, [
+      `Would close ${batches.join(', ')}.`,
+      ...would.lines,
     ]);
     return;
   }
+  if (wanted.length > 1 && (await withApprovals(options, (desk) => desk.mode())) !== undefined) {
+    throw new CommandFailure('two persons release one batch at a time: --batch', exitCodes.usage);
+  }
+  const asked = await ask(options, 'batch.close', () => ({ batch: first.batch }));
+  if (asked === undefined) return;
   const closed = await withAuthority(options, async (authority) => {
     const results: ClosedBatch[] = [];
-    for (const { batch } of wanted) results.push(allowed(await authority.closeBatch(batch)));
+    for (const { batch } of wanted) {
+      results.push(allowed(await authority.closeBatch(batch, asked.approval)));
+    }
     return results;
   });
   const taken = await takenIn(options);
-  print(options, { order: name, batches: closed, takenIn: taken }, [
+  const document = { order: name, batches: closed, takenIn: taken, ...approvalDocument(asked) };
+  print(options, document, [
     ...table([
       ['batch', 'released', 'scrapped', 'returned', 'void', 'manifest'],
       ...closed.map(({ batch, counts, void: unused, manifest }) => [

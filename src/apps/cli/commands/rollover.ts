@@ -2,6 +2,8 @@
 import { type Command, Option } from 'commander';
 import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
 import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
+import type { ActKind, ActRequests } from '../../../trust/approvals/acts.ts';
+import type { Begun } from '../../../trust/approvals/permissions.ts';
 import { AnchorsClient } from '../../../drivers/links/local/anchorsClient.ts';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import { parseCertificate } from '../../../wire/x509/certificate.ts';
@@ -17,15 +19,16 @@ import {
   type AuthorityRecord,
   readCertifiedBook,
 } from '../../authority/book.ts';
+import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { announce, remove, type RolloverOptions, switchOver } from '../../authority/rollover.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
 import { socketPathFor } from '../../socketPath.ts';
+import { approvable, type ApprovableOptions, ask, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
-import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
+import { allowed, CommandFailure, exitCodes, print, table } from '../terminal.ts';
 
-interface DataOptions extends OutputOptions {
-  readonly data: string;
+interface DataOptions extends ApprovableOptions {
   readonly dryRun?: boolean;
 }
 
@@ -73,8 +76,7 @@ export function registerRollover(ca: Command): void {
 }
 
 function step(rollover: Command, verb: string, description: string): Command {
-  return rollover
-    .command(`${verb} <role>`)
+  return approvable(rollover.command(`${verb} <role>`))
     .description(`${description} (${authorityNames.join(', ')})`)
     .option('--data <folder>', 'data folder', defaultData())
     .option('--dry-run', 'say what would be done')
@@ -94,14 +96,18 @@ async function announceOne(role: AuthorityName, options: AnnounceOptions): Promi
     throw new CommandFailure('--new-name is for roots', exitCodes.usage);
   }
   if (key !== undefined) parseKeyUri(key);
-  if (options.dryRun === true) return would(options, role, `make the next ${role} authority`);
   const announcement = {
     role,
     ...(algorithm === undefined ? {} : { algorithm }),
     ...(key === undefined ? {} : { key }),
     ...(newName === undefined ? {} : { newName }),
   };
-  const made = await announce(await rolloverOptions(options), announcement);
+  if (options.dryRun === true) {
+    const asked = await wouldAsk(options, 'authority.announce', announcement);
+    return would(options, role, `make the next ${role} authority`, asked);
+  }
+  const made = await atRest(options, 'authority.announce', announcement, announce);
+  if (made === undefined) return;
   if (made.pending !== undefined) {
     print(options, { announced: made }, [
       `${made.name} waits for the root: ${made.pending}`,
@@ -115,23 +121,50 @@ async function announceOne(role: AuthorityName, options: AnnounceOptions): Promi
 }
 
 async function switchOne(role: AuthorityName, options: DataOptions): Promise<void> {
-  if (options.dryRun === true) return would(options, role, `let the announced ${role} issue`);
-  const { from, to } = await switchOver(await rolloverOptions(options), role);
+  if (options.dryRun === true) {
+    const asked = await wouldAsk(options, 'authority.switch', { role });
+    return would(options, role, `let the announced ${role} issue`, asked);
+  }
+  const switched = await atRest(options, 'authority.switch', { role }, switchOver);
+  if (switched === undefined) return;
+  const { from, to } = switched;
   print(options, { from: from.name, to: to.name }, [
     `${to.name} issues from the next start on; ${from.name} is still believed.`,
   ]);
 }
 
 async function removeOne(role: AuthorityName, options: DataOptions): Promise<void> {
-  if (options.dryRun === true) return would(options, role, `believe the retired ${role} no more`);
-  const removed = await remove({ dataFolder: options.data }, role);
+  if (options.dryRun === true) {
+    const asked = await wouldAsk(options, 'authority.remove', { role });
+    return would(options, role, `believe the retired ${role} no more`, asked);
+  }
+  const removed = await atRest(options, 'authority.remove', { role }, remove);
+  if (removed === undefined) return;
   print(options, { removed: removed.name }, [
     `${removed.name} is believed no more from the next start on, nor what it has issued.`,
   ]);
 }
 
-function would(options: DataOptions, role: AuthorityName, what: string): void {
-  print(options, { dryRun: true, role }, [`Would ${what}.`]);
+function would(
+  options: DataOptions,
+  role: AuthorityName,
+  what: string,
+  asked: Awaited<ReturnType<typeof wouldAsk>>,
+): void {
+  print(options, { dryRun: true, role, ...asked.document }, [`Would ${what}.`, ...asked.lines]);
+}
+
+/** The step, when it may be taken now; `undefined` when it waits for a second person. */
+async function atRest<Kind extends ActKind, Result>(
+  options: DataOptions,
+  kind: Kind,
+  request: ActRequests[Kind],
+  act: (folder: RolloverOptions, begun: Begun<Kind>) => Promise<Result>,
+): Promise<Result | undefined> {
+  const asked = await ask(options, kind, () => request);
+  if (asked === undefined) return undefined;
+  const folder = await rolloverOptions(options);
+  return allowed(await carryOutAtRest(folder, { kind, ...asked }, (begun) => act(folder, begun)));
 }
 
 async function status(options: DataOptions): Promise<void> {

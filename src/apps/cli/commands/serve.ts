@@ -12,6 +12,7 @@ import {
   serverRoles,
   startWorker,
 } from '../../serve/worker.ts';
+import { singleOperator } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import { isCredentialPrefix } from '../../../trust/sessions/fetchedChains.ts';
 import { CommandFailure, explain, type OutputOptions, print, table } from '../terminal.ts';
@@ -134,7 +135,11 @@ function announce(options: CommandOptions, ready: Readonly<Record<string, object
   const ports = portsIn(ready['provisioner']);
   const [name = options.host] = options.name;
   const rows = Object.entries(ports).map(([door, number]) => [door, `${name}:${String(number)}`]);
-  print(options, { ready: true, data: options.data, host: name, ports }, [
+  const authority = ready['authority'];
+  const twoPersons = authority !== undefined && Reflect.get(authority, 'twoPersons') === true;
+  const mode = twoPersons ? 'two-person' : 'single-operator';
+  print(options, { ready: true, data: options.data, host: name, ports, mode }, [
+    ...(twoPersons ? [] : [singleOperator]),
     ...table(rows),
     'Ready. Stop with Ctrl-C.',
   ]);

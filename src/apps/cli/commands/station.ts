@@ -6,6 +6,7 @@ import { LocalClient } from '../../../drivers/links/local/localClient.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { isName } from '../../../wire/line/fields.ts';
 import { parseCertificate } from '../../../wire/x509/certificate.ts';
+import { parseCertificationRequest } from '../../../wire/x509/certificationRequest.ts';
 import { printName } from '../../../wire/x509/names.ts';
 import {
   certificateFileOf,
@@ -16,6 +17,7 @@ import {
 } from '../../line/stationFolder.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { socketPathFor } from '../../socketPath.ts';
+import { approvable, type ApprovableOptions, ask } from '../approving.ts';
 import {
   allowed,
   CommandFailure,
@@ -29,9 +31,8 @@ interface StationOptions extends OutputOptions {
   readonly station: string;
 }
 
-interface EnrolOptions extends StationOptions {
+interface EnrolOptions extends StationOptions, ApprovableOptions {
   readonly name: string;
-  readonly data: string;
   readonly renew?: boolean;
   readonly dryRun?: boolean;
 }
@@ -40,9 +41,11 @@ const defaultStation = './birthmark-station';
 
 export function registerStation(program: Command): void {
   const station = program.command('station').description('Machines of a personalization line');
-  station
-    .command('enrol')
-    .description("Make a station's key, have it certified, and let it in at the station door")
+  approvable(
+    station
+      .command('enrol')
+      .description("Make a station's key, have it certified, and let it in at the station door"),
+  )
     .requiredOption('--name <name>', 'name of the station')
     .option('--station <folder>', 'folder of the station; made when missing', defaultStation)
     .option(
@@ -90,7 +93,7 @@ async function enrol(options: EnrolOptions): Promise<void> {
     ]);
     return;
   }
-  if (certifies) await certify(options);
+  if (certifies && !(await certify(options))) return;
   const [leaf] = await readStationCertificates(station);
   if (leaf === undefined) throw new CommandFailure(`no certificate in ${station}`);
   // A crash before this leaves a station that is certified and not let in: the same command goes on here.
@@ -98,17 +101,23 @@ async function enrol(options: EnrolOptions): Promise<void> {
   await show(options);
 }
 
-async function certify({ name, station, data }: EnrolOptions): Promise<void> {
+/** False when it was asked for and waits for a second person. */
+async function certify(options: EnrolOptions): Promise<boolean> {
+  const { name, station, data } = options;
   const passphrase = await readPassphrase({
     prompt: 'Passphrase of the station',
     confirm: !isEnrolled(station),
   });
   const request = await requestStation(station, passphrase, name);
+  const key = parseCertificationRequest(request).publicKey.spki;
+  const asked = await ask(options, 'station.enrol', () => ({ name, key }));
+  if (asked === undefined) return false;
   const authority = new AuthorityClient(socketPathFor(data, 'authority'));
   try {
-    const enrolment = allowed(await authority.enrolStation(name, request));
+    const enrolment = allowed(await authority.enrolStation(name, request, asked.approval));
     const { chain, serverAnchors, orderKeySpki } = enrolment;
     await saveStation(station, { certificates: chain, serverAnchors, orderKeySpki });
+    return true;
   } finally {
     authority.close();
   }

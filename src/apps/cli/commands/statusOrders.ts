@@ -10,11 +10,11 @@ import type {
 import { parseFingerprint } from '../../../trust/revocation/statusOrders.ts';
 import { isReason, type RevocationReason, revocationReasons } from '../../../wire/crl/reason.ts';
 import { socketPathFor } from '../../socketPath.ts';
+import { approvable, type ApprovableOptions, ask, withApprovals, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
-import { allowed, CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
+import { allowed, CommandFailure, exitCodes, print } from '../terminal.ts';
 
-interface ActOptions extends OutputOptions {
-  readonly data: string;
+interface ActOptions extends ApprovableOptions {
   readonly reason: string;
   readonly code?: RevocationReason;
   readonly dryRun?: boolean;
@@ -88,7 +88,7 @@ function registerFamily(verb: Command, act: StatusAct): void {
 }
 
 function shared(command: Command, act: StatusAct): Command {
-  command
+  approvable(command)
     .requiredOption('--reason <text>', 'why, for the registry and the audit log')
     .option('--dry-run', 'count what would change, change nothing')
     .option('--data <folder>', 'data folder of the server', defaultData())
@@ -110,30 +110,58 @@ seconds. Given again after an interruption it goes on where it was.`;
 
 async function carryOut(act: StatusAct, scope: StatusScope, options: ActOptions): Promise<void> {
   const { reason, data } = options;
-  const dryRun = options.dryRun === true;
-  const order: StatusOrder = { act, scope, code: options.code ?? 'unspecified', reason, dryRun };
+  const asked = { act, scope, code: options.code ?? 'unspecified', reason };
   const client = new ProvisionerClient(socketPathFor(data, 'provisioner'));
   try {
-    const total = await allSteps(client, order);
-    const { done } = words[act];
-    print(options, { act, scope: scope.by, dryRun, ...total }, [
-      `${total.devices} devices with ${total.certificates} certificates; ${total.notHere} of the devices never came here.`,
-      dryRun
-        ? `${total.changed} would be ${done}. Nothing changed.`
-        : `${total.changed} ${done}, ${total.ended} connections, sessions and answers ended.`,
-    ]);
+    const limit = (await withApprovals(options, (desk) => desk.mode()))?.massLimit;
+    // Counted where it decides something, and where a person wants to know.
+    const planned =
+      options.dryRun === true || limit !== undefined
+        ? await allSteps(client, { ...asked, dryRun: true })
+        : undefined;
+    const isMass = limit !== undefined && (planned?.devices ?? 0) > limit;
+    if (planned !== undefined && options.dryRun === true) {
+      const would = isMass ? await wouldAsk(options, 'status.mass', asked) : undefined;
+      tell(options, asked, planned, would);
+      return;
+    }
+    const granted = isMass ? await ask(options, 'status.mass', () => asked) : undefined;
+    if (isMass && granted === undefined) return;
+    const order = { ...asked, dryRun: false };
+    tell(options, asked, await allSteps(client, order, granted?.approval), undefined);
   } finally {
     client.close();
   }
 }
 
+function tell(
+  options: ActOptions,
+  { act, scope }: Omit<StatusOrder, 'dryRun'>,
+  total: Total,
+  would: Awaited<ReturnType<typeof wouldAsk>> | undefined,
+): void {
+  const { done } = words[act];
+  const dryRun = options.dryRun === true;
+  print(options, { act, scope: scope.by, dryRun, ...total, ...would?.document }, [
+    `${total.devices} devices with ${total.certificates} certificates; ${total.notHere} of the devices never came here.`,
+    dryRun
+      ? `${total.changed} would be ${done}. Nothing changed.`
+      : `${total.changed} ${done}, ${total.ended} connections, sessions and answers ended.`,
+    ...(would?.lines ?? []),
+  ]);
+}
+
 type Total = Omit<StatusStep, 'next'>;
 
-async function allSteps(client: ProvisionerClient, order: StatusOrder): Promise<Total> {
+async function allSteps(
+  client: ProvisionerClient,
+  order: StatusOrder,
+  approval?: Uint8Array,
+): Promise<Total> {
   const total = { devices: 0, changed: 0, certificates: 0, notHere: 0, ended: 0 };
   let after: string | undefined;
   do {
-    const { next, ...step } = allowed(await client.statusStep(order, after));
+    const { next, ...step } = allowed(await client.statusStep(order, after, approval));
     total.devices += step.devices;
     total.changed += step.changed;
     total.certificates += step.certificates;

@@ -7,12 +7,20 @@ import { toHex } from '../../../wire/bytes/hex.ts';
 import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { findPem } from '../../../wire/x509/pem.ts';
 import { certificateFileOf } from '../../line/stationFolder.ts';
-import { allowed, CommandFailure, type OutputOptions, print } from '../terminal.ts';
+import type { TicketRequest } from '../../../trust/ports/operatorAuthority.ts';
+import {
+  approvable,
+  type ApprovableOptions,
+  approvalDocument,
+  ask,
+  singleOperator,
+  wouldAsk,
+} from '../approving.ts';
+import { allowed, CommandFailure, print } from '../terminal.ts';
 import { defaultData } from './ca.ts';
 import { whole, withAuthority } from './order.ts';
 
-interface IssueOptions extends OutputOptions {
-  readonly data: string;
+interface IssueOptions extends ApprovableOptions {
   readonly count: number;
   readonly station: string;
   readonly days: number;
@@ -25,11 +33,10 @@ const dayMs = 86_400_000;
 const backdatingMs = 300_000;
 
 export function registerTicket(program: Command): void {
-  program
+  const ticket = program
     .command('ticket')
-    .description('Permission for a station to personalize part of a batch')
-    .command('issue <batch>')
-    .description('Sign a counted ticket for a station')
+    .description('Permission for a station to personalize part of a batch');
+  approvable(ticket.command('issue <batch>').description('Sign a counted ticket for a station'))
     .requiredOption('--count <n>', 'how many identities', whole)
     .requiredOption('--station <path>', 'folder or certificate (PEM) of the station')
     .option('--days <n>', 'how long units are endorsed', whole, 7)
@@ -52,30 +59,42 @@ The ticket is bound to the station's key: another station can do nothing with it
 async function issue(batch: string, options: IssueOptions): Promise<void> {
   const { count, days, out = `${batch}.ticket` } = options;
   const stationKeySpki = await stationKey(options.station);
+  // Its period counts from the request that was approved, which says so.
+  const requestAt = (atMs: number): TicketRequest => ({
+    batch,
+    count,
+    stationKeySpki,
+    notBeforeMs: atMs - backdatingMs,
+    notAfterMs: atMs + days * dayMs,
+  });
   if (options.dryRun === true) {
-    print(options, { dryRun: true, batch, count, days, out }, [
+    const would = await wouldAsk(options, 'ticket.issue', requestAt(Date.now()));
+    print(options, { dryRun: true, batch, count, days, out, ...would.document }, [
       `Would allow the station of ${options.station} ${count} identities of ${batch} for ${days} days.`,
+      ...would.lines,
     ]);
     return;
   }
-  const nowMs = Date.now();
+  const asked = await ask(options, 'ticket.issue', requestAt);
+  if (asked === undefined) return;
   const ticket = await withAuthority(options, async (authority) =>
-    allowed(
-      await authority.issueTicket({
-        batch,
-        count,
-        stationKeySpki,
-        notBeforeMs: nowMs - backdatingMs,
-        notAfterMs: nowMs + days * dayMs,
-      }),
-    ),
+    allowed(await authority.issueTicket(asked.request, asked.approval)),
   );
   await writeFile(out, ticket.signed, { mode: 0o600 });
   const ticketId = toHex(ticket.ticketId);
   print(
     options,
-    { ticketId, order: ticket.order, batch, count, out, ticket: toBase64(ticket.signed) },
+    {
+      ticketId,
+      order: ticket.order,
+      batch,
+      count,
+      out,
+      ticket: toBase64(ticket.signed),
+      ...approvalDocument(asked),
+    },
     [
+      ...(asked.alone ? [singleOperator] : []),
       `Ticket ${ticketId}: ${count} of ${batch}, until ${new Date(ticket.notAfterMs).toISOString()}, in ${out}.`,
     ],
   );
