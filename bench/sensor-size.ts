@@ -7,6 +7,8 @@ import {
   bundleSensor,
   bytesByModule,
   certificateParts,
+  chainParts,
+  pinnedParts,
   resumptionParts,
   sensorCeilingBytes,
   sessionParts,
@@ -16,7 +18,8 @@ import { atMost, type BenchResult, row } from './result.ts';
 export async function run(): Promise<BenchResult> {
   const parts = [...sessionParts, ...certificateParts];
   const whole = await bundleSensor(parts);
-  const sessions = await bundleSensor(sessionParts);
+  const pinned = await bundleSensor([...sessionParts, ...pinnedParts]);
+  const chained = await bundleSensor([...parts, ...chainParts]);
   const resuming = await bundleSensor([...parts, ...resumptionParts]);
   const modules = await bytesByModule(parts);
   return {
@@ -24,7 +27,8 @@ export async function run(): Promise<BenchResult> {
       row('sensor, minified', whole.length, 'bytes'),
       ...modules.map(([module, bytes]) => row(`  ${module}`, bytes, 'bytes')),
       row('sensor, minified and compressed', gzipSync(whole, { level: 9 }).length, 'bytes'),
-      row('without the check of certificates', sessions.length, 'bytes'),
+      row('with a pinned server in their place', pinned.length, 'bytes'),
+      row('with fresh status and parts besides', chained.length, 'bytes'),
       row('with resumption by PSK besides', resuming.length, 'bytes'),
     ],
     promises: [atMost('sensor, minified', sensorCeilingBytes, whole.length)],

@@ -15,13 +15,23 @@ export const sessionParts: readonly string[] = [
   `export { openSealedStore } from './src/device/storage/sealedStore.ts';`,
 ];
 
-/** The check of a server's C509 chain. */
-export const certificateParts: readonly string[] = [
-  `export { judgeNativeServer } from './src/device/identity/nativeServer.ts';`,
-  `export { FloorStore } from './src/device/identity/serverCertificate.ts';`,
+/** A server that the element was given at birth. */
+export const pinnedParts: readonly string[] = [
+  `export { pinnedTrust } from './src/device/sessions/pinnedTrust.ts';`,
 ];
 
-/** What a sensor may have besides: resumption with a PSK. */
+/** A server that shows a C509 chain: floors, and by its hash the second time. */
+export const certificateParts: readonly string[] = [
+  `export { nativeTrust } from './src/device/sessions/nativeTrust.ts';`,
+];
+
+/** What a sensor may have besides: fresh status, and frames that do not hold a certificate. */
+export const chainParts: readonly string[] = [
+  `export { freshStatus } from './src/device/identity/serverStatus.ts';`,
+  `export { partedLink } from './src/device/sessions/partedLink.ts';`,
+];
+
+/** Resumption with a PSK. */
 export const resumptionParts: readonly string[] = [
   `export { pskResumption } from './src/device/sessions/resumption.ts';`,
 ];

@@ -4,6 +4,7 @@ import { fromHex } from '../../src/wire/bytes/hex.ts';
 import { readEnvelope, writeEnvelope } from '../../src/wire/relay/envelope.ts';
 import { readFrame, writeFrame } from '../../src/wire/relay/frame.ts';
 import { readModemDatagram, writeModemDatagram } from '../../src/wire/relay/modem.ts';
+import { readPart, readPartRequest, writePartRequest } from '../../src/wire/relay/parts.ts';
 import { fuzz } from '../support/fuzz.ts';
 
 const linkAddress = fromHex('02005efffe000001');
@@ -28,4 +29,13 @@ fuzz({
     writeModemDatagram({ kind: 'frame', linkAddress, frame }),
   ],
   read: (input) => assert.deepEqual(writeModemDatagram(readModemDatagram(input)), input),
+});
+
+fuzz({
+  name: 'link-parts',
+  valid: [fromHex('033300f50302'), fromHex('033307a1b2'), fromHex('0382a1b2010203')],
+  read(input) {
+    if ((input[1] ?? 0) >= 0x80) readPart(input);
+    else assert.deepEqual(writePartRequest(readPartRequest(input)), input);
+  },
 });

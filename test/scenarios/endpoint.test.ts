@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openSessionEndpoint } from '../../src/apps/endpoint/endpoint.ts';
+import { pinnedTrust } from '../../src/device/sessions/pinnedTrust.ts';
 import { NonIpSensor } from '../../src/device/sessions/sensor.ts';
 import type { SensorEvent } from '../../src/device/sessions/sensorOptions.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
@@ -84,7 +85,8 @@ test('the example ends sessions of a sensor, again after a restart', async (cont
   const speak = async (port: number, lines: Lines, text: string): Promise<void> => {
     const modem = { host: '127.0.0.1', port };
     const link = await openUdpLink({ modem, maximumFrameBytes: 51, linkAddress });
-    const ports = { element, link, store, timer: systemTimer, crypto: nodeCrypto };
+    const trust = await pinnedTrust(element, nodeCrypto);
+    const ports = { element, link, store, timer: systemTimer, crypto: nodeCrypto, trust };
     const sensor = await NonIpSensor.start(ports, (event) => events.push(event), {
       confirmEvery: 1,
       retransmission: retry,

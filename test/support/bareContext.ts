@@ -9,6 +9,7 @@ import { type Context, createContext, type Module, runInContext, SourceTextModul
 import type { NonIpSensor as NonIpSensorClass } from '../../src/device/sessions/sensor.ts';
 import type { SensorEvent, SensorPorts } from '../../src/device/sessions/sensorOptions.ts';
 import { bundleName } from '../../bench/support/sensorBundle.ts';
+import type { pinnedTrust as PinnedTrust } from '../../src/device/sessions/pinnedTrust.ts';
 import type { openSealedStore as OpenSealedStore } from '../../src/device/storage/sealedStore.ts';
 import { Field } from './field.ts';
 
@@ -34,11 +35,12 @@ const ring = new URL('../../src/device/', import.meta.url);
 interface Sensor {
   readonly NonIpSensor: typeof NonIpSensorClass;
   readonly openSealedStore: typeof OpenSealedStore;
+  readonly pinnedTrust: typeof PinnedTrust;
 }
 
 // As modules, or as the one script that a sensor is delivered as.
 const [script] = process.argv.slice(2);
-const { NonIpSensor, openSealedStore } =
+const { NonIpSensor, openSealedStore, pinnedTrust } =
   script === undefined ? await loadRing() : runScript(readFileSync(script, 'utf8'));
 
 const BareBytes = runInContext('Uint8Array', context) as typeof Uint8Array;
@@ -48,7 +50,8 @@ const crypto = bridged(field.crypto);
 const element = bridged(device.element);
 const store = await openSealedStore(element, bridged(device.flash), crypto);
 const link = bridged(field.air.link(device.linkAddress));
-const ports: SensorPorts = { element, link, store, timer: field.time, crypto };
+const trust = await pinnedTrust(element, crypto);
+const ports: SensorPorts = { element, link, store, timer: field.time, crypto, trust };
 const events: SensorEvent[] = [];
 const sensor = await NonIpSensor.start(ports, (event) => events.push(event), { confirmEvery: 1 });
 for (const text of ['one', 'two', 'three']) {
@@ -69,9 +72,12 @@ process.stdout.write(
 async function loadRing(): Promise<Sensor> {
   const sessions = (await load('sessions/sensor.ts')) as Pick<Sensor, 'NonIpSensor'>;
   const storage = (await load('storage/sealedStore.ts')) as Pick<Sensor, 'openSealedStore'>;
+  const pinned = (await load('sessions/pinnedTrust.ts')) as Pick<Sensor, 'pinnedTrust'>;
+  await load('sessions/nativeTrust.ts');
+  await load('sessions/partedLink.ts');
   await load('enrolment/ipDevice.ts');
   await load('relay/gatewayRelay.ts');
-  return { ...sessions, ...storage };
+  return { ...sessions, ...storage, ...pinned };
 }
 
 function runScript(source: string): Sensor {

@@ -3,6 +3,10 @@
  * server's relay behind it. Either side can be switched off and on at any moment.
  */
 import { GatewayRelay } from '../../src/device/relay/gatewayRelay.ts';
+import { freshStatus } from '../../src/device/identity/serverStatus.ts';
+import { nativeTrust } from '../../src/device/sessions/nativeTrust.ts';
+import { pinnedTrust } from '../../src/device/sessions/pinnedTrust.ts';
+import { partedLink } from '../../src/device/sessions/partedLink.ts';
 import { NonIpSensor } from '../../src/device/sessions/sensor.ts';
 import { pskResumption } from '../../src/device/sessions/resumption.ts';
 import type { SensorEvent, SensorOptions } from '../../src/device/sessions/sensorOptions.ts';
@@ -24,6 +28,7 @@ import {
   type RelayObservation,
   type TelemetryMeta,
 } from '../../src/trust/relay/relay.ts';
+import type { ServerChains } from '../../src/trust/sessions/ownCredentials.ts';
 import type { CertificatePorts } from '../../src/trust/sessions/certificateCredentials.ts';
 import type { SessionLimits, SessionResource } from '../../src/trust/sessions/ports.ts';
 import { equal } from '../../src/wire/bytes/bytes.ts';
@@ -35,6 +40,9 @@ import {
   readServerIdentity,
 } from '../../src/wire/edhoc/agreeCredential.ts';
 import type { OwnCredential } from '../../src/wire/edhoc/credential.ts';
+import { privateServerProof } from '../../src/wire/edhoc/serverStatus.ts';
+import { oidContent } from '../../src/wire/der/oid.ts';
+import { exampleGenerationOid } from '../../src/wire/x509/serverGeneration.ts';
 import { readEnvelope, writeEnvelope } from '../../src/wire/relay/envelope.ts';
 import { type AirOptions, defaultAir } from '../../sim/radio/air.ts';
 import { MemoryAir } from '../../sim/radio/memoryAir.ts';
@@ -63,6 +71,7 @@ export interface FieldOptions {
   readonly certificates?: CertificatePorts;
   /** Around the crypto of both sides. */
   readonly around?: (crypto: Crypto) => Crypto;
+  readonly chains?: ServerChains;
 }
 
 export const gatewayId = 'gatewaygateway00';
@@ -92,6 +101,8 @@ export class Field {
   readonly #limits: Partial<RelayLimits & SessionLimits>;
   readonly #serve: SessionResource | undefined;
   readonly #certificates: CertificatePorts | undefined;
+  /** What the server shows to devices that know it by their anchor, from its next start on. */
+  chains: ServerChains | undefined;
 
   constructor(options: FieldOptions = {}) {
     const seed = options.seed ?? 1;
@@ -104,6 +115,7 @@ export class Field {
     this.#limits = options.limits ?? {};
     this.#serve = options.serve;
     this.#certificates = options.certificates;
+    this.chains = options.chains;
     this.serverIdentity = encodeServerIdentity(this.crypto, 'server', this.serverKey.publicKey);
     this.relay = this.relayOn(this.store);
     this.gateway = new GatewayRelay(
@@ -200,6 +212,7 @@ export class Field {
         identity: this.identity ?? readServerIdentity(crypto, this.serverIdentity),
         ...(this.#serve === undefined ? {} : { serve: this.#serve }),
         ...(this.#certificates === undefined ? {} : { certificates: this.#certificates }),
+        ...(this.chains === undefined ? {} : { chains: this.chains }),
         sendDown: (_gateway, envelope) => {
           this.envelopes.push(envelope);
           return this.gateway.onDown(envelope);
@@ -222,6 +235,8 @@ export class FieldDevice {
   readonly flash: MemoryDeviceStore = new MemoryDeviceStore();
   readonly events: SensorEvent[] = [];
   revoked = false;
+  /** How it knows its server, from the next time it is switched on. */
+  trust: 'pinned' | 'chain' | 'fresh' = 'pinned';
   sensor: NonIpSensor | undefined;
   readonly #field: Field;
   readonly #options: Partial<SensorOptions>;
@@ -249,9 +264,25 @@ export class FieldDevice {
   async switchOn(): Promise<NonIpSensor> {
     const { crypto, time, air } = this.#field;
     const store = await openSealedStore(this.element, this.flash, crypto);
-    const link = air.link(this.linkAddress);
-    const resumption = pskResumption;
-    const ports = { element: this.element, link, store, timer: time, crypto, resumption };
+    const pinned = {
+      element: this.element,
+      link: air.link(this.linkAddress),
+      store,
+      timer: time,
+      crypto,
+      resumption: pskResumption,
+    };
+    const codePoints = privateServerProof;
+    const fresh = this.trust === 'fresh' ? freshStatus(crypto, codePoints) : undefined;
+    const trusting = { generationId: oidContent(exampleGenerationOid), codePoints, fresh };
+    const ports =
+      this.trust === 'pinned'
+        ? { ...pinned, trust: await pinnedTrust(this.element, crypto) }
+        : {
+            ...pinned,
+            link: partedLink(pinned.link, crypto),
+            trust: await nativeTrust(pinned, trusting),
+          };
     this.sensor = await NonIpSensor.start(ports, (event) => this.events.push(event), this.#options);
     return this.sensor;
   }

@@ -16,6 +16,7 @@ import { SessionServers } from '../../src/trust/issuance/sessionServers.ts';
 import { isRefusal } from '../../src/trust/ports/faults.ts';
 import type { KeyAgreement, Signer } from '../../src/trust/ports/keys.ts';
 import type { SessionServerCredential } from '../../src/trust/ports/sessionServerAuthority.ts';
+import type { ServerChains } from '../../src/trust/sessions/ownCredentials.ts';
 import { requestCredential } from '../../src/trust/sessions/credentialRequest.ts';
 import { parseEitherCertificate } from '../../src/wire/c509/either.ts';
 import { issuingBackends, type IssuingStores } from './issuingStores.ts';
@@ -92,6 +93,27 @@ export class SessionServerHouse {
     const issued = await requestCredential({ ...request, issuerName: issuer.subject }, key);
     assert.ok(!isRefusal(issued), isRefusal(issued) ? issued.reason : '');
     return issued;
+  }
+
+  /** What a server shows, with keys of its own, made anew with every `renew`. */
+  async chains(): Promise<ServerChains & { readonly renew: () => Promise<void> }> {
+    const made = async () => {
+      const key = testAgreement();
+      const signer = signerOf(testKey());
+      return {
+        agreeing: { certificate: (await this.credential(key)).certificate, key },
+        signing: { certificate: (await this.credential(signer)).certificate, key: signer },
+      };
+    };
+    let present = await made();
+    return {
+      agreeing: () => present.agreeing,
+      signing: () => present.signing,
+      vouch: (certificate, hash) => this.servers.vouch(certificate, hash),
+      renew: async () => {
+        present = await made();
+      },
+    };
   }
 
   async revoke(certificate: Uint8Array): Promise<void> {

@@ -6,6 +6,7 @@ import {
   type SessionEnrollerOptions,
 } from '../../device/enrolment/sessionEnroller.ts';
 import { DeviceFault } from '../../device/ports/faults.ts';
+import { pinnedTrust } from '../../device/sessions/pinnedTrust.ts';
 import { NonIpSensor } from '../../device/sessions/sensor.ts';
 import { pskResumption } from '../../device/sessions/resumption.ts';
 import type { SensorEvent, SensorOptions } from '../../device/sessions/sensorOptions.ts';
@@ -57,6 +58,7 @@ export async function startNonIpSensor(config: NonIpSensorConfig): Promise<Runni
       timer: systemTimer,
       crypto: nodeCrypto,
       resumption: pskResumption,
+      trust: await pinnedTrust(element, nodeCrypto),
     };
     const sensor = await NonIpSensor.start(ports, config.onEvent, config.options);
     undo.push(() => sensor.stop());

@@ -74,6 +74,7 @@ function pathCertificate(
     isAuthority: isNativeCa(extensions) && (usage & keyUses.keyCertSign) !== 0,
     asIssuer,
     publicKey: asIssuer.key,
+    notAfterMs: (view.notAfterS ?? Infinity) * 1000,
     isIssuedBy: ({ name, key }) =>
       equal(view.issuer, name) && crypto.verify(key, 'ES256', view.tbs, view.signature),
     allows: (use) => (usage & keyUses[use]) !== 0,

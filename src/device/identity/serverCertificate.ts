@@ -1,21 +1,21 @@
 /**
  * Whether a certificate is that of this device's server, judged off line and without a clock: a chain to an
- * anchor of the element, a key for the right use, and a generation that is not below the highest floor that
- * the device has seen (docs/server-identity.md). The rule is one; `x509Server` and `nativeServer` read what
- * it is asked of.
+ * anchor of the element, a key for the right use, and a generation (docs/server-identity.md). The rule is
+ * one; `x509Server` and `nativeServer` read what it is asked of.
  */
 import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import type { Crypto, PublicKey } from '../../wire/crypto/crypto.ts';
 import type { Credential } from '../../wire/edhoc/credential.ts';
 import type { ServerGeneration } from '../../wire/x509/serverGeneration.ts';
-import type { DeviceStore } from '../ports/deviceStore.ts';
 
 /** In method 0 and 2 the server signs, in 1 and 3 it agrees. */
 export type ServerKeyUse = 'digitalSignature' | 'keyAgreement';
 
 export interface ServerCertificate extends ServerGeneration {
   readonly credential: Credential;
+  /** For a device that knows of a later time: it has no clock to hold it against. */
+  readonly notAfterMs: number;
   /** SHA-256 of the anchor's key, 8 bytes in hexadecimal: floors are kept for each anchor. */
   readonly anchor: string;
 }
@@ -39,6 +39,8 @@ export interface PathCertificate<Issuer> {
   readonly asIssuer: Issuer;
   /** `undefined` when it is no point of P-256. */
   readonly publicKey: PublicKey | undefined;
+  /** Milliseconds since 1970-01-01T00:00:00Z. */
+  readonly notAfterMs: number;
   /** Name and signature. */
   isIssuedBy(issuer: Issuer): boolean;
   allows(use: ServerKeyUse): boolean;
@@ -59,7 +61,7 @@ export interface ServerPath<Issuer> {
 /** Certificates between the server's and the anchor, both included. */
 export const longestChain = 4;
 
-/** The floor is for `FloorStore`. */
+/** Floors and times are for `ServerMemory`. */
 export function judgePath<Issuer>(
   crypto: Crypto,
   keyUse: ServerKeyUse,
@@ -74,10 +76,10 @@ export function judgePath<Issuer>(
     if (anchor === undefined) return { fault: 'no-chain' };
     const judged = judgeLeaf(leaf, keyUse);
     if ('fault' in judged) return judged;
-    const { publicKey } = leaf;
+    const { publicKey, notAfterMs } = leaf;
     if (publicKey === undefined) return { fault: 'malformed' };
     const id = toHex(crypto.hash('SHA-256', anchor.key).subarray(0, 8));
-    return { ...judged, credential: { cred, publicKey }, anchor: id };
+    return { ...judged, credential: { cred, publicKey }, notAfterMs, anchor: id };
   } catch (error) {
     const isServers = error instanceof MalformedError || error instanceof UnsupportedError;
     if (!isServers) throw error;
@@ -111,37 +113,4 @@ function anchorOf<Issuer>(
     last = issuer;
   }
   return undefined;
-}
-
-/** The highest floor of each anchor, in the device's durable memory. */
-export class FloorStore {
-  readonly #store: DeviceStore;
-
-  constructor(store: DeviceStore) {
-    this.#store = store;
-  }
-
-  /** Whether the credential is not older than what the device has seen. */
-  async allows({ anchor, generation }: ServerCertificate): Promise<boolean> {
-    return generation >= (await this.#floorOf(anchor));
-  }
-
-  /** To be called when the handshake is finished, and not before: until then anybody may have sent it. */
-  async raise({ anchor, floor }: ServerCertificate): Promise<void> {
-    if (floor <= (await this.#floorOf(anchor))) return;
-    await this.#store.commit(new Map([[nameOf(anchor), encodeFloor(floor)]]));
-  }
-
-  async #floorOf(anchor: string): Promise<number> {
-    const stored = await this.#store.read(nameOf(anchor));
-    return (stored ?? new Uint8Array(0)).reduce((floor, byte) => floor * 256 + byte, 0);
-  }
-}
-
-function nameOf(anchor: string): string {
-  return `floor-${anchor}`;
-}
-
-function encodeFloor(floor: number): Uint8Array {
-  return Uint8Array.of(floor >>> 24, (floor >>> 16) & 255, (floor >>> 8) & 255, floor & 255);
 }

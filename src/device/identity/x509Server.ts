@@ -73,6 +73,7 @@ function pathCertificate(
     get publicKey() {
       return crypto.importPublicKey('P-256', p256Point(certificate.publicKey.spki));
     },
+    notAfterMs: certificate.notAfterMs,
     isIssuedBy: (issuer) => isIssuedBy(crypto, certificate, issuer),
     allows: (use) => {
       const usage = findExtension(extensions, extensionOids.keyUsage);

@@ -1,9 +1,8 @@
 /**
  * How a device on IP shows itself and knows its server in EDHOC: by the kid of its agree key, or with a
  * certificate of its element; the server by the credential that was pinned at birth, or by a certificate
- * chain to the anchor in the element. Methods 3 and 1: the server's key agrees, the device's may sign.
+ * chain to the anchor in the element. All of methods 0 to 3: either key agrees or signs.
  */
-import { equal } from '../../wire/bytes/bytes.ts';
 import { encodeC5t, encodeCoseC509 } from '../../wire/c509/coseHeaders.ts';
 import { parseEitherCertificate } from '../../wire/c509/either.ts';
 import type { PointDecompressor } from '../../wire/c509/publicKey.ts';
@@ -12,7 +11,8 @@ import { headerLabels } from '../../wire/cose/headers.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { fixedSignature } from '../../wire/der/ecdsa.ts';
 import { AwaitApplication } from '../../wire/edhoc/completion.ts';
-import type { Credential, OwnCredential } from '../../wire/edhoc/credential.ts';
+import type { AgreeCredential } from '../../wire/edhoc/agreeCredential.ts';
+import type { OwnCredential } from '../../wire/edhoc/credential.ts';
 import type { EadItem } from '../../wire/edhoc/ead.ts';
 import {
   type Message3Step,
@@ -23,21 +23,23 @@ import {
 import type { PskCredential } from '../../wire/edhoc/psk.ts';
 import { startPskInitiator } from '../../wire/edhoc/pskInitiator.ts';
 import { isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
+import { privateServerProof } from '../../wire/edhoc/serverStatus.ts';
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import type { Method } from '../../wire/edhoc/suites.ts';
-import { readAnchors } from '../../wire/line/slotData.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import { exampleGenerationOid } from '../../wire/x509/serverGeneration.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
-import { FloorStore, type ServerCertificate } from '../identity/serverCertificate.ts';
+import { freshStatus } from '../identity/serverStatus.ts';
 import { signingKeyOf } from '../identity/signingKeys.ts';
-import { judgeServer } from '../identity/x509Server.ts';
 import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { CertificateSlot, DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
 import { kudosDefaults, type KudosOptions, KudosSignalling } from './coapKudos.ts';
 import { type EdhocPost, answerHandshake } from './coapReverse.ts';
-import { HandshakeRefused, newConnectionId, type Parties, readParties } from './handshake.ts';
+import { HandshakeRefused, newConnectionId, readOwn } from './handshake.ts';
+import { pinnedTrust, readPinned } from './pinnedTrust.ts';
+import type { ServerTrust } from './serverTrust.ts';
+import { x509Trust } from './x509Trust.ts';
 
 export interface HandshakePorts {
   readonly element: DeviceElement;
@@ -52,6 +54,10 @@ export interface HandshakeOptions extends KudosOptions {
   /** Whether a certificate goes as its hash: a server that does not know it says so, and gets it whole. */
   readonly byThumbprint: boolean;
   readonly trust: 'pinned' | 'chain';
+  /** Only a server for which the authority vouches in this very handshake; goes with `chain`. */
+  readonly fresh: boolean;
+  /** In methods 1 and 3 its key agrees, in 0 and 2 it signs, which goes with `chain`. */
+  readonly server: 'agrees' | 'signs';
   /** Who begins: we, or, asked by us, the server (RFC 9528 Appendix A.2.2): by kid and pinned alone. */
   readonly flow: 'forward' | 'reverse';
   readonly generationOid: string;
@@ -61,6 +67,8 @@ export const handshakeDefaults: HandshakeOptions = {
   showAs: 'kid',
   byThumbprint: false,
   trust: 'pinned',
+  fresh: false,
+  server: 'agrees',
   flow: 'forward',
   generationOid: exampleGenerationOid,
   ...kudosDefaults,
@@ -90,44 +98,70 @@ export interface Handshaken {
 export class CoapHandshakes {
   readonly #ports: HandshakePorts;
   readonly #options: HandshakeOptions;
-  readonly #parties: Parties;
-  readonly #floors: FloorStore;
+  /** That of the agree key, which an element that only signs does not have, or where its certificate is. */
+  readonly #own: AgreeCredential | CertificateSlot;
+  readonly #trust: ServerTrust;
   readonly #kudos: KudosSignalling;
 
-  private constructor(ports: HandshakePorts, options: HandshakeOptions, parties: Parties) {
+  private constructor(
+    ports: HandshakePorts,
+    options: HandshakeOptions,
+    own: AgreeCredential | CertificateSlot,
+    trust: ServerTrust,
+  ) {
     this.#ports = ports;
     this.#options = options;
-    this.#parties = parties;
-    this.#floors = new FloorStore(ports.store);
+    this.#own = own;
+    this.#trust = trust;
     this.#kudos = new KudosSignalling(options);
   }
 
-  /** Rejects with a `DeviceFault` when the element was not personalized for this. */
+  /**
+   * Rejects with a `DeviceFault` when the element was not personalized for this. Throws a `TypeError` for
+   * what a pinned server cannot do.
+   */
   static async open(
     ports: HandshakePorts,
     options: Partial<HandshakeOptions>,
   ): Promise<CoapHandshakes> {
-    const parties = await readParties(ports.element, ports.crypto);
-    return new CoapHandshakes(ports, { ...handshakeDefaults, ...options }, parties);
+    const all = { ...handshakeDefaults, ...options };
+    const { showAs, trust, fresh, server, generationOid } = all;
+    const { element, crypto } = ports;
+    const own = showAs === 'kid' ? await readOwn(element, crypto) : showAs;
+    if (trust === 'pinned') {
+      if (fresh || server === 'signs') {
+        throw new TypeError('a pinned server agrees, and nobody vouches for it');
+      }
+      return new CoapHandshakes(ports, all, own, await pinnedTrust(element, crypto));
+    }
+    const codePoints = privateServerProof;
+    const chain = await x509Trust(ports, {
+      generationOid,
+      keyUse: server === 'signs' ? 'digitalSignature' : 'keyAgreement',
+      codePoints,
+      fresh: fresh ? freshStatus(crypto, codePoints) : undefined,
+    });
+    return new CoapHandshakes(ports, all, own, chain);
   }
 
   /** Rejects with a `DeviceFault`: a server that is not ours is refused without a word about us. */
   async run(transport: HandshakeTransport, byValue: boolean): Promise<Handshaken> {
     const { crypto } = this.#ports;
     const { showAs, byThumbprint } = this.#options;
-    const method: Method = showAs === 'kid' ? rawLinkMethod : 1;
     const connectionId = newConnectionId(crypto);
-    const profile = { method, suites: [rawLinkSuite], message4: false };
-    const { ead1 } = this.#kudos;
+    const profile = { method: methodOf(this.#options), suites: [rawLinkSuite], message4: false };
+    const ead1 = [...(await this.#trust.request()), ...this.#kudos.ead1];
     const { next, message1 } = startInitiator(crypto, profile, { connectionId, ead1 });
     const message2 = await transport.first(message1);
     const read = next.readMessage2(message2);
     if (isEdhocRefusal(read)) throw refused(read.reason);
     const peerConnectionId = read.peerConnectionId.slice();
-    const { verified, certificate } = await this.#verifyServer(read);
+    const verified = await this.#verifyServer(read);
     const shownByHash = byThumbprint && showAs !== 'kid' && !byValue;
     const own =
-      showAs === 'kid' ? this.#parties.own : await this.#ownCertificate(showAs, shownByHash);
+      typeof this.#own === 'string'
+        ? await this.#ownCertificate(this.#own, shownByHash)
+        : this.#own;
     const { ead2 } = verified;
     const ead3 = this.#kudos.ead3(ead2);
     const { next: edhoc, message3 } = await this.#prove(verified, own, ead3);
@@ -140,9 +174,7 @@ export class CoapHandshakes {
       resumed: false,
       hasBootstrap: this.#kudos.isHeard(ead2),
       shownByHash,
-      finished: async () => {
-        if (certificate !== undefined) await this.#floors.raise(certificate);
-      },
+      finished: () => this.#trust.finished(),
     };
   }
 
@@ -176,46 +208,22 @@ export class CoapHandshakes {
   }
 
   /** The reverse flow. The server has still to see that we have the keys. */
-  answer(
+  async answer(
     post: EdhocPost,
   ): Promise<{ readonly session: EdhocSession; readonly handshakeBytes: readonly number[] }> {
-    return answerHandshake(this.#ports, this.#parties, post);
+    const { element, crypto } = this.#ports;
+    const own = this.#own;
+    if (typeof own === 'string') throw new TypeError('the reverse flow is by kid');
+    return answerHandshake(this.#ports, { own, server: await readPinned(element, crypto) }, post);
   }
 
-  async #verifyServer(read: ResponderCredentialNeeded): Promise<{
-    readonly verified: ResponderVerified;
-    readonly certificate: ServerCertificate | undefined;
-  }> {
-    const certificate = this.#options.trust === 'chain' ? await this.#judge(read) : undefined;
-    const credential: Credential = certificate?.credential ?? this.#pinned(read);
-    const verified = read.accept(credential);
+  async #verifyServer(read: ResponderCredentialNeeded): Promise<ResponderVerified> {
+    const judged = await this.#trust.judge(read);
+    if (isEdhocRefusal(judged)) throw refused(judged.reason);
+    const verified = read.accept(judged.credential);
     if (isEdhocRefusal(verified)) throw refused(verified.reason);
-    return { verified, certificate };
-  }
-
-  #pinned(read: ResponderCredentialNeeded): Credential {
-    const [reference, ...more] = read.references;
-    const { server } = this.#parties;
-    const isPinned =
-      reference?.kind === 'kid' && more.length === 0 && equal(reference.kid, server.kid);
-    if (!isPinned) throw refused('another server');
-    return server;
-  }
-
-  async #judge(read: ResponderCredentialNeeded): Promise<ServerCertificate> {
-    const { crypto, decompress, element } = this.#ports;
-    const { generationOid } = this.#options;
-    const [reference, ...more] = read.references;
-    const slot = await element.readData('anchors');
-    if (slot === undefined)
-      throw new DeviceFault('the element has no anchors', { retryable: false });
-    if (reference === undefined || more.length > 0) throw refused('no certificate');
-    const anchors = readAnchors(slot);
-    const rules = { crypto, decompress, anchors, generationOid, keyUse: 'keyAgreement' } as const;
-    const judged = judgeServer(reference, rules);
-    if ('fault' in judged) throw refused(`the certificate of the server: ${judged.fault}`);
-    if (!(await this.#floors.allows(judged))) throw refused('an old credential of the server');
-    return judged;
+    await judged.proven();
+    return verified;
   }
 
   async #ownCertificate(slot: CertificateSlot, byHash: boolean): Promise<OwnCredential> {
@@ -263,6 +271,12 @@ export class CoapHandshakes {
 }
 
 const coordinateBytes = 32;
+
+/** RFC 9528 §3.2. */
+function methodOf({ showAs, server }: HandshakeOptions): Method {
+  if (showAs === 'kid') return server === 'signs' ? 2 : rawLinkMethod;
+  return server === 'signs' ? 0 : 1;
+}
 
 function header(label: number, value: Uint8Array): Uint8Array {
   return cbor.map([cbor.integer(label), value]);

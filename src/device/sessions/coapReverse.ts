@@ -4,6 +4,7 @@
  * device's kid, and only the device learns who the server is: the other way round than usual.
  */
 import { empty, equal } from '../../wire/bytes/bytes.ts';
+import type { AgreeCredential } from '../../wire/edhoc/agreeCredential.ts';
 import { carry } from '../../wire/edhoc/carriage.ts';
 import { isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
 import { readMessage1 } from '../../wire/edhoc/responder.ts';
@@ -11,7 +12,8 @@ import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import type { DeviceElement } from '../ports/element.ts';
-import { HandshakeRefused, newConnectionId, type Parties } from './handshake.ts';
+import { HandshakeRefused, newConnectionId } from './handshake.ts';
+import { isPinned } from './pinnedTrust.ts';
 
 /** POST to the resource for EDHOC; rejects with a `HandshakeRefused` for what is no 2.04. */
 export type EdhocPost = (payload: Uint8Array) => Promise<Uint8Array>;
@@ -21,7 +23,7 @@ const profile = { methods: [rawLinkMethod], suites: [rawLinkSuite], message4: fa
 /** A session that the server does not know to be one before it was used. Rejects with a `HandshakeRefused`. */
 export async function answerHandshake(
   { crypto, element }: { readonly crypto: Crypto; readonly element: DeviceElement },
-  { own, server }: Parties,
+  { own, server }: { readonly own: AgreeCredential; readonly server: AgreeCredential },
   post: EdhocPost,
 ): Promise<{ readonly session: EdhocSession; readonly handshakeBytes: readonly number[] }> {
   const message1 = await post(empty);
@@ -40,10 +42,7 @@ export async function answerHandshake(
   const message3 = await post(carry(peerConnectionId, message2));
   const read = next.readMessage3(message3);
   if (isEdhocRefusal(read)) throw refused(read.reason);
-  const [reference, ...more] = read.references;
-  const isPinned =
-    reference?.kind === 'kid' && more.length === 0 && equal(reference.kid, server.kid);
-  const verified = isPinned ? read.accept(server) : undefined;
+  const verified = isPinned(read.references, server) ? read.accept(server) : undefined;
   if (verified === undefined || isEdhocRefusal(verified)) throw refused('another server');
   const handshakeBytes = [message1.length, message2.length, message3.length];
   return { session: verified.finish().session, handshakeBytes };

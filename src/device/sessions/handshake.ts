@@ -1,20 +1,15 @@
 /**
- * The sensor's side of EDHOC on a raw link: initiator, static Diffie-Hellman, the server pinned by the
- * credential that the element was born with. Each step gives what has to be stored before anything is sent.
+ * The sensor's side of EDHOC on a raw link: initiator, static Diffie-Hellman. Each step gives what has to be stored before anything is sent.
  */
-import { equal } from '../../wire/bytes/bytes.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import {
-  type AgreeCredential,
-  deviceCredential,
-  readServerIdentity,
-} from '../../wire/edhoc/agreeCredential.ts';
+import { type AgreeCredential, deviceCredential } from '../../wire/edhoc/agreeCredential.ts';
 import { AwaitApplication, type AwaitMessage4 } from '../../wire/edhoc/completion.ts';
 import {
   type AwaitMessage2,
   type ResponderVerified,
   startInitiator,
 } from '../../wire/edhoc/initiator.ts';
+import type { EadItem } from '../../wire/edhoc/ead.ts';
 import { type EdhocRefusal, isEdhocRefusal, refuse } from '../../wire/edhoc/refusal.ts';
 import type { PskCredential } from '../../wire/edhoc/psk.ts';
 import type { PskAwaitMessage2 } from '../../wire/edhoc/pskInitiator.ts';
@@ -25,12 +20,7 @@ import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import type { DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
 import type { ResumptionMethod } from './resumption.ts';
-
-/** Who we are and whom we talk to; read from the element once. */
-export interface Parties {
-  readonly own: AgreeCredential;
-  readonly server: AgreeCredential;
-}
+import type { ServerTrust } from './serverTrust.ts';
 
 /** No server that is ours, or one that refuses us: another way to new keys may do. */
 export class HandshakeRefused extends DeviceFault {
@@ -39,19 +29,16 @@ export class HandshakeRefused extends DeviceFault {
   }
 }
 
-/** Rejects with a `DeviceFault` when the element was never personalized for sessions. */
-export async function readParties(element: DeviceElement, crypto: Crypto): Promise<Parties> {
+/** By the kid of the agree key. Rejects with a `DeviceFault` when the element has none. */
+export async function readOwn(element: DeviceElement, crypto: Crypto): Promise<AgreeCredential> {
   const deviceId = fromUtf8((await element.readData('device-id')) ?? new Uint8Array(0));
   const point = await element.publicKey('agree');
-  const identity = await element.readData('server-identity');
-  if (deviceId === undefined || deviceId === '' || point === undefined || identity === undefined) {
-    throw new DeviceFault('the element has no agree key or no server identity', {
-      retryable: false,
-    });
+  if (deviceId === undefined || deviceId === '' || point === undefined) {
+    throw new DeviceFault('the element has no agree key', { retryable: false });
   }
   const own = deviceCredential(crypto, deviceId, point);
   if (own === undefined) throw new DeviceFault('the element is damaged', { retryable: false });
-  return { own, server: readServerIdentity(crypto, identity) };
+  return own;
 }
 
 /** No message_4: the first answer under OSCORE shows that the server has the keys (RFC 9528 §5.4.2). */
@@ -86,9 +73,9 @@ export interface Unconfirmed {
 }
 
 /** A new ephemeral key and a new connection identifier. */
-export function beginHandshake(crypto: Crypto): Awaiting {
+export function beginHandshake(crypto: Crypto, ead1: readonly EadItem[] = []): Awaiting {
   const connectionId = newConnectionId(crypto);
-  const { next, message1 } = startInitiator(crypto, profile, { connectionId });
+  const { next, message1 } = startInitiator(crypto, profile, { connectionId, ead1 });
   const frame = writeFrame({ kind: 'edhoc-start', message1 });
   return { kind: 'awaiting', edhoc: next, frame, handshakeBytes: [message1.length] };
 }
@@ -107,6 +94,14 @@ export type Message2Outcome<Edhoc = AwaitMessage2> =
   /** This handshake cannot go on; another one may. */
   | { readonly kind: 'over'; readonly refusal: EdhocRefusal };
 
+/** What a handshake is made with, besides its own state. */
+export interface Held {
+  /** Who we are: read from the element once. */
+  readonly own: AgreeCredential;
+  readonly element: DeviceElement;
+  readonly trust: ServerTrust;
+}
+
 /**
  * Takes message_2 for the message after `awaiting`, which is spent. Rejects with the element's errors; the
  * state that was stored can then be restored, since no message_3 was made from it.
@@ -114,12 +109,11 @@ export type Message2Outcome<Edhoc = AwaitMessage2> =
 export async function takeMessage2(
   awaiting: Awaiting,
   message2: Uint8Array,
-  parties: Parties,
-  element: DeviceElement,
+  { own, element, trust }: Held,
 ): Promise<Message2Outcome> {
-  const verified = verifyServer(awaiting.edhoc, message2, parties);
+  const verified = await verifyServer(awaiting.edhoc, message2, trust);
   if (verified.kind !== 'responder-verified') return verified;
-  const needed = verified.compose({ own: parties.own });
+  const needed = verified.compose({ own });
   if (isEdhocRefusal(needed)) return { kind: 'over', refusal: needed };
   if (needed.kind !== 'agreement-needed') throw new TypeError('method 3 asks for agreements only');
   const secret = await element.agree('agree', needed.peerPublicKey);
@@ -134,9 +128,7 @@ export async function takeMessage2(
 export async function takeAnswer(
   state: Awaiting | Resuming,
   message2: Uint8Array,
-  held: {
-    readonly parties: Parties;
-    readonly element: DeviceElement;
+  held: Held & {
     /** What a resumption was begun with. */
     readonly resumption: ResumptionMethod | undefined;
     readonly psk: PskCredential | undefined;
@@ -149,9 +141,9 @@ export async function takeAnswer(
       readonly refusal: EdhocRefusal;
     }
 > {
-  const { parties, element, resumption, psk } = held;
+  const { resumption, psk } = held;
   if (state.kind === 'awaiting') {
-    const outcome = await takeMessage2(state, message2, parties, element);
+    const outcome = await takeMessage2(state, message2, held);
     if (outcome.kind !== 'ignored') return outcome;
     return { ...outcome, waiting: { ...state, edhoc: outcome.edhoc } };
   }
@@ -177,23 +169,24 @@ export function unconfirmed(
   return { kind: 'unconfirmed', resumed, edhoc: next, frame, handshakeBytes };
 }
 
-/** Only the pinned server will do, whatever credential message_2 names. */
-function verifyServer(
+/** Whom the device trusts decides, whatever message_2 names. */
+async function verifyServer(
   edhoc: AwaitMessage2,
   message2: Uint8Array,
-  { server }: Parties,
-): ResponderVerified | Exclude<Message2Outcome, Unconfirmed> {
+  trust: ServerTrust,
+): Promise<ResponderVerified | Exclude<Message2Outcome, Unconfirmed>> {
   const read = edhoc.readMessage2(message2);
   if (isEdhocRefusal(read)) {
     return edhoc.spent
       ? { kind: 'over', refusal: read }
       : { kind: 'ignored', edhoc, refusal: read };
   }
-  const [reference, ...more] = read.references;
-  const isPinned =
-    reference?.kind === 'kid' && more.length === 0 && equal(reference.kid, server.kid);
-  const verified = isPinned ? read.accept(server) : refuse('unknown-credential', 'another server');
-  if (!isEdhocRefusal(verified)) return verified;
+  const judged = await trust.judge(read);
+  const verified = isEdhocRefusal(judged) ? judged : read.accept(judged.credential);
+  if (!isEdhocRefusal(verified)) {
+    if (!isEdhocRefusal(judged)) await judged.proven();
+    return verified;
+  }
   if (read.spent) return { kind: 'over', refusal: verified };
   // RFC 9528 §9.7: what is likely a forgery need not end the handshake.
   const waiting = read.keepWaiting();

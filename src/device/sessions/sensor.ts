@@ -5,6 +5,7 @@
  */
 import { empty, equal } from '../../wire/bytes/bytes.ts';
 import { type CoapContent, type CoapMessage, parseMessage } from '../../wire/coap/message.ts';
+import type { AgreeCredential } from '../../wire/edhoc/agreeCredential.ts';
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import { answerChallenge } from '../../wire/oscore/echo.ts';
 import { type LinkFrame, readFrame } from '../../wire/relay/frame.ts';
@@ -19,14 +20,7 @@ import {
   telemetryRequest,
   verdictOn,
 } from './channel.ts';
-import {
-  type Awaiting,
-  beginHandshake,
-  type Parties,
-  readParties,
-  type Resuming,
-  takeAnswer,
-} from './handshake.ts';
+import { type Awaiting, beginHandshake, readOwn, type Resuming, takeAnswer } from './handshake.ts';
 import { type Resumption, SessionMemory } from './memory.ts';
 import { Outbox, sessionEnded, type Waiting, type WaitingRequest } from './outbox.ts';
 import { isDue, nextStep, type RenewalStep } from './renewal.ts';
@@ -60,7 +54,7 @@ interface OpenExchange {
 export class NonIpSensor {
   readonly #ports: SensorPorts;
   readonly #options: SensorOptions;
-  readonly #parties: Parties;
+  readonly #own: AgreeCredential;
   readonly #report: (event: SensorEvent) => void;
   readonly #memory: SessionMemory;
   #state: SessionState | undefined;
@@ -82,12 +76,12 @@ export class NonIpSensor {
   private constructor(
     ports: SensorPorts,
     options: SensorOptions,
-    parties: Parties,
+    own: AgreeCredential,
     report: (event: SensorEvent) => void,
   ) {
     this.#ports = ports;
     this.#options = options;
-    this.#parties = parties;
+    this.#own = own;
     this.#report = report;
     this.#outbox = new Outbox(options.maximumQueued);
     this.#memory = new SessionMemory(ports.store, ports.crypto, ports.resumption);
@@ -102,8 +96,8 @@ export class NonIpSensor {
     report: (event: SensorEvent) => void,
     options: Partial<SensorOptions> = {},
   ): Promise<NonIpSensor> {
-    const parties = await readParties(ports.element, ports.crypto);
-    const sensor = new NonIpSensor(ports, { ...sensorDefaults, ...options }, parties, report);
+    const own = await readOwn(ports.element, ports.crypto);
+    const sensor = new NonIpSensor(ports, { ...sensorDefaults, ...options }, own, report);
     ports.link.onFrame((frame) => sensor.#event(() => sensor.#onFrame(frame)));
     await sensor.#event(() => sensor.#reload());
     return sensor;
@@ -203,11 +197,11 @@ export class NonIpSensor {
     uses: number | undefined = this.#resumption?.uses,
   ): Promise<void> {
     this.#drop();
-    const { crypto, resumption } = this.#ports;
+    const { crypto, resumption, trust } = this.#ports;
     this.#standby = standby;
     const step = nextStep(this.#options, undefined, uses);
     const resuming = step === 'resumption' ? resumption?.begin(crypto) : undefined;
-    const state = resuming ?? beginHandshake(crypto);
+    const state = resuming ?? beginHandshake(crypto, await trust.request());
     await this.#keep(state);
     await this.#sendMessage1(state, 0);
   }
@@ -269,8 +263,9 @@ export class NonIpSensor {
   ): Promise<void> {
     if (!equal(frame.connectionId, state.edhoc.connectionId))
       return this.#ignore('another handshake');
-    const { element, resumption } = this.#ports;
-    const held = { parties: this.#parties, element, resumption, psk: this.#resumption?.psk };
+    const { element, resumption, trust } = this.#ports;
+    const psk = this.#resumption?.psk;
+    const held = { own: this.#own, element, trust, resumption, psk };
     const outcome = await takeAnswer(state, frame.message, held);
     if (outcome.kind === 'over') return this.#giveUp(state, outcome.refusal.reason);
     if (outcome.kind === 'ignored') {
@@ -412,6 +407,8 @@ export class NonIpSensor {
 
   /** RFC 9528 §5.4.2: only now is it known that the server has the keys. */
   async #confirm({ edhoc, channel, handshakeBytes, resumed }: UnconfirmedSession): Promise<void> {
+    // A crash after this write: it is done once more, and changes nothing.
+    if (!resumed) await this.#ports.trust.finished();
     const session = edhoc.confirm();
     // The key that led here is of no use any more: the server has derived the next one.
     const psk = this.#ports.resumption?.keyOf(this.#ports.crypto, session);

@@ -6,6 +6,7 @@ import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { RetryPolicy } from '../ports/retry.ts';
 import type { Timer } from '../ports/timer.ts';
 import type { ResumptionMethod } from './resumption.ts';
+import type { ServerTrust } from './serverTrust.ts';
 import { renewalDefaults, type RenewalPolicy, type RenewalStep } from './renewal.ts';
 
 export interface SensorPorts {
@@ -15,6 +16,8 @@ export interface SensorPorts {
   readonly store: DeviceStore;
   readonly timer: Timer;
   readonly crypto: Crypto;
+  /** `pinnedTrust`, or `nativeTrust`. */
+  readonly trust: ServerTrust;
   /** `pskResumption`. Absent: what is due beyond a key update is a handshake with the long-term keys. */
   readonly resumption?: ResumptionMethod;
 }

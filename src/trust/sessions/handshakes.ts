@@ -24,6 +24,7 @@ import {
   peerCapability,
 } from '../../wire/oscore/kudosSupport.ts';
 import { maximumConnectionIdBytes, writeFrame } from '../../wire/relay/frame.ts';
+import { cutPart, partHashBytes, type PartRequest } from '../../wire/relay/parts.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import type { Endpoint, StoredHandshake } from '../ports/sessionStore.ts';
 import { DeviceCredentials } from './deviceCredentials.ts';
@@ -120,6 +121,21 @@ export class Handshakes {
     return answer;
   }
 
+  /** A part of the answer to message_1, for links whose frames do not hold it. Stored as it is, it is cut anew. */
+  async part(endpoint: Endpoint, request: PartRequest): Promise<Uint8Array | FrameRefusal> {
+    const { crypto } = this.#ports;
+    const asked =
+      'message1' in request
+        ? crypto.hash('SHA-256', request.message1).subarray(0, partHashBytes)
+        : request.hash;
+    const answer =
+      'message1' in request
+        ? await this.begin(endpoint, request.message1)
+        : await this.#answerTo(endpoint, asked);
+    if (typeof answer === 'string') return answer;
+    return cutPart(answer, request, asked) ?? 'malformed';
+  }
+
   /**
    * Verifies message_3; the handshake is still stored, and the caller promotes it. In the reverse flow,
    * answers message_2.
@@ -172,6 +188,14 @@ export class Handshakes {
     const { session } = verified.finish();
     const side = sideOf(parseKudosSupport(said?.value), session);
     return { stored, deviceId, session, side, authenticatedMs, usedKeyOf };
+  }
+
+  async #answerTo(endpoint: Endpoint, hash: Uint8Array): Promise<Uint8Array | FrameRefusal> {
+    for (const known of await this.#ports.store.handshakes(endpoint)) {
+      const { message1Hash, answer } = this.#rows.stateOf(known);
+      if (equal(message1Hash.subarray(0, hash.length), hash)) return answer;
+    }
+    return 'unknown-connection';
   }
 
   async #completeFull(

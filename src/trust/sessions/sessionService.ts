@@ -19,6 +19,7 @@ import {
   type UnsynchronizedRequest,
 } from '../../wire/oscore/server.ts';
 import { readFrame, writeFrame } from '../../wire/relay/frame.ts';
+import { partsKind, readPartRequest } from '../../wire/relay/parts.ts';
 import { EnvironmentError, isRefusal } from '../ports/faults.ts';
 import type { LiveConnections } from '../ports/liveConnections.ts';
 import { type Endpoint, LeaseLost } from '../ports/sessionStore.ts';
@@ -145,6 +146,7 @@ export class SessionService implements LiveConnections {
 
   async #take(endpoint: Endpoint, bytes: Uint8Array): Promise<FrameOutcome> {
     if (!(await this.#ownership.holds())) return 'not-owner';
+    if (bytes[0] === partsKind) return this.#handshakes.part(endpoint, readPartRequest(bytes));
     const frame = readFrame(bytes);
     if (frame.kind === 'edhoc-start') return this.#handshakes.begin(endpoint, frame.message1);
     return frame.kind === 'edhoc'

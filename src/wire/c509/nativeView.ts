@@ -20,6 +20,8 @@ export interface NativeIssuer {
 export interface NativeView extends NativeIssuer {
   /** CBOR item of the name. */
   readonly issuer: Uint8Array;
+  /** `undefined`: without an end. */
+  readonly notAfterS: number | undefined;
   /** What the signature covers. */
   readonly tbs: Uint8Array;
   /** r‖s. */
@@ -52,7 +54,7 @@ export function readNativeView(input: Uint8Array): NativeView {
   expectNumber(reader, ecdsaWithSha256);
   const named = reader.takeNull() ? undefined : reader.item();
   reader.unsigned();
-  if (!reader.takeNull()) reader.unsigned();
+  const notAfterS = reader.takeNull() ? undefined : reader.unsigned();
   const { subject, publicKey } = readIssuer(reader);
   const extensions = readExtensions(reader);
   const tbs = reader.since(start);
@@ -60,7 +62,8 @@ export function readNativeView(input: Uint8Array): NativeView {
   reader.end();
   // §3.1.4: equal names are written once.
   if (named !== undefined && equal(named, subject)) reader.fail('the issuer is the subject', 0);
-  return { issuer: named ?? subject, subject, publicKey, extensions, tbs, signature };
+  const issuer = named ?? subject;
+  return { issuer, subject, publicKey, notAfterS, extensions, tbs, signature };
 }
 
 /**

@@ -31,7 +31,17 @@ export interface SignedClaims {
 }
 
 /** `{2: subject, 8: {1: COSE_Key}}`; without a subject it is the COSE_Key behind a1 08 a1 01. */
-export function buildCcs(fields: { readonly subject?: string; readonly key: CoseKey }): ClaimsSet {
+export function buildCcs(fields: CcsFields): ClaimsSet {
+  return parseCcs(encodeCcs(fields));
+}
+
+export interface CcsFields {
+  readonly subject?: string;
+  readonly key: CoseKey;
+}
+
+/** The same where the bytes are all that is asked for. */
+export function encodeCcs(fields: CcsFields): Uint8Array {
   const confirmation = cbor.map([cbor.integer(confirmationKey), encodeKey(fields.key)]);
   const entries: Array<readonly [Uint8Array, Uint8Array]> = [
     [cbor.integer(claimLabels.confirmation), confirmation],
@@ -39,7 +49,7 @@ export function buildCcs(fields: { readonly subject?: string; readonly key: Cose
   if (fields.subject !== undefined) {
     entries.push([cbor.integer(claimLabels.subject), cbor.text(fields.subject)]);
   }
-  return parseCcs(cbor.map(...entries));
+  return cbor.map(...entries);
 }
 
 /** A set without a usable COSE_Key in `cnf` is refused: nothing could be authenticated with it. */

@@ -37,7 +37,7 @@ function tagNumber(number: number): number {
   throw new TypeError(`${number} is no tag number of the single octet form`);
 }
 
-const names: ReadonlyMap<number, string> = new Map([
+const names: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [tags.boolean, 'BOOLEAN'],
   [tags.integer, 'INTEGER'],
   [tags.bitString, 'BIT STRING'],

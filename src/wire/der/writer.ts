@@ -8,7 +8,7 @@ import { oidContent } from './oid.ts';
 import { contextConstructed, contextPrimitive, tags } from './tags.ts';
 import { firstGeneralizedTimeMs, generalizedTimeText, utcTimeText } from './time.ts';
 
-export const nullElement: Uint8Array = Uint8Array.of(tags.null, 0);
+export const nullElement: Uint8Array = /* @__PURE__ */ Uint8Array.of(tags.null, 0);
 
 /** Identifier octet, length, content. */
 export function element(tag: number, ...content: readonly Uint8Array[]): Uint8Array {

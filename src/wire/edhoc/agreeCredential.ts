@@ -4,7 +4,7 @@
  * from the manifest; the server's is written into the element at birth.
  */
 import { MalformedError, UnsupportedError } from '../bytes/malformed.ts';
-import { buildCcs, type ClaimsSet, parseCcs } from '../cose/ccs.ts';
+import { encodeCcs, parseCcs } from '../cose/ccs.ts';
 import { ec2KeyOfPoint, importKey } from '../cose/key.ts';
 import type { Crypto } from '../crypto/crypto.ts';
 import type { OwnCredential } from './credential.ts';
@@ -29,12 +29,15 @@ export function deviceCredential(
   deviceId: string,
   point: Uint8Array,
 ): AgreeCredential | undefined {
-  return credentialOf(crypto, claimsOf(crypto, deviceId, point));
+  const kid = kidOfAgreeKey(crypto, point);
+  const publicKey = crypto.importPublicKey('P-256', point);
+  if (publicKey === undefined) return undefined;
+  return { kid, idCred: kidIdCred(kid), cred: credOf(deviceId, point, kid), publicKey };
 }
 
 /** What an element stores as `server-identity`, CRED_R: `name` tells a person whose server it is. */
 export function encodeServerIdentity(crypto: Crypto, name: string, point: Uint8Array): Uint8Array {
-  return claimsOf(crypto, name, point).bytes;
+  return credOf(name, point, kidOfAgreeKey(crypto, point));
 }
 
 /** Throws a `MalformedError` or `UnsupportedError` when the bytes are no credential with a P-256 key and a kid. */
@@ -43,20 +46,15 @@ export function readServerIdentity(crypto: Crypto, bytes: Uint8Array): AgreeCred
   if (claims.key.type !== 'EC2' || claims.key.curve !== 'P-256') {
     throw new UnsupportedError('server-identity', 'a key that is not on P-256');
   }
-  const credential = credentialOf(crypto, claims);
-  if (credential === undefined)
-    throw new MalformedError('server-identity', 0, 'no point or no kid');
-  return credential;
-}
-
-function claimsOf(crypto: Crypto, subject: string, point: Uint8Array): ClaimsSet {
-  const key = ec2KeyOfPoint('P-256', point, kidOfAgreeKey(crypto, point));
-  return buildCcs({ subject, key });
-}
-
-function credentialOf(crypto: Crypto, claims: ClaimsSet): AgreeCredential | undefined {
   const publicKey = importKey(crypto, claims.key);
   const { kid } = claims.key;
-  if (publicKey === undefined || kid === undefined) return undefined;
+  if (publicKey === undefined || kid === undefined) {
+    throw new MalformedError('server-identity', 0, 'no point or no kid');
+  }
   return { kid, idCred: kidIdCred(kid), cred: claims.bytes, publicKey };
+}
+
+/** CRED_x. */
+function credOf(subject: string, point: Uint8Array, kid: Uint8Array): Uint8Array {
+  return encodeCcs({ subject, key: ec2KeyOfPoint('P-256', point, kid) });
 }

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { encodeAnchors } from '../../../src/wire/line/slotData.ts';
-import { FloorStore } from '../../../src/device/identity/serverCertificate.ts';
 import { judgeServer } from '../../../src/device/identity/x509Server.ts';
+import { CoapSession } from '../../../src/device/sessions/coapSession.ts';
 import type { HandshakeOptions } from '../../../src/device/sessions/coapHandshake.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
@@ -16,6 +16,7 @@ import { encodeCoseC509 } from '../../../src/wire/c509/coseHeaders.ts';
 import { prepareNativeCertificate } from '../../../src/wire/c509/native.ts';
 import * as cbor from '../../../src/wire/cbor/writer.ts';
 import type { OwnCredential } from '../../../src/wire/edhoc/credential.ts';
+import { parseMessage1 } from '../../../src/wire/edhoc/messages.ts';
 import type { CredentialReference } from '../../../src/wire/edhoc/idCred.ts';
 import { keyUsage } from '../../../src/wire/x509/extensions.ts';
 import type { Extension } from '../../../src/wire/x509/model.ts';
@@ -29,6 +30,7 @@ import { p256Spki } from '../../../src/wire/x509/spki.ts';
 import { coapWorld, type CoapWorld } from '../../support/coapWorld.ts';
 import type { Field, FieldDevice } from '../../support/field.ts';
 import { MemoryDeviceStore } from '../../support/memoryDeviceStore.ts';
+import { SessionServerHouse } from '../../support/sessionServers.ts';
 import { MemoryChainStore } from '../../support/memorySessionWitnesses.ts';
 import { MemoryRegistryStore } from '../../support/memoryRegistryStore.ts';
 import { type TestIdentity, testNowMs, testPki } from '../../support/pki.ts';
@@ -245,22 +247,101 @@ test('what is no certificate is no server', () => {
   );
 });
 
-test('a floor survives, and goes up only', async () => {
-  const flash = new MemoryDeviceStore();
-  const credential = { cred: new Uint8Array(0), publicKey: nodeCrypto.generateKeyPair('P-256') };
-  const imported = nodeCrypto.importPublicKey('P-256', credential.publicKey.publicKey);
-  assert.ok(imported);
-  const at = (generation: number, floor: number, anchor = 'aa') => ({
-    generation,
-    floor,
-    anchor,
-    credential: { cred: credential.cred, publicKey: imported },
-  });
-  await new FloorStore(flash).raise(at(0xffff_ffff, 0xffff_fffe));
-  await new FloorStore(flash).raise(at(9, 9));
-  const floors = new FloorStore(flash);
-  assert.equal(await floors.allows(at(0xffff_fffd, 1)), false);
-  assert.equal(await floors.allows(at(0xffff_fffe, 1)), true);
-  // Each anchor has its own.
-  assert.equal(await floors.allows(at(1, 1, 'bb')), true);
+test('all four methods, with a chain that is asked for and a word that is demanded', async (context) => {
+  const house = new SessionServerHouse(context, pki);
+  const chains = await house.chains();
+  const { world, device } = await worldWithDevice(context);
+  const { field } = world;
+  field.chains = chains;
+  field.restartServer();
+  const { deviceId, element } = device;
+  const spki = p256Spki(element.keys.sign.publicKey);
+  const { certificate, sha256 } = pki.ldevid(deviceId, { spki });
+  await store.importDevices([importedDevice(3, { deviceId, signKeySpki: spki })], 1);
+  await store.enrolDevice({ sha256, kind: 'ldevid', holder: deviceId, notAfterMs: undefined }, 1);
+  element.certificates.set('ldevid', [certificate.der]);
+  const { link, messages } = await listening(world);
+  for (const fresh of [false, true]) {
+    for (const [showAs, server, method] of [
+      ['ldevid', 'signs', 0],
+      ['ldevid', 'agrees', 1],
+      ['kid', 'signs', 2],
+      ['kid', 'agrees', 3],
+    ] as const) {
+      await forget(device);
+      const { session } = await world.session(device, {
+        showAs,
+        server,
+        fresh,
+        trust: 'chain',
+        link,
+      });
+      await session.telemetry(utf8(`${method}`));
+      assert.equal(parseMessage1(messages.at(-1) ?? new Uint8Array(0)).method, method);
+    }
+  }
+  assert.deepEqual(field.textsOf(deviceId), ['0', '1', '2', '3', '0', '1', '2', '3']);
+  assert.deepEqual(world.defects, []);
+  // Each key for what it is certified for, and nothing else.
+  const [agreeing, signing] = [chains.agreeing(), chains.signing()];
+  assert.ok(agreeing && signing);
+  field.chains = {
+    ...chains,
+    agreeing: () => ({ ...agreeing, certificate: signing.certificate }),
+    signing: () => ({ ...signing, certificate: agreeing.certificate }),
+  };
+  field.restartServer();
+  for (const server of ['agrees', 'signs'] as const) {
+    await forget(device);
+    await assert.rejects(telemetry(world, device, { trust: 'chain', server }), /wrong-key-usage/);
+  }
+  await assert.rejects(telemetry(world, device, { fresh: true }), TypeError);
 });
+
+test('an element that only signs has sessions too, and a server without chains refuses its methods', async (context) => {
+  const house = new SessionServerHouse(context, pki);
+  const { world, device } = await worldWithDevice(context);
+  const { deviceId, element } = device;
+  const spki = p256Spki(element.keys.sign.publicKey);
+  const { certificate, sha256 } = pki.ldevid(deviceId, { spki });
+  await store.importDevices([importedDevice(4, { deviceId, signKeySpki: spki })], 1);
+  await store.enrolDevice({ sha256, kind: 'ldevid', holder: deviceId, notAfterMs: undefined }, 1);
+  element.certificates.set('ldevid', [certificate.der]);
+  const signing = {
+    ...element,
+    publicKey: (slot: 'sign' | 'agree') =>
+      slot === 'agree' ? Promise.resolve(undefined) : element.publicKey(slot),
+    agree: () => Promise.reject(new Error('this element only signs')),
+  };
+  const ports = {
+    element: signing,
+    link: await world.client(),
+    store: new MemoryDeviceStore(),
+    timer: world.field.time,
+    crypto: nodeCrypto,
+    decompress: decompressPoint,
+  };
+  const options = { showAs: 'ldevid', trust: 'chain', server: 'signs' } as const;
+  const session = await CoapSession.open(ports, () => undefined, options);
+  await assert.rejects(session.telemetry(utf8('too early')), /refused the handshake/);
+  world.field.chains = await house.chains();
+  world.field.restartServer();
+  await session.telemetry(utf8('by signatures'));
+  assert.deepEqual(world.field.textsOf(deviceId), ['by signatures']);
+  await assert.rejects(
+    CoapSession.open({ ...ports, element: signing }, () => undefined, { trust: 'chain' }),
+    /no agree key/,
+  );
+});
+
+/** A client, and every message_1 that goes out through it. */
+async function listening(world: CoapWorld) {
+  const messages: Uint8Array[] = [];
+  const link = await world.client();
+  const request = link.request.bind(link);
+  link.request = (content) => {
+    if (content.payload[0] === 0xf5) messages.push(content.payload.subarray(1));
+    return request(content);
+  };
+  return { link, messages };
+}

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
-import { readParties } from '../../../src/device/sessions/handshake.ts';
+import { readOwn } from '../../../src/device/sessions/handshake.ts';
 import { empty } from '../../../src/wire/bytes/bytes.ts';
 import { utf8 } from '../../../src/wire/bytes/utf8.ts';
 import { methods, responses } from '../../../src/wire/coap/codes.ts';
@@ -79,7 +79,7 @@ async function answered(
   const accepted = readMessage1(nodeCrypto, profile, payload);
   assert.ok(!isEdhocRefusal(accepted));
   const { peerConnectionId } = accepted;
-  const { own } = await readParties(byDevice.element, field.crypto);
+  const own = await readOwn(byDevice.element, field.crypto);
   const needed = accepted.compose({ connectionId: Uint8Array.of(7), own });
   assert.ok(!isEdhocRefusal(needed) && needed.kind === 'agreement-needed');
   const secret = await byDevice.element.agree('agree', needed.peerPublicKey);
