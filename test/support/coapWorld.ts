@@ -1,5 +1,6 @@
 /** The CoAP door on a real socket in front of the sessions of `Field`, and devices that talk to it. */
 import type { TestContext } from 'node:test';
+import type { Attester } from '../../src/device/ports/attester.ts';
 import {
   CoapSession,
   type CoapSessionEvent,
@@ -26,7 +27,10 @@ export interface CoapWorld {
   client(): Promise<CoapClient>;
   session(
     device: Pick<FieldDevice, 'element' | 'flash'>,
-    options?: Partial<CoapSessionOptions> & { readonly link?: CoapClient },
+    options?: Partial<CoapSessionOptions> & {
+      readonly link?: CoapClient;
+      readonly attester?: Attester;
+    },
   ): Promise<{
     readonly session: CoapSession;
     readonly handshakes: number[][];
@@ -85,7 +89,7 @@ export async function coapWorld(
     refusals,
     defects,
     client,
-    session: async (device, { link, ...settings } = {}) => {
+    session: async (device, { link, attester, ...settings } = {}) => {
       const handshakes: number[][] = [];
       const events: CoapSessionEvent[] = [];
       const store = await openSealedStore(device.element, device.flash, nodeCrypto);
@@ -96,6 +100,7 @@ export async function coapWorld(
         timer: field.time,
         crypto: nodeCrypto,
         decompress: decompressPoint,
+        ...(attester === undefined ? {} : { attester }),
       };
       const report = (event: CoapSessionEvent): void => {
         events.push(event);

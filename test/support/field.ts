@@ -29,6 +29,7 @@ import {
   type TelemetryMeta,
 } from '../../src/trust/relay/relay.ts';
 import type { ServerChains } from '../../src/trust/sessions/ownCredentials.ts';
+import type { AttestationPolicy } from '../../src/trust/sessions/attestations.ts';
 import type { CertificatePorts } from '../../src/trust/sessions/certificateCredentials.ts';
 import type { SessionLimits, SessionResource } from '../../src/trust/sessions/ports.ts';
 import { equal } from '../../src/wire/bytes/bytes.ts';
@@ -69,6 +70,7 @@ export interface FieldOptions {
   readonly limits?: Partial<RelayLimits & SessionLimits>;
   readonly serve?: SessionResource;
   readonly certificates?: CertificatePorts;
+  readonly attestation?: AttestationPolicy;
   /** Around the crypto of both sides. */
   readonly around?: (crypto: Crypto) => Crypto;
   readonly chains?: ServerChains;
@@ -103,6 +105,8 @@ export class Field {
   readonly #certificates: CertificatePorts | undefined;
   /** What the server shows to devices that know it by their anchor, from its next start on. */
   chains: ServerChains | undefined;
+  /** From the next start of the server on. */
+  attestation: AttestationPolicy | undefined;
 
   constructor(options: FieldOptions = {}) {
     const seed = options.seed ?? 1;
@@ -116,6 +120,7 @@ export class Field {
     this.#serve = options.serve;
     this.#certificates = options.certificates;
     this.chains = options.chains;
+    this.attestation = options.attestation;
     this.serverIdentity = encodeServerIdentity(this.crypto, 'server', this.serverKey.publicKey);
     this.relay = this.relayOn(this.store);
     this.gateway = new GatewayRelay(
@@ -213,6 +218,7 @@ export class Field {
         ...(this.#serve === undefined ? {} : { serve: this.#serve }),
         ...(this.#certificates === undefined ? {} : { certificates: this.#certificates }),
         ...(this.chains === undefined ? {} : { chains: this.chains }),
+        ...(this.attestation === undefined ? {} : { attestation: this.attestation }),
         sendDown: (_gateway, envelope) => {
           this.envelopes.push(envelope);
           return this.gateway.onDown(envelope);

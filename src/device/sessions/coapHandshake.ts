@@ -10,6 +10,7 @@ import * as cbor from '../../wire/cbor/writer.ts';
 import { headerLabels } from '../../wire/cose/headers.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { fixedSignature } from '../../wire/der/ecdsa.ts';
+import { privateAttestation } from '../../wire/edhoc/attestation.ts';
 import { AwaitApplication } from '../../wire/edhoc/completion.ts';
 import type { AgreeCredential } from '../../wire/edhoc/agreeCredential.ts';
 import type { OwnCredential } from '../../wire/edhoc/credential.ts';
@@ -31,9 +32,11 @@ import { exampleGenerationOid } from '../../wire/x509/serverGeneration.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
 import { freshStatus } from '../identity/serverStatus.ts';
 import { signingKeyOf } from '../identity/signingKeys.ts';
+import type { Attester } from '../ports/attester.ts';
 import type { DeviceStore } from '../ports/deviceStore.ts';
 import type { CertificateSlot, DeviceElement } from '../ports/element.ts';
 import { DeviceFault } from '../ports/faults.ts';
+import { Attesting } from './attesting.ts';
 import { kudosDefaults, type KudosOptions, KudosSignalling } from './coapKudos.ts';
 import { type EdhocPost, answerHandshake } from './coapReverse.ts';
 import { HandshakeRefused, newConnectionId, readOwn } from './handshake.ts';
@@ -46,6 +49,8 @@ export interface HandshakePorts {
   readonly store: DeviceStore;
   readonly crypto: Crypto;
   readonly decompress: PointDecompressor;
+  /** Absent: no evidence is offered. */
+  readonly attester?: Attester;
 }
 
 export interface HandshakeOptions extends KudosOptions {
@@ -102,6 +107,7 @@ export class CoapHandshakes {
   readonly #own: AgreeCredential | CertificateSlot;
   readonly #trust: ServerTrust;
   readonly #kudos: KudosSignalling;
+  readonly #attesting: Attesting;
 
   private constructor(
     ports: HandshakePorts,
@@ -114,6 +120,7 @@ export class CoapHandshakes {
     this.#own = own;
     this.#trust = trust;
     this.#kudos = new KudosSignalling(options);
+    this.#attesting = new Attesting(ports.crypto, ports.attester, privateAttestation);
   }
 
   /**
@@ -149,8 +156,13 @@ export class CoapHandshakes {
     const { crypto } = this.#ports;
     const { showAs, byThumbprint } = this.#options;
     const connectionId = newConnectionId(crypto);
-    const profile = { method: methodOf(this.#options), suites: [rawLinkSuite], message4: false };
-    const ead1 = [...(await this.#trust.request()), ...this.#kudos.ead1];
+    const profile = {
+      method: methodOf(this.#options),
+      suites: [rawLinkSuite],
+      message4: false,
+      knownEad: this.#attesting.labels,
+    };
+    const ead1 = [...(await this.#trust.request()), ...this.#kudos.ead1, ...this.#attesting.ead1];
     const { next, message1 } = startInitiator(crypto, profile, { connectionId, ead1 });
     const message2 = await transport.first(message1);
     const read = next.readMessage2(message2);
@@ -163,7 +175,9 @@ export class CoapHandshakes {
         ? await this.#ownCertificate(this.#own, shownByHash)
         : this.#own;
     const { ead2 } = verified;
-    const ead3 = this.#kudos.ead3(ead2);
+    const evidence = await this.#attesting.ead3(verified, own.idCred);
+    if (evidence === undefined) throw refused('evidence was asked for that we do not give');
+    const ead3 = [...this.#kudos.ead3(ead2), ...evidence];
     const { next: edhoc, message3 } = await this.#prove(verified, own, ead3);
     if (!(edhoc instanceof AwaitApplication)) throw new TypeError('the profile has no message_4');
     return {

@@ -205,6 +205,8 @@ function count(counters: RelayCounters, observation: RelayObservation): void {
       return;
     case 'session-confirmed':
     case 'challenged':
+    // Counted with the frame that was refused for it.
+    case 'not-attested':
       return;
     case 'keys-updated':
       counters.keyUpdates += 1;

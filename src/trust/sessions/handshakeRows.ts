@@ -1,5 +1,5 @@
 /** Half-open handshakes as the store has them: sealed, bounded, each found by an identifier of ours. */
-import { equal } from '../../wire/bytes/bytes.ts';
+import { empty, equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
@@ -41,10 +41,11 @@ export class HandshakeRows {
     next: Waiting,
     message1Hash: Uint8Array,
     answer: Uint8Array,
+    nonce: Uint8Array = empty,
   ): Promise<{ readonly evicted: number } | 'taken'> {
     const { crypto, clock, store, sealing } = this.#ports;
     const id = toHex(crypto.random(16));
-    const state = cbor.array(cbor.bytes(message1Hash), cbor.bytes(answer));
+    const state = cbor.array(cbor.bytes(message1Hash), cbor.bytes(answer), cbor.bytes(nonce));
     // A crash before this write: the sensor sends message_1 again and gets another answer. After it: the
     // same bytes, whether or not they were sent before.
     return store.addHandshake(
@@ -82,10 +83,18 @@ export class HandshakeRows {
   }
 
   /** How it began. */
-  stateOf({ id, state }: StoredHandshake): { message1Hash: Uint8Array; answer: Uint8Array } {
+  stateOf({ id, state }: StoredHandshake): {
+    readonly message1Hash: Uint8Array;
+    readonly answer: Uint8Array;
+    /** Of the question for evidence; no bytes where none was asked. */
+    readonly nonce: Uint8Array;
+  } {
     const reader = new CborReader(this.#open(state, stateContext(id)));
-    reader.array();
-    return { message1Hash: reader.bytes(), answer: reader.bytes() };
+    const members = reader.array();
+    const message1Hash = reader.bytes();
+    const answer = reader.bytes();
+    // Handshakes that began under an older version have no nonce.
+    return { message1Hash, answer, nonce: members > 2 ? reader.bytes() : empty };
   }
 
   async #freeRoamingId(endpoint: Endpoint, other: Uint8Array): Promise<Uint8Array | undefined> {

@@ -11,7 +11,12 @@ import { suggestedPskCodePoints } from '../../wire/edhoc/psk.ts';
 import type { ResponderProfile } from '../../wire/edhoc/profile.ts';
 import { PskAwaitMessage3, readPskMessage1 } from '../../wire/edhoc/pskResponder.ts';
 import { type EdhocRefusal, errorMessageFor, isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
-import { AwaitMessage3, type Message1Accepted, readMessage1 } from '../../wire/edhoc/responder.ts';
+import {
+  AwaitMessage3,
+  type InitiatorCredentialNeeded,
+  type Message1Accepted,
+  readMessage1,
+} from '../../wire/edhoc/responder.ts';
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import { storedKind } from '../../wire/edhoc/stored.ts';
 import { authenticationOf, type Method } from '../../wire/edhoc/suites.ts';
@@ -27,6 +32,7 @@ import { maximumConnectionIdBytes, writeFrame } from '../../wire/relay/frame.ts'
 import { cutPart, partHashBytes, type PartRequest } from '../../wire/relay/parts.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import type { Endpoint, StoredHandshake } from '../ports/sessionStore.ts';
+import { type Answer, Attestations, noQuestion } from './attestations.ts';
 import { DeviceCredentials } from './deviceCredentials.ts';
 import { HandshakeRows, placeOf } from './handshakeRows.ts';
 import { OwnCredentials, serverProofLabels } from './ownCredentials.ts';
@@ -66,6 +72,7 @@ export class Handshakes {
   readonly #rows: HandshakeRows;
   readonly #reverse: ReverseHandshakes;
   readonly #own: OwnCredentials;
+  readonly #attestations: Attestations;
   readonly #profile: ResponderProfile;
   readonly #kudosLabel: number;
 
@@ -78,13 +85,14 @@ export class Handshakes {
     this.#rows = new HandshakeRows(ports, limits);
     this.#reverse = new ReverseHandshakes(ports, this.#rows, this.#credentials);
     this.#own = new OwnCredentials(ports);
+    this.#attestations = new Attestations(ports.crypto, ports.attestation);
     const { certificates, chains } = ports;
     const methods = certificates === undefined ? methodsByKid : methodsByCertificate;
     this.#profile = {
       methods: this.#own.methods(methods),
       suites: [rawLinkSuite],
       message4: false,
-      knownEad: chains === undefined ? [] : serverProofLabels,
+      knownEad: [...(chains === undefined ? [] : serverProofLabels), ...this.#attestations.labels],
     };
   }
 
@@ -107,15 +115,18 @@ export class Handshakes {
     const connectionId = await this.#rows.freeConnectionId(endpoint, accepted.peerConnectionId);
     if (connectionId === undefined) return 'endpoint-full';
     const place = placeOf(endpoint, connectionId);
-    const composed =
-      accepted.kind === 'psk-message-1-accepted'
-        ? accepted.compose({ connectionId, ead2: this.#ead2(accepted) })
-        : await this.#own.answer(accepted, connectionId, this.#ead2(accepted));
+    const isResumption = accepted.kind === 'psk-message-1-accepted';
+    const question = isResumption ? noQuestion : await this.#attestations.ask(accepted.ead1);
+    if (question === undefined) return 'not-attested';
+    const ead2 = [...this.#ead2(accepted), ...question.items];
+    const composed = isResumption
+      ? accepted.compose({ connectionId, ead2 })
+      : await this.#own.answer(accepted, connectionId, ead2);
     if (isEdhocRefusal(composed)) return 'handshake-refused';
     const { next, message2 } = composed;
     const { peerConnectionId } = next;
     const answer = writeFrame({ kind: 'edhoc', connectionId: peerConnectionId, message: message2 });
-    const added = await this.#rows.add(place, next, hash, answer);
+    const added = await this.#rows.add(place, next, hash, answer, question.nonce);
     if (added === 'taken') return 'lost-race';
     observe({ kind: 'handshake-began', endpoint, evicted: added.evicted });
     return answer;
@@ -156,8 +167,9 @@ export class Handshakes {
   }
 
   /** The reverse flow (RFC 9528 Appendix A.2.2): the frame with our message_1. */
-  beginReverse(endpoint: Endpoint): Promise<Uint8Array | FrameRefusal> {
-    return this.#reverse.begin(endpoint);
+  async beginReverse(endpoint: Endpoint): Promise<Uint8Array | FrameRefusal> {
+    // There the device has no message after ours in which it could give evidence.
+    return this.#attestations.isDemanded ? 'not-attested' : this.#reverse.begin(endpoint);
   }
 
   /** A handshake of the reverse flow whose peer shows by this request that it has the keys. */
@@ -206,16 +218,35 @@ export class Handshakes {
   ): Promise<CompletedHandshake | FrameRefusal> {
     const read = edhoc.readMessage3(message3);
     if (isEdhocRefusal(read)) return this.#keepWaiting(stored, edhoc, read);
-    const proof = authenticationOf(read.method).initiator;
+    const { h12, idCredI, ead3 } = read;
     // What is asked for in EAD_1 has no place here.
-    const strange = read.ead3.some(({ critical }) => critical);
+    const known = this.#attestations.labels;
+    const strange = ead3.some(({ critical, label }) => critical && !known.includes(label));
     const found = strange
       ? 'handshake-refused'
-      : await this.#credentials.recognize(read, proof, endpoint);
+      : await this.#recognize(stored, { read, h12, idCredI, ead3 }, endpoint);
     if (typeof found !== 'string') return this.#completed(stored, found);
     // It came from whoever sent message_1, so that nobody else could have spoiled it: this one is over.
     await this.#ports.store.removeHandshake(stored.id);
     return found;
+  }
+
+  /** Who it is; and where evidence was asked for, in which state. */
+  async #recognize(
+    stored: StoredHandshake,
+    received: Omit<Answer, 'deviceId' | 'nonce'> & { readonly read: InitiatorCredentialNeeded },
+    endpoint: Endpoint,
+  ): Promise<AuthenticatedDevice | FrameRefusal> {
+    const { read, ...answer } = received;
+    const proof = authenticationOf(read.method).initiator;
+    const found = await this.#credentials.recognize(read, proof, endpoint);
+    if (typeof found === 'string') return found;
+    const { deviceId } = found;
+    const { nonce } = this.#rows.stateOf(stored);
+    const refused = await this.#attestations.judge({ ...answer, deviceId, nonce });
+    if (refused === undefined) return found;
+    this.#ports.observe({ kind: 'not-attested', endpoint, deviceId, reason: refused });
+    return 'not-attested';
   }
 
   /** Until a PSK fits, message_3 may be anybody's: it does not end the handshake before there were many. */

@@ -3,10 +3,12 @@ import type { CoapContent } from '../../wire/coap/message.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import type { OwnCredential } from '../../wire/edhoc/credential.ts';
 import type { CloneReason, CloneStore } from '../ports/cloneStore.ts';
+import type { EvidenceRefusal } from '../ports/attestation.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Refusal } from '../ports/faults.ts';
 import type { KeyAgreement, SealingKey } from '../ports/keys.ts';
 import type { Endpoint, SessionStore } from '../ports/sessionStore.ts';
+import type { AttestationPolicy } from './attestations.ts';
 import type { CertificatePorts } from './certificateCredentials.ts';
 import type { SessionPeer } from './liveSession.ts';
 import type { ServerChains } from './ownCredentials.ts';
@@ -68,6 +70,8 @@ export interface SessionPorts {
   readonly certificates?: CertificatePorts;
   /** Of KUDOS_EAD, which is not registered. Default: `exampleKudosLabel`. */
   readonly kudosLabel?: number;
+  /** Absent: no evidence is asked for. */
+  readonly attestation?: AttestationPolicy;
   /** Resolves when the telemetry is safe elsewhere. */
   readonly deliver: (telemetry: AcceptedTelemetry) => Promise<void>;
   readonly observe: (observation: SessionObservation) => void;
@@ -86,6 +90,8 @@ export type FrameRefusal =
   | 'unknown-connection'
   | 'unknown-credential'
   | 'not-authentic'
+  /** The device, and no evidence of it that would do. */
+  | 'not-attested'
   | 'peer-error'
   | 'exhausted'
   | 'endpoint-full'
@@ -144,6 +150,13 @@ export type SessionObservation =
       readonly endpoint: Endpoint;
       readonly deviceId: string;
       readonly by: 'epoch' | 'kudos';
+    }
+  /** Authenticated, and refused for the evidence that it gave, or did not give. */
+  | {
+      readonly kind: 'not-attested';
+      readonly endpoint: Endpoint;
+      readonly deviceId: string;
+      readonly reason: EvidenceRefusal | 'missing';
     }
   /** The store had been put back: the device was asked to prove that it is there now. */
   | { readonly kind: 'challenged'; readonly endpoint: Endpoint; readonly deviceId: string }

@@ -33,6 +33,13 @@ export interface AttestationCodePoints {
   readonly exporterLabel: number;
 }
 
+/** Of the ranges for private use, until there are numbers: both ends alike. */
+export const privateAttestation: AttestationCodePoints = {
+  backgroundCheckLabel: 65_003,
+  triggerLabel: 65_004,
+  exporterLabel: 32_769,
+};
+
 export const maximumEvidenceTypes = 16;
 export const minimumNonceBytes = 8;
 export const maximumNonceBytes = 64;
@@ -132,6 +139,12 @@ export interface Measurement {
 }
 
 export const maximumMeasurements = 32;
+
+/** RFC 9711 §4.2.1.1: type RAND, here of 16 bytes of the SHA-256 of the attestation key, x alone. */
+export function ueidOfKey(crypto: Crypto, attestationKey: PublicKey): Uint8Array {
+  const digest = crypto.hash('SHA-256', attestationKey.bytes);
+  return Uint8Array.of(1, ...digest.subarray(0, 16));
+}
 
 /** The attestation key signs `toBeSigned`; `finish` gives the value of the EAD item. */
 export function prepareEvidence(
