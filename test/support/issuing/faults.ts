@@ -1,60 +1,80 @@
 /**
- * Faults under the real ports of the authority. A crash: the process neither goes on nor notices, and what
- * it had begun may still happen. A failure: the call rejects, whether or not it took effect.
+ * Faults under the real ports of the authority: every writing call of its stores, every signature and every
+ * file of its log goes through one place, where it may crash the process or fail, with or without effect.
  */
 import { EnvironmentError } from '../../../src/trust/ports/faults.ts';
 import type { CrashSwitch } from '../line/crash.ts';
 import type { Between } from './world.ts';
 
-/** Points of a crash, in the order in which an identity passes them. */
-export const crashPoints = ['T1', 'signature', 'T2', 'report', 'close of the ticket'] as const;
+/** What can go wrong, each at the call behind which it stands. */
+export const points = [
+  'Order',
+  'Ticket',
+  'Opening',
+  'T1',
+  'Signature',
+  'T2',
+  'Report',
+  'Revocation',
+  'ListNumber',
+  'List',
+  'Close',
+  'Tiles',
+  'Head',
+  'Checkpoint',
+] as const;
 
-export function crashing(crash: CrashSwitch): Between {
+export type Point = (typeof points)[number];
+
+export type Act = <Result>(point: Point, work: () => Promise<Result>) => Promise<Result>;
+
+/** Everything that changes the world, in the hands of `act`. */
+export function guarded(act: Act): Between {
   return {
+    orderStore: (store) =>
+      wrap(store, {
+        createOrder: (...order) => act('Order', () => store.createOrder(...order)),
+        createTicket: (...ticket) => act('Ticket', () => store.createTicket(...ticket)),
+        openTicket: (...opening) => act('Opening', () => store.openTicket(...opening)),
+        changeUnits: (...changes) => act('Report', () => store.changeUnits(...changes)),
+        closeTicket: (...closing) => act('Close', () => store.closeTicket(...closing)),
+      }),
     issuanceStore: (store) =>
       wrap(store, {
-        begin: (intents) => crash.guard('T1', () => store.begin(intents)),
-        complete: (completions) => crash.guard('T2', () => store.complete(completions)),
+        begin: (intents) => act('T1', () => store.begin(intents)),
+        complete: (completions) => act('T2', () => store.complete(completions)),
+        revoke: (...revocations) => act('Revocation', () => store.revoke(...revocations)),
       }),
     signer: (signer) => ({
       ...signer,
-      sign: (data) => crash.guard('signature', () => signer.sign(data)),
+      sign: (data) => act('Signature', () => signer.sign(data)),
     }),
-    orderStore: (store) =>
+    statusStore: (store) =>
       wrap(store, {
-        openTicket: (ticketId, key) =>
-          crash.guard('opening', () => store.openTicket(ticketId, key)),
-        changeUnits: (ticketId, changes) =>
-          crash.guard('report', () => store.changeUnits(ticketId, changes)),
-        closeTicket: (closing) =>
-          crash.guard('close of the ticket', () => store.closeTicket(closing)),
+        takeNumber: (list) => act('ListNumber', () => store.takeNumber(list)),
+        saveList: (list) => act('List', () => store.saveList(list)),
+      }),
+    auditStore: (store) =>
+      wrap(store, { saveHead: (head) => act('Head', () => store.saveHead(head)) }),
+    tiles: (tiles) =>
+      wrap(tiles, {
+        write: (files) => act('Tiles', () => tiles.write(files)),
+        replace: (file) => act('Checkpoint', () => tiles.replace(file)),
       }),
   };
 }
 
-/** `...AndPersist`: it took effect, and the answer was lost. */
-export type Failure =
-  | 'failT1AndNotPersist'
-  | 'failT1AndPersist'
-  | 'failSignature'
-  | 'failT2AndNotPersist'
-  | 'failT2AndPersist'
-  | 'failReportAndNotPersist'
-  | 'failReportAndPersist'
-  | 'failCloseAndNotPersist'
-  | 'failCloseAndPersist';
+export function crashing(crash: CrashSwitch): Between {
+  return guarded((point, work) => crash.guard(point, work));
+}
 
-export const failures: readonly Failure[] = [
-  'failT1AndNotPersist',
-  'failT1AndPersist',
-  'failSignature',
-  'failT2AndNotPersist',
-  'failT2AndPersist',
-  'failReportAndNotPersist',
-  'failReportAndPersist',
-  'failCloseAndNotPersist',
-  'failCloseAndPersist',
-];
+/** `...AndPersist`: it took effect, and the answer was lost. */
+export type Failure = `fail${Point}And${'Not' | ''}Persist`;
+
+export const failures: readonly Failure[] = points.flatMap((point): readonly Failure[] => [
+  `fail${point}AndNotPersist`,
+  `fail${point}AndPersist`,
+]);
 
 /** Each armed failure happens once. */
 export class FailureSwitch {
@@ -68,41 +88,15 @@ export class FailureSwitch {
     return this.#armed.size === 0;
   }
 
-  async act<Result>(
-    what: 'T1' | 'T2' | 'Report' | 'Close',
-    work: () => Promise<Result>,
-  ): Promise<Result> {
-    if (this.#armed.delete(`fail${what}AndNotPersist`)) throw broken();
+  readonly act: Act = async (point, work) => {
+    if (this.#armed.delete(`fail${point}AndNotPersist`)) throw broken();
     const result = await work();
-    if (this.#armed.delete(`fail${what}AndPersist`)) throw broken();
+    if (this.#armed.delete(`fail${point}AndPersist`)) throw broken();
     return result;
-  }
-
-  between(): Between {
-    return {
-      issuanceStore: (store) =>
-        wrap(store, {
-          begin: (intents) => this.act('T1', () => store.begin(intents)),
-          complete: (completions) => this.act('T2', () => store.complete(completions)),
-        }),
-      signer: (signer) => ({
-        ...signer,
-        sign: async (data) => {
-          if (this.#armed.delete('failSignature')) throw broken();
-          return signer.sign(data);
-        },
-      }),
-      orderStore: (store) =>
-        wrap(store, {
-          changeUnits: (ticketId, changes) =>
-            this.act('Report', () => store.changeUnits(ticketId, changes)),
-          closeTicket: (closing) => this.act('Close', () => store.closeTicket(closing)),
-        }),
-    };
-  }
+  };
 }
 
-function broken(): EnvironmentError {
+export function broken(): EnvironmentError {
   return new EnvironmentError('the disk reports an error', { retryable: true });
 }
 

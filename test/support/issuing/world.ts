@@ -2,20 +2,16 @@
  * An authority for tests: real database, real keys, a clock that stands where it is put, and a station
  * that asks it. The database outlives the authority, so that a test can let it die and start it anew.
  */
-import {
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  sign as signOnce,
-} from 'node:crypto';
+import { generateKeyPairSync, sign as signOnce } from 'node:crypto';
 import { alone } from '../alone.ts';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fsck, type FsckReport } from '../../../src/apps/fsck/fsck.ts';
 import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts';
+import { TileFolder } from '../../../src/drivers/store/files/tileFolder.ts';
 import { DocumentFolder } from '../../../src/drivers/store/files/documentFolder.ts';
 import { SqliteAuditStore } from '../../../src/drivers/store/sqlite/auditStore.ts';
 import { SqliteDatabase } from '../../../src/drivers/store/sqlite/database.ts';
@@ -30,7 +26,7 @@ import { Certification } from '../../../src/trust/issuance/certification.ts';
 import { ForeignElements } from '../../../src/trust/issuance/foreign.ts';
 import { EnrolmentGrants } from '../../../src/trust/issuance/grants.ts';
 import { Issuance } from '../../../src/trust/issuance/issuance.ts';
-import { type Issuer, issuerFrom, rootToBe } from '../../../src/trust/issuance/issuer.ts';
+import type { Issuer } from '../../../src/trust/issuance/issuer.ts';
 import { builtInProfiles, deviceProfiles } from '../../../src/trust/issuance/profiles.ts';
 import type { ClosingOptions } from '../../../src/trust/personalization/closing.ts';
 import { LineService } from '../../../src/trust/personalization/lineService.ts';
@@ -39,17 +35,28 @@ import { isRefusal } from '../../../src/trust/ports/faults.ts';
 import type { IssuanceStore } from '../../../src/trust/ports/issuanceStore.ts';
 import type { SealingKey, Signer } from '../../../src/trust/ports/keys.ts';
 import type { OrderStore, TicketRecord } from '../../../src/trust/ports/orderStore.ts';
+import type { AuditStore } from '../../../src/trust/ports/auditStore.ts';
+import type { StatusStore } from '../../../src/trust/ports/statusStore.ts';
+import type { TileStore } from '../../../src/trust/ports/tileStore.ts';
+import { SqliteStatusStore } from '../../../src/drivers/store/sqlite/statusStore.ts';
+import { RevocationLists, usualSchedule } from '../../../src/trust/status/lists.ts';
 import { StatusNotices } from '../../../src/trust/status/notices.ts';
-import { noExpirationMs } from '../../../src/wire/der/time.ts';
-import { encodeName } from '../../../src/wire/x509/names.ts';
+import { startMs, type TestHierarchy, testHierarchy } from './hierarchy.ts';
 
-export const startMs: number = Date.UTC(2026, 5, 1, 12);
+export { startMs } from './hierarchy.ts';
+export { testSigner, type TestSigner } from './signers.ts';
+
+/** A world dies with its process, never with the machine: where there is a disk in memory it serves. */
+const scratch = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const dayMs = 86_400_000;
 
 /** What a test may put between the authority and its outside. */
 export interface Between {
   readonly issuanceStore?: (store: IssuanceStore) => IssuanceStore;
   readonly orderStore?: (store: OrderStore) => OrderStore;
+  readonly auditStore?: (store: AuditStore) => AuditStore;
+  readonly statusStore?: (store: StatusStore) => StatusStore;
+  readonly tiles?: (tiles: TileStore) => TileStore;
   readonly signer?: (signer: Signer) => Signer;
 }
 
@@ -58,6 +65,9 @@ export interface OpenAuthority {
   readonly issuanceStore: SqliteIssuanceStore;
   readonly orderStore: SqliteOrderStore;
   readonly auditStore: SqliteAuditStore;
+  readonly lists: RevocationLists;
+  /** With its files. */
+  readonly openLog: () => Promise<AuditLog>;
   readonly issuance: Issuance;
   readonly certification: Certification;
   readonly statusNotices: StatusNotices;
@@ -71,34 +81,34 @@ export interface OpenAuthority {
 
 export class World {
   readonly folder: string;
-  readonly keys = {
-    root: testSigner(),
-    factory: testSigner(),
-    operational: testSigner(),
-    server: testSigner(),
-    order: testSigner(),
-    manifest: testSigner(),
-  };
-  readonly certificates = new Map<string, Uint8Array>();
-  readonly issuers: Issuer[] = [];
-  manifestCertificate: Uint8Array = new Uint8Array(0);
+  readonly keys: TestHierarchy['keys'];
+  readonly certificates: ReadonlyMap<string, Uint8Array>;
+  readonly issuers: Issuer[];
+  readonly manifestCertificate: Uint8Array;
   nowMs = startMs;
   readonly clock = { nowMs: (): number => this.nowMs };
   #open: SqliteDatabase | undefined;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, hierarchy: TestHierarchy) {
     this.folder = folder;
+    this.keys = hierarchy.keys;
+    this.certificates = hierarchy.certificates;
+    this.issuers = [...hierarchy.issuers];
+    this.manifestCertificate = hierarchy.manifestCertificate;
+    writeFileSync(this.path, hierarchy.database);
   }
 
   /** Its folder is gone when the test is over. */
   static async create(context: { after(done: () => void): void }): Promise<World> {
-    const world = new World(mkdtempSync(join(tmpdir(), 'birthmark-issuing-')));
-    context.after(() => {
-      world.#open?.close();
-      rmSync(world.folder, { recursive: true, force: true });
-    });
-    await world.#makeHierarchy();
+    const folder = mkdtempSync(join(scratch, 'birthmark-issuing-'));
+    const world = new World(folder, await testHierarchy());
+    context.after(() => world.remove());
     return world;
+  }
+
+  remove(): void {
+    this.#open?.close();
+    rmSync(this.folder, { recursive: true, force: true });
   }
 
   get path(): string {
@@ -134,15 +144,17 @@ export class World {
     const orderStore = new SqliteOrderStore(database);
     const auditStore = new SqliteAuditStore(database);
     const store = between.orderStore?.(orderStore) ?? orderStore;
+    const certificates = between.issuanceStore?.(issuanceStore) ?? issuanceStore;
+    const issuers = this.issuers.map((issuer) => ({
+      ...issuer,
+      signer: between.signer?.(issuer.signer) ?? issuer.signer,
+    }));
     const issuance = new Issuance({
-      store: between.issuanceStore?.(issuanceStore) ?? issuanceStore,
+      store: certificates,
       crypto,
       clock,
       profiles: builtInProfiles,
-      issuers: this.issuers.map((issuer) => ({
-        ...issuer,
-        signer: between.signer?.(issuer.signer) ?? issuer.signer,
-      })),
+      issuers,
       decompress: decompressPoint,
     });
     const verifier = new SoftwareVerifier();
@@ -183,10 +195,12 @@ export class World {
       grants,
       statusNotices: new StatusNotices({
         crypto,
-        certificates: issuanceStore,
+        certificates,
         audit: auditStore,
         foreign,
       }),
+      lists: this.#lists(database, between, issuers),
+      openLog: () => this.#openLog(auditStore, between),
       orders: new Orders({ crypto, clock, store, orderKey, eui64Base }),
       line: new LineService({
         crypto,
@@ -211,6 +225,26 @@ export class World {
       },
       documents,
     };
+  }
+
+  #lists(database: SqliteDatabase, between: Between, issuers: readonly Issuer[]): RevocationLists {
+    const store = new SqliteStatusStore(database);
+    return new RevocationLists({
+      store: between.statusStore?.(store) ?? store,
+      clock: this.clock,
+      crypto: nodeCrypto,
+      issuers,
+      schedule: usualSchedule,
+    });
+  }
+
+  #openLog(store: AuditStore, between: Between): Promise<AuditLog> {
+    const tiles = new TileFolder(join(this.folder, 'log'));
+    return AuditLog.open(between.auditStore?.(store) ?? store, this.clock, nodeCrypto, {
+      tiles: between.tiles?.(tiles) ?? tiles,
+      signer: logSigner,
+      verifier: new SoftwareVerifier(),
+    });
   }
 
   fsck(): Promise<FsckReport> {
@@ -254,71 +288,15 @@ export class World {
     if (isRefusal(ticket)) throw new Error(ticket.reason);
     return ticket;
   }
-
-  async #makeHierarchy(): Promise<void> {
-    const subject = encodeName(['organizationName', 'Test'], ['commonName', 'Test Root']);
-    const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
-    const root = rootToBe(nodeCrypto, subject, this.keys.root, period);
-    const database = new SqliteDatabase({ path: this.path, migrations: issuingMigrations });
-    try {
-      const store = new SqliteIssuanceStore(database);
-      const issue = async (
-        issuer: Issuer,
-        profile: string,
-        name: string,
-        key: Signer,
-      ): Promise<Uint8Array> => {
-        const issuance = new Issuance({
-          store,
-          crypto: nodeCrypto,
-          clock: this.clock,
-          profiles: builtInProfiles,
-          issuers: [issuer],
-        });
-        const content = { spki: key.publicKeySpki, name };
-        const [issued] = await issuance.issue([{ profile, content }]);
-        if (issued === undefined || isRefusal(issued)) throw new Error(issued?.reason);
-        return issued.certificate;
-      };
-      this.certificates.set('root', await issue(root, 'root', 'Test Root', this.keys.root));
-      const rootIssuer = issuerFrom('root', this.certificateOf('root'), this.keys.root);
-      for (const [role, profile] of [
-        ['factory', 'issuing-factory'],
-        ['operational', 'issuing'],
-        ['server', 'issuing-server'],
-      ] as const) {
-        const certificate = await issue(rootIssuer, profile, `Test ${role}`, this.keys[role]);
-        this.certificates.set(role, certificate);
-        this.issuers.push(issuerFrom(role, certificate, this.keys[role]));
-      }
-      const { manifest } = this.keys;
-      this.manifestCertificate = await issue(
-        this.issuer('server'),
-        'documents',
-        'Test Manifests',
-        manifest,
-      );
-    } finally {
-      database.close();
-    }
-  }
 }
 
-export interface TestSigner extends Signer {
-  readonly privateKey: KeyObject;
-}
+const logKey = generateKeyPairSync('ed25519');
 
-export function testSigner(
-  privateKey: KeyObject = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey,
-): TestSigner {
-  const publicKey = createPublicKey(privateKey);
-  return {
-    algorithm: 'ecdsa-with-SHA256',
-    publicKeySpki: new Uint8Array(publicKey.export({ format: 'der', type: 'spki' })),
-    privateKey,
-    sign: async (data) => new Uint8Array(signOnce('sha256', data, privateKey)),
-  };
-}
+const logSigner: Signer = {
+  algorithm: 'Ed25519',
+  publicKeySpki: new Uint8Array(logKey.publicKey.export({ format: 'der', type: 'spki' })),
+  sign: async (data) => new Uint8Array(signOnce(null, data, logKey.privateKey)),
+};
 
 /** Not a seal; enough to see that what is stored is not what is used. */
 export const xorSeal: SealingKey = {
