@@ -23,11 +23,11 @@ import { LiveIndex } from '../src/servers/tls/liveIndex.ts';
 import { PeerVerifier } from '../src/trust/peers/verifiedPeer.ts';
 import { isRefusal } from '../src/trust/ports/faults.ts';
 import type { LiveConnections } from '../src/trust/ports/liveConnections.ts';
-import type { ImportedDevice } from '../src/trust/ports/registryStore.ts';
 import { newDeviceId } from '../src/trust/registry/importRules.ts';
 import { Revocation } from '../src/trust/revocation/revocation.ts';
 import { atMost, type BenchResult, row } from './result.ts';
 import { type BenchAuthority, type BenchIdentity, benchAuthority } from './support/certificates.ts';
+import { benchDevice } from './support/devices.ts';
 
 /** Devices with a stored session each. */
 const sessions = 10_000;
@@ -155,7 +155,7 @@ async function fill({ store, sessions: sessionStore }: House): Promise<{
 }> {
   const deviceIds = Array.from({ length: sessions }, () => newDeviceId(nodeCrypto));
   const startedMs = performance.now();
-  const outcome = await store.importDevices(deviceIds.map(deviceOf), 1);
+  const outcome = await store.importDevices(deviceIds.map(benchDevice), 1);
   if ('conflictAt' in outcome) throw new Error('random devices do not collide');
   const importMs = performance.now() - startedMs;
   await Promise.all(
@@ -186,27 +186,6 @@ async function fill({ store, sessions: sessionStore }: House): Promise<{
     }),
   );
   return { importMs, deviceIds };
-}
-
-function deviceOf(deviceId: string): ImportedDevice {
-  const agreeKey = random(65);
-  agreeKey[0] = 4;
-  return {
-    identity: {
-      deviceId,
-      family: 'software',
-      uid: random(9),
-      eui64: random(8),
-      product: 'thermometer',
-      owner: 'owner',
-      signKeySpki: random(91),
-      agreeKey,
-      kid: Uint8Array.of((agreeKey[1] ?? 0) % 24),
-      proofLevel: 'line-anchored',
-    },
-    state: 'released',
-    certificates: [{ kind: 'idevid', sha256: random(32), notAfterMs: undefined }],
-  };
 }
 
 async function connectAll(

@@ -64,6 +64,13 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     ),
     mqtt: tlsDoor(options, 'mqtt', (connection) => void broker.accept(connection)),
   };
+  const all = Object.values(doors);
+  const pressure = (of: keyof TlsDoor['pressure']): number =>
+    all.reduce((total, door) => total + door.pressure[of], 0);
+  metrics.watch('birthmark_handshakes', 'TLS handshakes in flight', () => pressure('handshakes'));
+  metrics.watch('birthmark_handshakes_waiting', 'Connections that wait for a handshake', () =>
+    pressure('waiting'),
+  );
   const renew = (): void => {
     for (const name of doorNames) doors[name].renew(identity, trust.anchorsPem(name));
   };

@@ -16,7 +16,10 @@ import {
 } from 'node:tls';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { VerifiedPeer } from '../../trust/peers/verifiedPeer.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
+import { parseAddress } from '../../wire/x509/generalNames.ts';
 import { Connection, rememberConnection } from './connection.ts';
+import { type HandshakeLimits, HandshakeQueue } from './handshakeQueue.ts';
 import { lacksExtendedMasterSecret } from './extendedMasterSecret.ts';
 import type { LiveIndex } from './liveIndex.ts';
 import { peerChain } from './peerChain.ts';
@@ -30,11 +33,10 @@ export interface ServerIdentity {
 /** Rejects only for reasons that are not the peer's, who is refused then as well. */
 export type VerifyPeer = (chain: readonly Uint8Array[]) => Promise<VerifiedPeer | Refusal<string>>;
 
-export interface DoorLimits {
+export interface DoorLimits extends HandshakeLimits {
   /** Open connections, verified or not. */
   readonly connections: number;
-  /** Connections whose peer is not verified yet: a flood of handshakes stops here. */
-  readonly handshakes: number;
+  /** Of the handshake, and before it of the waiting for one. */
   readonly handshakeTimeoutMs: number;
   /** Verified connections of one holder. */
   readonly perHolder: number;
@@ -44,7 +46,10 @@ export interface DoorLimits {
 
 export const doorLimits: DoorLimits = {
   connections: 20_000,
-  handshakes: 1_000,
+  handshakes: 128,
+  handshakesPerAddress: 32,
+  waiting: 4_000,
+  waitingPerAddress: 2_000,
   handshakeTimeoutMs: 10_000,
   perHolder: 16,
   visitors: 256,
@@ -56,6 +61,7 @@ export type DoorRefusal =
   | 'handshake-failed'
   | 'too-many-connections'
   | 'too-many-handshakes'
+  | 'waited-too-long'
   | 'too-many-of-holder'
   | 'too-many-visitors'
   | 'no-extended-master-secret'
@@ -103,8 +109,15 @@ const signatures = 'ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ed25519';
 /** RFC 8446 §4.6.1 allows a week; an hour bounds what a stolen ticket is good for. */
 const ticketLifetimeS = 3600;
 const ticketKeyBytes = 48;
+/** A handshake takes half a millisecond of this thread, twice. */
+const beginningsInTurn = 8;
 /** Finds peers that went away without a word; the system's default is two hours. */
 const tcpKeepAliveMs = 60_000;
+
+interface Waiting {
+  readonly socket: Socket;
+  readonly timer: NodeJS.Timeout;
+}
 
 export class TlsDoor {
   readonly #options: DoorOptions;
@@ -112,12 +125,16 @@ export class TlsDoor {
   readonly #tcp: NetServer;
   readonly #tls: TlsServer;
   readonly #open = new Set<Socket>();
-  readonly #unverified = new Set<string>();
+  readonly #handshakes: HandshakeQueue<string>;
+  /** By endpoint, those that wait for their handshake to begin. */
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #beginning: string[] = [];
   #visitors = 0;
 
   constructor(options: DoorOptions) {
     this.#options = options;
     this.#limits = { ...doorLimits, ...options.limits };
+    this.#handshakes = new HandshakeQueue(this.#limits, (endpoint) => this.#begin(endpoint));
     this.#tls = createTlsServer(tlsOptions(options, this.#limits));
     this.#tls.on('secureConnection', (socket) => void this.#admit(socket));
     this.#tls.on('tlsClientError', (_error, socket) => {
@@ -131,6 +148,11 @@ export class TlsDoor {
     // The TLS server gets its sockets from here, so that the limits hold before any cryptography.
     const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs };
     this.#tcp = createServer(tcp, (socket) => this.#take(socket));
+  }
+
+  /** Connections in handshake, and those that wait for theirs. */
+  get pressure(): { readonly handshakes: number; readonly waiting: number } {
+    return { handshakes: this.#handshakes.inFlight, waiting: this.#handshakes.waiting };
   }
 
   /** Resolves with the port. Rejects with the system's error, for example EADDRINUSE. */
@@ -165,25 +187,53 @@ export class TlsDoor {
   }
 
   #take(socket: Socket): void {
-    const refusal = this.#refusalBeforeHandshake();
-    if (refusal !== undefined) {
-      this.#options.onRefusal(refusal);
-      socket.destroy();
+    const { handshakeTimeoutMs, connections } = this.#limits;
+    const endpoint = endpointOf(socket);
+    if (this.#open.size >= connections) {
+      this.#turnAway(socket, 'too-many-connections');
       return;
     }
-    const endpoint = endpointOf(socket);
+    const timer = setTimeout(() => this.#turnAway(socket, 'waited-too-long'), handshakeTimeoutMs);
+    this.#waiting.set(endpoint, { socket, timer });
     this.#open.add(socket);
-    this.#unverified.add(endpoint);
     socket.once('close', () => {
       this.#open.delete(socket);
-      this.#unverified.delete(endpoint);
+      this.#endWaiting(endpoint);
+      this.#handshakes.leave(endpoint);
     });
-    this.#tls.emit('connection', socket);
+    // Until its turn only its going away is of interest.
+    socket.on('error', ignore);
+    if (this.#handshakes.enter(endpoint, networkOf(socket.remoteAddress ?? ''))) return;
+    this.#turnAway(socket, 'too-many-handshakes');
   }
 
-  #refusalBeforeHandshake(): DoorRefusal | undefined {
-    if (this.#open.size >= this.#limits.connections) return 'too-many-connections';
-    return this.#unverified.size >= this.#limits.handshakes ? 'too-many-handshakes' : undefined;
+  #turnAway(socket: Socket, refusal: DoorRefusal): void {
+    this.#options.onRefusal(refusal);
+    socket.destroy();
+  }
+
+  /** A few in each turn of the event loop: what is asked by others in between does not wait for all of them. */
+  #begin(endpoint: string): void {
+    this.#beginning.push(endpoint);
+    if (this.#beginning.length === 1) setImmediate(() => this.#beginSome());
+  }
+
+  #beginSome(): void {
+    for (const endpoint of this.#beginning.splice(0, beginningsInTurn)) {
+      const socket = this.#endWaiting(endpoint);
+      // Gone already: its place is given on when that is told.
+      if (socket === undefined || socket.destroyed) continue;
+      socket.off('error', ignore);
+      this.#tls.emit('connection', socket);
+    }
+    if (this.#beginning.length > 0) setImmediate(() => this.#beginSome());
+  }
+
+  #endWaiting(endpoint: string): Socket | undefined {
+    const waiting = this.#waiting.get(endpoint);
+    this.#waiting.delete(endpoint);
+    clearTimeout(waiting?.timer);
+    return waiting?.socket;
   }
 
   async #admit(socket: TLSSocket): Promise<void> {
@@ -200,7 +250,7 @@ export class TlsDoor {
     }
     const { acceptVisitor } = this.#options;
     if (acceptVisitor !== undefined && peerChain(socket).length === 0) {
-      this.#unverified.delete(endpoint);
+      this.#handshakes.leave(endpoint);
       this.#enterVisitor(socket, acceptVisitor);
       return;
     }
@@ -216,7 +266,7 @@ export class TlsDoor {
       // Someone was revoked while we asked: the answer may be older than that. No await may come
       // between this comparison and the entry into the index.
       if (live.drops !== drops) continue;
-      this.#unverified.delete(endpoint);
+      this.#handshakes.leave(endpoint);
       this.#enter(new Connection(peer, socket));
       return;
     }
@@ -312,6 +362,13 @@ function contextOptions(
 /** Names one open connection of a listener; the TLS socket and the one below it agree on it. */
 function endpointOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress ?? ''} ${remotePort ?? ''}`;
+}
+
+/** What one peer can have many of: the whole IPv4 address, or the 64 bits that name a network of IPv6. */
+function networkOf(remoteAddress: string): string {
+  const mapped = remoteAddress.replace(/^::ffff:(?=\d+\.)/, '');
+  const bytes = parseAddress(mapped);
+  return bytes?.length === 16 ? toHex(bytes.subarray(0, 8)) : mapped;
 }
 
 /** The port that a server listens on. */

@@ -23,8 +23,10 @@ interface Setting {
   readonly accepted: Connection[];
   readonly port: number;
   /** Resolves with what the server said, or with `closed` when it hung up without a word. */
-  dial(identity: TestIdentity | undefined, options?: ConnectionOptions): Promise<Dialled>;
+  dial(identity: TestIdentity | undefined, options?: DialOptions): Promise<Dialled>;
 }
+
+type DialOptions = ConnectionOptions & { readonly localAddress?: string };
 
 interface Dialled {
   readonly answer: string;
@@ -245,23 +247,76 @@ test('a registry that fails lets nobody in', async (context) => {
   assert.deepEqual(it.refusals, ['verification-failed']);
 });
 
-test('connections, handshakes and connections of one holder are bounded', async (context) => {
-  const it = await setUp(context, { limits: { perHolder: 1, connections: 3, handshakes: 2 } });
+test('connections and connections of one holder are bounded', async (context) => {
+  const it = await setUp(context, { limits: { perHolder: 1, connections: 2 } });
   await enter(it.store, device, 'ldevid', one);
   assert.equal((await it.dial(device)).answer, `hello ${one}`);
   assert.equal((await it.dial(device)).answer, 'closed');
   assert.deepEqual(it.refusals.splice(0), ['too-many-of-holder']);
-  const idle = [1, 2].map(() => connectTcp(it.port, '127.0.0.1'));
-  for (const socket of idle) context.after(() => socket.destroy());
-  await Promise.all(
-    idle.map((socket) => new Promise<void>((resolve) => socket.once('connect', () => resolve()))),
-  );
-  const next = connectTcp(it.port, '127.0.0.1');
-  next.on('error', () => {});
-  next.resume();
-  await closed(next);
-  assert.equal(it.refusals.length, 1);
-  assert.match(it.refusals[0] ?? '', /^too-many-(connections|handshakes)$/);
+  await silent(context, it, '127.0.0.1');
+  await closed(await silent(context, it, '127.0.0.1'));
+  assert.deepEqual(it.refusals, ['too-many-connections']);
+});
+
+/** Somebody who connects and says nothing. */
+async function silent(context: TestContext, { port }: Setting, from: string): Promise<Socket> {
+  const socket = connectTcp({ port, host: '127.0.0.1', localAddress: from });
+  context.after(() => socket.destroy());
+  socket.on('error', () => {});
+  socket.resume();
+  await new Promise<void>((resolve) => socket.once('connect', () => resolve()));
+  return socket;
+}
+
+/** Resolves when the door has so many. */
+async function pressed({ door }: Setting, handshakes: number, waiting: number): Promise<void> {
+  while (door.pressure.handshakes !== handshakes || door.pressure.waiting !== waiting) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+test('handshakes in flight are bounded by address and in all; the others wait for their turn', async (context) => {
+  const limits = { handshakes: 2, handshakesPerAddress: 1, waiting: 3, waitingPerAddress: 2 };
+  const it = await setUp(context, { limits });
+  await enter(it.store, device, 'ldevid', one);
+  const first = await silent(context, it, '127.0.0.1');
+  await pressed(it, 1, 0);
+  const waits = it.dial(device);
+  await pressed(it, 1, 1);
+  // From elsewhere it goes on, as if nobody waited.
+  const other = await it.dial(device, { localAddress: '127.0.0.2' });
+  assert.equal(other.answer, `hello ${one}`);
+  const second = await silent(context, it, '127.0.0.3');
+  await pressed(it, 2, 1);
+  // In all: nobody else begins, from wherever.
+  const last = it.dial(device, { localAddress: '127.0.0.4' });
+  await pressed(it, 2, 2);
+  const third = await silent(context, it, '127.0.0.1');
+  await pressed(it, 2, 3);
+  // No place left for anybody.
+  await closed(await silent(context, it, '127.0.0.5'));
+  assert.deepEqual(it.refusals.splice(0), ['too-many-handshakes']);
+  second.destroy();
+  assert.equal((await last).answer, `hello ${one}`);
+  assert.deepEqual(it.door.pressure, { handshakes: 1, waiting: 2 });
+  // Too many of one address are turned away though there is room for others.
+  await closed(await silent(context, it, '127.0.0.1'));
+  first.destroy();
+  assert.equal((await waits).answer, `hello ${one}`);
+  await pressed(it, 1, 0);
+  third.destroy();
+  await pressed(it, 0, 0);
+  assert.deepEqual(new Set(it.refusals), new Set(['handshake-failed', 'too-many-handshakes']));
+});
+
+test('who waits too long is turned away, and the place is free', async (context) => {
+  const limits = { handshakes: 1, handshakeTimeoutMs: 200 };
+  const it = await setUp(context, { limits });
+  await silent(context, it, '127.0.0.1');
+  await pressed(it, 1, 0);
+  await closed(await silent(context, it, '127.0.0.1'));
+  await pressed(it, 0, 0);
+  assert.deepEqual(new Set(it.refusals), new Set(['handshake-failed', 'waited-too-long']));
 });
 
 test('a silent connection is closed when its time for the handshake is over', async (context) => {
