@@ -10,13 +10,13 @@ import { peerOrVisitor } from '../../servers/http/httpDoor.ts';
 import { anchorRoutes } from '../../servers/local/anchors.ts';
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
 import { type ProvisionerActs, provisionerRoutes } from '../../servers/local/provisioner.ts';
+import { noteRefusals } from '../../servers/local/refusalNotes.ts';
 import { tokenRoutes } from '../../servers/local/tokens.ts';
 import type { Connection } from '../../servers/tls/connection.ts';
 import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { SessionServerAuthority } from '../../trust/ports/sessionServerAuthority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal } from '../../trust/ports/faults.ts';
-import type { ReadTokens } from '../../trust/registry/readTokens.ts';
 import type { FastifyInstance } from 'fastify';
 import type { StoreSetting } from '../storeSetting.ts';
 import { localActs, type Revoke } from './acts.ts';
@@ -189,7 +189,7 @@ async function open(
     path: config.socketPath,
     bodyBytes: localBodyBytes,
     onRefusal: (code) => metrics.refused('local', code),
-    routes: (app) => localRoutes(app, acts, told, core.tokens),
+    routes: (app) => localRoutes(app, acts, told, core),
   });
   undo.push(() => local.close());
   const renewal = startChores(
@@ -239,8 +239,9 @@ function localRoutes(
   app: FastifyInstance,
   acts: ProvisionerActs,
   told: Told,
-  tokens: ReadTokens,
+  { tokens, security }: Core,
 ): void {
+  noteRefusals(app, security);
   provisionerRoutes(app, acts);
   tokenRoutes(app, tokens);
   anchorRoutes(app, told.store);
