@@ -81,6 +81,32 @@ export function startIpSensor(
   );
 }
 
+/**
+ * A second radio sensor, which knows the server by the anchor in its element: the certificate of the session
+ * server by value in message_2, in frames of 51 bytes, and the authority's word about it.
+ */
+export async function switchOnChainSensor(
+  demo: Demo,
+  element: Finished,
+  air: Air,
+  application: Application,
+): Promise<LiveDevice> {
+  const switchedOnMs = performance.now();
+  const process = startRadioSensor(demo, element, air, stateFile(demo, element), 'fresh');
+  const session = await process.event((event) => event['event'] === 'session');
+  const handshakeBytes = sizesIn(session);
+  const [, message2 = 0] = handshakeBytes;
+  check(
+    demo,
+    message2 > 300,
+    `the server by a C509 chain and a fresh status: ${handshakeBytes.join(' + ')} bytes, in frames of 51`,
+  );
+  const known = { element, process, kind: 'non-ip-sensor', link: 'radio' } as const;
+  const live = await watch(demo, { ...known, switchedOnMs, handshakeBytes }, application);
+  await process.stop();
+  return live;
+}
+
 export async function switchOnRadioSensor(
   demo: Demo,
   element: Finished,
@@ -120,12 +146,18 @@ function sizesIn(session: Event): readonly number[] {
   return Array.isArray(handshakeBytes) ? handshakeBytes.map(Number) : [];
 }
 
-export function startRadioSensor(demo: Demo, element: Finished, air: Air, state: string): Running {
+export function startRadioSensor(
+  demo: Demo,
+  element: Finished,
+  air: Air,
+  state: string,
+  trust: 'pinned' | 'fresh' = 'pinned',
+): Running {
   return start(
     demo.environment,
     words`sensor run --kind non-ip --element ${element.file} --state ${state}
       --radio 127.0.0.1:${air.sensorPort} --interval ${intervalMs} --retry 150
-      --renew-every 4 --renew-by resumption --json`,
+      --renew-every 4 --renew-by resumption --trust ${trust} --json`,
   );
 }
 

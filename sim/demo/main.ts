@@ -14,6 +14,7 @@ import { check, type Demo, type Server } from './demo.ts';
 import {
   openAir,
   showFrame,
+  switchOnChainSensor,
   switchOnGateway,
   switchOnIpSensor,
   switchOnRadioSensor,
@@ -85,7 +86,7 @@ async function journey(): Promise<void> {
     }
     await application.close();
   }
-  check(demo, demo.report.devices.length === 4, 'four devices provisioned themselves');
+  check(demo, demo.report.devices.length === 5, 'five devices provisioned themselves');
 }
 
 async function field(
@@ -96,7 +97,7 @@ async function field(
 ): Promise<void> {
   const air = await openAir(demo);
   const liveGateway = await switchOnGateway(demo, server, gateway, air, application);
-  const [first, second, third] = sensors;
+  const [first, second, third, fourth] = sensors;
   const ipSensor = await switchOnIpSensor(demo, server, existing(first), application);
   const otherIpSensor = await switchOnIpSensor(demo, server, existing(second), application);
 
@@ -107,6 +108,7 @@ async function field(
   const radioSensor = await switchOnRadioSensor(demo, existing(third), air, application);
   const reading = application.of(radioSensor.element.deviceId).at(-1);
   showFrame(demo, liveGateway, reading?.payload ?? '');
+  await switchOnChainSensor(demo, existing(fourth), air, application);
 
   narrator.step(6, 'Revocation');
   const live = { gateway: liveGateway, ipSensor, otherIpSensor, radioSensor, air };

@@ -25,6 +25,7 @@ interface SensorRunOptions extends OutputOptions {
   readonly confirmEvery: number;
   readonly renewEvery?: number;
   readonly renewBy?: string;
+  readonly trust: 'pinned' | 'chain' | 'fresh';
   readonly enrol?: 'native' | 'c509' | 'x509';
   readonly retry?: number;
   readonly https?: boolean;
@@ -50,6 +51,14 @@ export function registerSensor(program: Command): void {
     )
     .addOption(
       new Option(
+        '--trust <way>',
+        'non-ip: know the server by what the element was given at birth, by its C509 chain, or by that and a fresh status in every handshake',
+      )
+        .choices(['pinned', 'chain', 'fresh'])
+        .default('pinned'),
+    )
+    .addOption(
+      new Option(
         '--enrol <form>',
         'non-ip: fetch an operational certificate through the session, and renew it: C509 signed natively or re-encoded, or X.509',
       ).choices(['native', 'c509', 'x509']),
@@ -66,6 +75,7 @@ Examples:
   birthmark sensor run --kind ip --element reel-7/01.element --server iot.example:8443
   birthmark sensor run --kind non-ip --element reel-7/02.element --radio 127.0.0.1:1700 --count 10 --json
   birthmark sensor run --kind non-ip --element reel-7/02.element --radio 127.0.0.1:1700 --renew-every 5 --renew-by resumption
+  birthmark sensor run --kind non-ip --element reel-7/02.element --radio 127.0.0.1:1700 --trust fresh
 
 A sensor that was killed is started again with the same words and goes on where it was. The exit code is
 0 when it was stopped or has sent --count messages, 3 when it cannot go on.`,
@@ -114,6 +124,7 @@ async function runNonIp(options: SensorRunOptions): Promise<void> {
     stateFile: options.state,
     modem,
     maximumFrameBytes: options.maxFrame,
+    trust: options.trust,
     options: {
       confirmEvery,
       ...renewalOf(options),
