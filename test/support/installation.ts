@@ -67,6 +67,15 @@ export class Installation {
     return installation;
   }
 
+  /** One that is there. */
+  static open(
+    folder: string,
+    signer: TestSigner,
+    clock: InstallationOptions['clock'],
+  ): Installation {
+    return new Installation(folder, clock === undefined ? {} : { clock }, signer);
+  }
+
   /** The same people with another folder. */
   at(folder: string): Installation {
     return new Installation(folder, { clock: this.clock }, this.signer);
