@@ -6,11 +6,18 @@ import type {
   CoapSessionOptions,
 } from '../../../src/device/sessions/coapSession.ts';
 import { EnvironmentError } from '../../../src/trust/ports/faults.ts';
-import { telemetryRequest } from '../../../src/device/sessions/channel.ts';
+import { Channel, freshChannel, telemetryRequest } from '../../../src/device/sessions/channel.ts';
+import { SessionMemory } from '../../../src/device/sessions/memory.ts';
+import { openSealedStore } from '../../../src/device/storage/sealedStore.ts';
 import { empty } from '../../../src/wire/bytes/bytes.ts';
 import { utf8 } from '../../../src/wire/bytes/utf8.ts';
 import { methods, responses } from '../../../src/wire/coap/codes.ts';
-import type { CoapContent, CoapMessage } from '../../../src/wire/coap/message.ts';
+import {
+  type CoapContent,
+  type CoapMessage,
+  encodeMessage,
+  parseMessage,
+} from '../../../src/wire/coap/message.ts';
 import { findOption, findUint, optionNumbers, uriPath } from '../../../src/wire/coap/options.ts';
 import { protectRequest, unprotectResponse } from '../../../src/wire/oscore/client.ts';
 import { type KudosBusy, KudosConfirmed, KudosIdle } from '../../../src/wire/oscore/kudos.ts';
@@ -18,6 +25,7 @@ import type { KudosConfig } from '../../../src/wire/oscore/kudosOffer.ts';
 import { kudosPath } from '../../../src/wire/oscore/kudosSupport.ts';
 import { parseOscoreOption } from '../../../src/wire/oscore/option.ts';
 import { isRefused } from '../../../src/wire/oscore/refusal.ts';
+import { writeFrame } from '../../../src/wire/relay/frame.ts';
 import {
   CoapPath,
   lost,
@@ -26,7 +34,7 @@ import {
   type OpenedSession,
   watchNonces,
 } from '../../support/coapPath.ts';
-import { Field, type FieldDevice } from '../../support/field.ts';
+import { Field, type FieldDevice, gatewayId } from '../../support/field.ts';
 import { PowerCut } from '../../support/memoryDeviceStore.ts';
 import { MemorySessionStore } from '../../support/memorySessionStore.ts';
 
@@ -172,7 +180,10 @@ test('the server is restarted between any two messages, and any message or answe
     for (let lostAt = 1; lostAt <= messages; lostAt++) {
       const it = world();
       it.path.onRequest = (when, count) => {
-        if (when === moment && count === lostAt) throw lost();
+        if (when !== moment || count !== lostAt) return;
+        // Lost after it was answered: as when the server dies between its write and its answer.
+        it.path.restartServer();
+        throw lost();
       };
       await sendAll(it, texts(24), often);
       assertArrived(it, texts(24));
@@ -400,4 +411,43 @@ test('under keys that a run is to replace nothing else is taken', async () => {
   await session.telemetry(utf8('text 1'));
   assert.deepEqual(kinds(events), ['handshake', 'keys-updated']);
   assertArrived(it, texts(2));
+});
+
+test('any session takes KUDOS: on a raw link from a peer that knows no epochs', async () => {
+  const { field, device } = world();
+  await device.switchOn();
+  await device.submit('one');
+  await field.time.until(() => device.count('telemetry') === 1);
+  const store = await openSealedStore(device.element, device.flash, field.crypto);
+  const { state } = await new SessionMemory(store, field.crypto, undefined).read();
+  assert.ok(state?.kind === 'live');
+  await device.cutPower();
+  const endpoint = { ingress: gatewayId, linkAddress: device.linkAddress };
+  const ask = async (content: CoapContent): Promise<CoapContent> => {
+    const request = { ...content, type: 'CON', messageId: 1, token: empty } as const;
+    const frame = writeFrame({ kind: 'coap', message: encodeMessage(request) });
+    const answer = await field.relay.take(endpoint, frame);
+    assert.ok(answer instanceof Uint8Array, String(answer));
+    return parseMessage(answer.subarray(1));
+  };
+  const { crypto } = field;
+  const config = { crypto, isCapable: true, peer: 'unknown', preserveObservations: false } as const;
+  const run = new KudosIdle(config, state.session.oscoreParameters()).begin();
+  const ping = { code: methods.post, options: uriPath(kudosPath), payload: empty };
+  const sent = run.protectRequest(ping);
+  assert.ok(!isRefused(sent));
+  const message = await ask(sent.message);
+  const received = run.receive({ kind: 'response', message, exchange: sent.exchange });
+  assert.ok(!isRefused(received) && received.next instanceof KudosConfirmed);
+  const { material } = received.next.fresh;
+  const channel = new Channel(crypto, material, freshChannel);
+  const use = channel.reservation(1);
+  assert.ok(use);
+  channel.confirm(use);
+  const telemetry = channel.protect(telemetryRequest(utf8('two'), true));
+  assert.ok(telemetry);
+  const answer = channel.open(telemetry.exchange, await ask(telemetry.message));
+  assert.equal(answer?.code, responses.changed);
+  assert.deepEqual(field.textsOf(device.deviceId), ['one', 'two']);
+  assert.equal(field.relay.counters.keyUpdates, 1);
 });
