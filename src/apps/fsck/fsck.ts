@@ -1,11 +1,13 @@
 /**
  * The independent checker of an issuing database. It reads the tables by itself, shares no statement with
  * the program that wrote them, trusts no index and no counter, and recomputes what they claim: nothing
- * signed that is not recorded, nothing recorded twice, no quota exceeded, one consistent log, and every
- * revocation on the list where others look for it.
+ * signed that is not recorded, nothing recorded twice, no quota exceeded, one consistent log, every
+ * revocation on the list where others look for it, and two persons behind every act that takes two.
  */
 import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import type { Row as StoredRow } from '../../drivers/store/sqlite/rows.ts';
+import { checkApprovals } from './approvalCheck.ts';
+import { ApprovalTrail } from './approvalTrail.ts';
 import { checkLog } from './logCheck.ts';
 import { checkQuotas } from './quotaCheck.ts';
 import { checkCertificates } from './certificateCheck.ts';
@@ -33,6 +35,8 @@ export interface FsckReport {
   readonly leaves: number;
   /** Lists of revoked certificates that were signed. */
   readonly lists: number;
+  /** Requests for acts that take two persons. */
+  readonly approvals: number;
   /** Intents that wait to be signed: what a crash leaves, finished at the next start. */
   readonly unfinished: number;
 }
@@ -66,8 +70,11 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
     const certificates = await checkCertificates(inspection, keys);
     const quotas = await checkQuotas(inspection);
     const trail = new StatusTrail(inspection.fault);
-    const leaves = await checkLog(inspection, certificates.bySerial, trail);
+    const approvals = new ApprovalTrail(inspection.fault);
+    const trails = [trail, approvals];
+    const leaves = await checkLog(inspection, certificates.bySerial, trails);
     const lists = await checkStatus(inspection, keys, trail);
+    const requests = await checkApprovals(inspection, approvals);
     const { signed: count, unfinished, revoked } = certificates;
     return {
       ok: faults.length === 0,
@@ -77,6 +84,7 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
       ...quotas,
       leaves,
       lists,
+      approvals: requests,
       unfinished,
     };
   } finally {

@@ -4,16 +4,20 @@ import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import { GrowingTree } from '../../wire/tlog/growingTree.ts';
 import type { TreeHash } from '../../wire/tlog/tree.ts';
-import { readAuditEntry } from '../../trust/audit/entry.ts';
+import { type AuditEntry, readAuditEntry } from '../../trust/audit/entry.ts';
 import type { Inspection } from './fsck.ts';
-import type { StatusTrail } from './statusTrail.ts';
 import { bytes, hex, number } from './values.ts';
+
+/** What follows the log in its order. */
+export interface Trail {
+  note(entry: AuditEntry): void;
+}
 
 /** Number of leaves. `certificates`: SHA-256 by serial number, both hexadecimal. */
 export async function checkLog(
   { snapshot, fault }: Inspection,
   certificates: ReadonlyMap<string, string>,
-  trail: StatusTrail,
+  trails: readonly Trail[],
 ): Promise<number> {
   const heads = new Map<number, string>();
   for await (const row of snapshot.rows('SELECT tree_size, root FROM audit_heads')) {
@@ -25,7 +29,7 @@ export async function checkLog(
     const entry = bytes(row, 'entry');
     tree.append(entry);
     if (number(row, 'id') !== tree.size) fault(`log: leaf ${tree.size} is missing`);
-    noteEntry(entry, logged, trail, fault);
+    noteEntry(entry, logged, trails, fault);
     const head = heads.get(tree.size);
     if (head !== undefined && head !== toHex(tree.root())) {
       fault(`log: the head of ${tree.size} leaves is not their root`);
@@ -47,12 +51,12 @@ export async function checkLog(
 function noteEntry(
   entry: Uint8Array,
   logged: Map<string, string>,
-  trail: StatusTrail,
+  trails: readonly Trail[],
   fault: (text: string) => void,
 ): void {
   try {
     const read = readAuditEntry(entry);
-    trail.note(read);
+    for (const trail of trails) trail.note(read);
     if (read.kind !== 'issued') return;
     const serial = toHex(read.serialNumber);
     if (logged.has(serial)) fault(`serial number ${serial}: logged twice`);

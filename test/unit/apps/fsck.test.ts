@@ -41,6 +41,7 @@ test('an installation that was left alone adds up', async (context) => {
     tickets: 2,
     leaves: 14,
     lists: 0,
+    approvals: 0,
     unfinished: 0,
   });
 });

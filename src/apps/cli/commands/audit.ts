@@ -62,10 +62,10 @@ async function fsck(options: AuditOptions): Promise<void> {
     },
   });
   progress.end();
-  const { certificates, revoked, units, tickets, leaves, lists, unfinished } = report;
+  const { certificates, revoked, units, tickets, leaves, lists, approvals, unfinished } = report;
   print(options, report, [
     ...report.faults.map((fault) => `FAULT ${fault}`),
-    `${certificates} certificates (${revoked} revoked), ${units} units under ${tickets} tickets, ${lists} lists, ${leaves} log entries.`,
+    `${certificates} certificates (${revoked} revoked), ${units} units under ${tickets} tickets, ${lists} lists, ${approvals} requests of operators, ${leaves} log entries.`,
     ...(unfinished === 0 ? [] : [`${unfinished} intents wait to be signed at the next start.`]),
     report.ok ? 'Everything adds up.' : `${report.faults.length} faults.`,
   ]);

@@ -1,0 +1,103 @@
+/** Requests and approvals against the log, the persons that signed them, and their use. */
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { actRules } from '../../trust/approvals/acts.ts';
+import { isSigned } from '../../trust/approvals/documents.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
+import { MalformedError } from '../../wire/bytes/malformed.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import type { ApprovalTrail, LoggedApproval } from './approvalTrail.ts';
+import type { Inspection, Row } from './fsck.ts';
+import { bytes, hex, isNull, number, string } from './values.ts';
+
+/** Number of requests. */
+export async function checkApprovals(
+  inspection: Inspection,
+  trail: ApprovalTrail,
+): Promise<number> {
+  const { snapshot, fault } = inspection;
+  let modes = 0;
+  for await (const _ of snapshot.rows('SELECT since_ms FROM two_person')) modes += 1;
+  if (trail.twoPersons !== (modes === 1)) {
+    fault(
+      modes === 0
+        ? 'two persons: needed by the log, and switched off behind its back'
+        : 'two persons: switched on without a word in the log',
+    );
+  }
+  const keys = await keysOfOperators(inspection);
+  const recorded = new Set<string>();
+  for await (const row of snapshot.rows(selectApprovals)) {
+    const id = hex(row, 'sha256');
+    recorded.add(id);
+    const logged = trail.approvals.get(id);
+    if (logged === undefined) fault(`approval ${id}: not in the log`);
+    else checkOne(row, id, logged, keys, fault);
+  }
+  for (const id of trail.approvals.keys()) {
+    if (!recorded.has(id)) fault(`approval ${id}: logged and not recorded`);
+  }
+  return recorded.size;
+}
+
+const selectApprovals = `
+  SELECT approvals.*, asked.name AS asked_by, decided.name AS said_by FROM approvals
+  LEFT JOIN operators asked ON asked.id = requester
+  LEFT JOIN operators decided ON decided.id = decided_by ORDER BY approvals.id`;
+
+/** DER of SubjectPublicKeyInfo by name, of the revoked too: what they signed before stays signed. */
+async function keysOfOperators({
+  snapshot,
+  fault,
+}: Inspection): Promise<ReadonlyMap<string, Uint8Array>> {
+  const keys = new Map<string, Uint8Array>();
+  const select = 'SELECT id, name, certificate FROM operators ORDER BY id';
+  for await (const row of snapshot.rows(select)) {
+    const name = string(row, 'name');
+    try {
+      keys.set(name, parseCertificate(bytes(row, 'certificate')).publicKey.spki);
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error;
+      fault(`operator ${name}: ${error.message}`);
+    }
+  }
+  return keys;
+}
+
+function checkOne(
+  row: Row,
+  id: string,
+  { request, decision, uses }: LoggedApproval,
+  keys: ReadonlyMap<string, Uint8Array>,
+  fault: (text: string) => void,
+): void {
+  const { document } = request;
+  const { requester, act, expiresMs } = document;
+  const when = (broken: boolean, text: string): void => {
+    if (broken) fault(`approval ${id}: ${text}`);
+  };
+  const isBy = (name: string, { message }: Pick<LoggedApproval['request'], 'message'>): boolean => {
+    const spki = keys.get(name);
+    return spki !== undefined && isSigned(nodeCrypto, spki, message);
+  };
+  when(toHex(request.id) !== id, 'the request is another one');
+  when(!isBy(requester, request), `not signed by ${requester}`);
+  when(string(row, 'asked_by') !== requester || string(row, 'act') !== act, 'recorded otherwise');
+  const said = decision?.document;
+  if (decision !== undefined && said !== undefined) {
+    when(toHex(said.request) !== id, 'the decision is about another request');
+    when(!isBy(said.by, decision), `not signed by ${said.by}`);
+    when(said.decision === 'approved' && said.by === requester, 'approved by who asked for it');
+  }
+  when(
+    string(row, 'decision') !== (said?.decision ?? '') ||
+      string(row, 'said_by') !== (said?.by ?? ''),
+    'decided otherwise than logged',
+  );
+  const spent = !isNull(row, 'spent_ms');
+  when(spent !== (uses === 1), spent ? 'spent and not logged so' : 'logged as spent, and open');
+  if (!spent) return;
+  const allowed =
+    actRules[act].approvers === undefined ? said === undefined : said?.decision === 'approved';
+  when(!allowed, 'spent without a second person');
+  when(number(row, 'spent_ms') >= expiresMs, 'spent past its end');
+}

@@ -1,0 +1,141 @@
+/**
+ * What the audit log says of two persons, in its order: since when they are needed, who asked, who approved,
+ * and that every act that needs them stands directly behind the one use of an approval for exactly it.
+ */
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { type ActKind, readParameters } from '../../trust/approvals/acts.ts';
+import {
+  type DecisionDocument,
+  readDecision,
+  readRequest,
+  readSigned,
+  type RequestDocument,
+  type SignedDocument,
+} from '../../trust/approvals/documents.ts';
+import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
+import type { AuditEntry } from '../../trust/audit/entry.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
+
+export interface LoggedApproval {
+  readonly request: SignedDocument<RequestDocument>;
+  readonly decision: SignedDocument<DecisionDocument> | undefined;
+  readonly uses: number;
+}
+
+type Used = Extract<AuditEntry, { readonly kind: 'approval-used' }>;
+
+export class ApprovalTrail {
+  readonly #fault: (text: string) => void;
+  readonly #logged = new Map<string, LoggedApproval>();
+  /** Names of stations whose enrolment was allowed and has not happened. */
+  readonly #stations: string[] = [];
+  #twoPersons = false;
+  #last: AuditEntry | undefined;
+
+  constructor(fault: (text: string) => void) {
+    this.#fault = fault;
+  }
+
+  /** They were needed once, and so they are for good. */
+  get twoPersons(): boolean {
+    return this.#twoPersons;
+  }
+
+  get approvals(): ReadonlyMap<string, LoggedApproval> {
+    return this.#logged;
+  }
+
+  /** Throws a `MalformedError` for documents that nobody can read. */
+  note(entry: AuditEntry): void {
+    const before = this.#last;
+    this.#last = entry;
+    if (entry.kind === 'approval-requested') {
+      const request = readSigned(nodeCrypto, entry.signed, readRequest);
+      this.#logged.set(toHex(entry.request), { request, decision: undefined, uses: 0 });
+    } else if (entry.kind === 'approval-decided') {
+      const known = this.#known(entry.request);
+      const decision = readSigned(nodeCrypto, entry.signed, readDecision);
+      if (known !== undefined) this.#logged.set(toHex(entry.request), { ...known, decision });
+    } else if (entry.kind === 'approval-used') {
+      this.#noteUse(entry);
+    } else if (this.#twoPersons) {
+      this.#judge(entry, before);
+    } else if (entry.kind === 'decision' && entry.act === twoPersonAct) {
+      this.#twoPersons = true;
+    }
+  }
+
+  #known(request: Uint8Array): LoggedApproval | undefined {
+    const known = this.#logged.get(toHex(request));
+    if (known === undefined) this.#fault(`approval ${toHex(request)}: of no request in the log`);
+    return known;
+  }
+
+  #noteUse({ request, act }: Used): void {
+    const known = this.#known(request);
+    if (known === undefined) return;
+    const { document } = known.request;
+    const id = toHex(request);
+    if (document.act !== act) this.#fault(`approval ${id}: used for ${act}`);
+    if (known.uses > 0) this.#fault(`approval ${id}: used twice`);
+    this.#logged.set(id, { ...known, uses: known.uses + 1 });
+    if (act !== 'station.enrol') return;
+    const { name } = readParameters(document.parameters);
+    if (typeof name === 'string') this.#stations.push(name);
+  }
+
+  #judge(entry: AuditEntry, before: AuditEntry | undefined): void {
+    if (entry.kind === 'issued') {
+      if (!entry.profile.startsWith('station@')) return;
+      const at = this.#stations.indexOf(entry.holder);
+      if (at < 0) this.#fault(`station ${entry.holder}: certified by one person`);
+      else this.#stations.splice(at, 1);
+      return;
+    }
+    const need = needOf(entry, before);
+    if (need === undefined) return;
+    const used =
+      before?.kind === 'approval-used' ? this.#logged.get(toHex(before.request)) : undefined;
+    const document = used?.request.document;
+    const [parameter = '', value] = need.about ?? [];
+    const about = document && readParameters(document.parameters)[parameter];
+    if (!need.acts.some((act) => act === document?.act) || about !== value) {
+      this.#fault(`log: ${entry.kind} ${value ?? ''} without its approval before it`);
+    }
+  }
+}
+
+interface Need {
+  readonly acts: readonly ActKind[];
+  /** Parameter of the act that names what the entry is about, and its value; a ticket's entry names none. */
+  readonly about?: readonly [parameter: string, value: string];
+}
+
+/** By the `act` of entries of decisions. */
+const decisions: ReadonlyMap<string, ActKind> = new Map<string, ActKind>([
+  ['operator-added', 'operator.add'],
+  ['operator-grant', 'operator.grant'],
+  ['operator-withdraw', 'operator.withdraw'],
+  ['operator-revoked', 'operator.revoke'],
+]);
+
+function needOf(entry: AuditEntry, before: AuditEntry | undefined): Need | undefined {
+  if (entry.kind === 'ordered') {
+    return { acts: ['order.create'], about: ['order', entry.order] };
+  }
+  if (entry.kind === 'ticket-issued') return { acts: ['ticket.issue'] };
+  if (entry.kind === 'batch-closed') {
+    return { acts: ['batch.close'], about: ['batch', entry.batch] };
+  }
+  if (entry.kind === 'foreign-anchor') {
+    return { acts: ['anchor.pin', 'anchor.retire'], about: ['product', entry.product] };
+  }
+  if (entry.kind !== 'decision') return undefined;
+  const act = decisions.get(entry.act);
+  // The first admins come with the mode itself.
+  const isFirst =
+    entry.act === 'operator-added' &&
+    before?.kind === 'decision' &&
+    [twoPersonAct, 'operator-added'].includes(before.act);
+  return act === undefined || isFirst ? undefined : { acts: [act], about: ['name', entry.subject] };
+}

@@ -1,0 +1,103 @@
+/** What the independent checker says of two persons, when somebody has helped the database along. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { test, type TestContext } from 'node:test';
+import { encodeAuditEntry } from '../../../src/trust/audit/entry.ts';
+import { isRefusal } from '../../../src/trust/ports/faults.ts';
+import { toHex } from '../../../src/wire/bytes/hex.ts';
+import type { World } from '../../support/issuing/world.ts';
+import { twoPersonHouse } from '../../support/twoPersons.ts';
+
+/** An order that two persons placed, and one that waits. */
+async function installation(context: TestContext): Promise<World> {
+  const house = await twoPersonHouse(context);
+  const order = (name: string) => ({
+    order: name,
+    product: 'sensor',
+    family: 'software',
+    hwType: '1.3.6.1.4.1.32473.1',
+    partNumber: '',
+    quantity: 10,
+    leastProof: 'line-anchored' as const,
+    serverIdentity: Uint8Array.of(0xa1, 1, 2),
+  });
+  const id = await house.approved('order.create', order('order-1'));
+  const approved = await house.permissions.allow('order.create', order('order-1'), id);
+  assert.ok(!isRefusal(approved));
+  assert.ok(!isRefusal(await house.authority.orders.create(approved)));
+  await house.approved('order.create', order('order-2'));
+  await house.world.logHead(house.authority);
+  house.authority.database.close();
+  return house.world;
+}
+
+const forged = toHex(
+  encodeAuditEntry({
+    kind: 'ordered',
+    atMs: 1,
+    order: 'order-9',
+    recordSha256: new Uint8Array(32),
+  }),
+);
+const granted = toHex(
+  encodeAuditEntry({
+    kind: 'decision',
+    atMs: 1,
+    act: 'operator-grant',
+    subject: 'eve',
+    detail: '',
+  }),
+);
+const last = '(SELECT max(id) FROM approvals)';
+
+const tampering: ReadonlyArray<readonly [sql: string, fault: RegExp]> = [
+  ['DELETE FROM two_person', /switched off behind its back/],
+  [`UPDATE approvals SET spent_ms = 1 WHERE id = ${last}`, /spent and not logged so/],
+  [
+    'UPDATE approvals SET spent_ms = NULL, done_ms = NULL WHERE id = 3',
+    /logged as spent, and open/,
+  ],
+  [`UPDATE approvals SET requester = 1 WHERE id = ${last}`, /recorded otherwise/],
+  [`UPDATE approvals SET decided_by = 2 WHERE id = ${last}`, /decided otherwise than logged/],
+  [`UPDATE approvals SET decision = 'rejected' WHERE id = ${last}`, /decided otherwise/],
+  [`DELETE FROM approvals WHERE id = ${last}`, /logged and not recorded/],
+  [
+    "UPDATE operators SET certificate = (SELECT certificate FROM operators WHERE name = 'ada')",
+    /not signed by/,
+  ],
+  [
+    `INSERT INTO approvals SELECT 99, zeroblob(32), act, requester, signed, taken_ms, expires_ms,
+       NULL, NULL, NULL, NULL, NULL, NULL FROM approvals WHERE id = ${last}`,
+    /not in the log/,
+  ],
+  [
+    `INSERT INTO audit_leaves (entry) VALUES (x'${forged}')`,
+    /ordered order-9 without its approval/,
+  ],
+  [
+    `INSERT INTO audit_leaves (entry) VALUES (x'${granted}')`,
+    /decision eve without its approval before it/,
+  ],
+];
+
+test('what two persons did adds up, and what was done behind their backs does not', async (context) => {
+  const world = await installation(context);
+  const report = await world.fsck();
+  assert.deepEqual(report.faults, []);
+  // Two operators were added, an order placed, another one waits.
+  assert.equal(report.approvals, 4);
+  const whole = readFileSync(world.path);
+  for (const [sql, fault] of tampering) {
+    const database = new DatabaseSync(world.path, { enableForeignKeyConstraints: false });
+    database.exec('PRAGMA ignore_check_constraints = ON');
+    database.exec(sql);
+    database.close();
+    const { faults } = await world.fsck();
+    assert.ok(
+      faults.some((text) => fault.test(text)),
+      `${sql}\n${faults.join('\n')}`,
+    );
+    writeFileSync(world.path, whole);
+  }
+});
