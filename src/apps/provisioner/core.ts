@@ -63,7 +63,8 @@ export async function makeCore(
   stores: Stores,
   keys: ServerKeys,
 ): Promise<Core> {
-  const { authority, clock = systemClock, owner, folder, names, credentialsFrom = [] } = config;
+  const { authority, clock = systemClock, owner, folder, names } = config;
+  const { credentialsFrom = [], products } = config;
   const registry = new Registry(stores.registry, clock);
   const verifier = new SoftwareVerifier();
   const security = securityLogOf(config, clock);
@@ -82,7 +83,7 @@ export async function makeCore(
   const parts = { registry, authority, hierarchy, verifier, trust, metrics, clock };
   const sessionCredentials = await sessionCredentialsOf(config, { keys, clock, issuer });
   const { chains } = sessionCredentials ?? {};
-  const traffic = makeTraffic({ ...parts, stores, keys, credentialsFrom, chains });
+  const traffic = makeTraffic({ ...parts, stores, keys, credentialsFrom, chains, products });
   const status = config.status && makeStatus(config.status.authority, { clock, metrics });
   metrics.watch('birthmark_connections', 'Verified TLS connections', () => live.size);
   return {

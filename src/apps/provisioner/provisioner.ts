@@ -19,6 +19,7 @@ import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal } from '../../trust/ports/faults.ts';
 import type { FastifyInstance } from 'fastify';
 import type { StoreSetting } from '../storeSetting.ts';
+import type { ProductStates } from './attestation.ts';
 import { localActs, type Revoke } from './acts.ts';
 import { startChores, troubleText } from './chores.ts';
 import { choreNames, type Core, makeCore, renewalChore, standingChores, statusOf } from './core.ts';
@@ -55,6 +56,8 @@ export interface ProvisionerConfig {
   readonly coapPort?: number;
   /** Prefixes below which a certificate may be read that a device points at; nowhere when absent. */
   readonly credentialsFrom?: readonly string[];
+  /** What devices may run; absent: no evidence is asked for. */
+  readonly products?: ProductStates | undefined;
   /** Lists, responder and the door for both; without it this server says nothing of certificates. */
   readonly status?: StatusConfig;
   /** Credentials for devices that know this server by their anchor; without it they know it by its kid. */

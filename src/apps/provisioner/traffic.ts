@@ -4,6 +4,7 @@ import type { Metrics } from '../../servers/http/metrics.ts';
 import { MqttBroker } from '../../servers/mqtt/broker.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { createRelay, type Relay, type RelayObservation } from '../../trust/relay/relay.ts';
+import { attestationPolicy, type ProductStates } from './attestation.ts';
 import { certificatePorts, type SessionPartOptions, sessionResource } from './sessionParts.ts';
 import type { ServerKeys } from './keys.ts';
 import type { Stores } from './stores.ts';
@@ -22,10 +23,12 @@ export interface TrafficOptions extends SessionPartOptions {
   /** Prefixes below which a certificate may be read that a device points at. */
   readonly credentialsFrom: readonly string[];
   readonly chains: ServerChains | undefined;
+  /** Absent: no evidence of a device's state is asked for. */
+  readonly products: ProductStates | undefined;
 }
 
 export function makeTraffic(options: TrafficOptions): Traffic {
-  const { stores, keys, registry, metrics, clock } = options;
+  const { stores, keys, registry, metrics, clock, products } = options;
   const broker: MqttBroker = new MqttBroker({
     onTelemetry: (deviceId, payload) => intake.take(deviceId, 'mqtt', payload),
     onGatewayFrame: (gatewayId, bytes) => relay.onGatewayFrame(gatewayId, bytes),
@@ -48,6 +51,7 @@ export function makeTraffic(options: TrafficOptions): Traffic {
     agreement: keys.agreement,
     identity: keys.identity,
     ...(options.chains === undefined ? {} : { chains: options.chains }),
+    ...(products === undefined ? {} : { attestation: attestationPolicy(registry, products) }),
     serve: sessionResource(options),
     certificates: certificatePorts({ ...options, chains: stores.chains }),
     sendDown: async (gatewayId, envelope) => {

@@ -10,6 +10,7 @@ import { SessionServerClient } from '../../drivers/links/local/sessionServerClie
 import { StatusClient } from '../../drivers/links/local/statusClient.ts';
 import { startAuthority } from '../authority/authority.ts';
 import { authorityPaths, requireInstallation } from '../authority/authorityFolder.ts';
+import { readProductStates } from '../provisioner/attestation.ts';
 import type { DoorPorts } from '../provisioner/doors.ts';
 import { startProvisioner } from '../provisioner/provisioner.ts';
 import { type LogLevel, openLog } from './log.ts';
@@ -39,6 +40,8 @@ export interface ServeOptions {
   readonly logLevel: LogLevel;
   /** Where certificates may be read that devices point at; nowhere when empty. */
   readonly credentialsFrom: readonly string[];
+  /** File of what devices may run; no evidence is asked for when `undefined`. */
+  readonly attestation: string | undefined;
   /** Address of the databases; BIRTHMARK_STORE, else SQLite in the folders, when absent. */
   readonly store: string | undefined;
 }
@@ -95,7 +98,7 @@ async function startProvisionerWorker(
   log: Logger,
 ): Promise<Worker> {
   const { data, host, names, ports, estPort, coapPort, statusPort } = options;
-  const { healthPort, healthHost, credentialsFrom } = options;
+  const { healthPort, healthHost, credentialsFrom, attestation } = options;
   const authority = new AuthorityClient(socketPathFor(data, 'authority'));
   const status = new StatusClient(socketPathFor(data, 'authority'));
   const sessionServers = new SessionServerClient(socketPathFor(data, 'authority'));
@@ -113,6 +116,7 @@ async function startProvisionerWorker(
     ...(estPort === undefined ? {} : { estPort }),
     ...(coapPort === undefined ? {} : { coapPort }),
     credentialsFrom,
+    products: attestation === undefined ? undefined : await readProductStates(attestation),
     status: { authority: status, port: statusPort },
     sessionServers,
     ...(healthPort === undefined ? {} : { health: { host: healthHost, port: healthPort } }),

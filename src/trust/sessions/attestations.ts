@@ -20,12 +20,13 @@ import type { AttestationVerifier, EvidenceRefusal } from '../ports/attestation.
 import { isRefusal } from '../ports/faults.ts';
 
 export interface AttestationPolicy {
+  /** Whoever offers evidence has to give it, and it has to be good. */
   readonly verifier: AttestationVerifier;
   /**
-   * `wanted`: who offers evidence has to give it, and it has to be good. `demanded`: also, who offers none
-   * gets no session. A session that is resumed rests on the evidence of the handshake before.
+   * Whether this device gets no session without. One that is resumed rests on the evidence of the handshake
+   * before.
    */
-  readonly policy: 'wanted' | 'demanded';
+  readonly isDemandedOf: (deviceId: string) => Promise<boolean>;
   /** Default: `privateAttestation`. */
   readonly codePoints?: AttestationCodePoints;
 }
@@ -60,8 +61,8 @@ export class Attestations {
     this.#codePoints = policy?.codePoints ?? privateAttestation;
   }
 
-  get isDemanded(): boolean {
-    return this.#policy?.policy === 'demanded';
+  async isDemandedOf(deviceId: string): Promise<boolean> {
+    return (await this.#policy?.isDemandedOf(deviceId)) ?? false;
   }
 
   /** Labels that are processed in EAD_1 and EAD_3. */
@@ -69,13 +70,13 @@ export class Attestations {
     return this.#policy === undefined ? [] : [this.#codePoints.backgroundCheckLabel];
   }
 
-  /** `undefined` when this device cannot have a session: it offers nothing that could be appraised. */
-  async ask(ead1: readonly EadItem[]): Promise<Question | undefined> {
+  /** Of whom, is not known yet. */
+  async ask(ead1: readonly EadItem[]): Promise<Question> {
     if (this.#policy === undefined) return noQuestion;
     const { verifier } = this.#policy;
     const offered = this.#offerIn(ead1);
     const contentFormat = verifier.contentFormats.find((format) => offered.includes(format));
-    if (contentFormat === undefined) return this.isDemanded ? undefined : noQuestion;
+    if (contentFormat === undefined) return noQuestion;
     const nonce = await verifier.nonce();
     const value = encodeRequest({ contentFormat, nonce });
     // Critical: a device that offered it and cannot give it now ends the handshake by itself.
@@ -88,7 +89,8 @@ export class Attestations {
     const [item, ...more] = ead3.filter(({ label }) => this.labels.includes(label));
     if (this.#policy === undefined || nonce.length === 0) {
       // RFC 9528 §3.8: a critical item is processed or ends the handshake; nobody has asked for this one.
-      return item?.critical === true ? 'malformed' : undefined;
+      if (item?.critical === true) return 'malformed';
+      return (await this.isDemandedOf(deviceId)) ? 'missing' : undefined;
     }
     if (item?.value === undefined || more.length > 0) return 'missing';
     const algorithms = { crypto: this.#crypto, suite: suiteOf(rawLinkSuite) };

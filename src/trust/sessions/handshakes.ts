@@ -83,9 +83,9 @@ export class Handshakes {
     this.#kudosLabel = ports.kudosLabel ?? exampleKudosLabel;
     this.#credentials = new DeviceCredentials(ports);
     this.#rows = new HandshakeRows(ports, limits);
-    this.#reverse = new ReverseHandshakes(ports, this.#rows, this.#credentials);
-    this.#own = new OwnCredentials(ports);
     this.#attestations = new Attestations(ports.crypto, ports.attestation);
+    this.#reverse = new ReverseHandshakes(ports, this.#rows, this.#credentials, this.#attestations);
+    this.#own = new OwnCredentials(ports);
     const { certificates, chains } = ports;
     const methods = certificates === undefined ? methodsByKid : methodsByCertificate;
     this.#profile = {
@@ -117,7 +117,6 @@ export class Handshakes {
     const place = placeOf(endpoint, connectionId);
     const isResumption = accepted.kind === 'psk-message-1-accepted';
     const question = isResumption ? noQuestion : await this.#attestations.ask(accepted.ead1);
-    if (question === undefined) return 'not-attested';
     const ead2 = [...this.#ead2(accepted), ...question.items];
     const composed = isResumption
       ? accepted.compose({ connectionId, ead2 })
@@ -167,9 +166,8 @@ export class Handshakes {
   }
 
   /** The reverse flow (RFC 9528 Appendix A.2.2): the frame with our message_1. */
-  async beginReverse(endpoint: Endpoint): Promise<Uint8Array | FrameRefusal> {
-    // There the device has no message after ours in which it could give evidence.
-    return this.#attestations.isDemanded ? 'not-attested' : this.#reverse.begin(endpoint);
+  beginReverse(endpoint: Endpoint): Promise<Uint8Array | FrameRefusal> {
+    return this.#reverse.begin(endpoint);
   }
 
   /** A handshake of the reverse flow whose peer shows by this request that it has the keys. */

@@ -26,6 +26,7 @@ import { writeFrame } from '../../wire/relay/frame.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
 import { InvariantError } from '../ports/faults.ts';
 import type { Endpoint, StoredHandshake } from '../ports/sessionStore.ts';
+import type { Attestations } from './attestations.ts';
 import type { DeviceCredentials } from './deviceCredentials.ts';
 import type { ConfirmedHandshake } from './handshakes.ts';
 import { type HandshakeRows, isRoaming, placeOf } from './handshakeRows.ts';
@@ -46,11 +47,18 @@ export class ReverseHandshakes {
   readonly #ports: SessionPorts;
   readonly #rows: HandshakeRows;
   readonly #credentials: DeviceCredentials;
+  readonly #attestations: Attestations;
 
-  constructor(ports: SessionPorts, rows: HandshakeRows, credentials: DeviceCredentials) {
+  constructor(
+    ports: SessionPorts,
+    rows: HandshakeRows,
+    credentials: DeviceCredentials,
+    attestations: Attestations,
+  ) {
     this.#ports = ports;
     this.#rows = rows;
     this.#credentials = credentials;
+    this.#attestations = attestations;
   }
 
   /** A radio would send forty bytes for one that anybody may send. */
@@ -95,6 +103,12 @@ export class ReverseHandshakes {
       return found;
     }
     const { deviceId, verified, authenticatedMs } = found;
+    // Here the device has no message after ours in which it could give evidence.
+    if (await this.#attestations.isDemandedOf(deviceId)) {
+      await this.#remove(stored);
+      observe({ kind: 'not-attested', endpoint, deviceId, reason: 'missing' });
+      return 'not-attested';
+    }
     const composed = await this.#compose(verified);
     if (isEdhocRefusal(composed)) {
       await this.#remove(stored);

@@ -40,6 +40,9 @@ export const privateAttestation: AttestationCodePoints = {
   exporterLabel: 32_769,
 };
 
+/** The evidence type of the draft's example. */
+export const exampleEvidenceFormat = 258;
+
 export const maximumEvidenceTypes = 16;
 export const minimumNonceBytes = 8;
 export const maximumNonceBytes = 64;

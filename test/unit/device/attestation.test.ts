@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { elementAttester } from '../../../src/device/identity/elementAttester.ts';
 import type { Attester } from '../../../src/device/ports/attester.ts';
+import type { HandshakeOptions } from '../../../src/device/sessions/coapHandshake.ts';
 import { DeviceFault } from '../../../src/device/ports/faults.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import type { PresentedEvidence } from '../../../src/trust/ports/attestation.ts';
-import type { AttestationPolicy } from '../../../src/trust/sessions/attestations.ts';
 import { EvidenceVerifier } from '../../../src/trust/sessions/evidenceVerifier.ts';
 import { utf8 } from '../../../src/wire/bytes/utf8.ts';
 import * as cbor from '../../../src/wire/cbor/writer.ts';
@@ -27,10 +27,7 @@ interface Scene {
   running: string;
 }
 
-async function scene(
-  context: TestContext,
-  policy: AttestationPolicy['policy'] | 'none',
-): Promise<Scene> {
+async function scene(context: TestContext, policy: 'none' | 'wanted' | 'demanded'): Promise<Scene> {
   const presented: PresentedEvidence[] = [];
   const devices = new Map<string, FieldDevice>();
   const verifier = new EvidenceVerifier({
@@ -51,7 +48,8 @@ async function scene(
       return verifier.appraise(one);
     },
   };
-  const options = policy === 'none' ? {} : { attestation: { verifier: watched, policy } };
+  const isDemandedOf = async (): Promise<boolean> => policy === 'demanded';
+  const options = policy === 'none' ? {} : { attestation: { verifier: watched, isDemandedOf } };
   const coap = await coapWorld(context, options);
   const device = coap.field.addDevice(1);
   devices.set(device.deviceId, device);
@@ -74,9 +72,10 @@ async function scene(
 async function handshake(
   { coap, device }: Scene,
   attester?: Attester,
+  more: Partial<HandshakeOptions> = {},
 ): Promise<readonly number[] | undefined> {
   const fresh = { element: device.element, flash: new MemoryDeviceStore() };
-  const options = attester === undefined ? {} : { attester };
+  const options = { ...more, ...(attester === undefined ? {} : { attester }) };
   const { session, handshakes } = await coap.session(fresh, options);
   try {
     await session.telemetry(utf8('x'));
@@ -184,7 +183,7 @@ test('evidence that was asked for and does not come ends the handshake', async (
   assert.equal(all.presented.length, 0);
 });
 
-test('a restart between question and answer forgets nothing; the reverse flow does not go around it', async (context) => {
+test('a restart between question and answer forgets nothing', async (context) => {
   const all = await scene(context, 'demanded');
   const { coap, attester } = all;
   const restarting: Attester = {
@@ -196,9 +195,13 @@ test('a restart between question and answer forgets nothing; the reverse flow do
   };
   assert.ok(await handshake(all, restarting));
   assert.equal(all.presented.length, 1);
-  const begun = await coap.field.relay.beginReverse({
-    ingress: 'coap',
-    linkAddress: new Uint8Array(0),
-  });
-  assert.equal(begun, 'not-attested');
+});
+
+test('the reverse flow does not go around it', async (context) => {
+  for (const policy of ['wanted', 'demanded'] as const) {
+    const all = await scene(context, policy);
+    const sizes = await handshake(all, all.attester, { flow: 'reverse' });
+    assert.equal(sizes === undefined, policy === 'demanded');
+    assert.equal(refusals(all).includes('missing'), policy === 'demanded');
+  }
 });

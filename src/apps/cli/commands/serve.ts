@@ -32,6 +32,7 @@ interface CommandOptions extends OutputOptions {
   readonly healthHost?: string;
   readonly logLevel: LogLevel;
   readonly credentialsFrom: readonly string[];
+  readonly attestation?: string;
   readonly owner?: string;
   readonly store?: string;
   readonly role?: ServerRole;
@@ -86,6 +87,7 @@ export function registerServe(root: Command): void {
       credentialPrefix,
       [],
     )
+    .option('--attestation <file>', 'what devices may run, as JSON (default: nobody is asked)')
     .option('--owner <name>', "whose devices these are (default: the maker's name)")
     .option(
       '--store <url>',
@@ -199,7 +201,7 @@ function report(message: object): void {
 function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
   const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
   const { estPort, coapPort, statusPort, healthPort, healthHost, logLevel } = options;
-  const { owner, store, credentialsFrom } = options;
+  const { owner, store, credentialsFrom, attestation } = options;
   const values: Readonly<Record<string, string>> = {
     '--role': role,
     '--data': data,
@@ -216,6 +218,7 @@ function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
     ...(healthHost === undefined ? {} : { '--health-host': healthHost }),
     ...(owner === undefined ? {} : { '--owner': owner }),
     ...(store === undefined ? {} : { '--store': store }),
+    ...(attestation === undefined ? {} : { '--attestation': attestation }),
   };
   const places = credentialsFrom.length === 0 ? [] : ['--credentials-from', ...credentialsFrom];
   return ['serve', ...Object.entries(values).flat(), ...places, '--name', ...name];
@@ -224,7 +227,7 @@ function argsOf(role: ServerRole, options: CommandOptions): readonly string[] {
 function serveOptions(options: CommandOptions): ServeOptions {
   const { data, host, name, devicePort, apiPort, stationPort, mqttPort } = options;
   const { estPort, coapPort, statusPort, healthPort, healthHost, logLevel } = options;
-  const { owner, store, credentialsFrom } = options;
+  const { owner, store, credentialsFrom, attestation } = options;
   const ports: DoorPorts = {
     device: devicePort,
     api: apiPort,
@@ -232,7 +235,17 @@ function serveOptions(options: CommandOptions): ServeOptions {
     mqtt: mqttPort,
   };
   const doors = { ports, estPort, coapPort, statusPort, healthPort, healthHost };
-  return { data, host, names: name, ...doors, logLevel, credentialsFrom, owner, store };
+  return {
+    data,
+    host,
+    names: name,
+    ...doors,
+    logLevel,
+    credentialsFrom,
+    attestation,
+    owner,
+    store,
+  };
 }
 
 function credentialPrefix(text: string, before: readonly string[]): readonly string[] {
