@@ -1,0 +1,230 @@
+/**
+ * The authority's folder with its keys and its database, opened for one step of a person: a rollover, or the
+ * answer to a lost key. The authority's process must not run meanwhile.
+ */
+import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
+import type { Signer } from '../../trust/ports/keys.ts';
+import { noExpirationMs } from '../../wire/der/time.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { encodeName } from '../../wire/x509/names.ts';
+import type { StoreSetting } from '../storeSetting.ts';
+import {
+  authorityPaths,
+  type AuthorityPaths,
+  type Installation,
+  otherKeys,
+  readCertificateFile,
+  requireInstallation,
+  writeCertificateFile,
+} from './authorityFolder.ts';
+import { AuthorityKeys } from './authorityKeys.ts';
+import {
+  authorityProfiles,
+  commonNameOf,
+  crossRootProfile,
+  linkProfiles,
+  manifestNameOf,
+  underName,
+} from './authorityNames.ts';
+import { active, type AuthorityRecord, offlineKey, readBook } from './book.ts';
+import { certifyOnce } from './certifyOnce.ts';
+import { commitToNext, requireCommitted } from './nextRoot.ts';
+import { certificateOrRequest } from './requests.ts';
+import { publishRootLists } from './rootList.ts';
+import { distributionOf } from './statusPlan.ts';
+import { type AuthorityStores, openAuthorityStores } from './stores.ts';
+
+export interface OfficeOptions {
+  readonly dataFolder: string;
+  readonly passphrase: string;
+  readonly clock: Clock;
+  /** Default: SQLite, in the folder. */
+  readonly store?: StoreSetting | undefined;
+}
+
+/** The folder with its keys and its database, for as long as one step takes. */
+export class Office {
+  readonly paths: AuthorityPaths;
+  readonly book: readonly AuthorityRecord[];
+  readonly stores: AuthorityStores;
+  readonly #installation: Installation;
+  readonly #files: KeyFolder;
+  readonly #keys: AuthorityKeys;
+  readonly #clock: Clock;
+
+  private constructor(
+    paths: AuthorityPaths,
+    book: readonly AuthorityRecord[],
+    installation: Installation,
+    files: KeyFolder,
+    stores: AuthorityStores,
+    clock: Clock,
+  ) {
+    this.paths = paths;
+    this.book = book;
+    this.#installation = installation;
+    this.#files = files;
+    this.#keys = new AuthorityKeys(files);
+    this.stores = stores;
+    this.#clock = clock;
+  }
+
+  static async open({ dataFolder, passphrase, clock, store }: OfficeOptions): Promise<Office> {
+    const paths = authorityPaths(dataFolder);
+    const installation = await requireInstallation(paths);
+    const book = await readBook(paths);
+    const files = await KeyFolder.open({ folder: paths.keys, passphrase });
+    // Its lock keeps the authority's process away.
+    const stores = await openAuthorityStores(paths, store);
+    return new Office(paths, book, installation, files, stores, clock);
+  }
+
+  async close(): Promise<void> {
+    await this.stores.close();
+    await this.#keys.close();
+  }
+
+  /**
+   * The next authority and its links with the present one. Returns the file of a request while the root, on
+   * another machine, has to answer it.
+   */
+  async certify(present: AuthorityRecord, next: AuthorityRecord): Promise<string | undefined> {
+    const signer = await this.#keys.make(next);
+    const old = await this.issuer(present);
+    const own = await this.#certificateOf(next, signer);
+    if (typeof own === 'string') return own;
+    const issuer = issuerFrom(
+      next.role,
+      own,
+      signer,
+      await this.#standing(next, signer.publicKeySpki),
+    );
+    const link = next.sharesNameOf === undefined ? crossRootProfile : linkProfiles[next.role];
+    await this.#make(underName(next.name, present.name), next, signer, link, old);
+    await this.#make(underName(present.name, next.name), present, old.signer, link, issuer);
+    if (next.role !== 'root') return undefined;
+    await publishRootLists(this.stores.status, [old, issuer], this.#clock);
+    // Whoever believes the new root only has to find a way down to everything that issues.
+    for (const record of this.book) {
+      // A new root must not vouch for a key that was given up.
+      if (record.role === 'root' || record.state === 'removed') continue;
+      const certificate = await readCertificateFile(this.paths, record.name);
+      const { spki } = parseCertificate(certificate).publicKey;
+      const key = { publicKeySpki: spki, algorithm: record.algorithm };
+      const profile = authorityProfiles[record.role];
+      await this.#make(underName(record.name, next.name), record, key, profile, issuer);
+    }
+    return undefined;
+  }
+
+  /**
+   * The next authority in place of one whose key is lost to somebody. With `follows`, whoever believes the
+   * lost one alone is led to the next one; nothing ever leads to the lost one. Returns as `certify` does.
+   */
+  async replace(
+    lost: AuthorityRecord,
+    next: AuthorityRecord,
+    { follows }: { readonly follows: boolean },
+  ): Promise<string | undefined> {
+    const signer = await this.#keys.make(next);
+    const own = await this.#certificateOf(next, signer);
+    if (typeof own === 'string') return own;
+    if (follows) {
+      const file = underName(next.name, lost.name);
+      await this.#make(file, next, signer, linkProfiles[next.role], await this.issuer(lost));
+    }
+    return undefined;
+  }
+
+  /** The certificate of the key that signs manifests: it ends with the authority of servers that gave it. */
+  async certifyManifests(server: AuthorityRecord): Promise<void> {
+    const signer = await this.#files.signer(otherKeys.manifest);
+    const name = manifestNameOf(this.#installation.organization);
+    const issuer = await this.issuer(server);
+    const certificate = await this.#certify({ profile: 'documents', name, signer }, issuer);
+    await writeCertificateFile(this.paths, otherKeys.manifest, certificate);
+  }
+
+  async #certificateOf(next: AuthorityRecord, signer: Signer): Promise<Uint8Array | string> {
+    const { organization } = this.#installation;
+    const profile = authorityProfiles[next.role];
+    if (next.role === 'root') return this.#rootCertificate(next, signer);
+    const root = active(this.book, 'root');
+    if (root.key === offlineKey) {
+      return certificateOrRequest(this.paths, organization, next, signer);
+    }
+    return this.#make(next.name, next, signer, profile, await this.issuer(root));
+  }
+
+  /** Where the present root has committed to a key, it is this one, and the new one commits in its turn. */
+  async #rootCertificate(next: AuthorityRecord, signer: Signer): Promise<Uint8Array> {
+    const { organization } = this.#installation;
+    const present = await readCertificateFile(this.paths, active(this.book, 'root').name);
+    const committed = requireCommitted(present, next.name, signer);
+    const book = this.book.some(({ name }) => name === next.name)
+      ? this.book
+      : [...this.book, next];
+    const nextRootSha256 = committed
+      ? await commitToNext(this.#keys, book, next.algorithm)
+      : undefined;
+    const name = commonNameOf(organization, next);
+    const subject = encodeName(['organizationName', organization], ['commonName', name]);
+    const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
+    const self = rootToBe(nodeCrypto, subject, signer, period);
+    return this.#make(next.name, next, signer, authorityProfiles.root, self, nextRootSha256);
+  }
+
+  /** Rejects with an `EnvironmentError` while something waits for a signature of the present authorities. */
+  async settled(): Promise<void> {
+    const unfinished = await this.stores.issuance.unfinished(0, 1);
+    if (unfinished.length === 0) return;
+    throw new EnvironmentError('something waits to be signed: start the server once, and stop it', {
+      retryable: false,
+    });
+  }
+
+  async #make(
+    file: string,
+    record: AuthorityRecord,
+    signer: Pick<Signer, 'publicKeySpki' | 'algorithm'>,
+    profile: string,
+    issuer: Issuer,
+    nextRootSha256?: Uint8Array,
+  ): Promise<Uint8Array> {
+    const name = commonNameOf(this.#installation.organization, record);
+    const certificate = await this.#certify({ profile, name, signer, nextRootSha256 }, issuer);
+    await writeCertificateFile(this.paths, file, certificate);
+    return certificate;
+  }
+
+  #certify(
+    subject: Omit<Parameters<typeof certifyOnce>[1], 'key'>,
+    issuer: Issuer,
+  ): Promise<Uint8Array> {
+    return certifyOnce(
+      { clock: this.#clock, store: this.stores.issuance },
+      { ...subject, key: '' },
+      issuer,
+    );
+  }
+
+  async issuer(record: AuthorityRecord): Promise<Issuer> {
+    const certificate = await readCertificateFile(this.paths, record.name);
+    const { spki } = parseCertificate(certificate).publicKey;
+    const signer = await this.#keys.signer(record, spki);
+    return issuerFrom(record.role, certificate, signer, await this.#standing(record, spki));
+  }
+
+  /** It has lists from the moment on that it signs anything. */
+  async #standing(
+    record: AuthorityRecord,
+    spki: Uint8Array,
+  ): Promise<Pick<Issuer, 'name' | 'distribution'>> {
+    const distribution = await distributionOf(this.stores.status, this.book, record, spki);
+    return { name: record.name, distribution };
+  }
+}
