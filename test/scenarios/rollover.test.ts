@@ -125,9 +125,11 @@ test('the authority of servers: a device takes the new one in by the old one, th
   await house.serve(async (authority) => {
     const issued = await authority.issueServer(testRequest(testKey()), ['localhost']);
     assert.ok(!isRefusal(issued));
-    const [leaf = new Uint8Array(), above = new Uint8Array()] = issued.chain;
+    const [leaf = new Uint8Array(), link = new Uint8Array(), above] = issued.chain;
     assert.ok(new X509Certificate(leaf).verify(fresh.publicKey), 'the new one issues');
     assert.deepEqual(above, new Uint8Array(fresh.raw));
+    // Who slept meanwhile believes the old one alone, and finds its way over the link.
+    assert.deepEqual(link, new Uint8Array(house.certificate('server-2.under-server').raw));
     assert.equal((await authority.hierarchy()).server.length, 2);
   });
   await remove(house, await begunAlone('authority.remove', { role: 'server' }));

@@ -5,9 +5,11 @@ import { type AuthorityActs, authorityRoutes } from '../../servers/local/authori
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
 import { noteRefusals } from '../../servers/local/refusalNotes.ts';
 import type { Recovery } from '../../trust/issuance/issuance.ts';
+import { ReenrolmentPace } from '../../trust/issuance/reenrolment.ts';
 import { Evidence } from '../../trust/personalization/evidence.ts';
 import { serverIdentitySetting } from '../../trust/personalization/orders.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
+import type { LdevidOutcome } from '../../trust/ports/enrolment.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { OrderView } from '../../trust/ports/operatorAuthority.ts';
 import type { OrderStore } from '../../trust/ports/orderStore.ts';
@@ -17,6 +19,7 @@ import type { StoreSetting } from '../storeSetting.ts';
 import { assemble, type Parts } from './assemble.ts';
 import { type Auditing, startAuditing } from './auditing.ts';
 import { authorityPaths, requireInstallation } from './authorityFolder.ts';
+import { requireKeysReplaced } from './cases.ts';
 import { permittedActs } from './permitted.ts';
 import { startStatusKeeping, type StatusKeeping } from './statusKeeping.ts';
 import { openAuthorityStores } from './stores.ts';
@@ -55,6 +58,7 @@ const maximumRequestBytes = 4_194_304;
 export async function startAuthority(config: AuthorityConfig): Promise<RunningAuthority> {
   const paths = authorityPaths(config.dataFolder);
   const installation = await requireInstallation(paths);
+  const perSecond = await requireKeysReplaced(paths);
   const stores = await openAuthorityStores(paths, config.store);
   let security: SecurityLogFolder | undefined;
   try {
@@ -94,7 +98,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       onRefusal: config.onRefusal ?? (() => undefined),
       routes: (app) => {
         noteRefusals(app, log);
-        authorityRoutes(app, actsOf(parts, auditing, keeping, recovery));
+        authorityRoutes(app, paced(actsOf(parts, auditing, keeping, recovery), perSecond, clock));
       },
     });
     const timer = setInterval(() => {
@@ -131,6 +135,23 @@ async function recoverWhatCan({ issuance }: Parts): Promise<Recovery> {
     if (error instanceof EnvironmentError && error.retryable) return { finished: 0, withheld: [] };
     throw error;
   }
+}
+
+/** While a case of a lost key is open, devices enrol anew no faster than it says. */
+function paced(acts: AuthorityActs, perSecond: number | undefined, clock: Clock): AuthorityActs {
+  if (perSecond === undefined) return acts;
+  const pace = new ReenrolmentPace(perSecond, clock);
+  const admitted =
+    <Request>(act: (request: Request) => Promise<LdevidOutcome>) =>
+    async (request: Request): Promise<LdevidOutcome> => {
+      const retryAfterS = pace.retryAfterS();
+      return retryAfterS === undefined ? act(request) : { retryAfterS };
+    };
+  return {
+    ...acts,
+    certifyDevice: admitted((request) => acts.certifyDevice(request)),
+    certifyInSession: admitted((request) => acts.certifyInSession(request)),
+  };
 }
 
 function actsOf(

@@ -21,7 +21,51 @@ export interface CompromiseReport {
   readonly steps: readonly string[];
 }
 
+export interface Followed {
+  /** Devices whose certificate fell with the lost key. */
+  readonly fallen: number;
+  /** Of those, devices that have a certificate of the next one. */
+  readonly followed: number;
+  /** The first of the others, at most `maximumListed`. */
+  readonly missing: readonly string[];
+}
+
 export const maximumListed = 1_000;
+
+/** How many devices have come back since a case began. `snapshot` is closed at the end. */
+export async function countFollowers(
+  snapshot: Snapshot,
+  {
+    lost,
+    successor,
+    sinceMs,
+  }: {
+    readonly lost: string;
+    readonly successor: string;
+    readonly sinceMs: number;
+  },
+): Promise<Followed> {
+  const fallen = `
+    SELECT DISTINCT holder FROM issuances JOIN revocations USING (id)
+    WHERE issuer = $1 AND at_ms >= $2 AND profile LIKE 'ldevid%'`;
+  const missing = `${fallen} AND holder NOT IN
+    (SELECT holder FROM issuances JOIN signatures USING (id)
+     WHERE issuer = $3 AND holder IS NOT NULL)`;
+  try {
+    const counted = `SELECT count(*) AS n FROM (${fallen}) AS fallen`;
+    const total = integer(await firstRow(snapshot, counted, lost, sinceMs), 'n');
+    const left = `SELECT count(*) AS n FROM (${missing}) AS missing`;
+    const behind = integer(await firstRow(snapshot, left, lost, sinceMs, successor), 'n');
+    const listed: string[] = [];
+    const select = `${missing} ORDER BY holder LIMIT ${maximumListed}`;
+    for await (const row of snapshot.rows(select, lost, sinceMs, successor)) {
+      listed.push(text(row, 'holder'));
+    }
+    return { fallen: total, followed: total - behind, missing: listed };
+  } finally {
+    await snapshot.close();
+  }
+}
 
 /** `snapshot` is closed at the end. */
 export async function assessCompromise(
@@ -120,20 +164,21 @@ const stepsOf: Readonly<Record<AuthorityName, readonly string[]>> = {
     'make a new installation with birthmark ca init, and pin its authorities by hand where old ones were',
   ],
   factory: [
-    'stop the server; close every open ticket',
-    'birthmark ca rollover announce factory, then switch factory, then remove factory',
-    'devices that are enrolled go on with their LDevIDs; none of them can enrol anew by itself',
+    'stop the server',
+    'birthmark ca compromise factory --reason ...',
+    'start the server: enrolled devices go on with their LDevIDs; none of them can enrol anew by itself',
   ],
   operational: [
     'stop the server',
-    'birthmark ca rollover announce operational, then switch operational, then remove operational',
-    'start the server: devices enrol anew with their identity from birth, as they come',
+    'birthmark ca compromise operational --reason ...',
+    'start the server: devices enrol anew with their identity from birth, as fast as they are let in',
     'give those that cannot follow a secret each: birthmark enrolment secret create --device ID',
+    'birthmark ca compromise status, and close when they are back',
   ],
   server: [
     'stop the server',
-    'birthmark ca rollover announce server, then switch server; remove server when devices were told',
-    'enrol stations, applications and operators anew',
+    'birthmark ca compromise server --reason ..., then start the server',
+    'birthmark ca rollover remove server when devices were told; enrol stations, applications and operators anew',
     'until then whoever has the key can stand in for this server before devices that were not told',
   ],
 };

@@ -23,6 +23,7 @@ import {
   readInstallation,
 } from './authorityFolder.ts';
 import { active, type AuthorityRecord, offlineKey, readBook } from './book.ts';
+import { readCases } from './cases.ts';
 import { initializeAuthority } from './initialize.ts';
 import { checkCertificate, isSignedBy, pinOnce, publicSigner, requested } from './requests.ts';
 import { completeAnnouncement } from './rollover.ts';
@@ -74,14 +75,18 @@ export async function importFromRoot(
   return { ...taken, pending };
 }
 
-/** Generations that waited for their certificate are linked with the present ones. */
+/**
+ * Generations that waited for their certificate are linked with the present ones; but not with a lost key,
+ * whose case goes on by itself.
+ */
 async function announceOn(
   options: ImportOptions,
   paths: AuthorityPaths,
 ): Promise<Pick<Imported, 'pending'>> {
   const pending: string[] = [];
-  for (const { role, state } of await readBook(paths)) {
-    if (state !== 'announced') continue;
+  const successors = (await readCases(paths)).flatMap(({ successor }) => successor ?? []);
+  for (const { name, role, state } of await readBook(paths)) {
+    if (state !== 'announced' || successors.includes(name)) continue;
     const announced = await completeAnnouncement(options, role);
     if (announced.pending !== undefined) pending.push(announced.pending);
   }

@@ -5,9 +5,12 @@ import type { ActKind, ActRequests } from '../../trust/approvals/acts.ts';
 import type { Approved, Permissions } from '../../trust/approvals/permissions.ts';
 import { keyOfRequest } from '../../trust/issuance/certification.ts';
 import { closeBatch } from '../../trust/personalization/closing.ts';
+import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
 import type { ProfileDesk } from '../../trust/ports/profileDesk.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+import { equal } from '../../wire/bytes/bytes.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Parts } from './assemble.ts';
 import { readProfile } from './profileDocument.ts';
 
@@ -18,13 +21,19 @@ type Permitted = Pick<
 
 export function permittedActs(parts: Parts): Permitted {
   const { permissions, certification, hierarchy, orders } = parts;
+  const above = hierarchy.server.slice(0, 1);
+  const aboveServers = above.flatMap((issuer) => serverChain(issuer, hierarchy));
   const chainOf = (
     certificate: Uint8Array | Refusal<string>,
+    chain: readonly Uint8Array[] = above,
   ): readonly Uint8Array[] | Refusal<string> =>
-    isRefusal(certificate) ? certificate : [certificate, ...hierarchy.server.slice(0, 1)];
+    isRefusal(certificate) ? certificate : [certificate, ...chain];
   return {
     certify: async (named, approval) => {
-      if (named.profile !== 'station') return chainOf(await certification.certify(named));
+      if (named.profile !== 'station') {
+        const chain = named.profile === 'server' ? aboveServers : above;
+        return chainOf(await certification.certify(named), chain);
+      }
       const key = keyOfRequest(named.request);
       if (isRefusal(key)) return key;
       const station = { name: named.name, key };
@@ -48,6 +57,23 @@ export function permittedActs(parts: Parts): Permitted {
     operators: operatorActs(parts, chainOf),
     profiles: profileActs(parts),
   };
+}
+
+/**
+ * What a server shows above its certificate. A device that slept while its authority got a new key believes
+ * the old one alone: the link from there (RFC 4210 §4.4, new-with-old) stands first, since OpenSSL takes the
+ * first issuer that fits and does not come back; behind it the old one, for whoever believes the root.
+ */
+function serverChain(
+  issuer: Uint8Array,
+  { links, server }: Pick<Hierarchy, 'links' | 'server'>,
+): readonly Uint8Array[] {
+  const { publicKey, subject } = parseCertificate(issuer);
+  const generations = links.filter((der) => {
+    const link = parseCertificate(der);
+    return equal(link.publicKey.spki, publicKey.spki) && equal(link.issuer.der, subject.der);
+  });
+  return generations.length === 0 ? [issuer] : [...generations, ...server];
 }
 
 function foreignActs({ permissions, foreign }: Parts): ForeignDesk {

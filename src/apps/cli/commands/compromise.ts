@@ -1,41 +1,200 @@
-/** `birthmark ca compromise`: what the loss of an authority's key would mean, before anybody acts. */
-import type { Command } from 'commander';
+/** `birthmark ca compromise`: what the loss of a key would mean, what is done about it, and how far that is. */
+import { existsSync } from 'node:fs';
+import { type Command, InvalidArgumentError } from 'commander';
+import { StatusClient } from '../../../drivers/links/local/statusClient.ts';
+import type { UnitSelection } from '../../../trust/ports/statusStore.ts';
 import {
   type AuthorityName,
   authorityNames,
   authorityPaths,
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
-import { assessCompromise } from '../../authority/compromise.ts';
+import { type Case, commandOf, nextStep, readCases } from '../../authority/cases.ts';
+import { assessCompromise, countFollowers, maximumListed } from '../../authority/compromise.ts';
+import { answerLostHolder, type HolderLoss } from '../../authority/lostHolders.ts';
+import {
+  type Answered,
+  answerLostAuthority,
+  answerLostLog,
+  answerLostResponder,
+  beginLostAuthority,
+  closeCase,
+  type LossOptions,
+} from '../../authority/lostKeys.ts';
 import { openAuthoritySnapshot } from '../../authority/stores.ts';
+import { readPassphrase } from '../../passphrase.ts';
+import { socketPathFor } from '../../socketPath.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
+import { approvable, type ApprovableOptions } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
+import { atRest } from './rollover.ts';
+import { carryOut } from './statusOrders.ts';
 
-interface CompromiseOptions extends OutputOptions {
-  readonly data: string;
+interface CompromiseOptions extends ApprovableOptions {
   readonly dryRun?: boolean;
-  readonly store?: string;
+  readonly reason?: string;
+  readonly perSecond?: number;
+  readonly firmware?: string;
+  readonly withDevices?: boolean;
 }
 
+type DataOptions = OutputOptions & { readonly data: string; readonly store?: string };
+
+const clock = { nowMs: Date.now };
+
+const help = `
+Whose key:
+  factory, operational, server   an authority's: another one takes its place under the root, the old one
+                                 issues no more, what it gave is revoked, lists say so (server stopped)
+  ocsp                           the responders': their certificates are revoked, new keys at the next start
+                                 (server stopped)
+  log                            the log's: it goes on under a new key and name, and says where the old one
+                                 ended (server stopped)
+  station NAME                   a station's; with --with-devices what it personalized too (server running)
+  family NAME                    of elements; --firmware for those of one version (server running)
+  root                           with --dry-run alone: nothing below it is worth anything
+
+Examples:
+  birthmark ca compromise operational --dry-run
+  birthmark ca compromise operational --reason 'backup stolen' --per-second 50
+  birthmark ca compromise status
+
+Cut short, the same command goes on where it was. The server does not start while a lost key would sign.`;
+
 export function registerCompromise(ca: Command): void {
-  ca.command('compromise <role>')
-    .description(`Count what falls with an authority's key (${authorityNames.join(', ')})`)
-    .requiredOption('--dry-run', 'the only way it runs: it counts and tells, and changes nothing')
+  const compromise = approvable(ca.command('compromise'))
+    .description('Count what falls with a lost key, and do what has to be done')
+    .argument('<whose>', 'factory, operational, server, root, ocsp, log, station or family')
+    .argument('[name]', 'of a station or an element family')
+    .option('--dry-run', 'count and tell, change nothing')
+    .option('--reason <text>', 'why, for the lists and the audit log')
+    .option('--per-second <n>', 'devices that may enrol anew in a second (default: 20)', rate)
+    .option('--firmware <version>', 'of a family: only those that were born with it')
+    .option('--with-devices', 'of a station: everything that it personalized')
     .option('--data <folder>', 'data folder', defaultData())
     .option(...storeOption)
     .option('--json', 'one JSON document on stdout')
-    .addHelpText('after', '\nExample:\n  birthmark ca compromise operational --dry-run')
-    .action(compromise);
+    .addHelpText('after', help)
+    .action(answer);
+  shared(compromise.command('status'))
+    .description('Cases, how far each is, and which devices have not come back')
+    .addHelpText('after', '\nExample:\n  birthmark ca compromise status')
+    .action(status);
+  shared(compromise.command('close <case>'))
+    .description('Nothing is left to wait for: devices enrol without a limit again')
+    .addHelpText('after', '\nExample:\n  birthmark ca compromise close operational')
+    .action(close);
 }
 
-async function compromise(text: string, options: CompromiseOptions): Promise<void> {
-  const role = authorityNames.find((name): name is AuthorityName => name === text);
-  if (role === undefined) {
-    throw new CommandFailure(`a role is one of ${authorityNames.join(', ')}`, exitCodes.usage);
+function shared(command: Command): Command {
+  return command
+    .option('--data <folder>', 'data folder', defaultData())
+    .option(...storeOption)
+    .option('--json', 'one JSON document on stdout');
+}
+
+async function answer(
+  whose: string,
+  name: string | undefined,
+  options: CompromiseOptions,
+): Promise<void> {
+  await requireInstallation(authorityPaths(options.data));
+  if (whose === 'station' || whose === 'family') return answerHolder(whose, name, options);
+  if (name !== undefined) throw usage(`${whose} takes no name`);
+  const role = authorityNames.find((one) => one === whose);
+  if (options.dryRun === true) {
+    if (role !== undefined) return assess(role, options);
+    throw usage('--dry-run is for authorities, stations and families');
   }
+  const reason = reasonOf(options);
+  if (role === 'root') {
+    throw new CommandFailure(
+      'a root is answered for by people: see birthmark ca compromise root --dry-run',
+    );
+  }
+  const loss = (passphrase: string): LossOptions => ({
+    dataFolder: options.data,
+    passphrase,
+    clock,
+    store: readStoreSetting(options.store),
+    reason,
+    ...(options.perSecond === undefined ? {} : { perSecond: options.perSecond }),
+  });
+  if (role !== undefined) {
+    // First of all the lost key stops; who may have another one made is asked then.
+    await beginLostAuthority(loss(''), role);
+    const what = `replace the lost key of ${role}`;
+    const answered = await atRest(options, 'root.use', { what }, (folder, begun) =>
+      answerLostAuthority(loss(folder.passphrase), role, begun),
+    );
+    return answered === undefined ? undefined : tell(options, answered);
+  }
+  if (whose === 'ocsp')
+    return tell(options, await answerLostResponder(loss(await readPassphrase())));
+  if (whose === 'log') return tell(options, await answerLostLog(loss(await readPassphrase())));
+  throw usage(`${whose} is nobody whose key is known here`);
+}
+
+async function answerHolder(
+  kind: HolderLoss['kind'],
+  subject: string | undefined,
+  options: CompromiseOptions,
+): Promise<void> {
+  if (subject === undefined) throw usage(`the name of the ${kind} is missing`);
+  const { data, firmware, withDevices, dryRun } = options;
+  const reason = dryRun === true ? (options.reason ?? '') : reasonOf(options);
+  const loss = {
+    kind,
+    subject,
+    ...(firmware === undefined ? {} : { firmware }),
+    ...(withDevices === undefined ? {} : { withDevices }),
+  };
+  const order = (scope: Parameters<typeof carryOut>[1]): ReturnType<typeof carryOut> =>
+    carryOut('revoke', scope, { ...options, code: 'keyCompromise', reason });
+  if (dryRun === true) {
+    await order(
+      kind === 'station'
+        ? { by: 'station', name: subject, withDevices: withDevices === true }
+        : { by: 'family', name: subject, firmware },
+    );
+    return tellDevices(options, await devicesOf(data, loss));
+  }
+  await answerLostHolder({ dataFolder: data, clock, reason }, loss, async (scope) => {
+    const total = await order(scope);
+    return total && `${total.devices} devices with ${total.certificates} certificates`;
+  });
+  return tellDevices(options, await devicesOf(data, loss));
+}
+
+/** Devices born here: their element is all that they have, so none of them comes back by itself. */
+async function devicesOf(data: string, loss: HolderLoss): Promise<readonly string[]> {
+  if (loss.kind === 'station' && loss.withDevices !== true) return [];
+  const { kind: by, subject: name, firmware } = loss;
+  const selection: UnitSelection = by === 'station' ? { by, name } : { by, name, firmware };
+  const client = new StatusClient(socketPathFor(data, 'authority'));
+  const found: string[] = [];
+  try {
+    let after: string | undefined;
+    do {
+      const page = await client.devicesOf(selection, after);
+      found.push(...page.deviceIds);
+      after = page.next;
+    } while (after !== undefined && found.length < maximumListed);
+    return found.slice(0, maximumListed);
+  } finally {
+    client.close();
+  }
+}
+
+function tellDevices(options: OutputOptions, deviceIds: readonly string[]): void {
+  // One JSON document is on stdout already.
+  if (options.json === true || deviceIds.length === 0) return;
+  print(options, {}, ['Devices that cannot follow:', ...deviceIds.map((id) => `  ${id}`)]);
+}
+
+async function assess(role: AuthorityName, options: CompromiseOptions): Promise<void> {
   const paths = authorityPaths(options.data);
-  await requireInstallation(paths);
   const snapshot = await openAuthoritySnapshot(paths, readStoreSetting(options.store));
   const report = await assessCompromise(snapshot, role, Date.now());
   const { live, canFollow, cannotFollow, listed, steps } = report;
@@ -48,4 +207,87 @@ async function compromise(text: string, options: CompromiseOptions): Promise<voi
     'What to do:',
     ...steps.map((step, index) => `  ${index + 1}. ${step}`),
   ]);
+}
+
+function tell(options: OutputOptions, { case: one, waitsFor }: Answered): void {
+  print(options, { case: one, waitsFor: waitsFor ?? null }, [
+    ...linesOf(one),
+    ...(waitsFor === undefined
+      ? ['Start the server.', ...(one.perSecond === undefined ? [] : [paceOf(one)])]
+      : [`Waits for ${waitsFor}; then the same command goes on.`]),
+  ]);
+}
+
+async function status(options: DataOptions): Promise<void> {
+  const paths = authorityPaths(options.data);
+  await requireInstallation(paths);
+  const rows = [];
+  for (const one of await readCases(paths)) {
+    rows.push({ ...one, followers: (await followersOf(one, options)) ?? null });
+  }
+  print(
+    options,
+    { cases: rows },
+    rows.length === 0
+      ? ['No key is lost.']
+      : rows.flatMap(({ followers, ...one }) => [
+          ...linesOf(one),
+          ...(followers === null
+            ? []
+            : [
+                `  ${followers.followed} of ${followers.fallen} devices have come back`,
+                ...followers.missing.map((deviceId) => `    not yet: ${deviceId}`),
+              ]),
+        ]),
+  );
+}
+
+/** `undefined` where no device has to come back. */
+async function followersOf(
+  { kind, subject, successor, openedMs, perSecond }: Case,
+  options: DataOptions,
+): Promise<Awaited<ReturnType<typeof countFollowers>> | undefined> {
+  const paths = authorityPaths(options.data);
+  if (kind !== 'authority' || successor === undefined || perSecond === undefined) return undefined;
+  const setting = readStoreSetting(options.store);
+  if (setting === undefined && !existsSync(paths.database)) return undefined;
+  const snapshot = await openAuthoritySnapshot(paths, setting);
+  return countFollowers(snapshot, { lost: subject, successor, sinceMs: openedMs });
+}
+
+async function close(name: string, options: DataOptions): Promise<void> {
+  const closed = await closeCase({ dataFolder: options.data, clock }, name);
+  print(options, { case: closed }, [
+    `${name} is closed; the next start of the server sets no limit any more.`,
+  ]);
+}
+
+function linesOf(one: Case): readonly string[] {
+  const state = one.closedMs === undefined ? (nextStep(one) ?? 'all is done') : 'closed';
+  return [
+    `${one.name} (${commandOf(one)}): ${state}. ${one.reason}`,
+    ...one.steps.map(
+      ({ name, doneMs, detail }) =>
+        `  ${doneMs === undefined ? '     -    ' : new Date(doneMs).toISOString().slice(0, 10)} ${name}${detail === undefined ? '' : `: ${detail}`}`,
+    ),
+  ];
+}
+
+function paceOf({ name, perSecond = 0 }: Case): string {
+  return `Devices enrol anew at ${perSecond} a second until birthmark ca compromise close ${name}.`;
+}
+
+function reasonOf({ reason }: CompromiseOptions): string {
+  if (reason !== undefined && reason !== '') return reason;
+  throw usage('--reason says why, for the lists and the audit log');
+}
+
+function rate(text: string): number {
+  const value = Number(text);
+  if (value > 0 && value <= 10_000) return value;
+  throw new InvalidArgumentError('a number of devices above 0 is expected');
+}
+
+function usage(message: string): CommandFailure {
+  return new CommandFailure(message, exitCodes.usage);
 }

@@ -155,7 +155,7 @@ function would(
 }
 
 /** The step, when it may be taken now; `undefined` when it waits for a second person. */
-async function atRest<Kind extends ActKind, Result>(
+export async function atRest<Kind extends ActKind, Result>(
   options: DataOptions,
   kind: Kind,
   request: ActRequests[Kind],

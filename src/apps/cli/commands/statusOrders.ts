@@ -14,7 +14,7 @@ import { approvable, type ApprovableOptions, ask, withApprovals, wouldAsk } from
 import { defaultData } from '../dataFolder.ts';
 import { allowed, CommandFailure, exitCodes, print } from '../terminal.ts';
 
-interface ActOptions extends ApprovableOptions {
+export interface ActOptions extends ApprovableOptions {
   readonly reason: string;
   readonly code?: RevocationReason;
   readonly dryRun?: boolean;
@@ -45,7 +45,7 @@ function registerAct(program: Command, act: StatusAct): void {
     shared(verb.command(usage).description(about), act).action(
       (subject: string | readonly string[], options: ActOptions) => {
         const given = typeof subject === 'string' ? [subject] : [...subject];
-        return carryOut(act, read(...given), options);
+        return carriedOut(act, read(...given), options);
       },
     );
   scope('device <ids...>', 'devices by their ids', (...deviceIds) => ({
@@ -74,7 +74,7 @@ function registerStation(verb: Command, act: StatusAct): void {
     .option('--with-devices', 'and everything that it personalized')
     .addHelpText('after', example(act, 'station line-7 --with-devices'))
     .action((name: string, options: ActOptions & { readonly withDevices?: boolean }) =>
-      carryOut(act, { by: 'station', name, withDevices: options.withDevices === true }, options),
+      carriedOut(act, { by: 'station', name, withDevices: options.withDevices === true }, options),
     );
 }
 
@@ -83,7 +83,7 @@ function registerFamily(verb: Command, act: StatusAct): void {
     .option('--firmware <version>', 'only those that were born with this firmware')
     .addHelpText('after', example(act, 'family tpm-2 --firmware 1.0.4'))
     .action((name: string, options: ActOptions & { readonly firmware?: string }) =>
-      carryOut(act, { by: 'family', name, firmware: options.firmware }, options),
+      carriedOut(act, { by: 'family', name, firmware: options.firmware }, options),
     );
 }
 
@@ -108,7 +108,16 @@ Doors, sessions and enrolment refuse from the moment this answers; lists and OCS
 seconds. Given again after an interruption it goes on where it was.`;
 }
 
-async function carryOut(act: StatusAct, scope: StatusScope, options: ActOptions): Promise<void> {
+async function carriedOut(...order: Parameters<typeof carryOut>): Promise<void> {
+  await carryOut(...order);
+}
+
+/** What was done, or would be; `undefined` when it waits for a second person. */
+export async function carryOut(
+  act: StatusAct,
+  scope: StatusScope,
+  options: ActOptions,
+): Promise<Total | undefined> {
   const { reason, data } = options;
   const asked = { act, scope, code: options.code ?? 'unspecified', reason };
   const client = new ProvisionerClient(socketPathFor(data, 'provisioner'));
@@ -123,12 +132,13 @@ async function carryOut(act: StatusAct, scope: StatusScope, options: ActOptions)
     if (planned !== undefined && options.dryRun === true) {
       const would = isMass ? await wouldAsk(options, 'status.mass', asked) : undefined;
       tell(options, asked, planned, would);
-      return;
+      return planned;
     }
     const granted = isMass ? await ask(options, 'status.mass', () => asked) : undefined;
-    if (isMass && granted === undefined) return;
-    const order = { ...asked, dryRun: false };
-    tell(options, asked, await allSteps(client, order, granted?.approval), undefined);
+    if (isMass && granted === undefined) return undefined;
+    const total = await allSteps(client, { ...asked, dryRun: false }, granted?.approval);
+    tell(options, asked, total, undefined);
+    return total;
   } finally {
     client.close();
   }
@@ -151,7 +161,7 @@ function tell(
   ]);
 }
 
-type Total = Omit<StatusStep, 'next'>;
+export type Total = Omit<StatusStep, 'next'>;
 
 async function allSteps(
   client: ProvisionerClient,

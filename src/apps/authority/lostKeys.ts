@@ -1,0 +1,433 @@
+/**
+ * What is done when a key is in wrong hands, for the keys that are the authority's own: an authority's, a
+ * responder's, the log's. A case is written first; from then on the authority's process does not start until
+ * another key has taken the place of the lost one. Every step can be taken again: what it made is found,
+ * what it revoked is passed over.
+ */
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { parseKeyFile } from '../../drivers/keys/software/keyFile.ts';
+import { blob } from '../../drivers/store/sqlite/rows.ts';
+import type { Begun } from '../../trust/approvals/permissions.ts';
+import { encodeAuditEntry } from '../../trust/audit/entry.ts';
+import { logKeyOf } from '../../trust/audit/publication.ts';
+import { serialMagnitude } from '../../trust/issuance/certification.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
+import { changeOf } from '../../trust/status/notices.ts';
+import { RevocationLists } from '../../trust/status/lists.ts';
+import { equal } from '../../wire/bytes/bytes.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
+import { findRevoked, parseCertificateList } from '../../wire/crl/certificateList.ts';
+import type { RevocationReason } from '../../wire/crl/reason.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { completeEither } from '../../wire/c509/either.ts';
+import { attributeText } from '../../wire/x509/names.ts';
+import {
+  type AuthorityName,
+  authorityPaths,
+  type AuthorityPaths,
+  otherKeys,
+  readCertificateFile,
+  readIfThere,
+} from './authorityFolder.ts';
+import { active, type AuthorityRecord, nextName, offlineKey, readBook, writeBook } from './book.ts';
+import { type Case, nextStep, readCases, withStep, writeCase } from './cases.ts';
+import { Office, type OfficeOptions } from './office.ts';
+import { publishRootLists } from './rootList.ts';
+import { openAuthoritySnapshot } from './stores.ts';
+
+export interface LossOptions extends OfficeOptions {
+  /** Why somebody thinks so, for the log. */
+  readonly reason: string;
+  /** Devices that may enrol anew in a second; 20 unless told. */
+  readonly perSecond?: number;
+  /** Hears of each step before it is taken. */
+  readonly onStep?: (name: string) => void;
+}
+
+/** A case that cannot go on by itself: what a person has to do before the same command goes on. */
+export interface Answered {
+  readonly case: Case;
+  readonly waitsFor?: string;
+}
+
+const usualPerSecond = 20;
+
+/** Certificates that are revoked in one transaction. */
+const revokedAtOnce = 500;
+
+/** So long a last list is good, whose key will never sign another one: past every leaf that it names. */
+const lastListMs = 20 * 365 * 86_400_000;
+
+/**
+ * The case of the authority that issues in this role, as it is or opened now. From then on the process of the
+ * authority does not start: to stop needs nobody's permission.
+ */
+export async function beginLostAuthority(
+  options: LossOptions,
+  role: Exclude<AuthorityName, 'root'>,
+): Promise<Case> {
+  const paths = authorityPaths(options.dataFolder);
+  const open = (await readCases(paths)).find(
+    (one) => one.kind === 'authority' && roleOf(one) === role && nextStep(one) !== undefined,
+  );
+  return open ?? openAuthorityCase(options, paths, role);
+}
+
+/** Takes the steps of the case that are left: the root certifies the authority that takes the place. */
+export async function answerLostAuthority(
+  options: LossOptions,
+  role: Exclude<AuthorityName, 'root'>,
+  _permission: Begun<'root.use'>,
+): Promise<Answered> {
+  const paths = authorityPaths(options.dataFolder);
+  return carryOn(options, paths, await beginLostAuthority(options, role), {
+    successor: (office, one) => makeSuccessor(office, one, role),
+    replaced: (office, one) => replaceInBook(office, one, role),
+    revoked: (office, one) => revokeLeaves(office, one, options),
+    listed: (office, one) => listLost(office, one, options),
+  });
+}
+
+/**
+ * Keys of responders live in the memory of the process and end with it; their certificates, which nobody
+ * asks the status of, end within a week. What there is of them is revoked.
+ */
+export async function answerLostResponder(options: LossOptions): Promise<Answered> {
+  const paths = authorityPaths(options.dataFolder);
+  const open = (await readCases(paths)).find(
+    (one) => one.kind === 'ocsp' && nextStep(one) !== undefined,
+  );
+  const openedMs = options.clock.nowMs();
+  const begun = open ?? newCase(options, `ocsp-${openedMs}`, 'ocsp', 'ocsp', ['revoked']);
+  if (open === undefined) await writeCase(paths, begun);
+  return carryOn(options, paths, begun, {
+    revoked: async (office) => {
+      const select = `${liveSerials} AND profile LIKE 'ocsp-%'`;
+      const count = await revokeSelected(office, options, 'keyCompromise', select);
+      return `${count} certificates of responders; the next start makes new keys`;
+    },
+  });
+}
+
+/**
+ * The key that signs checkpoints. The log goes on as a new one, of another name, over the same leaves, one of
+ * which says where the old one ended: whoever has a checkpoint of the old one can hold both against each other.
+ */
+export async function answerLostLog(options: LossOptions): Promise<Answered> {
+  const paths = authorityPaths(options.dataFolder);
+  const open = (await readCases(paths)).find(
+    (one) => one.kind === 'log' && nextStep(one) !== undefined,
+  );
+  const begun = open ?? (await openLogCase(options, paths));
+  return carryOn(options, paths, begun, {
+    recorded: recordLostLog,
+    replaced: (_, one) => replaceLogKey(paths, one),
+  });
+}
+
+/** A person says that nothing is left to wait for: devices enrol without a limit again. */
+export async function closeCase(
+  { dataFolder, clock }: Pick<OfficeOptions, 'dataFolder' | 'clock'>,
+  name: string,
+): Promise<Case> {
+  const paths = authorityPaths(dataFolder);
+  const found = (await readCases(paths)).find((one) => one.name === name);
+  if (found === undefined) throw refused(`there is no case ${name}`);
+  const waits = nextStep(found);
+  if (waits !== undefined)
+    throw refused(`the case ${name} is not at its end: ${waits} is to be done`);
+  const closed = { ...found, closedMs: found.closedMs ?? clock.nowMs() };
+  await writeCase(paths, closed);
+  return closed;
+}
+
+/** What a step did, in words; or what it waits for, and then it is not done. */
+type StepResult = string | { readonly waitsFor: string };
+
+type Steps = Readonly<Record<string, (office: Office, one: Case) => Promise<StepResult>>>;
+
+async function carryOn(
+  options: LossOptions,
+  paths: AuthorityPaths,
+  begun: Case,
+  steps: Steps,
+): Promise<Answered> {
+  let one = begun;
+  for (;;) {
+    const name = nextStep(one);
+    if (name === undefined) return { case: one };
+    const take = steps[name];
+    if (take === undefined) throw new TypeError(`no step is called ${name}`);
+    options.onStep?.(name);
+    // Opened anew for each step: the one before has changed the book.
+    const office = await Office.open(options);
+    let result: StepResult;
+    try {
+      result = await take(office, one);
+    } finally {
+      await office.close();
+    }
+    if (typeof result !== 'string') return { case: one, waitsFor: result.waitsFor };
+    // A crash before this line takes the step again, which finds what it did.
+    one = withStep(one, { name, doneMs: options.clock.nowMs(), detail: result });
+    await writeCase(paths, one);
+  }
+}
+
+async function openAuthorityCase(
+  options: LossOptions,
+  paths: AuthorityPaths,
+  role: Exclude<AuthorityName, 'root'>,
+): Promise<Case> {
+  const book = await readBook(paths);
+  const lost = active(book, role);
+  const successor = nextName(book, role);
+  const announced = book.find((one) => one.role === role && one.state === 'announced');
+  if (announced !== undefined) {
+    // Its links vouch for the lost key: it cannot take its place.
+    throw refused(`${announced.name} is announced: birthmark ca rollover switch ${role} first`);
+  }
+  const names = ['successor', 'replaced', 'revoked', 'listed'];
+  const opened = {
+    ...newCase(options, lost.name, 'authority', lost.name, names),
+    successor,
+    ...(role === 'operational' ? { perSecond: options.perSecond ?? usualPerSecond } : {}),
+  };
+  // Before anything else: from here on the lost key signs nothing in a process of ours.
+  await writeCase(paths, opened);
+  return opened;
+}
+
+async function openLogCase(options: LossOptions, paths: AuthorityPaths): Promise<Case> {
+  const text = await readIfThere(logKeyPath(paths));
+  if (text === undefined) throw refused('there is no key of the log');
+  const { name } = logKeyOf(sha256, parseKeyFile(text).publicKeySpki);
+  const at = options.clock.nowMs();
+  const opened = newCase(options, `log-${at}`, 'log', name, ['recorded', 'replaced']);
+  await writeCase(paths, opened);
+  return opened;
+}
+
+function newCase(
+  { reason, clock }: LossOptions,
+  name: string,
+  kind: Case['kind'],
+  subject: string,
+  steps: readonly string[],
+): Case {
+  const openedMs = clock.nowMs();
+  return { name, kind, subject, reason, openedMs, steps: steps.map((step) => ({ name: step })) };
+}
+
+async function makeSuccessor(
+  office: Office,
+  one: Case,
+  role: Exclude<AuthorityName, 'root'>,
+): Promise<StepResult> {
+  const lost = recordOf(office, one.subject);
+  const known = office.book.find(({ name }) => name === one.successor);
+  const next: AuthorityRecord = known ?? {
+    name: one.successor ?? nextName(office.book, role),
+    role,
+    algorithm: lost.algorithm,
+    sharesNameOf: lost.sharesNameOf ?? lost.name,
+    state: 'announced',
+  };
+  if (known === undefined) await writeBook(office.paths, [...office.book, next]);
+  // Devices pin the authority of servers: without a link from the lost key none of them would come along.
+  const pending = await office.replace(lost, next, { follows: role === 'server' });
+  if (pending !== undefined) {
+    return {
+      waitsFor: `the root: take ${pending} there, and what comes back to birthmark ca import`,
+    };
+  }
+  if (role === 'server') await office.certifyManifests(next);
+  return next.name;
+}
+
+/** In one write. Servers' authorities stay believed until devices were told of the next one. */
+async function replaceInBook(
+  office: Office,
+  { subject, successor }: Case,
+  role: Exclude<AuthorityName, 'root'>,
+): Promise<StepResult> {
+  const lostState = role === 'server' ? 'retired' : 'removed';
+  await writeBook(
+    office.paths,
+    office.book.map((record) => {
+      if (record.name === subject) return { ...record, state: lostState };
+      return record.name === successor ? { ...record, state: 'active' } : record;
+    }),
+  );
+  return role === 'server'
+    ? `${subject} issues no more; birthmark ca rollover remove server when devices were told`
+    : `${subject} issues no more, and is believed no more`;
+}
+
+/** Births stay as they are: an element gets no other identity, and a listed one is believed by its own bytes. */
+async function revokeLeaves(
+  office: Office,
+  { subject }: Case,
+  options: LossOptions,
+): Promise<StepResult> {
+  const select = `${liveSerials} AND issuer = $2 AND profile NOT LIKE 'link-%' AND profile NOT LIKE 'idevid%'`;
+  const count = await revokeSelected(office, options, 'superseded', select, subject);
+  return `${count} certificates`;
+}
+
+/** The lost authority on the list of its root; and its own lists for the last time. */
+async function listLost(office: Office, one: Case, options: LossOptions): Promise<StepResult> {
+  const lost = recordOf(office, one.subject);
+  const own = await signLastLists(office, lost, options);
+  const certificate = await readCertificateFile(office.paths, lost.name);
+  const roots = office.book.filter(({ role, state }) => role === 'root' && state !== 'removed');
+  const isOffline = roots[0]?.key === offlineKey;
+  if (isOffline && !(await isOnRootList(office, certificate))) {
+    return {
+      waitsFor: `the root: birthmark ca root revoke ${lost.name}.pem there, and its list to birthmark ca import`,
+    };
+  }
+  await revokeAuthority(office, certificate, options);
+  const here = roots.filter(({ key }) => key !== offlineKey);
+  const issuers = await Promise.all(here.map((root) => office.issuer(root)));
+  await publishRootLists(office.stores.status, issuers, options.clock);
+  return `${lost.name} on the list of its root; its own lists ${own}`;
+}
+
+async function signLastLists(
+  office: Office,
+  lost: AuthorityRecord,
+  { clock }: LossOptions,
+): Promise<string> {
+  const schedule = { everyMs: lastListMs, overlapMs: 0 };
+  const issuers = [await office.issuer(lost)];
+  const store = office.stores.status;
+  try {
+    await new RevocationLists({ store, clock, crypto: nodeCrypto, issuers, schedule }).advance();
+    return 'signed for the last time';
+  } catch (error) {
+    // A token that was taken out of service signs nothing: the root's list says what matters.
+    if (error instanceof EnvironmentError) return `not signed any more: ${error.message}`;
+    throw error;
+  }
+}
+
+/** Every certificate that a root here has given to that key. */
+async function revokeAuthority(
+  office: Office,
+  certificate: Uint8Array,
+  { reason, clock }: LossOptions,
+): Promise<void> {
+  const { subject, publicKey } = parseCertificate(certificate);
+  const known = await office.stores.issuance.certificatesOf(
+    attributeText(subject, 'commonName') ?? '',
+  );
+  const ofKey = known.filter(({ tbs, signature, profile }) => {
+    if (profile.startsWith('link-')) return false;
+    return equal(parseCertificate(completeEither(tbs, signature)).publicKey.spki, publicKey.spki);
+  });
+  const atMs = clock.nowMs();
+  await office.stores.issuance.revoke(
+    ofKey.map((one) => changeOf(one.serialNumber, { code: 'cACompromise', reason, atMs })),
+  );
+}
+
+async function isOnRootList(office: Office, certificate: Uint8Array): Promise<boolean> {
+  const { name } = active(office.book, 'root');
+  const list = await office.stores.status.list({ authority: name, shard: 0 });
+  const serialNumber = parseCertificate(certificate).serialNumber;
+  const magnitude = serialMagnitude(serialNumber) ?? serialNumber;
+  return list !== undefined && findRevoked(parseCertificateList(list.der), magnitude) !== undefined;
+}
+
+/** Signed, not revoked, and not past its end; $1 is now. */
+const liveSerials = `
+  SELECT serial FROM issuances JOIN signatures USING (id) LEFT JOIN revocations USING (id)
+  WHERE not_after_ms > $1 AND revocations.id IS NULL`;
+
+async function revokeSelected(
+  { paths, stores }: Office,
+  { clock, reason, store }: LossOptions,
+  code: RevocationReason,
+  select: string,
+  ...values: readonly string[]
+): Promise<number> {
+  const atMs = clock.nowMs();
+  const snapshot = await openAuthoritySnapshot(paths, store);
+  let count = 0;
+  let batch: Uint8Array[] = [];
+  const flush = async (): Promise<void> => {
+    await stores.issuance.revoke(batch.map((serial) => changeOf(serial, { code, reason, atMs })));
+    count += batch.length;
+    batch = [];
+  };
+  try {
+    for await (const row of snapshot.rows(select, atMs, ...values)) {
+      batch.push(blob(row, 'serial'));
+      if (batch.length === revokedAtOnce) await flush();
+    }
+    await flush();
+  } finally {
+    await snapshot.close();
+  }
+  return count;
+}
+
+/** A leaf that stands in both logs: where the old one ended, as far as this database knows. */
+async function recordLostLog({ stores }: Office, one: Case): Promise<StepResult> {
+  const head = await stores.audit.head();
+  const where = head === undefined ? 'empty' : `${head.treeSize} ${toHex(head.root)}`;
+  const entry = encodeAuditEntry({
+    kind: 'decision',
+    atMs: one.openedMs,
+    act: 'log-key-lost',
+    subject: one.subject,
+    detail: where,
+  });
+  await stores.audit.append([entry]);
+  return `the log ended at ${where}`;
+}
+
+/** The next start makes a key, and writes the log anew under its name. */
+async function replaceLogKey(paths: AuthorityPaths, one: Case): Promise<StepResult> {
+  const text = await readIfThere(logKeyPath(paths));
+  // The folder first: a new key would take the old log for a forged one.
+  const kept = `${paths.log}-${one.openedMs}`;
+  await rename(paths.log, kept).catch(ignoreMissing);
+  if (
+    text !== undefined &&
+    logKeyOf(sha256, parseKeyFile(text).publicKeySpki).name === one.subject
+  ) {
+    await rename(logKeyPath(paths), `${logKeyPath(paths)}.lost-${one.openedMs}`);
+  }
+  return `the old log is kept as ${kept}; witnesses are to be told the key of the new one`;
+}
+
+function ignoreMissing(error: unknown): void {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+  throw error;
+}
+
+function logKeyPath({ keys }: AuthorityPaths): string {
+  return join(keys, `${otherKeys.log}.key`);
+}
+
+function sha256(data: Uint8Array): Uint8Array {
+  return nodeCrypto.hash('SHA-256', data);
+}
+
+function recordOf({ book }: Office, name: string): AuthorityRecord {
+  const found = book.find((record) => record.name === name);
+  if (found === undefined) throw refused(`there is no authority ${name}`);
+  return found;
+}
+
+function roleOf({ subject }: Case): string {
+  return subject.replace(/-\d+$/, '');
+}
+
+function refused(message: string): EnvironmentError {
+  return new EnvironmentError(message, { retryable: false });
+}
