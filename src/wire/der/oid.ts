@@ -32,28 +32,32 @@ export function oidText(content: Uint8Array, start = 0): string {
     const arcStart = offset;
     // X.690 §8.19.2: a leading 0x80 is a padded arc.
     if (content[offset] === 0x80) fail('arc not in its shortest form', offset);
-    while ((content[offset] ?? 0) >= 0x80) offset += 1;
-    offset += 1;
-    if (offset > content.length) fail('OBJECT IDENTIFIER ends inside an arc', arcStart);
-    if (offset - arcStart > maximumArcBytes) fail('arc too large', arcStart);
-    const arc = arcText(content.subarray(arcStart, offset), arcStart === 0);
-    text += text === '' ? arc : `.${arc}`;
+    let value = 0;
+    for (let more = true; more; offset++) {
+      const septet = content[offset] ?? fail('OBJECT IDENTIFIER ends inside an arc', arcStart);
+      value = value * 128 + (septet & 0x7f);
+      more = septet >= 0x80;
+    }
+    const size = offset - arcStart;
+    if (size > maximumArcBytes) fail('arc too large', arcStart);
+    // Up to six septets stay far below 2^53; larger arcs are rare enough for bigint.
+    const arc = size <= 6 ? value : largeArc(content.subarray(arcStart, offset));
+    text += arcStart === 0 ? rootArcs(arc) : `.${arc}`;
   }
   return text;
 }
 
-function arcText(septets: Uint8Array, first: boolean): string {
-  // Up to six septets stay far below 2^53; larger arcs are rare enough for bigint.
-  if (septets.length <= 6) {
-    let value = 0;
-    for (const septet of septets) value = value * 128 + (septet & 0x7f);
-    if (!first) return String(value);
-    const root = value < 80 ? Math.floor(value / 40) : 2;
-    return `${root}.${value - root * 40}`;
-  }
+function largeArc(septets: Uint8Array): bigint {
   let value = 0n;
   for (const septet of septets) value = (value << 7n) | BigInt(septet & 0x7f);
-  return first ? `2.${value - 80n}` : String(value);
+  return value;
+}
+
+/** X.690 §8.19.4: the first two arcs share one number. */
+function rootArcs(value: number | bigint): string {
+  if (typeof value === 'bigint') return `2.${value - 80n}`;
+  const root = value < 80 ? Math.floor(value / 40) : 2;
+  return `${root}.${value - root * 40}`;
 }
 
 /** Appends the septets of `digits` + `addend`, most significant first. */

@@ -62,7 +62,7 @@ export function encodeResponseData(fields: ResponseDataFields): Uint8Array {
     branch(
       tags.sequence,
       branch(contextConstructed(2), branch(tags.octetString, fields.responderKeyHash)),
-      der.generalizedTime(fields.producedAtMs),
+      timeOf(fields.producedAtMs),
       branch(tags.sequence, ...fields.responses.map(singleResponse)),
       ...(extensions.length === 0
         ? []
@@ -93,6 +93,20 @@ export function encodeOcspResponse(
   );
 }
 
+/** All answers of one second say the same few times. */
+const times = new Map<number, Uint8Array>();
+const rememberedTimes = 8;
+
+/** RFC 9919 §3.2.4: GeneralizedTime in Zulu, with seconds, without fractions. */
+function timeOf(timeMs: number): Uint8Array {
+  const known = times.get(timeMs);
+  if (known !== undefined) return known;
+  if (times.size >= rememberedTimes) times.clear();
+  const encoded = der.generalizedTime(timeMs);
+  times.set(timeMs, encoded);
+  return encoded;
+}
+
 const basicType = der.oid(oids.basic);
 const successful = der.element(tags.enumerated, Uint8Array.of(0));
 const noUnusedBits = Uint8Array.of(0);
@@ -102,9 +116,8 @@ function singleResponse(single: SingleResponse): Branch {
     tags.sequence,
     single.certId,
     encodeStatus(single.status),
-    // RFC 9919 §3.2.4: GeneralizedTime in Zulu, with seconds, without fractions.
-    der.generalizedTime(single.thisUpdateMs),
-    branch(contextConstructed(0), der.generalizedTime(single.nextUpdateMs)),
+    timeOf(single.thisUpdateMs),
+    branch(contextConstructed(0), timeOf(single.nextUpdateMs)),
   );
 }
 

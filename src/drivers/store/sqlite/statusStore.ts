@@ -188,10 +188,10 @@ const fromLists = 'FROM signed_lists JOIN lists ON lists.id = list';
 export const selectSummary: string = `SELECT ${summaryColumns} ${fromLists}`;
 
 const selectStatus = `
-  SELECT issuer, coalesce(holder, device_id) AS holder, code, list_entries.at_ms
+  SELECT issuer, code, list_entries.at_ms,
+    coalesce(holder, (SELECT device_id FROM units WHERE units.id = issuances.id)) AS holder
   FROM issuances
   JOIN signatures USING (id)
-  LEFT JOIN units USING (id)
   LEFT JOIN list_entries ON certificate = issuances.id
   WHERE serial = ?`;
 
