@@ -4,9 +4,13 @@
  * back to a server from there.
  */
 import type { Connection } from '../../drivers/store/sqlite/database.ts';
-import { integer, text } from '../../drivers/store/sqlite/rows.ts';
+import { blob, integer, text } from '../../drivers/store/sqlite/rows.ts';
 import { changeStatus } from '../../drivers/store/sqlite/statusRows.ts';
 import { type AuditEntry, type IssuedEntry, readAuditEntry } from '../../trust/audit/entry.ts';
+import {
+  generationsAfterRestore,
+  generationsSetting,
+} from '../../trust/issuance/serverGenerations.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { lostPrefix, type Revocation } from '../../trust/ports/issuanceStore.ts';
 import type { LedgerLine } from '../../trust/ports/ticketLedger.ts';
@@ -80,6 +84,7 @@ export function replay(connection: Connection, learnt: Learnt): Replayed {
   const ended = endOrders(connection, learnt);
   const voidSecrets = voidGrants(connection, learnt.nowMs);
   renewLists(connection, learnt.roots);
+  skipGenerations(connection);
   appendLeaf.run(learnt.closing);
   return { ...counts, ...ended, voidSecrets, unknownOnLists };
 }
@@ -236,6 +241,17 @@ function renewLists(connection: Connection, roots: ReadonlySet<string>): void {
   connection
     .prepare('UPDATE lists SET number = number + ?, revision = revision + 1, due_ms = 0')
     .run(numbersSkipped);
+}
+
+/** Devices may know a floor that this database has not heard of. */
+function skipGenerations(connection: Connection): void {
+  const row = connection
+    .prepare('SELECT value FROM settings WHERE name = ?')
+    .get(generationsSetting);
+  const restored = generationsAfterRestore(row && blob(row, 'value'));
+  connection
+    .prepare('INSERT OR REPLACE INTO settings VALUES (?, ?)')
+    .run(generationsSetting, restored);
 }
 
 function requireKnown(

@@ -15,7 +15,7 @@ import type { ServerGenerations } from '../ports/sessionServerAuthority.ts';
 
 export const maximumSessionServers = 256;
 
-const settingName = 'session-servers';
+export const generationsSetting = 'session-servers';
 
 export type GenerationStore = Pick<OrderStore, 'setting' | 'saveSetting'>;
 
@@ -30,7 +30,7 @@ export class GenerationCounter {
   }
 
   async present(): Promise<ServerGenerations> {
-    const stored = await this.#store.setting(settingName);
+    const stored = await this.#store.setting(generationsSetting);
     return stored === undefined ? { floor: 0, servers: [] } : decode(stored);
   }
 
@@ -51,7 +51,7 @@ export class GenerationCounter {
       const generation = Math.max(known + 1, floor);
       if (generation > maximumGeneration) return refuse('rejected', 'No generation is left.');
       await this.#store.saveSetting(
-        settingName,
+        generationsSetting,
         encode({ floor, servers: [...others, { name, generation }] }),
       );
       return { generation, floor };
@@ -72,7 +72,7 @@ export class GenerationCounter {
         detail: `from ${present.floor} to ${floor}`,
         atMs: this.#clock.nowMs(),
       });
-      await this.#store.saveSetting(settingName, encode(raised), entry);
+      await this.#store.saveSetting(generationsSetting, encode(raised), entry);
       return raised;
     });
   }
@@ -82,6 +82,19 @@ export class GenerationCounter {
     this.#last = result.catch(() => undefined);
     return result;
   }
+}
+
+/** Beyond any generation that a server can have got since a backup. */
+const generationsSkipped = 2 ** 20;
+
+/**
+ * The value of a database that was put back: devices may have seen floors that it knows nothing of, so that
+ * every credential of before is below the floor, and every server goes on from it, known or not.
+ */
+export function generationsAfterRestore(stored: Uint8Array | undefined): Uint8Array {
+  const { floor, servers } = stored === undefined ? { floor: 0, servers: [] } : decode(stored);
+  const newest = Math.max(floor, ...servers.map(({ generation }) => generation));
+  return encode({ floor: Math.min(newest + generationsSkipped, maximumGeneration), servers });
 }
 
 /** Why it cannot be raised to that, before anybody tries. */

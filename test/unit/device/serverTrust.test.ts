@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { ServerMemory } from '../../../src/device/identity/serverMemory.ts';
+import { EnvironmentError } from '../../../src/trust/ports/faults.ts';
 import { bareAnchor } from '../../../src/wire/c509/bareAnchor.ts';
 import { encodeAnchors } from '../../../src/wire/line/slotData.ts';
 import { readEnvelope } from '../../../src/wire/relay/envelope.ts';
@@ -131,6 +132,11 @@ test('fresh status: a stolen current key is of no use once its credential is rev
   show(field, { ...fixed(kept), vouch: () => Promise.resolve(stale) });
   assert.equal(await handshake(field, device), undefined);
   assert.ok(reasons(device).includes('the server: fresh status'));
+  // While the authority is away nobody is vouched for.
+  const away = new EnvironmentError('away', { retryable: true });
+  show(field, { ...fixed(kept), vouch: () => Promise.reject(away) });
+  assert.equal(await handshake(field, device), undefined);
+  assert.ok(field.refusals('environment') > 0);
   // A device that does not demand it goes on with the stolen key.
   device.trust = 'chain';
   show(field, thief);

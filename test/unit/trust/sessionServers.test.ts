@@ -4,7 +4,11 @@ import { test } from 'node:test';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
 import { readAuditEntry } from '../../../src/trust/audit/entry.ts';
-import { maximumSessionServers } from '../../../src/trust/issuance/serverGenerations.ts';
+import {
+  generationsAfterRestore,
+  generationsSetting,
+  maximumSessionServers,
+} from '../../../src/trust/issuance/serverGenerations.ts';
 import { isRefusal } from '../../../src/trust/ports/faults.ts';
 import type { KeyAgreement } from '../../../src/trust/ports/keys.ts';
 import { requestCredential } from '../../../src/trust/sessions/credentialRequest.ts';
@@ -73,6 +77,25 @@ test('generations are counted for each name, from the floor on; the floor goes u
   const decisions = leaves.map(readAuditEntry).filter(({ kind }) => kind === 'decision');
   assert.equal(decisions.length, 1);
   assert.partialDeepStrictEqual(decisions, [{ act: 'server-floor', detail: 'from 0 to 3' }]);
+});
+
+test('after a restore every server goes on above whatever a device can have seen', async (context) => {
+  const world = new SessionServerHouse(context, pki);
+  const { orders } = world.stores;
+  const backup = async (): Promise<void> => {
+    const stored = await orders.setting(generationsSetting);
+    await orders.saveSetting(generationsSetting, generationsAfterRestore(stored));
+  };
+  await backup();
+  const first = await world.credential(testAgreement());
+  assert.deepEqual([first.generation, first.floor], [2 ** 20, 2 ** 20]);
+  await world.credential(testAgreement());
+  await backup();
+  const known = await world.credential(testAgreement());
+  const unknown = await world.credential(testAgreement(), { name: 'Newer than the backup' });
+  const floor = 2 ** 21 + 1;
+  assert.deepEqual([known.generation, unknown.generation, known.floor], [floor, floor, floor]);
+  assert.equal((await world.servers.standing(first.certificate)).counts, false);
 });
 
 test('who does not prove the key gets nothing', async (context) => {
