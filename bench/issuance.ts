@@ -3,14 +3,7 @@
  * in the same run, what cannot be avoided: one verification, one signature and the bare rows for each
  * certificate.
  */
-import {
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-  sign,
-  verify,
-} from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, randomBytes, sign, verify } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,8 +33,11 @@ import {
   parseCertificationRequest,
   prepareCertificationRequest,
 } from '../src/wire/x509/certificationRequest.ts';
+import { encodeCertificate } from '../src/wire/x509/certificateWriter.ts';
 import { encodeName } from '../src/wire/x509/names.ts';
-import { atLeast, type BenchResult, row } from './result.ts';
+import { atLeast, atMost, type BenchResult, row } from './result.ts';
+import { type PeerRate, peerRates } from './support/peers.ts';
+import { fillBare, fillIssuing } from './support/rowsPresent.ts';
 
 export const name = 'issuance';
 
@@ -54,15 +50,16 @@ const cores = 2;
 const rounds = 10;
 const warmUpUnits = 2_000;
 
-/** `run(['40000'])`: that many certificates. */
+/** `run(['40000', '1000000'])`: that many certificates beside that many present; 20,000 beside 500,000. */
 export async function run(options: readonly string[]): Promise<BenchResult> {
   const count = Number(options[0] ?? 20_000);
+  const present = Number(options[1] ?? 500_000);
   const folder = mkdtempSync(join(tmpdir(), 'birthmark-bench-'));
   try {
     const units = makeUnits(count + warmUpUnits);
     const factory = await makeFactory(folder);
-    const bare = new Bare(factory, units, join(folder, 'bare.sqlite'));
-    const bench = await openBench(folder, factory, units.length);
+    const bare = new Bare(factory, units, present, join(folder, 'bare.sqlite'));
+    const bench = await openBench(folder, factory, units.length, present);
     await endorseAll(bench, units.slice(0, warmUpUnits));
     bare.measure(0, warmUpUnits);
     bare.forget();
@@ -77,29 +74,45 @@ export async function run(options: readonly string[]): Promise<BenchResult> {
       total.cpuMicros += cpuMicros;
     }
     await bench.close();
-    return resultOf(count, total, bare.close(), stepCosts(factory, units));
+    const costs = bare.close();
+    const steps = stepCosts(factory, units);
+    const peers = await peerRates(factory.example);
+    return resultOf({ count, present, total, bare: costs, steps, peers });
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-function resultOf(
-  count: number,
-  total: { readonly seconds: number; readonly cpuMicros: number },
-  bare: BareCosts,
-  steps: BenchResult['rows'],
-): BenchResult {
+interface Measured {
+  readonly count: number;
+  readonly present: number;
+  readonly total: { readonly seconds: number; readonly cpuMicros: number };
+  readonly bare: BareCosts;
+  readonly steps: Steps;
+  readonly peers: readonly PeerRate[];
+}
+
+function resultOf({ count, present, total, bare, steps, peers }: Measured): BenchResult {
   const sum = bare.verify + bare.sign + bare.insert;
   const bound = (cores * 1e6) / sum;
   const perSecond = count / total.seconds;
   const cpu = total.cpuMicros / count;
+  const made = 1e6 / (steps.prepared + steps.signed);
+  const [peculiar] = peers;
   return {
     rows: [
+      row('rows present', present, ''),
       row('verification with import of the key', bare.verify, 'µs'),
       row('signature', bare.sign, 'µs'),
       row(`bare rows, commits of ${commitUnits}`, bare.insert, 'µs'),
       row(`bound on ${cores} cores`, bound, '1/s'),
-      ...steps,
+      row('request read', steps.read, 'µs'),
+      row('certificate prepared', steps.prepared, 'µs'),
+      row('certificate linted, read anew', steps.lintedAnew, 'µs'),
+      row('certificate linted, beside a sibling', steps.linted, 'µs'),
+      row('certificate made: prepared and signed', made, '1/s'),
+      ...peers.map((peer) => row(peer.name, peer.perSecond, '1/s')),
+      row('Vault, stored, as published', 2_200, '1/s'),
       row('wall time of an endorsement', 1e6 / perSecond, 'µs'),
       row('processor time of an endorsement', cpu, 'µs'),
       row('processor time of the bare acts', bare.cpu, 'µs'),
@@ -109,6 +122,12 @@ function resultOf(
     promises: [
       atLeast('endorsements a second', 8_000, perSecond),
       atLeast('of the bound', 0.6, perSecond / bound),
+      atLeast('made, of @peculiar/x509', 40, made / (peculiar?.perSecond ?? made)),
+      atMost(
+        'prepared and linted, of a signature',
+        1,
+        (steps.prepared + steps.linted) / steps.signed,
+      ),
     ],
   };
 }
@@ -116,6 +135,8 @@ function resultOf(
 interface Factory {
   readonly issuer: Issuer;
   readonly privateKey: KeyObject;
+  /** DER of a certificate that it has issued. */
+  readonly example: Uint8Array;
 }
 
 interface Bench {
@@ -157,14 +178,26 @@ async function makeFactory(folder: string): Promise<Factory> {
     role: 'factory',
   };
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
-  return { issuer, privateKey };
+  const { tbs } = prepareOne(issuer)(signer.publicKeySpki);
+  const signature = new Uint8Array(sign('sha256', tbs, privateKey));
+  const example = encodeCertificate(tbs, issuer.signatureAlgorithm, signature);
+  return { issuer, privateKey, example };
 }
 
-async function openBench(folder: string, { issuer }: Factory, count: number): Promise<Bench> {
+async function openBench(
+  folder: string,
+  { issuer }: Factory,
+  count: number,
+  present: number,
+): Promise<Bench> {
   const crypto = nodeCrypto;
   const clock = { nowMs: Date.now };
   const path = join(folder, 'issuing.sqlite');
-  const database = new SqliteDatabase({ path, migrations: issuingMigrations });
+  const open = (): SqliteDatabase => new SqliteDatabase({ path, migrations: issuingMigrations });
+  open().close();
+  // The ticket that is about to be made is the first one.
+  fillIssuing(path, present, 1);
+  const database = open();
   const store = new SqliteOrderStore(database);
   const eui64Base = new Uint8Array(8);
   const approvals = new SqliteApprovalStore(database);
@@ -261,12 +294,21 @@ class Bare {
   #count = 0;
   #micros = { verify: 0, sign: 0, insert: 0, cpu: 0 };
 
-  constructor({ issuer, privateKey }: Factory, units: readonly UnitRequest[], path: string) {
+  constructor(
+    { issuer, privateKey }: Factory,
+    units: readonly UnitRequest[],
+    present: number,
+    path: string,
+  ) {
     this.#privateKey = privateKey;
     this.#units = units;
     const [first] = units.map(({ csr }) => parseCertificationRequest(csr).publicKey.spki);
     this.#tbs = prepareOne(issuer)(first ?? new Uint8Array(0)).tbs;
-    this.#database = new SqliteDatabase({ path, migrations: [{ version: 1, sql: bareTables }] });
+    const open = (): SqliteDatabase =>
+      new SqliteDatabase({ path, migrations: [{ version: 1, sql: bareTables }] });
+    open().close();
+    fillBare(path, present);
+    this.#database = open();
   }
 
   measure(start: number, end: number): void {
@@ -276,9 +318,9 @@ class Bare {
     const before = process.cpuUsage();
     this.#micros.verify += micros(() => {
       for (const { publicKey, info, signature } of parsed) {
-        const key = Buffer.from(publicKey.spki);
-        const imported = createPublicKey({ key, format: 'der', type: 'spki' });
-        if (!verify('sha256', info, imported, signature)) throw new Error('a proof is wrong');
+        // The quickest way that node:crypto has: no KeyObject is made.
+        const key = { key: Buffer.from(publicKey.spki), format: 'der', type: 'spki' } as const;
+        if (!verify('sha256', info, key, signature)) throw new Error('a proof is wrong');
       }
     });
     this.#micros.sign += micros(() => {
@@ -358,8 +400,16 @@ const bareTables = `
   CREATE TABLE signatures (id INTEGER PRIMARY KEY, signature BLOB NOT NULL) STRICT;
   CREATE TABLE audit_leaves (id INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT`;
 
-/** Where the time of the main thread goes, beside the database. */
-function stepCosts({ issuer }: Factory, units: readonly UnitRequest[]): BenchResult['rows'] {
+/** Microseconds of the main thread, beside the database. */
+interface Steps {
+  readonly read: number;
+  readonly prepared: number;
+  readonly lintedAnew: number;
+  readonly linted: number;
+  readonly signed: number;
+}
+
+function stepCosts({ issuer, privateKey }: Factory, units: readonly UnitRequest[]): Steps {
   const sample = units.slice(0, 2_000);
   const parsed = sample.map(({ csr }) => parseCertificationRequest(csr));
   const prepare = prepareOne(issuer);
@@ -368,28 +418,15 @@ function stepCosts({ issuer }: Factory, units: readonly UnitRequest[]): BenchRes
   if (profile === undefined) throw new Error('no profile');
   const nowMs = Date.now();
   const siblings = new Siblings();
-  return [
-    row(
-      'request read',
-      timed(sample, ({ csr }) => parseCertificationRequest(csr)),
-      'µs',
+  return {
+    read: timed(sample, ({ csr }) => parseCertificationRequest(csr)),
+    prepared: timed(parsed, (one) => prepare(one.publicKey.spki)),
+    lintedAnew: timed(prepared, ({ tbs }) => lint(nodeCrypto, { tbs, profile, issuer, nowMs })),
+    linted: timed(prepared, ({ tbs }) =>
+      lint(nodeCrypto, { tbs, profile, issuer, nowMs }, siblings),
     ),
-    row(
-      'certificate prepared',
-      timed(parsed, (one) => prepare(one.publicKey.spki)),
-      'µs',
-    ),
-    row(
-      'certificate linted, read anew',
-      timed(prepared, ({ tbs }) => lint(nodeCrypto, { tbs, profile, issuer, nowMs })),
-      'µs',
-    ),
-    row(
-      'certificate linted, beside a sibling',
-      timed(prepared, ({ tbs }) => lint(nodeCrypto, { tbs, profile, issuer, nowMs }, siblings)),
-      'µs',
-    ),
-  ];
+    signed: timed(prepared, ({ tbs }) => sign('sha256', tbs, privateKey)),
+  };
 }
 
 function prepareOne(issuer: Issuer): (spki: Uint8Array) => { readonly tbs: Uint8Array } {

@@ -36,9 +36,15 @@ export class SoftwareVerifier implements SignatureVerifier {
     data: Uint8Array,
     signature: Uint8Array,
   ): boolean {
-    const prepared = prepareOnce(spki, algorithmOid);
-    if (prepared === undefined) return false;
+    const algorithm = algorithms.get(algorithmOid);
     try {
+      if (algorithm?.keyType === 'ec' && isP256(spki)) {
+        // No KeyObject: one that nobody keeps costs its making, and its finalizer behind the call.
+        const key = Buffer.from(spki.buffer, spki.byteOffset, spki.length);
+        return verify(algorithm.digest, data, { key, format: 'der', type: 'spki' }, signature);
+      }
+      const prepared = prepareOnce(spki, algorithmOid);
+      if (prepared === undefined) return false;
       return verify(prepared.algorithm.digest, data, prepared.key, signature);
     } catch {
       return false;

@@ -11,7 +11,9 @@ import type { ProofVerifier } from '../../../trust/ports/keys.ts';
 /** What crosses to the worker: a batch in one piece of memory, and where each part of it ends. */
 export interface ProofBatch {
   readonly batch: number;
-  readonly algorithms: readonly string[];
+  readonly count: number;
+  /** OID of all of them: a text for each would cost more than the rest of the message. */
+  readonly algorithm: string;
   /** key, data and signature of each proof, one after the other. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Three ends for each proof. */
@@ -78,8 +80,16 @@ export class VerifierPool implements ProofVerifier {
   #send(): void {
     for (const worker of this.#workers) {
       if (this.#waiting.length === 0 || this.#closed) return;
-      if (worker.idle) worker.take(this.#waiting.splice(0, maximumBatch));
+      if (worker.idle) worker.take(this.#nextBatch());
     }
+  }
+
+  /** Of one algorithm; there is something that waits. */
+  #nextBatch(): readonly Proof[] {
+    const [first] = this.#waiting;
+    const limit = this.#waiting.slice(0, maximumBatch);
+    const other = limit.findIndex(({ algorithmOid }) => algorithmOid !== first?.algorithmOid);
+    return this.#waiting.splice(0, other < 0 ? limit.length : other);
   }
 }
 
@@ -168,5 +178,5 @@ function batchOf(batch: number, proofs: readonly Proof[]): ProofBatch {
       offset += part.length;
     }
   }
-  return { batch, algorithms: proofs.map(({ algorithmOid }) => algorithmOid), bytes, ends };
+  return { batch, count: proofs.length, algorithm: proofs[0]?.algorithmOid ?? '', bytes, ends };
 }

@@ -5,8 +5,8 @@ import type { ProofBatch, ProofResults } from './verifierPool.ts';
 
 const verifier = new SoftwareVerifier();
 
-parentPort?.on('message', ({ batch, algorithms, bytes, ends }: ProofBatch) => {
-  const valid = new Uint8Array(new ArrayBuffer(algorithms.length));
+parentPort?.on('message', ({ batch, count, algorithm, bytes, ends }: ProofBatch) => {
+  const valid = new Uint8Array(new ArrayBuffer(count));
   let offset = 0;
   const part = (index: number): Uint8Array => {
     const end = ends[index] ?? offset;
@@ -14,7 +14,7 @@ parentPort?.on('message', ({ batch, algorithms, bytes, ends }: ProofBatch) => {
     offset = end;
     return view;
   };
-  for (const [index, algorithm] of algorithms.entries()) {
+  for (let index = 0; index < count; index++) {
     const spki = part(index * 3);
     const data = part(index * 3 + 1);
     const signature = part(index * 3 + 2);

@@ -14,6 +14,7 @@ export class Quotas {
   readonly #connection: Connection;
   /** By ticket id; `undefined` for one that is closed or not known. */
   readonly #tickets = new Map<string, Ticket | undefined>();
+  #latest: { readonly ticketId: Uint8Array; readonly ticket: Ticket | undefined } | undefined;
   /** Tickets of one order hand out addresses of one range. */
   readonly #orders = new Map<number, Order>();
 
@@ -48,7 +49,15 @@ export class Quotas {
     for (const order of this.#orders.values()) saveOrder.run(order.eui64Taken, order.row);
   }
 
+  /** Units of one request hold the same array: the one of before is looked at first. */
   #ticket(ticketId: Uint8Array): Ticket | undefined {
+    if (this.#latest?.ticketId !== ticketId) {
+      this.#latest = { ticketId, ticket: this.#find(ticketId) };
+    }
+    return this.#latest.ticket;
+  }
+
+  #find(ticketId: Uint8Array): Ticket | undefined {
     const key = ticketId.join();
     if (this.#tickets.has(key)) return this.#tickets.get(key);
     const row = this.#connection.prepare(selectTicket).get(ticketId);
