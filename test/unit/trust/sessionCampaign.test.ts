@@ -8,8 +8,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom, type SeededRandom } from '../../../sim/radio/random.ts';
 import type { Endpoint } from '../../../src/trust/ports/sessionStore.ts';
-import { equal } from '../../../src/wire/bytes/bytes.ts';
 import { writeEnvelope } from '../../../src/wire/relay/envelope.ts';
+import { assertTrue, changed } from '../../support/attacker.ts';
 import { watchNonces } from '../../support/coapPath.ts';
 import { Field, type FieldDevice, gatewayId } from '../../support/field.ts';
 
@@ -54,7 +54,9 @@ class Attacker {
     const held = this.#chance(0.05) ? this.#withheld.shift() : undefined;
     if (held !== undefined) return held();
     const { linkAddress } = this.#pick(this.#devices);
-    const frame = this.#chance(0.25) ? this.#pick(this.#heard) : this.#changed(this.#late());
+    const frame = this.#chance(0.25)
+      ? this.#pick(this.#heard)
+      : changed(this.#late(), this.#pick(this.#heard), this.#random);
     if (this.#chance(0.4)) return this.#down(linkAddress, frame);
     const answer = await this.#answer({ ingress: gatewayId, linkAddress }, frame);
     if (answer !== undefined && this.#chance(0.3)) await this.#down(linkAddress, answer);
@@ -83,51 +85,12 @@ class Attacker {
     return this.#heard[length - 1 - this.#random.below(Math.min(length, 8))] ?? new Uint8Array(1);
   }
 
-  #changed(frame: Uint8Array): Uint8Array {
-    const at = this.#random.below(frame.length);
-    const other = this.#pick(this.#heard);
-    switch (this.#random.below(5)) {
-      case 0:
-        return frame.map((byte, place) =>
-          place === at ? byte ^ (1 << this.#random.below(8)) : byte,
-        );
-      case 1:
-        return frame.slice(0, at);
-      case 2:
-        return Uint8Array.from([
-          ...frame.slice(0, at),
-          ...other.slice(this.#random.below(other.length)),
-        ]);
-      case 3:
-        return Uint8Array.from([
-          ...frame.slice(0, at),
-          ...this.#random.bytes(2),
-          ...frame.slice(at),
-        ]);
-      default:
-        return frame.map((byte, place) => (place === at ? this.#random.below(256) : byte));
-    }
-  }
-
   #chance(share: number): boolean {
     return this.#random.next() < share;
   }
 
   #pick<Item>(items: readonly Item[]): Item {
     return items[this.#random.below(items.length)] ?? assert.fail('nothing heard yet');
-  }
-}
-
-/** What every delivered message has to be: said by that device, and delivered under its name once. */
-function assertTrue(field: Field, submitted: ReadonlyMap<string, ReadonlySet<string>>): void {
-  const names = new Set<string>();
-  for (const { deviceId, text, meta } of field.delivered) {
-    assert.ok(submitted.get(deviceId)?.has(text), `${deviceId} never said ${text}`);
-    const device = field.devices.get(deviceId);
-    assert.ok(device !== undefined && equal(meta.linkAddress, device.linkAddress));
-    const name = `${meta.sessionId}/${meta.sequenceNumber}`;
-    assert.ok(!names.has(name), `${name} came twice`);
-    names.add(name);
   }
 }
 
