@@ -7,12 +7,27 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { startAuthority } from '../../src/apps/authority/authority.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
+import { beginTwoPersons } from '../../src/apps/authority/twoPersons.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
+import { ApprovalClient } from '../../src/drivers/links/local/approvalClient.ts';
+import {
+  type ActKind,
+  type ActRequests,
+  encodeParameters,
+} from '../../src/trust/approvals/acts.ts';
+import {
+  encodeDecision,
+  encodeRequest,
+  signDocument,
+} from '../../src/trust/approvals/documents.ts';
+import type { Signer } from '../../src/trust/ports/keys.ts';
+import type { OrderRequest } from '../../src/trust/ports/operatorAuthority.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
 import { isRefusal } from '../../src/trust/ports/faults.ts';
 import { isEndorsed } from '../../src/wire/line/endorsement.ts';
-import { testElement, TestStation, unitRequest } from '../support/issuing/station.ts';
+import { requestOf, testElement, TestStation, unitRequest } from '../support/issuing/station.ts';
 import { testSigner } from '../support/issuing/world.ts';
+import { allowed } from '../support/statusHouse.ts';
 import { opensslMissing } from '../support/openssl.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'birthmark-evidence-'));
@@ -47,11 +62,37 @@ function checked(evidence: string): Result {
   return { code: status ?? -1, stdout, stderr };
 }
 
+type Allow = <Kind extends ActKind>(kind: Kind, request: ActRequests[Kind]) => Promise<Uint8Array>;
+
+/** Ada asks and Bob approves. */
+function twoPersons(desk: ApprovalClient, ada: Signer, bob: Signer): Allow {
+  return async (act, request) => {
+    const mode = await desk.mode();
+    assert.ok(mode);
+    const { installation } = mode;
+    const nowMs = Date.now();
+    const asked = encodeRequest({
+      installation,
+      act,
+      parameters: encodeParameters(request),
+      requester: 'ada',
+      requestedMs: nowMs,
+      expiresMs: nowMs + 60_000,
+      nonce: new Uint8Array(16),
+    });
+    const { id } = allowed(await desk.submit(await signDocument(ada, asked)));
+    const said = { installation, request: id, decision: 'approved', by: 'bob' } as const;
+    const decision = encodeDecision({ ...said, atMs: nowMs });
+    allowed(await desk.decide(await signDocument(bob, decision)));
+    return id;
+  };
+}
+
 /** Device ids of two finished units and one that was scrapped. */
-async function makeReel(authority: AuthorityClient): Promise<readonly string[]> {
+async function makeReel(authority: AuthorityClient, allow: Allow): Promise<readonly string[]> {
   await authority.publishServerIdentity(Uint8Array.of(0xa1, 1, 2));
   const signer = testSigner();
-  const order = await authority.createOrder({
+  const wanted: OrderRequest = {
     order: 'reel-7',
     product: 'sensor',
     family: 'software',
@@ -59,16 +100,18 @@ async function makeReel(authority: AuthorityClient): Promise<readonly string[]> 
     partNumber: 'S-1',
     quantity: 5,
     leastProof: 'line-anchored',
-  });
+  };
+  const order = await authority.createOrder(wanted, await allow('order.create', wanted));
   assert.ok(!isRefusal(order));
   const nowMs = Date.now();
-  const ticket = await authority.issueTicket({
+  const promise = {
     batch: 'reel-7',
     count: 5,
     stationKeySpki: signer.publicKeySpki,
     notBeforeMs: nowMs - 60_000,
     notAfterMs: nowMs + 60_000,
-  });
+  };
+  const ticket = await authority.issueTicket(promise, await allow('ticket.issue', promise));
   assert.ok(!isRefusal(ticket));
   const { orderKeySpki } = await authority.hierarchy();
   const station = new TestStation(
@@ -95,11 +138,15 @@ async function makeReel(authority: AuthorityClient): Promise<readonly string[]> 
   ]);
   const counts = { issued: 3, released: 2, scrapped: 1, returned: 0 };
   assert.notEqual(typeof (await station.close(counts)), 'string');
-  assert.ok(!isRefusal(await authority.closeBatch('reel-7')));
+  const close = await allow('batch.close', { batch: 'reel-7' });
+  assert.ok(!isRefusal(await authority.closeBatch('reel-7', close)));
   return units.map((unit) => (isEndorsed(unit) ? unit.deviceId : assert.fail(unit.reason)));
 }
 
 interface Evidence {
+  readonly approvals: {
+    readonly acts: ReadonlyArray<Readonly<Record<'act' | 'requester' | 'approver', string>>>;
+  };
   readonly devices: ReadonlyArray<{
     readonly deviceId: string;
     readonly birth: { readonly state: string; readonly proofLevel: string; readonly uid: string };
@@ -129,11 +176,19 @@ test(
       clock,
       costLog2: 4,
     });
+    const [ada, bob] = [testSigner(), testSigner()];
+    const admins = [
+      { name: 'ada', request: await requestOf(ada) },
+      { name: 'bob', request: await requestOf(bob) },
+    ];
+    await beginTwoPersons({ dataFolder: data, passphrase, clock }, { admins, massLimit: 100 });
     const running = await startAuthority({ dataFolder: data, passphrase });
     context.after(() => running.close());
     const authority = new AuthorityClient(socketPathFor(data, 'authority'));
     context.after(() => authority.close());
-    const deviceIds = await makeReel(authority);
+    const desk = new ApprovalClient(socketPathFor(data, 'authority'));
+    context.after(() => desk.close());
+    const deviceIds = await makeReel(authority, twoPersons(desk, ada, bob));
 
     const reel = join(folder, 'reel');
     const single = join(folder, 'single');
@@ -155,6 +210,10 @@ test(
     for (const kind of ['ordered', 'ticket-issued', 'ticket-closed', 'batch-closed', 'revoked']) {
       assert.equal(kinds.filter((one) => one === kind).length, 1, kind);
     }
+    assert.deepEqual(
+      document.approvals.acts.map(({ act, requester, approver }) => [act, requester, approver]),
+      ['order.create', 'ticket.issue', 'batch.close'].map((act) => [act, 'ada', 'bob']),
+    );
     const scrapped = read(single);
     assert.deepEqual(
       scrapped.devices.map(({ birth }) => [birth.state, birth.proofLevel, birth.uid]),
@@ -171,6 +230,8 @@ test(
     for (const evidence of [reel, single]) {
       const { code, stdout, stderr } = checked(evidence);
       assert.deepEqual([code, stdout.endsWith('All of it holds.\n')], [0, true], stdout + stderr);
+      assert.equal(stdout.match(/request.cose: signed by ada$/gm)?.length, 3);
+      assert.equal(stdout.match(/decision.cose: signed by bob$/gm)?.length, 3);
     }
     const leaf = document.devices[0]?.certificates[0]?.leaves[0] ?? 0;
     for (const [file, message] of [
@@ -178,6 +239,7 @@ test(
       ['log/checkpoint.text', /Verification Failure|failed/i],
       ['tickets', /is not in the log/],
       ['documents', /is not in the log/],
+      ['approvals', /is not in the log|error|unable/i],
       ['certificates', /verification failed|unable to load|is not in the log|error/i],
     ] as const) {
       const copy = join(folder, 'changed');

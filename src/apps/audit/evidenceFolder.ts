@@ -8,6 +8,7 @@
  *     profiles/              what the certificates were made from; the log has the hash of each
  *     tickets/               as the order key signed them
  *     documents/             manifest and yield report of closed batches
+ *     approvals/             requests and approvals as operators signed them, and whose keys they have
  *     log/                   checkpoint, key, leaves and their proofs, what witnesses signed
  */
 import { existsSync } from 'node:fs';
@@ -26,10 +27,11 @@ import { ed25519Spki, encodeNoteKey } from '../../wire/tlog/noteKey.ts';
 import { encodePem } from '../../wire/x509/pem.ts';
 import { sha256 } from '../authority/witnesses.ts';
 import { entryDocument } from './entryDocument.ts';
+import { type ApprovalParts, writeApprovals } from './evidenceApprovals.ts';
 import type { FoundLeaf } from './evidenceLeaves.ts';
 import { type LogCopy, proofText } from './logCopy.ts';
 
-export interface EvidenceParts {
+export interface EvidenceParts extends ApprovalParts {
   /** `{ device }` or `{ batch }`. */
   readonly subject: Readonly<Record<string, string>>;
   readonly organization: string;
@@ -43,7 +45,6 @@ export interface EvidenceParts {
   readonly documents: string;
   readonly log: LogCopy;
   readonly checkpoint: SignedCheckpoint;
-  readonly leaves: readonly FoundLeaf[];
 }
 
 /** Number of files. Rejects with an `EnvironmentError` when the folder is there and not empty. */
@@ -64,10 +65,7 @@ export async function writeEvidence(folder: string, parts: EvidenceParts): Promi
     made: iso(parts.madeMs),
     organization: parts.organization,
     subject: parts.subject,
-    approvals: {
-      mode: 'single-operator',
-      text: 'Orders, tickets and closures took one operator; no second person had to approve. Decisions that were made stand in the log.',
-    },
+    approvals: await writeApprovals(files, parts),
     orders: await writeOrders(files, parts),
     devices,
     log: logDocument(parts),

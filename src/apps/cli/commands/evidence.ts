@@ -14,6 +14,7 @@ import { checkpointOf, openInstallation } from '../../audit/logCopy.ts';
 import { authorityPaths } from '../../authority/authorityFolder.ts';
 import { sha256 } from '../../authority/witnesses.ts';
 import { socketPathFor } from '../../socketPath.ts';
+import { withApprovals } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, Progress } from '../terminal.ts';
 
@@ -72,7 +73,11 @@ async function evidence(options: EvidenceOptions): Promise<void> {
     progress.end();
     const { documents } = paths;
     const shared = { subject, organization, hierarchy, devices, orders, profiles, documents };
-    const rest = { log, checkpoint, leaves, madeMs: Date.now() };
+    const approvals = await withApprovals(options, async (one) => ({
+      mode: await one.mode(),
+      operators: await one.operators(),
+    }));
+    const rest = { log, checkpoint, leaves, madeMs: Date.now(), ...approvals };
     const files = await writeEvidence(resolve(options.out), { ...shared, ...rest });
     print(
       options,
