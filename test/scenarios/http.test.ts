@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { LocalClient } from '../../src/drivers/links/local/localClient.ts';
 import { ProvisionerClient } from '../../src/drivers/links/local/provisionerClient.ts';
+import type { CloneRecord } from '../../src/trust/ports/cloneStore.ts';
 import { isRefusal } from '../../src/trust/ports/faults.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import { pki } from '../support/peers.ts';
@@ -65,6 +66,36 @@ test('a device is shown with its certificates, and states filter', async (contex
   assert.ok(certificates.some(({ sha256 }) => sha256 === toHex(device.sha256)));
   const enrolled = json(await api(it, '/api/v1/devices?state=enrolled'))['devices'] as unknown[];
   assert.equal(enrolled.length, 1);
+});
+
+test('evidence of a clone is in the document of its device, at both doors', async (context) => {
+  const seen: CloneRecord = {
+    deviceId: one,
+    sessionId: 'ab'.repeat(16),
+    sequenceNumber: 7,
+    reason: 'number-used-twice',
+    seenMs: 1_700_000_000_000,
+    messageHash: new Uint8Array(32).fill(9),
+    ingress: deviceIdOf(2),
+    linkAddress: Uint8Array.of(2, 0xff),
+  };
+  const it = await testProvisioner(context, { devices: [1, 2], entries, evidence: [seen] });
+  const expected = {
+    seenMs: seen.seenMs,
+    reason: 'number-used-twice',
+    sessionId: seen.sessionId,
+    sequenceNumber: 7,
+    ingress: deviceIdOf(2),
+    linkAddress: '02ff',
+    messageSha256: '09'.repeat(32),
+  };
+  assert.deepEqual(json(await api(it, `/api/v1/devices/${one}`))['cloneEvidence'], [expected]);
+  assert.deepEqual(json(await api(it, `/api/v1/devices/${deviceIdOf(2)}`))['cloneEvidence'], []);
+  const client = new ProvisionerClient(it.config.socketPath);
+  context.after(() => client.close());
+  const shown = await client.device(one);
+  assert.ok(!isRefusal(shown));
+  assert.deepEqual(shown.cloneEvidence, [expected]);
 });
 
 const badQueries = [

@@ -14,6 +14,8 @@ import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { SqliteDatabase } from '../../src/drivers/store/sqlite/database.ts';
 import { SqliteRegistryStore } from '../../src/drivers/store/sqlite/registryStore.ts';
 import { provisionerMigrations } from '../../src/drivers/store/sqlite/provisionerTables.ts';
+import { SqliteCloneStore } from '../../src/drivers/store/sqlite/sessionWitnesses.ts';
+import type { CloneRecord } from '../../src/trust/ports/cloneStore.ts';
 import type { CertificateKind } from '../../src/trust/ports/registryStore.ts';
 import { FakeProvisioningAuthority } from './fakeAuthority.ts';
 import { pki } from './peers.ts';
@@ -58,6 +60,8 @@ export interface ProvisionerSetting {
   readonly devices?: readonly number[];
   /** Certificates that are in the registry from the start, in this order. */
   readonly entries?: readonly Entry[];
+  /** What was seen of clones before the start. */
+  readonly evidence?: readonly CloneRecord[];
   readonly config?: Partial<ProvisionerConfig>;
   readonly authority?: FakeProvisioningAuthority;
 }
@@ -100,7 +104,10 @@ export async function testProvisioner(
 }
 
 /** Before the provisioner has the folder. */
-async function seed(folder: string, { devices = [], entries = [] }: ProvisionerSetting) {
+async function seed(
+  folder: string,
+  { devices = [], entries = [], evidence = [] }: ProvisionerSetting,
+) {
   const { mkdirSync } = await import('node:fs');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const database = new SqliteDatabase({
@@ -125,6 +132,8 @@ async function seed(folder: string, { devices = [], entries = [] }: ProvisionerS
     if (kind === 'ldevid') await store.enrolDevice(entry, 1);
     else if (kind !== 'idevid') await store.addCertificate(entry, 1);
   }
+  const clones = new SqliteCloneStore(database);
+  for (const one of evidence) await clones.record(one);
   database.close();
 }
 
