@@ -58,7 +58,7 @@ async function enrolled(house: StatusHouse, name: string) {
   return { leaf, issuer, request, url };
 }
 
-test('RFC 9919 §5: an answer says how long it may be kept, and by what it is known again', async (context) => {
+test('RFC 9919 §7.2: an answer says how long it may be kept, and by what it is known again', async (context) => {
   const house = await statusHouse(context);
   const { url, request } = await enrolled(house, 'dashboard');
   const first = await fetchPlain(url);

@@ -168,7 +168,7 @@ function sendAnswer(
 ): FastifyReply {
   if (typeof answer === 'string') {
     options.onRefusal(answer);
-    // RFC 9919 §5.2: what is not authoritative must not be kept by anybody.
+    // RFC 9919 §7.2: what is not authoritative must not be kept by anybody.
     return reply
       .header('cache-control', 'no-store')
       .type(types.response)
@@ -192,7 +192,7 @@ interface SignedHeaders {
 
 const knownHeaders = new WeakMap<Signed, SignedHeaders>();
 
-/** RFC 9919 §5.2 and §4: the validator is the SHA-256 of the bytes, in hexadecimal. */
+/** RFC 9919 §7.2: the validator is the SHA-256 of the bytes, in hexadecimal. */
 function headersOf(signed: Signed): SignedHeaders {
   const known = knownHeaders.get(signed);
   if (known !== undefined) return known;

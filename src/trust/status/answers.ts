@@ -1,6 +1,6 @@
 /**
  * Answers for the status of certificates at the door: signed by the authority once, given out many times
- * (RFC 9919 §5). A revocation drops what was said of its certificates before anybody hears that it is
+ * (RFC 9919 §7). A revocation drops what was said of its certificates before anybody hears that it is
  * done. Whatever has to be signed is bounded by a rate, since anybody may ask.
  */
 import { parseBase64, toBase64 } from '../../wire/bytes/base64.ts';

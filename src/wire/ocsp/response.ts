@@ -39,7 +39,7 @@ export interface SingleResponse {
 }
 
 export interface ResponseDataFields {
-  /** SHA-1 of the responder's public key: RFC 9919 §3.2.1 wants byKey. */
+  /** SHA-1 of the responder's public key: RFC 9919 §3.2.2 wants byKey. */
   readonly responderKeyHash: Uint8Array;
   readonly producedAtMs: number;
   readonly responses: readonly SingleResponse[];
