@@ -53,7 +53,7 @@ export function makeStatus(authority: StatusAuthority, { clock, metrics }: Statu
 }
 
 /** What is revoked elsewhere is known here a second later. */
-export function followChore({ follower }: Status): Chore {
+export function followChore({ follower }: Pick<Status, 'follower'>): Chore {
   return { name: 'follow the status', everyMs: 1_000, work: () => follower.advance() };
 }
 
