@@ -14,7 +14,7 @@ import { protectRequest, unprotectResponse } from '../src/wire/oscore/client.ts'
 import { deriveContext, type SecurityContext } from '../src/wire/oscore/context.ts';
 import { isRefused, type OscoreRefusal } from '../src/wire/oscore/refusal.ts';
 import { ReplayWindow } from '../src/wire/oscore/replayWindow.ts';
-import { SenderSequence } from '../src/wire/oscore/sequence.ts';
+import { type SenderSequence, volatileSequence } from '../src/wire/oscore/sequence.ts';
 import {
   type AcceptedRequest,
   protectResponse,
@@ -91,7 +91,7 @@ function newEnds(): Ends {
   const [senderId, recipientId] = [Uint8Array.of(1), Uint8Array.of(2)];
   const client = deriveContext({ ...parameters, senderId, recipientId });
   const server = deriveContext({ ...parameters, senderId: recipientId, recipientId: senderId });
-  return { sequence: SenderSequence.volatile(client), server };
+  return { sequence: volatileSequence(client), server };
 }
 
 /** The server keeps its window as a session does. */

@@ -8,7 +8,7 @@ import { equal } from '../../src/wire/bytes/bytes.ts';
 import { fromHex } from '../../src/wire/bytes/hex.ts';
 import { carry, carryStart, readCarried } from '../../src/wire/edhoc/carriage.ts';
 import { AwaitApplication, AwaitMessage4 } from '../../src/wire/edhoc/completion.ts';
-import { compactIdCred, parseIdCred } from '../../src/wire/edhoc/idCred.ts';
+import { compactIdCred, parseCertificateList, parseIdCred } from '../../src/wire/edhoc/idCred.ts';
 import { AwaitMessage2, startInitiator } from '../../src/wire/edhoc/initiator.ts';
 import {
   encodeMessage1,
@@ -164,6 +164,15 @@ function parseEither(input: Uint8Array): Uint8Array {
     return encodePlaintext3({ ...three, ead3: three.ead3.bytes });
   }
 }
+
+fuzz({
+  name: 'edhoc-certificate-list',
+  valid: [fromHex('4130'), fromHex('8241304131')],
+  read(input) {
+    const certificates = parseCertificateList(input);
+    assert.ok(certificates.length >= 1 && certificates.length <= 8);
+  },
+});
 
 fuzz({
   name: 'edhoc-id-cred',

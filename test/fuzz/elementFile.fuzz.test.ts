@@ -11,7 +11,7 @@ import { encodeFolderKey, parseFolderKey } from '../../src/drivers/elements/soft
 import { toBase64 } from '../../src/wire/bytes/base64.ts';
 import { concat } from '../../src/wire/bytes/bytes.ts';
 import { utf8 } from '../../src/wire/bytes/utf8.ts';
-import { readAnchors, readDeviceIdSlot } from '../../src/wire/line/slotData.ts';
+import { readAnchors, readBareAnchors, readDeviceIdSlot } from '../../src/wire/line/slotData.ts';
 
 const blank: ElementRecord = {
   uid: Uint8Array.of(1, 2, 3),
@@ -61,5 +61,11 @@ fuzz({
 });
 
 fuzz({ name: 'anchorsSlot', read: readAnchors, valid: [Uint8Array.of(0x81, 0x42, 0x30, 0)] });
+
+fuzz({
+  name: 'bareAnchorsSlot',
+  read: readBareAnchors,
+  valid: [Uint8Array.of(0x82, 0x42, 0x30, 0, 0x42, 0x83, 0)],
+});
 
 fuzz({ name: 'deviceIdSlot', read: readDeviceIdSlot, valid: [utf8('0123456789abcdef')] });

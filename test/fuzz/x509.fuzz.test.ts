@@ -26,6 +26,12 @@ import type { Certificate } from '../../src/wire/x509/model.ts';
 import { printName } from '../../src/wire/x509/names.ts';
 import { encodePem, findPem } from '../../src/wire/x509/pem.ts';
 import { namedCurve, parseSpki } from '../../src/wire/x509/spki.ts';
+import { exampleKeyWitnessOid, keyWitness, keyWitnessOf } from '../../src/wire/x509/keyWitness.ts';
+import {
+  decodeServerGeneration,
+  exampleGenerationOid,
+  serverGeneration,
+} from '../../src/wire/x509/serverGeneration.ts';
 import { fuzz, mutated } from '../support/fuzz.ts';
 import { testKey, testNowMs, testPki, testRequest, testRoot } from '../support/pki.ts';
 
@@ -220,4 +226,26 @@ test('no changed certificate has a path, whatever was changed', () => {
     }),
     { numRuns: 2000 },
   );
+});
+
+fuzz({
+  name: 'server-generation',
+  valid: [
+    { generation: 0, floor: 0 },
+    { generation: 0xffff_ffff, floor: 128 },
+    { generation: 256, floor: 255, statusKey: new Uint8Array(33).fill(2) },
+  ].map((values) => serverGeneration(values, exampleGenerationOid).value),
+  // DER has one encoding of a value: what is taken is what would be written.
+  read: (input) =>
+    assert.deepEqual(
+      serverGeneration(decodeServerGeneration(input), exampleGenerationOid).value,
+      input,
+    ),
+});
+
+const witness = keyWitness(new Uint8Array(70)).get(exampleKeyWitnessOid) ?? new Uint8Array();
+fuzz({
+  name: 'key-witness',
+  valid: [witness],
+  read: (input) => keyWitnessOf([{ type: exampleKeyWitnessOid, values: [input] }]),
 });

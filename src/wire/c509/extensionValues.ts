@@ -122,7 +122,7 @@ export const nullValue: ValueCodec = {
     return cbor.nullItem;
   },
   decode: (reader) => {
-    reader.null();
+    if (!reader.takeNull()) reader.fail('null expected');
     return der.nullElement;
   },
 };

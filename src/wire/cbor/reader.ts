@@ -118,11 +118,6 @@ export class CborReader {
     return value === 21 ? true : this.fail('true or false expected', start);
   }
 
-  null(): null {
-    const start = this.#offset;
-    return this.simple() === 22 ? null : this.fail('null expected', start);
-  }
-
   /** Whether the next item is null (0xf6); reads it when it is. */
   takeNull(): boolean {
     if (this.#input[this.#offset] !== 0xf6) return false;

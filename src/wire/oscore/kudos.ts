@@ -32,7 +32,7 @@ import {
 import type { KeyUpdateField, OscoreOption } from './option.ts';
 import { isRefused, type OscoreRefusal, refuse } from './refusal.ts';
 import { ReplayWindow, type ReplayWindowState } from './replayWindow.ts';
-import { SenderSequence } from './sequence.ts';
+import { type SenderSequence, volatileSequence } from './sequence.ts';
 import { openRequest, protectResponse, type ServerExchange } from './server.ts';
 
 /** A message that arrived: a request, or the response to one of ours. */
@@ -96,7 +96,7 @@ export class KudosBusy {
     this.#material = material;
     this.#offer = offer;
     // Nobody restores a temporary context: after a restart the nonce is another one, and so is the key.
-    this.#sequence = SenderSequence.volatile(temporaryContext(config, material, offer));
+    this.#sequence = volatileSequence(temporaryContext(config, material, offer));
   }
 
   protectRequest<Message extends CoapContent>(

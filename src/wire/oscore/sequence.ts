@@ -51,13 +51,6 @@ export class SenderSequence {
     this.#reservedEnd = durableEnd;
   }
 
-  /** For contexts that do not outlive the process: nothing is reserved because nothing is restored. */
-  static volatile(context: SecurityContext): SenderSequence {
-    const sequence = new SenderSequence(context);
-    sequence.confirm(sequenceNumberLimit);
-    return sequence;
-  }
-
   /** Numbers that can be taken without another write. */
   get left(): number {
     return this.#reservedEnd - this.#next;
@@ -95,6 +88,13 @@ export class SenderSequence {
     this.#next += 1;
     return new SequenceNumber(makerKey, this.#context, value);
   }
+}
+
+/** For contexts that do not outlive the process: nothing is reserved because nothing is restored. */
+export function volatileSequence(context: SecurityContext): SenderSequence {
+  const sequence = new SenderSequence(context);
+  sequence.confirm(sequenceNumberLimit);
+  return sequence;
 }
 
 const makerKey = Symbol('SenderSequence');

@@ -38,7 +38,8 @@ test('RFC 8949 Appendix A: strings, arrays, maps, tags, simple values', () => {
   );
   assert.equal(toHex(cbor.tag(1, cbor.integer(1363896240))), 'c11a514b67b0');
   assert.equal(new CborReader(fromHex('f5')).boolean(), true);
-  assert.equal(new CborReader(fromHex('f6')).null(), null);
+  assert.equal(new CborReader(fromHex('f6')).takeNull(), true);
+  assert.equal(new CborReader(fromHex('f7')).takeNull(), false);
   assert.equal(new CborReader(fromHex('f8ff')).simple(), 255);
 });
 

@@ -25,7 +25,7 @@ import {
 } from '../../../src/wire/coap/options.ts';
 import { protectRequest, unprotectResponse } from '../../../src/wire/oscore/client.ts';
 import { ReplayWindow } from '../../../src/wire/oscore/replayWindow.ts';
-import { SenderSequence } from '../../../src/wire/oscore/sequence.ts';
+import { volatileSequence } from '../../../src/wire/oscore/sequence.ts';
 import { protectResponse, unprotectRequest } from '../../../src/wire/oscore/server.ts';
 import { contextPair, granted } from '../../support/oscore.ts';
 
@@ -362,7 +362,7 @@ test('a response that is no longer kept is made again for a safe method only', (
 for (const place of ['inner', 'outer'] as const) {
   test(`RFC 8613 §4.1.3.4: ${place} blocks`, () => {
     const { client, server } = contextPair();
-    const sequence = SenderSequence.volatile(client);
+    const sequence = volatileSequence(client);
     const blocks = new BlockwiseServer({ ...config, sizeBytes: 64 });
     const options = { sizeBytes: 128, maximumBodyBytes: 1024 };
     let window = ReplayWindow.empty();

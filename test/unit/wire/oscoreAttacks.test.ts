@@ -15,7 +15,7 @@ import {
 } from '../../../src/wire/oscore/client.ts';
 import { isRefused } from '../../../src/wire/oscore/refusal.ts';
 import { ReplayWindow } from '../../../src/wire/oscore/replayWindow.ts';
-import { SenderSequence } from '../../../src/wire/oscore/sequence.ts';
+import { volatileSequence } from '../../../src/wire/oscore/sequence.ts';
 import { protectResponse, unprotectRequest } from '../../../src/wire/oscore/server.ts';
 import { contextPair, granted, numberOf } from '../../support/oscore.ts';
 
@@ -127,7 +127,7 @@ class Air {
     });
     return {
       ...pair,
-      sequence: SenderSequence.volatile(pair.client),
+      sequence: volatileSequence(pair.client),
       window: ReplayWindow.empty(),
       exchanges: new Map<string, ClientExchange>(),
       sent: new Set<string>(),

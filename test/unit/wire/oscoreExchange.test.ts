@@ -26,7 +26,7 @@ import { keyLimits, keyState } from '../../../src/wire/oscore/limits.ts';
 import { encodeOscoreOption } from '../../../src/wire/oscore/option.ts';
 import { withoutProxyPath } from '../../../src/wire/oscore/proxyUri.ts';
 import { ReplayWindow } from '../../../src/wire/oscore/replayWindow.ts';
-import { SenderSequence } from '../../../src/wire/oscore/sequence.ts';
+import { volatileSequence } from '../../../src/wire/oscore/sequence.ts';
 import {
   protectResponse,
   ServerExchange,
@@ -462,7 +462,7 @@ test('a context shows no secret', () => {
   for (const shown of [inspect(client, { depth: 9 }), JSON.stringify(client)]) {
     assert.ok(!shown.includes(secret) && !/42,\s*42/.test(shown), shown);
   }
-  const sequence = SenderSequence.volatile(client);
+  const sequence = volatileSequence(client);
   const { exchange } = granted(protectRequest(request(methods.get, []), granted(sequence.take())));
   assert.ok(!inspect(exchange, { depth: 9, showHidden: true }).includes(secret));
 });

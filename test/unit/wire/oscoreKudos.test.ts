@@ -20,7 +20,7 @@ import {
 } from '../../../src/wire/oscore/kudosSupport.ts';
 import { parseOscoreOption } from '../../../src/wire/oscore/option.ts';
 import { ReplayWindow } from '../../../src/wire/oscore/replayWindow.ts';
-import { SenderSequence } from '../../../src/wire/oscore/sequence.ts';
+import { volatileSequence } from '../../../src/wire/oscore/sequence.ts';
 import { protectResponse, unprotectRequest } from '../../../src/wire/oscore/server.ts';
 import {
   confirmedOf,
@@ -93,7 +93,7 @@ test('§4.6: the overhead of a run is 11 and 12 bytes with nonces of eight', () 
 
 test('§B.2: started with a response', () => {
   const { a, b } = idlePair();
-  const client = SenderSequence.volatile(deriveContext({ ...material('a'), crypto: nodeCrypto }));
+  const client = volatileSequence(deriveContext({ ...material('a'), crypto: nodeCrypto }));
   const server = deriveContext({ ...material('b'), crypto: nodeCrypto });
   const first = granted(protectRequest(ping, granted(client.take())));
   const opened = granted(unprotectRequest(server, ReplayWindow.empty(), first.message));
@@ -305,7 +305,7 @@ test('what is no KUDOS message of the peer changes nothing', () => {
   }
   // Reflected.
   assert.equal(refusalOf(busy.receive(request(sent.message))), 'unknown-context');
-  const ordinary = SenderSequence.volatile(deriveContext({ ...material('a'), crypto: nodeCrypto }));
+  const ordinary = volatileSequence(deriveContext({ ...material('a'), crypto: nodeCrypto }));
   const plain = granted(protectRequest(ping, granted(ordinary.take())));
   assert.equal(refusalOf(b.receive(request(plain.message))), 'unexpected-key-update');
   assert.equal(refusalOf(busy.receive(request(plain.message))), 'unexpected-key-update');

@@ -8,7 +8,7 @@ import { protectRequest, unprotectResponse } from '../../../src/wire/oscore/clie
 import { deriveContext } from '../../../src/wire/oscore/context.ts';
 import { KudosIdle } from '../../../src/wire/oscore/kudos.ts';
 import { ReplayWindow } from '../../../src/wire/oscore/replayWindow.ts';
-import { SenderSequence } from '../../../src/wire/oscore/sequence.ts';
+import { volatileSequence } from '../../../src/wire/oscore/sequence.ts';
 import { protectResponse, unprotectRequest } from '../../../src/wire/oscore/server.ts';
 import {
   confirmedOf,
@@ -47,8 +47,8 @@ test('§4.5: notifications of a preserved observation come under the new context
   const observe = (value: number) => uint(optionNumbers.observe, value);
   const wish = { preserveObservations: true, highestRegistration: 0 };
   const { a, b } = idlePair(wish, { preserveObservations: true });
-  const old = SenderSequence.volatile(deriveContext({ ...material('a'), crypto: nodeCrypto }));
-  const server = SenderSequence.volatile(deriveContext({ ...material('b'), crypto: nodeCrypto }));
+  const old = volatileSequence(deriveContext({ ...material('a'), crypto: nodeCrypto }));
+  const server = volatileSequence(deriveContext({ ...material('b'), crypto: nodeCrypto }));
   const register = { ...ping, code: methods.get, options: [observe(0)] };
   const sent = granted(protectRequest(register, granted(old.take())));
   const { context } = granted(server.take());
