@@ -2,13 +2,14 @@
 import { begunAlone } from '../support/alone.ts';
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { startAuthority } from '../../src/apps/authority/authority.ts';
 import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
 import { type AuthorityRecord, defaultBook, offlineKey } from '../../src/apps/authority/book.ts';
+import { nextStep } from '../../src/apps/authority/cases.ts';
 import { importFromRoot } from '../../src/apps/authority/imports.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import {
@@ -20,6 +21,7 @@ import {
   signRequests,
 } from '../../src/apps/authority/offlineRoot.ts';
 import { announce, switchOver } from '../../src/apps/authority/rollover.ts';
+import { answerLostAuthority } from '../../src/apps/authority/lostKeys.ts';
 import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
@@ -196,6 +198,38 @@ test('the next generation asks the root too, and the revoked one is on its list'
   const published = await stores.status.list({ authority: 'root', shard: 0 });
   await stores.close();
   assert.deepEqual([published?.number, published?.count], [2, 1]);
+});
+
+test('a lost authority waits for its root twice: for the next one, and for the list', async (context) => {
+  const house = halves(context);
+  const { root, server, path, ask } = house;
+  await installed(house);
+  const answer = async (): ReturnType<typeof answerLostAuthority> =>
+    answerLostAuthority(
+      { ...server, reason: 'stolen' },
+      'operational',
+      await begunAlone('root.use', { what: 'replace a lost key' }),
+    );
+  assert.match((await answer()).waitsFor ?? '', /operational-2\.csr/);
+  await assert.rejects(startAuthority(server), /the key of operational is lost/);
+  const back = await atRoot(root, (open) =>
+    signRequests(open, [ask('operational', 'operational-2')]),
+  );
+  await importFromRoot(
+    server,
+    back.map((one) => pem(one.certificate)),
+  );
+  assert.ok(!existsSync(path('operational-2.under-operational.pem')), 'no link from a lost key');
+  assert.match((await answer()).waitsFor ?? '', /birthmark ca root revoke operational\.pem/);
+  // Its place is taken: the server may run while the list is fetched.
+  await (await startAuthority(server)).close();
+  const lost = new X509Certificate(readFileSync(path('operational.pem')));
+  await atRoot(root, (open) =>
+    revokeAtRoot(open, new Uint8Array(lost.raw), 'cACompromise', 'stolen'),
+  );
+  await importFromRoot(server, findPem(readFileSync(join(root.folder, 'root.crl'), 'utf8')));
+  const { waitsFor, case: done } = await answer();
+  assert.deepEqual([waitsFor, nextStep(done)], [undefined, undefined]);
 });
 
 test('at the root: what is not what it is said to be is refused, and nothing is signed', async (context) => {

@@ -80,11 +80,14 @@ export function registerCompromise(ca: Command): void {
   shared(compromise.command('status'))
     .description('Cases, how far each is, and which devices have not come back')
     .addHelpText('after', '\nExample:\n  birthmark ca compromise status')
-    .action(status);
+    .action((_: unknown, command: Command) => status(command.optsWithGlobals<DataOptions>()));
   shared(compromise.command('close <case>'))
     .description('Nothing is left to wait for: devices enrol without a limit again')
     .addHelpText('after', '\nExample:\n  birthmark ca compromise close operational')
-    .action(close);
+    // Options that both have are read by the outer one, wherever they stand.
+    .action((name: string, _: unknown, command: Command) =>
+      close(name, command.optsWithGlobals<DataOptions>()),
+    );
 }
 
 function shared(command: Command): Command {
@@ -143,7 +146,7 @@ async function answerHolder(
 ): Promise<void> {
   if (subject === undefined) throw usage(`the name of the ${kind} is missing`);
   const { data, firmware, withDevices, dryRun } = options;
-  const reason = dryRun === true ? (options.reason ?? '') : reasonOf(options);
+  const reason = dryRun === true ? (options.reason ?? 'dry run') : reasonOf(options);
   const loss = {
     kind,
     subject,

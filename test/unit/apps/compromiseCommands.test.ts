@@ -1,0 +1,111 @@
+/** Cases of stations and families, and `birthmark ca compromise` against a running and a stopped server. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { authorityPaths } from '../../../src/apps/authority/authorityFolder.ts';
+import { nextStep, readCases } from '../../../src/apps/authority/cases.ts';
+import { answerLostHolder } from '../../../src/apps/authority/lostHolders.ts';
+import type { StatusScope } from '../../../src/trust/ports/statusOrders.ts';
+import { housePassphrase, statusHouse } from '../../support/statusHouse.ts';
+
+const command = fileURLToPath(new URL('../../../src/apps/cli/main.ts', import.meta.url));
+
+interface Ran {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(...words: readonly string[]): Promise<Ran> {
+  return birthmark('ca', 'compromise', ...words);
+}
+
+async function birthmark(...words: readonly string[]): Promise<Ran> {
+  const child = spawn(process.execPath, ['--no-warnings', command, ...words], {
+    env: { ...process.env, BIRTHMARK_PASSPHRASE: housePassphrase },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  await once(child, 'close');
+  return { status: child.exitCode, stdout, stderr };
+}
+
+test('a case of a station: cut short it stays open, waits for a second person, and is done once', async (context) => {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-cases-'));
+  context.after(() => rmSync(dataFolder, { recursive: true, force: true }));
+  const options = { dataFolder, clock: { nowMs: () => 1_000 }, reason: 'stolen' };
+  const loss = { kind: 'station', subject: 'line 7', withDevices: true } as const;
+  const scopes: StatusScope[] = [];
+  const cut = answerLostHolder(options, loss, () => Promise.reject(new Error('cut')));
+  await assert.rejects(cut, /cut/);
+  const open = async (): Promise<string | undefined> => {
+    const [one] = await readCases(authorityPaths(dataFolder));
+    assert.ok(one !== undefined);
+    return nextStep(one);
+  };
+  assert.equal(await open(), 'revoked');
+  await answerLostHolder(options, loss, () => Promise.resolve(undefined));
+  assert.equal(await open(), 'revoked');
+  const order = (scope: StatusScope): Promise<string> => {
+    scopes.push(scope);
+    return Promise.resolve('3 devices');
+  };
+  const done = await answerLostHolder(options, loss, order);
+  assert.deepEqual(await answerLostHolder(options, loss, order), done);
+  assert.equal(await open(), undefined);
+  assert.deepEqual(scopes[0], { by: 'station', name: 'line 7', withDevices: true });
+  const family = { kind: 'family', subject: 'tpm', firmware: '1.0/4' } as const;
+  await answerLostHolder({ ...options, clock: { nowMs: () => 2_000 } }, family, order);
+  assert.deepEqual(scopes.at(-1), { by: 'family', name: 'tpm', firmware: '1.0/4' });
+  const cases = await readCases(authorityPaths(dataFolder));
+  assert.deepEqual(
+    cases.map(({ name }) => name),
+    ['station-line_7', 'family-tpm-1.0_4'],
+  );
+});
+
+test('against a server: a station falls while it runs, an authority when it is stopped', async (context) => {
+  const house = await statusHouse(context);
+  const data = ['--data', house.dataFolder];
+  const station = ['--name', 'line-7', '--station', join(house.dataFolder, 'station')];
+  const enrolled = await birthmark('station', 'enrol', ...station, ...data);
+  assert.equal(enrolled.status, 0, enrolled.stderr);
+  const said = async (...words: readonly string[]): Promise<string> => {
+    const { status, stdout, stderr } = await run(...words, ...data);
+    assert.equal(status, 0, stderr);
+    return stdout;
+  };
+  assert.match(await said('status'), /No key is lost/);
+  assert.match(await said('station', 'line-7', '--dry-run'), /1 would be revoked/);
+  assert.match(await said('station', 'line-7', '--reason', 'stolen'), /1 revoked/);
+  assert.match(await said('status'), /station-line-7 \(station line-7\): all is done\. stolen/);
+  assert.match(await said('family', 'tpm', '--reason', 'broken'), /0 devices/);
+  for (const words of [
+    ['operational'],
+    ['station', '--reason', 'x'],
+    ['operational', '--reason', 'x', '--per-second', '0'],
+  ]) {
+    assert.equal((await run(...words, ...data)).status, 2, words.join(' '));
+  }
+  assert.match((await run('root', '--reason', 'x', ...data)).stderr, /answered for by people/);
+
+  // Beside a running server the case is opened, and goes on when that is stopped.
+  const beside = await run('factory', '--reason', 'stolen', ...data);
+  assert.match(beside.stderr, /in use by process/);
+  await house.closeAuthority();
+  await assert.rejects(house.startAuthority(), /the key of factory is lost/);
+  assert.match(
+    await said('factory', '--reason', 'stolen'),
+    /listed: factory on the list of its root/,
+  );
+  assert.match(await said('close', 'factory'), /factory is closed/);
+  await house.startAuthority();
+});
