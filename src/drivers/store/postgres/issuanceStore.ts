@@ -8,7 +8,9 @@ import type {
   Revocation,
   UnfinishedIntent,
 } from '../../../trust/ports/issuanceStore.ts';
+import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import { proofLevels } from '../../../wire/line/ticket.ts';
+import { FinishedMark, finishedSetting } from '../sqlite/finishedMark.ts';
 import { issuedOf, unfinishedOf } from '../sqlite/issuanceStore.ts';
 import { blob, integer, text } from '../sqlite/rows.ts';
 import { appendLeaves } from './auditStore.ts';
@@ -20,6 +22,7 @@ import { revokeOne } from './statusRows.ts';
 
 export class PostgresIssuanceStore implements IssuanceStore {
   readonly #database: PostgresDatabase;
+  #finished: FinishedMark | undefined;
   readonly #begin: Gathering<Intent, IntentOutcome>;
   readonly #complete: Gathering<Completion, Uint8Array | undefined>;
 
@@ -44,18 +47,22 @@ export class PostgresIssuanceStore implements IssuanceStore {
     );
   }
 
-  unfinished(afterId: number, limit: number): Promise<readonly UnfinishedIntent[]> {
-    return this.#database.read(async (connection) => {
+  async unfinished(afterId: number, limit: number): Promise<readonly UnfinishedIntent[]> {
+    const { found, worthStoring } = await this.#database.read(async (connection) => {
+      const mark = (this.#finished ??= new FinishedMark(await storedMark(connection)));
       const last = integer((await connection.first(selectLastId)) ?? {}, 'id');
+      const start = mark.from(afterId);
       const found: UnfinishedIntent[] = [];
       // Almost all are finished: in steps, so that no statement takes long however many there are.
-      for (let from = afterId; from < last && found.length < limit; from += stepOfIds) {
+      for (let from = start; from < last && found.length < limit; from += stepOfIds) {
         const left = limit - found.length;
         const rows = await connection.all(selectUnfinished, from, from + stepOfIds, left);
         found.push(...rows.map(unfinishedOf));
       }
-      return found;
+      return { found, worthStoring: mark.found(start, found[0]?.id, last) };
     });
+    if (worthStoring !== undefined) await this.#storeMark(worthStoring);
+    return found;
   }
 
   certificatesOf(holder: string): Promise<readonly IssuedCertificate[]> {
@@ -93,6 +100,17 @@ export class PostgresIssuanceStore implements IssuanceStore {
       const row = (await connection.first(selectCounts)) ?? {};
       return { issued: integer(row, 'issued'), revoked: integer(row, 'revoked') };
     });
+  }
+
+  /** What cannot be written is found out again. */
+  async #storeMark(value: Uint8Array): Promise<void> {
+    const save = `INSERT INTO settings VALUES ($1, $2)
+      ON CONFLICT (name) DO UPDATE SET value = excluded.value`;
+    await this.#database
+      .transact((connection) => connection.run(save, finishedSetting, value))
+      .catch((error: unknown) => {
+        if (!(error instanceof EnvironmentError)) throw error;
+      });
   }
 }
 
@@ -234,6 +252,12 @@ const spend = {
     FROM unnest($1::bigint[], $2::bigint[]) AS spent (id, issuance)
     WHERE enrolment_approvals.id = spent.id`,
 } as const;
+
+async function storedMark(connection: Connection): Promise<Uint8Array | undefined> {
+  const sql = 'SELECT value FROM settings WHERE name = $1';
+  const row = await connection.first(sql, finishedSetting);
+  return row === undefined ? undefined : blob(row, 'value');
+}
 
 const selectLastId = 'SELECT coalesce(max(id), 0) AS id FROM issuances';
 

@@ -11,9 +11,11 @@ import type {
   UnfinishedIntent,
   UnitIntent,
 } from '../../../trust/ports/issuanceStore.ts';
+import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import { proofLevels } from '../../../wire/line/ticket.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { isUniqueViolation } from './faults.ts';
+import { FinishedMark, finishedSetting } from './finishedMark.ts';
 import { isGrantFree, spendGrant } from './grantRows.ts';
 import { Quotas } from './quotas.ts';
 import { blob, integer, optionalBlob, optionalInteger, type Row, text } from './rows.ts';
@@ -21,6 +23,7 @@ import { changeStatus, codeOf } from './statusRows.ts';
 
 export class SqliteIssuanceStore implements IssuanceStore {
   readonly #database: SqliteDatabase;
+  #finished: FinishedMark | undefined;
 
   /** The database has to hold the tables of `issuingMigrations`. */
   constructor(database: SqliteDatabase) {
@@ -50,10 +53,16 @@ export class SqliteIssuanceStore implements IssuanceStore {
     });
   }
 
-  unfinished(afterId: number, limit: number): Promise<readonly UnfinishedIntent[]> {
-    return this.#database.read((connection) =>
-      connection.prepare(selectUnfinished).all(afterId, limit).map(unfinishedOf),
-    );
+  async unfinished(afterId: number, limit: number): Promise<readonly UnfinishedIntent[]> {
+    const { rows, worthStoring } = await this.#database.read((connection) => {
+      const mark = (this.#finished ??= new FinishedMark(storedMark(connection)));
+      const lastId = integer(connection.prepare(selectLastId).get() ?? {}, 'id');
+      const from = mark.from(afterId);
+      const found = connection.prepare(selectUnfinished).all(from, limit).map(unfinishedOf);
+      return { rows: found, worthStoring: mark.found(from, found[0]?.id, lastId) };
+    });
+    if (worthStoring !== undefined) await this.#storeMark(worthStoring);
+    return rows;
   }
 
   certificatesOf(holder: string): Promise<readonly IssuedCertificate[]> {
@@ -105,6 +114,16 @@ export class SqliteIssuanceStore implements IssuanceStore {
         .get();
       return { issued: integer(row ?? {}, 'issued'), revoked: integer(row ?? {}, 'revoked') };
     });
+  }
+
+  /** What cannot be written is found out again. */
+  async #storeMark(value: Uint8Array): Promise<void> {
+    const save = 'INSERT OR REPLACE INTO settings VALUES (?, ?)';
+    await this.#database
+      .transact((connection) => void connection.prepare(save).run(finishedSetting, value))
+      .catch((error: unknown) => {
+        if (!(error instanceof EnvironmentError)) throw error;
+      });
   }
 }
 
@@ -220,6 +239,13 @@ function conflictOf(error: unknown): IntentConflict {
   if (message.includes('issuances.serial')) return 'serial';
   throw new InvariantError(`an address was given out twice: ${message}`);
 }
+
+function storedMark(connection: Connection): Uint8Array | undefined {
+  const row = connection.prepare('SELECT value FROM settings WHERE name = ?').get(finishedSetting);
+  return row === undefined ? undefined : blob(row, 'value');
+}
+
+const selectLastId = 'SELECT coalesce(max(id), 0) AS id FROM issuances';
 
 const selectSignature = 'SELECT signature FROM signatures WHERE id = ?';
 
