@@ -12,7 +12,7 @@ import { TileFolder } from '../src/drivers/store/files/tileFolder.ts';
 import { SqliteAuditStore } from '../src/drivers/store/sqlite/auditStore.ts';
 import { SqliteDatabase } from '../src/drivers/store/sqlite/database.ts';
 import { issuingMigrations } from '../src/drivers/store/sqlite/issuingTables.ts';
-import { AuditLog, GrowingTree } from '../src/trust/audit/log.ts';
+import { AuditLog, LogTree } from '../src/trust/audit/log.ts';
 import { logKey } from '../src/trust/audit/publication.ts';
 import { verifyLog } from '../src/trust/audit/verify.ts';
 import type { Signer } from '../src/trust/ports/keys.ts';
@@ -78,7 +78,7 @@ function bare(entries: readonly Uint8Array[]): void {
 }
 
 function grow(entries: readonly Uint8Array[]): void {
-  const tree = new GrowingTree(hash, undefined);
+  const tree = new LogTree(hash, undefined);
   for (const entry of entries) tree.append(entry);
   tree.root();
 }

@@ -6,19 +6,12 @@ import { equal } from '../../wire/bytes/bytes.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import type { SignedCheckpoint } from '../../wire/tlog/checkpoint.ts';
 import type { NoteKey } from '../../wire/tlog/noteKey.ts';
-import {
-  hashesOnAppend,
-  leafHash,
-  rootOf,
-  type StoredHash,
-  subtrees,
-  type TreeHash,
-} from '../../wire/tlog/tree.ts';
+import { GrowingTree } from '../../wire/tlog/growingTree.ts';
+import { subtrees, type TreeHash } from '../../wire/tlog/tree.ts';
 import type { AuditHead, AuditStore } from '../ports/auditStore.ts';
 import type { Clock } from '../ports/clock.ts';
 import { EnvironmentError, InvariantError } from '../ports/faults.ts';
 import { Publication, type PublicationOptions } from './publication.ts';
-import type { CompleteHash } from './tileEdge.ts';
 
 /** Leaves that are read at once. */
 const batchSize = 1_000;
@@ -29,14 +22,14 @@ export class AuditLog {
   readonly #store: AuditStore;
   readonly #clock: Clock;
   readonly #publication: Publication | undefined;
-  readonly #tree: GrowingTree;
+  readonly #tree: LogTree;
   /** The last head in the store. */
   #stored: AuditHead | undefined;
   #advancing: Promise<AuditHead> | undefined;
 
   private constructor(
     { store, clock, publication }: LogParts,
-    tree: GrowingTree,
+    tree: LogTree,
     head: AuditHead | undefined,
   ) {
     this.#store = store;
@@ -61,16 +54,16 @@ export class AuditLog {
     const head = await store.head();
     if (files === undefined) {
       const parts = { store, clock, publication: undefined };
-      return new AuditLog(parts, new GrowingTree(hash, head), head);
+      return new AuditLog(parts, new LogTree(hash, head), head);
     }
     const options = { store, crypto, ...files };
     const publication = await Publication.open(options, head);
     if (publication !== undefined) {
       const parts = { store, clock, publication };
-      return new AuditLog(parts, new GrowingTree(hash, head), head);
+      return new AuditLog(parts, new LogTree(hash, head), head);
     }
     const parts = { store, clock, publication: await Publication.begin(options) };
-    const log = new AuditLog(parts, new GrowingTree(hash, undefined), head);
+    const log = new AuditLog(parts, new LogTree(hash, undefined), head);
     await log.#rebuild(head);
     return log;
   }
@@ -160,64 +153,22 @@ interface LogParts {
   readonly publication: Publication | undefined;
 }
 
-/** A tree that only grows: it keeps the complete subtrees at its right edge, at most one a level. */
-export class GrowingTree {
-  readonly #hash: TreeHash;
-  readonly #edge = new Map<number, Uint8Array>();
-  #size: number;
-
-  /** Starts from a stored head; throws an `InvariantError` when that head contradicts itself. */
+/** The tree over a log, from its stored head on. */
+export class LogTree extends GrowingTree {
+  /** Throws an `InvariantError` when the head contradicts itself. */
   constructor(hash: TreeHash, head: AuditHead | undefined) {
-    this.#hash = hash;
-    this.#size = head?.treeSize ?? 0;
-    const levels = subtrees(0, this.#size).map(({ level }) => level);
-    for (const [index, level] of levels.entries()) {
-      const subtree = head?.subtrees[index];
-      if (subtree !== undefined) this.#edge.set(level, subtree);
+    if (head !== undefined && head.subtrees.length !== subtrees(0, head.treeSize).length) {
+      throw contradiction();
     }
-    if (head !== undefined && !equal(this.root(), head.root)) {
-      throw new InvariantError('the stored head of the audit log contradicts itself');
-    }
-  }
-
-  get size(): number {
-    return this.#size;
-  }
-
-  /** What became complete with it, lowest level first. */
-  append(entry: Uint8Array): readonly CompleteHash[] {
-    return this.appendHash(leafHash(this.#hash, entry));
-  }
-
-  /** For an entry of which the hash alone is known. */
-  appendHash(leaf: Uint8Array): readonly CompleteHash[] {
-    const made = hashesOnAppend(this.#hash, this.#stored, this.#size, leaf);
-    for (const { level, hash } of made) {
-      this.#edge.delete(level - 1);
-      this.#edge.set(level, hash);
-    }
-    this.#size += 1;
-    return made;
-  }
-
-  root(): Uint8Array {
-    return rootOf(this.#hash, this.#stored, this.#size);
+    super(hash, head);
+    if (head !== undefined && !equal(this.root(), head.root)) throw contradiction();
   }
 
   head(atMs: number): AuditHead {
-    const levels = subtrees(0, this.#size).map(({ level }) => level);
-    return {
-      treeSize: this.#size,
-      root: this.root(),
-      subtrees: levels.map((level) => this.#stored(level, 0)),
-      atMs,
-    };
+    return { treeSize: this.size, root: this.root(), subtrees: this.edge(), atMs };
   }
+}
 
-  /** Only the right edge is ever asked for, where each level has one complete subtree at most. */
-  readonly #stored: StoredHash = (level) => {
-    const hash = this.#edge.get(level);
-    if (hash === undefined) throw new InvariantError(`no subtree of level ${level} at the edge`);
-    return hash;
-  };
+function contradiction(): InvariantError {
+  return new InvariantError('the stored head of the audit log contradicts itself');
 }

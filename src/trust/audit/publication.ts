@@ -14,6 +14,7 @@ import {
   parseCheckpoint,
   type SignedCheckpoint,
 } from '../../wire/tlog/checkpoint.ts';
+import type { CompleteHash } from '../../wire/tlog/growingTree.ts';
 import { ed25519Key, encodeNoteKey, type NoteKey, noteKey } from '../../wire/tlog/noteKey.ts';
 import { tileWidth } from '../../wire/tlog/tile.ts';
 import { subtrees, type TreeHash } from '../../wire/tlog/tree.ts';
@@ -22,7 +23,7 @@ import { EnvironmentError, InvariantError } from '../ports/faults.ts';
 import type { SignatureVerifier, Signer } from '../ports/keys.ts';
 import { checkpointFile, keyFile, type TileStore } from '../ports/tileStore.ts';
 import { signedBy } from './notes.ts';
-import { type CompleteHash, sameHash, TileEdge } from './tileEdge.ts';
+import { sameHash, TileEdge } from './tileEdge.ts';
 
 export interface PublicationOptions {
   readonly store: AuditStore;

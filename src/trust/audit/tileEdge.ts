@@ -3,15 +3,10 @@
  * entries, which still grow, and the full ones that were not written yet.
  */
 import { concat, equal } from '../../wire/bytes/bytes.ts';
+import type { CompleteHash } from '../../wire/tlog/growingTree.ts';
 import { encodeEntries, type Tile, tileHeight, tilePath, tileWidth } from '../../wire/tlog/tile.ts';
 import { hashLength, nodeHash, type TreeHash } from '../../wire/tlog/tree.ts';
 import type { LogFile, LogFiles } from '../ports/tileStore.ts';
-
-export interface CompleteHash {
-  readonly level: number;
-  readonly index: number;
-  readonly hash: Uint8Array;
-}
 
 interface GrowingTile {
   readonly level: Tile['level'];

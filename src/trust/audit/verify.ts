@@ -9,9 +9,9 @@ import { parseCheckpoint, type SignedCheckpoint } from '../../wire/tlog/checkpoi
 import type { NoteKey } from '../../wire/tlog/noteKey.ts';
 import { parseEntries, parseTilePath, tilePath, tileWidth } from '../../wire/tlog/tile.ts';
 import { hashLength, type TreeHash } from '../../wire/tlog/tree.ts';
+import { GrowingTree } from '../../wire/tlog/growingTree.ts';
 import type { SignatureVerifier } from '../ports/keys.ts';
 import { checkpointFile, type LogFile, type LogFiles } from '../ports/tileStore.ts';
-import { GrowingTree } from './log.ts';
 import { signedBy, witnessedAt } from './notes.ts';
 import { readTile, TileEdge } from './tileEdge.ts';
 
@@ -83,7 +83,7 @@ class Check {
 
   constructor(options: VerifyOptions) {
     this.#options = options;
-    this.#tree = new GrowingTree(options.hash, undefined);
+    this.#tree = new GrowingTree(options.hash);
   }
 
   async run(): Promise<VerifyReport> {
@@ -222,7 +222,7 @@ class Check {
 
   #sameAtFront(entries: readonly Uint8Array[], hashes: readonly Uint8Array[]): number {
     const differs = entries.findIndex((entry, at) => {
-      const tree = new GrowingTree(this.#options.hash, undefined);
+      const tree = new GrowingTree(this.#options.hash);
       const [leaf] = tree.append(entry);
       const expected = hashes[at];
       return leaf === undefined || expected === undefined || !equal(leaf.hash, expected);

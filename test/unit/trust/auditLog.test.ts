@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
-import { AuditLog, GrowingTree } from '../../../src/trust/audit/log.ts';
+import { AuditLog, LogTree } from '../../../src/trust/audit/log.ts';
 import type { AuditHead, AuditStore } from '../../../src/trust/ports/auditStore.ts';
 import { InvariantError } from '../../../src/trust/ports/faults.ts';
 
@@ -55,7 +55,7 @@ class MemoryAudit implements AuditStore {
 const entry = (index: number): Uint8Array => Uint8Array.of(index & 255, index >> 8);
 
 test('the root of every size is that of RFC 6962', () => {
-  const tree = new GrowingTree(sha256, undefined);
+  const tree = new LogTree(sha256, undefined);
   const entries: Uint8Array[] = [];
   for (let size = 0; size < 70; size++) {
     assert.deepEqual(tree.root(), rootOf(entries), `size ${size}`);
@@ -66,23 +66,20 @@ test('the root of every size is that of RFC 6962', () => {
 
 test('a tree goes on from any stored head as if it had never stopped', () => {
   for (let stopped = 0; stopped < 40; stopped++) {
-    const first = new GrowingTree(sha256, undefined);
+    const first = new LogTree(sha256, undefined);
     for (let index = 0; index < stopped; index++) first.append(entry(index));
-    const second = new GrowingTree(sha256, first.head(0));
+    const second = new LogTree(sha256, first.head(0));
     for (let index = stopped; index < 50; index++) second.append(entry(index));
     assert.deepEqual(second.root(), rootOf(Array.from({ length: 50 }, (_, index) => entry(index))));
   }
 });
 
 test('a stored head that contradicts itself is found', () => {
-  const tree = new GrowingTree(sha256, undefined);
+  const tree = new LogTree(sha256, undefined);
   for (let index = 0; index < 5; index++) tree.append(entry(index));
   const head = tree.head(0);
-  assert.throws(
-    () => new GrowingTree(sha256, { ...head, root: new Uint8Array(32) }),
-    InvariantError,
-  );
-  assert.throws(() => new GrowingTree(sha256, { ...head, subtrees: [] }), InvariantError);
+  assert.throws(() => new LogTree(sha256, { ...head, root: new Uint8Array(32) }), InvariantError);
+  assert.throws(() => new LogTree(sha256, { ...head, subtrees: [] }), InvariantError);
 });
 
 test('the log takes in what was committed, in pages, and stores a head only when it grew', async () => {
