@@ -81,7 +81,7 @@ export async function makeCore(
   });
   const trust = new DoorTrust(await believed());
   const parts = { registry, authority, hierarchy, verifier, trust, metrics, clock };
-  const sessionCredentials = await sessionCredentialsOf(config, { keys, clock, issuer });
+  const sessionCredentials = await sessionCredentialsOf(config, { keys, clock, issuer, registry });
   const { chains } = sessionCredentials ?? {};
   const traffic = makeTraffic({ ...parts, stores, keys, credentialsFrom, chains, products });
   const status = config.status && makeStatus(config.status.authority, { clock, metrics });
@@ -135,12 +135,27 @@ function revocationOf(
   return new Revocation({ store, clock, monotonicMs: () => performance.now(), live });
 }
 
+interface SessionParts extends Pick<SessionCredentialOptions, 'clock' | 'issuer'> {
+  readonly keys: ServerKeys;
+  readonly registry: Registry;
+}
+
 async function sessionCredentialsOf(
   { sessionServers: authority, folder, owner: name, onTrouble }: ProvisionerConfig,
-  { keys, ...rest }: Pick<SessionCredentialOptions, 'clock' | 'issuer'> & { keys: ServerKeys },
+  { keys, registry, ...rest }: SessionParts,
 ): Promise<SessionCredentials | undefined> {
   if (authority === undefined) return undefined;
-  const options = { ...rest, folder, keys: keys.folder, authority, name };
+  const enter = async (certificate: Uint8Array, notAfterMs: number): Promise<void> => {
+    const sha256 = nodeCrypto.hash('SHA-256', certificate);
+    const refusal = await registry.addCertificate({
+      sha256,
+      kind: 'server',
+      holder: name,
+      notAfterMs,
+    });
+    if (refusal !== undefined) throw new EnvironmentError(refusal.reason, { retryable: false });
+  };
+  const options = { ...rest, enter, folder, keys: keys.folder, authority, name };
   const credentials = await SessionCredentials.open(options);
   // Devices that pinned this server need none: a round of the chore will do.
   await credentials
@@ -196,7 +211,7 @@ export function standingChores(core: Core): readonly Chore[] {
     { name: choreNames.learn, everyMs: 30 * seconds, work: core.learn },
     {
       name: choreNames.credentials,
-      everyMs: 30 * seconds,
+      everyMs: 5 * seconds,
       work: async () => {
         await sessionCredentials?.refresh();
       },

@@ -32,6 +32,8 @@ export interface SessionCredentialOptions {
   /** Its generations are counted under this name. */
   readonly name: string;
   readonly clock: Clock;
+  /** Makes it known to the registry, where it can be revoked; before it is shown. */
+  readonly enter: (certificate: Uint8Array, notAfterMs: number) => Promise<void>;
   /** DER of the authority that issues them now. */
   readonly issuer: () => Uint8Array | undefined;
 }
@@ -117,7 +119,13 @@ export class SessionCredentials {
     const { subject: issuerName } = parseCertificate(issuer() ?? new Uint8Array(0));
     const request = { crypto: nodeCrypto, authority, issuerName, name, form: 'native' } as const;
     const issued = await requestCredential(request, key);
-    if (!isRefusal(issued)) return { keyName, certificate: issued.certificate };
+    if (!isRefusal(issued)) {
+      const { certificate } = issued;
+      const { notAfterMs } = parseEitherCertificate(certificate, decompressPoint).certificate;
+      // A crash here leaves a credential that nobody shows; the next start asks for another one.
+      await this.#options.enter(certificate, notAfterMs);
+      return { keyName, certificate };
+    }
     await keys.remove(keyName);
     const problem = `the authority issues no credential for sessions: ${issued.reason}`;
     throw new EnvironmentError(problem, { retryable: false });

@@ -6,6 +6,7 @@ import type {
   SessionServerAuthority,
 } from '../../trust/ports/sessionServerAuthority.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
 import { maximumGeneration } from '../../wire/x509/serverGeneration.ts';
 import { sendRefusal } from '../http/problem.ts';
 import { Fields } from './fields.ts';
@@ -40,7 +41,11 @@ export function sessionServerRoutes(
     return isRefusal(word) ? sendRefusal(reply, word) : { word: toBase64(word) };
   });
 
-  app.get(`${prefix}/generations`, () => servers.generations());
+  app.get(`${prefix}/generations`, async () => {
+    const { credentials, ...present } = await servers.generations();
+    const listed = credentials.map((one) => ({ ...one, sha256: toHex(one.sha256) }));
+    return { ...present, credentials: listed };
+  });
 
   app.put(`${prefix}/floor`, async (request, reply) => {
     const floor = new Fields(request.body).integer('floor', 0, maximumGeneration);

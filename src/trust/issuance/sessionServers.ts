@@ -33,6 +33,8 @@ import type { ProofVerifier, Signer } from '../ports/keys.ts';
 import type {
   CredentialStanding,
   FloorDesk,
+  FloorView,
+  LiveCredential,
   ServerGenerations,
   SessionServerAuthority,
   SessionServerCredential,
@@ -105,7 +107,7 @@ export class SessionServers implements SessionServerAuthority, FloorDesk {
   }
 
   async standing(certificate: Uint8Array): Promise<CredentialStanding> {
-    const { floor } = await this.generations();
+    const { floor } = await this.#options.generations.present();
     const known = await this.#known(certificate);
     return { floor, counts: known !== undefined && known.generation >= floor };
   }
@@ -126,12 +128,30 @@ export class SessionServers implements SessionServerAuthority, FloorDesk {
     return encodeStatus({ ...word, signature: fixedSignature(signature, coordinateBytes) });
   }
 
-  generations(): Promise<ServerGenerations> {
-    return this.#options.generations.present();
+  async generations(): Promise<FloorView> {
+    const present = await this.#options.generations.present();
+    const credentials: LiveCredential[] = [];
+    for (const { name } of present.servers) credentials.push(...(await this.#liveOf(name)));
+    return { ...present, credentials };
   }
 
   raiseFloor(floor: number): Promise<ServerGenerations | Refusal<'rejected'>> {
     return this.#options.generations.raiseFloor(floor);
+  }
+
+  async #liveOf(server: string): Promise<readonly LiveCredential[]> {
+    const { certificates, crypto, clock } = this.#options;
+    const live: LiveCredential[] = [];
+    const issued = await certificates.certificatesOf(server);
+    for (const { tbs, signature } of issued.filter((one) => isAlive(one, clock.nowMs()))) {
+      const encoding = completeEither(tbs, signature);
+      const known = await this.#known(encoding);
+      if (known === undefined) continue;
+      const { profile, generation, notAfterMs } = known;
+      const sha256 = crypto.hash('SHA-256', encoding);
+      live.push({ server, profile, generation, sha256, notAfterMs });
+    }
+    return live;
   }
 
   #parse(bytes: Uint8Array): CertificationRequest | Refusal<'malformed-request'> {
@@ -222,15 +242,19 @@ export class SessionServers implements SessionServerAuthority, FloorDesk {
     }
     if (magnitude === undefined || generation === undefined) return undefined;
     const issued = await certificates.certificateBySerial(magnitude);
-    if (issued === undefined || isLost(issued)) return undefined;
-    if (issued.revokedMs !== undefined || issued.held) return undefined;
-    if (issued.notAfterMs < clock.nowMs()) return undefined;
+    if (issued === undefined || !isAlive(issued, clock.nowMs())) return undefined;
     const same = equal(completeEither(issued.tbs, issued.signature), certificate);
     return same ? { ...issued, generation } : undefined;
   }
 }
 
 const coordinateBytes = 32;
+
+/** Of a certificate that only the log knows there is nothing to compare with. */
+function isAlive(issued: IssuedCertificate, nowMs: number): boolean {
+  const { revokedMs, held, notAfterMs } = issued;
+  return revokedMs === undefined && !held && notAfterMs >= nowMs && !isLost(issued);
+}
 
 function isPeers(error: unknown): error is MalformedError | UnsupportedError {
   return error instanceof MalformedError || error instanceof UnsupportedError;

@@ -38,6 +38,20 @@ export interface ServerGenerations {
   readonly servers: ReadonlyArray<{ readonly name: string; readonly generation: number }>;
 }
 
+/** A credential that has not ended and is not revoked. */
+export interface LiveCredential {
+  readonly server: string;
+  readonly profile: string;
+  readonly generation: number;
+  /** Of the certificate: by it `birthmark revoke certificate` finds it. */
+  readonly sha256: Uint8Array;
+  readonly notAfterMs: number;
+}
+
+export interface FloorView extends ServerGenerations {
+  readonly credentials: readonly LiveCredential[];
+}
+
 export type SessionServerRefusalCode =
   | 'malformed-request'
   | 'bad-proof'
@@ -58,7 +72,7 @@ export interface SessionServerAuthority {
 
 /** The same for whoever decides. */
 export interface FloorDesk {
-  generations(): Promise<ServerGenerations>;
+  generations(): Promise<FloorView>;
   /** Durable, with a leaf of the audit log. Never lowers it, and never above the newest generation. */
   raiseFloor(floor: number): Promise<ServerGenerations | Refusal<'rejected'>>;
 }

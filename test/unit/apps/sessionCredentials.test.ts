@@ -19,6 +19,7 @@ async function opened(context: TestContext, house: SessionServerHouse, pki: Test
   context.after(() => rmSync(folder, { recursive: true }));
   const keys = await KeyFolder.open({ folder, passphrase: 'pass', costLog2: 4 });
   let issuer = pki.server.certificate.der;
+  const entered: Uint8Array[] = [];
   const options = {
     folder,
     keys,
@@ -26,9 +27,13 @@ async function opened(context: TestContext, house: SessionServerHouse, pki: Test
     name: 'Owner',
     clock: { nowMs: () => house.nowMs },
     issuer: () => issuer,
+    enter: async (certificate: Uint8Array) => {
+      entered.push(certificate);
+    },
   };
   return {
     keys,
+    entered,
     open: () => SessionCredentials.open(options),
     rollOver: (to: Uint8Array) => {
       issuer = to;
@@ -44,7 +49,8 @@ function pointIn(certificate: Uint8Array): Uint8Array {
 
 test('a key for each use, certified natively, and found again after a restart', async (context) => {
   const pki = testPki();
-  const { keys, open } = await opened(context, new SessionServerHouse(context, pki), pki);
+  const house = new SessionServerHouse(context, pki);
+  const { keys, open, entered } = await opened(context, house, pki);
   const first = await open();
   assert.equal(first.chains.agreeing(), undefined);
   assert.equal(await first.refresh(), true);
@@ -54,6 +60,7 @@ test('a key for each use, certified natively, and found again after a restart', 
   const agreeing = again.chains.agreeing();
   const signing = again.chains.signing();
   assert.ok(agreeing && signing);
+  assert.deepEqual(entered, [agreeing.certificate, signing.certificate]);
   assert.deepEqual(agreeing.certificate, first.chains.agreeing()?.certificate);
   assert.ok(equal(pointIn(agreeing.certificate), agreeing.key.publicKey));
   assert.ok(equal(pointIn(signing.certificate), signing.key.publicKeySpki.subarray(-65)));

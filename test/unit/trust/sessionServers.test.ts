@@ -5,6 +5,7 @@ import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
 import { readAuditEntry } from '../../../src/trust/audit/entry.ts';
 import {
+  GenerationCounter,
   generationsAfterRestore,
   generationsSetting,
   maximumSessionServers,
@@ -50,10 +51,17 @@ test('either key is certified for what it proved, in either form, for 90 days', 
     assert.equal(read.form, form);
     assert.equal(read.certificate.notAfterMs, Math.floor(house.nowMs / 1000) * 1000 + 90 * dayMs);
   }
-  assert.deepEqual(await house.servers.generations(), {
-    floor: 0,
-    servers: [{ name: 'Owner', generation: 4 }],
-  });
+  const { credentials, ...present } = await house.servers.generations();
+  assert.deepEqual(present, { floor: 0, servers: [{ name: 'Owner', generation: 4 }] });
+  assert.deepEqual(
+    credentials.map(({ profile, generation }) => [profile, generation]),
+    [
+      ['session-server@1', 1],
+      ['session-signer@1', 2],
+      ['session-server@1', 3],
+      ['session-signer@1', 4],
+    ],
+  );
 });
 
 test('generations are counted for each name, from the floor on; the floor goes up only', async (context) => {
@@ -200,21 +208,26 @@ test('a word is for one message_1 and one credential, and for what counts alone'
   await refuses(last.certificate);
 });
 
-test('session servers are bounded in number', async (context) => {
-  const house = new SessionServerHouse(context, pki);
-  const { servers } = await house.servers.generations();
-  assert.equal(servers.length, 0);
+test('session servers are bounded in number', async () => {
+  const settings = new Map<string, Uint8Array>();
+  const store = {
+    setting: (name: string) => Promise.resolve(settings.get(name)),
+    saveSetting: (name: string, value: Uint8Array) => {
+      settings.set(name, value);
+      return Promise.resolve();
+    },
+  };
+  const counter = new GenerationCounter(store, { nowMs: () => 0 });
   for (let count = 0; count < maximumSessionServers; count += 1) {
-    await house.credential(testAgreement(), { name: `server ${count}` });
+    assert.ok(!isRefusal(await counter.take(`server ${count}`)));
   }
-  const issuerName = house.issuer.subject;
-  const request = {
-    crypto: nodeCrypto,
-    authority: house.servers,
-    issuerName,
-    form: 'native',
-  } as const;
-  const one = await requestCredential({ ...request, name: 'one more' }, testAgreement());
-  assert.equal(isRefusal(one) && one.refused, 'rejected');
-  await house.credential(testAgreement(), { name: 'server 3' });
+  const refusal = await counter.take('one more');
+  assert.equal(isRefusal(refusal) && refusal.refused, 'rejected');
+  assert.deepEqual(await counter.take('server 3'), { generation: 2, floor: 0 });
+  // Asked at once, each gets another one.
+  const taken = await Promise.all([1, 2, 3].map(() => counter.take('server 5')));
+  assert.deepEqual(
+    taken.map((one) => (isRefusal(one) ? one : one.generation)),
+    [2, 3, 4],
+  );
 });

@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import { SessionServerClient } from '../../../drivers/links/local/sessionServerClient.ts';
 import { refusalOfFloor } from '../../../trust/issuance/serverGenerations.ts';
-import type { ServerGenerations } from '../../../trust/ports/sessionServerAuthority.ts';
+import type { FloorView, ServerGenerations } from '../../../trust/ports/sessionServerAuthority.ts';
+import { toHex } from '../../../wire/bytes/hex.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { defaultData } from '../dataFolder.ts';
 import {
@@ -36,21 +37,23 @@ Examples:
   birthmark ca floor newest
 
 A device that has finished a handshake with a credential of this floor, or got a fresh status with it,
-refuses every older generation for good. Servers below it get a new credential within half a minute.
-It is never lowered.`;
+refuses every older generation for good. Servers below it get a new credential within seconds.
+It is never lowered. A stolen key: birthmark revoke certificate SHA-256, and the server makes another one.`;
 
 async function floor(generation: string | undefined, options: FloorOptions): Promise<void> {
   const client = new SessionServerClient(socketPathFor(options.data, 'authority'));
   try {
     const present = await client.generations();
-    if (generation === undefined) return show(options, present);
+    if (generation === undefined) return showAll(options, present);
     const wanted = numberOf(generation, present);
     if (options.dryRun === true) {
       allowed(refusalOfFloor(present, wanted) ?? present);
-      const below = present.servers.filter((server) => server.generation < wanted);
-      print(options, { dryRun: true, from: present.floor, to: wanted, renews: names(below) }, [
+      const below = present.credentials
+        .filter((credential) => credential.generation < wanted)
+        .map(({ server, generation: number }) => ({ server, generation: number }));
+      print(options, { dryRun: true, from: present.floor, to: wanted, below }, [
         `Would raise the floor from ${present.floor} to ${wanted}.`,
-        `Below it, and to be renewed: ${names(below).join(', ') || 'nobody'}.`,
+        `Below it: ${below.map((one) => `${one.server} ${one.generation}`).join(', ') || 'nothing'}.`,
       ]);
       return undefined;
     }
@@ -58,6 +61,23 @@ async function floor(generation: string | undefined, options: FloorOptions): Pro
   } finally {
     client.close();
   }
+}
+
+function showAll(options: FloorOptions, { floor: present, servers, credentials }: FloorView): void {
+  const listed = credentials.map(({ sha256, ...one }) => ({ ...one, sha256: toHex(sha256) }));
+  print(options, { floor: present, servers, credentials: listed }, [
+    `Floor: ${present}`,
+    ...table([
+      ['server', 'generation', 'profile', 'until', 'SHA-256'],
+      ...listed.map((one) => [
+        one.server,
+        String(one.generation),
+        one.profile,
+        new Date(one.notAfterMs).toISOString().slice(0, 10),
+        one.sha256,
+      ]),
+    ]),
+  ]);
 }
 
 function show(options: FloorOptions, { floor: present, servers }: ServerGenerations): void {
@@ -74,8 +94,4 @@ function numberOf(text: string, { servers }: ServerGenerations): number {
   if (text === 'newest') return Math.max(0, ...servers.map(({ generation }) => generation));
   if (/^\d{1,10}$/.test(text)) return Number(text);
   throw new CommandFailure('a generation is a number, or newest', exitCodes.usage);
-}
-
-function names(servers: ServerGenerations['servers']): readonly string[] {
-  return servers.map(({ name }) => name);
 }

@@ -3,6 +3,7 @@ import { EnvironmentError, isRefusal, type Refusal, refuse } from '../../../trus
 import type {
   CredentialStanding,
   FloorDesk,
+  FloorView,
   ServerGenerations,
   SessionServerAuthority,
   SessionServerCredential,
@@ -64,9 +65,20 @@ export class SessionServerClient implements SessionServerAuthority, FloorDesk {
     return this.#post('word', body, (answer) => answer.base64('word'));
   }
 
-  async generations(): Promise<ServerGenerations> {
+  async generations(): Promise<FloorView> {
     const request = { method: 'GET', path: `${prefix}/generations` } as const;
-    return allowed(await this.#send(request, readGenerations));
+    return allowed(
+      await this.#send(request, (answer) => ({
+        ...readGenerations(answer),
+        credentials: answer.answers('credentials').map((one) => ({
+          server: one.text('server'),
+          profile: one.text('profile'),
+          generation: one.number('generation'),
+          sha256: one.hex('sha256'),
+          notAfterMs: one.number('notAfterMs'),
+        })),
+      })),
+    );
   }
 
   async raiseFloor(floor: number): Promise<ServerGenerations | Refusal<'rejected'>> {
