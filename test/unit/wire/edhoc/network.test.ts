@@ -15,6 +15,7 @@ import { type AwaitMessage3, readMessage1 } from '../../../../src/wire/edhoc/res
 import type { EdhocSession } from '../../../../src/wire/edhoc/session.ts';
 import type { Method } from '../../../../src/wire/edhoc/suites.ts';
 import { act, makeParty, type Party, seededCrypto } from '../../../support/edhoc.ts';
+import { type Action, actions as anyActions, arriving, pick, receiver, runs } from './network.ts';
 
 interface Initiating {
   readonly party: Party;
@@ -39,15 +40,6 @@ interface World {
   readonly sent: readonly Uint8Array[][];
 }
 
-interface Action {
-  readonly kind: 'start' | 'answer' | 'to initiator' | 'to responder';
-  readonly who: number;
-  /** A message of the kind that is expected, among the newest; else anything that was ever sent. */
-  readonly fitting: boolean;
-  readonly message: number;
-  readonly flip: number | undefined;
-}
-
 const profile = { suites: [2], message4: true };
 
 const perform: Readonly<Record<Action['kind'], (world: World, action: Action) => void>> = {
@@ -61,7 +53,7 @@ const perform: Readonly<Record<Action['kind'], (world: World, action: Action) =>
   },
   answer: (world, action) => {
     const party = pick(world.parties, action.who);
-    const bytes = arriving(world, 0, action);
+    const bytes = arriving(world.sent, 0, action);
     if (bytes === undefined) return;
     const accepted = readMessage1(world.crypto, { ...profile, methods: [world.method] }, bytes);
     if (isEdhocRefusal(accepted)) return;
@@ -75,7 +67,7 @@ const perform: Readonly<Record<Action['kind'], (world: World, action: Action) =>
   'to initiator': (world, action) => {
     if (world.initiating.length === 0) return;
     const run = receiver(world.initiating, action);
-    const bytes = arriving(world, run.waiting4 === undefined ? 1 : 3, action);
+    const bytes = arriving(world.sent, run.waiting4 === undefined ? 1 : 3, action);
     if (bytes === undefined) return;
     if (run.waiting4 !== undefined && !run.waiting4.spent) {
       const outcome = run.waiting4.readMessage4(bytes);
@@ -87,7 +79,7 @@ const perform: Readonly<Record<Action['kind'], (world: World, action: Action) =>
   'to responder': (world, action) => {
     if (world.responding.length === 0) return;
     const run = receiver(world.responding, action);
-    const bytes = arriving(world, 2, action);
+    const bytes = arriving(world.sent, 2, action);
     if (bytes === undefined || run.waiting3.spent) return;
     const needed = run.waiting3.readMessage3(bytes);
     if (isEdhocRefusal(needed)) return;
@@ -123,26 +115,6 @@ function readMessage2(
   }
   const again = needed.keepWaiting();
   if (!isEdhocRefusal(again)) run.waiting2 = again;
-}
-
-/** A fitting message goes to one of the two newest, since most handshakes have been disturbed before long. */
-function receiver<Run>(runs: readonly Run[], { fitting, who }: Action): Run {
-  return pick(fitting ? runs.slice(-2) : runs, who);
-}
-
-function arriving(world: World, kind: number, action: Action): Uint8Array | undefined {
-  const pool = action.fitting ? world.sent[kind]?.slice(-2) : world.sent.flat();
-  if (pool === undefined || pool.length === 0) return undefined;
-  const message = pick(pool, action.message);
-  if (action.flip === undefined) return message;
-  const changed = message.slice();
-  const bit = action.flip % (changed.length * 8);
-  changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-  return changed;
-}
-
-function pick<Item>(items: readonly Item[], index: number): Item {
-  return items[index % items.length] ?? assert.fail('nothing to pick from');
 }
 
 const keyOf = (session: EdhocSession): string => toHex(session.exporter(0, new Uint8Array(0), 16));
@@ -181,27 +153,6 @@ function check(world: World): number {
   return ours.length;
 }
 
-const action: fc.Arbitrary<Action> = fc.record({
-  kind: fc.oneof(
-    { weight: 1, arbitrary: fc.constant('start' as const) },
-    { weight: 2, arbitrary: fc.constant('answer' as const) },
-    { weight: 4, arbitrary: fc.constant('to initiator' as const) },
-    { weight: 4, arbitrary: fc.constant('to responder' as const) },
-  ),
-  who: fc.nat(30),
-  fitting: fc.oneof(
-    { weight: 4, arbitrary: fc.constant(true) },
-    { weight: 1, arbitrary: fc.constant(false) },
-  ),
-  message: fc.nat(60),
-  flip: fc.oneof(
-    { weight: 9, arbitrary: fc.constant(undefined) },
-    { weight: 1, arbitrary: fc.nat(2000) },
-  ),
-});
-
-const runs = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 10_000 : 150;
-
 for (const method of [0, 3] satisfies Method[]) {
   test(`method ${method}: whatever the network does, who completes agrees`, (context) => {
     const setup = seededCrypto('parties');
@@ -210,7 +161,7 @@ for (const method of [0, 3] satisfies Method[]) {
     let completed = 0;
     let messages = 0;
     fc.assert(
-      fc.property(fc.array(action, { minLength: 30, maxLength: 90, size: 'max' }), (actions) => {
+      fc.property(anyActions, (actions) => {
         const crypto = seededCrypto('network');
         const sent = [[], [], [], []];
         const world: World = { crypto, method, parties, initiating: [], responding: [], sent };
