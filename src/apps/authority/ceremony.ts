@@ -9,15 +9,20 @@ import { utf8 } from '../../wire/bytes/utf8.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { printName } from '../../wire/x509/names.ts';
+import { parsePem } from '../../wire/x509/pem.ts';
 import { parseKeyUri } from '../../drivers/keys/pkcs11/keyUri.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { usualMassLimit } from '../../trust/approvals/twoPersons.ts';
 import { type AuthorityRecord, defaultBook, parseBook } from './book.ts';
 import { initializeAuthority, type InitializeOptions, type InitializeStep } from './initialize.ts';
+import { beginTwoPersons, type TwoPersonPlan } from './twoPersons.ts';
 
 export interface CeremonyPlan {
   readonly organization: string;
   readonly eui64Base: Uint8Array | undefined;
   readonly authorities: readonly AuthorityRecord[];
+  /** Dangerous acts take two from the beginning, and who the first two are. */
+  readonly twoPersons: TwoPersonPlan | undefined;
   /** Who is there, with what they are there for. */
   readonly present: readonly string[];
   /** Of the file, as it was read. */
@@ -29,7 +34,7 @@ export type CeremonyOptions = Pick<
   'dataFolder' | 'passphrase' | 'clock' | 'costLog2' | 'store'
 >;
 
-const members = ['organization', 'eui64', 'authorities', 'present'];
+const members = ['organization', 'eui64', 'authorities', 'present', 'twoPersons'];
 const maximumPresent = 32;
 
 /** Throws a `MalformedError` that names the member: a member that is not known is a slip, not a wish. */
@@ -57,6 +62,7 @@ export function parseCeremony(text: string): CeremonyPlan {
     organization: line(member('organization'), 64) ?? fail('organization'),
     eui64Base,
     authorities,
+    twoPersons: twoPersonsOf(member('twoPersons')),
     present: peopleOf(member('present')),
     sha256: nodeCrypto.hash('SHA-256', utf8(text)),
   };
@@ -77,6 +83,7 @@ export async function holdCeremony(
     ...(eui64Base === undefined ? {} : { eui64Base }),
     onStep: (step) => steps.push(step),
   });
+  const admins = plan.twoPersons && (await beginTwoPersons(options, plan.twoPersons));
   return [
     `Key ceremony of ${organization}`,
     `Begun ${time(begun)}, ended ${time(options.clock.nowMs())}`,
@@ -84,18 +91,28 @@ export async function holdCeremony(
     `Node ${process.versions.node}, OpenSSL ${process.versions.openssl}`,
     '',
     ...steps.flatMap((step, index) => linesOf(step, index + 1)),
+    ...adminLines(admins?.chains),
     'Present:',
     ...plan.present.map((person) => `  ${person}  ______________________________`),
   ];
 }
 
 /** What the plan would make, for people to read before. */
-export function describePlan({ organization, authorities }: CeremonyPlan): readonly string[] {
+export function describePlan({
+  organization,
+  authorities,
+  twoPersons,
+}: CeremonyPlan): readonly string[] {
   return [
     `Authorities of ${organization}:`,
     ...authorities.map(
       ({ name, algorithm, key }) => `  ${name}: ${algorithm}, key in ${key ?? 'an encrypted file'}`,
     ),
+    ...(twoPersons === undefined
+      ? [singleOperatorText]
+      : [
+          `Two persons for dangerous acts. Admins: ${twoPersons.admins.map(({ name }) => name).join(', ')}`,
+        ]),
   ];
 }
 
@@ -113,6 +130,39 @@ function linesOf({ name, key, algorithm, certificate }: InitializeStep, number: 
     `   SHA-256      ${toHex(nodeCrypto.hash('SHA-256', certificate))}`,
     '',
   ];
+}
+
+const singleOperatorText =
+  'One person is enough for every act: SINGLE-OPERATOR MODE, for evaluation';
+
+function adminLines(
+  chains: ReadonlyMap<string, readonly Uint8Array[]> | undefined,
+): readonly string[] {
+  if (chains === undefined) return [singleOperatorText, ''];
+  const lines = [...chains].map(([name, [certificate = new Uint8Array(0)]]) => {
+    return `  ${name}  SHA-256 ${toHex(nodeCrypto.hash('SHA-256', certificate))}`;
+  });
+  return ['Two persons for dangerous acts, the first admins:', ...lines, ''];
+}
+
+/** `{ "massLimit": 100, "admins": { NAME: PKCS#10 in PEM, ... } }`: so that the plan's hash covers the keys. */
+function twoPersonsOf(value: unknown): TwoPersonPlan | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'object' || value === null) fail('twoPersons is no object');
+  const massLimit: unknown = Reflect.get(value, 'massLimit') ?? usualMassLimit;
+  const admins: unknown = Reflect.get(value, 'admins');
+  const known = Object.keys(value).every((name) => name === 'massLimit' || name === 'admins');
+  if (!known || typeof massLimit !== 'number' || !Number.isSafeInteger(massLimit)) {
+    fail('twoPersons has the members massLimit and admins');
+  }
+  if (typeof admins !== 'object' || admins === null) fail('twoPersons.admins');
+  return {
+    massLimit,
+    admins: Object.entries(admins).map(([name, pem]: [string, unknown]) => ({
+      name,
+      request: parsePem(typeof pem === 'string' ? pem : fail(name), 'CERTIFICATE REQUEST'),
+    })),
+  };
 }
 
 function peopleOf(value: unknown): readonly string[] {

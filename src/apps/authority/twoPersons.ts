@@ -8,9 +8,10 @@ import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { type FirstAdmin, switchToTwoPersons } from '../../trust/approvals/twoPersons.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
-import type { TwoPersonMode } from '../../trust/ports/approvalStore.ts';
+import type { ApprovalStore, TwoPersonMode } from '../../trust/ports/approvalStore.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
+import { equal } from '../../wire/bytes/bytes.ts';
 import { isName } from '../../wire/line/fields.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { parseCertificationRequest } from '../../wire/x509/certificationRequest.ts';
@@ -76,13 +77,27 @@ export async function beginTwoPersons(
       first.push({ name, certificate });
     }
     const shared = { store: stores.approvals, crypto: nodeCrypto, clock };
-    const mode = await switchToTwoPersons(shared, first, massLimit);
+    const mode =
+      (await begunBefore(stores.approvals, first)) ??
+      (await switchToTwoPersons(shared, first, massLimit));
     if (isRefusal(mode)) throw refused(mode.reason);
     return { mode, chains: new Map(first.map((one) => [one.name, [one.certificate, above]])) };
   } finally {
     await stores.close();
     await keys.close();
   }
+}
+
+/** The mode, when it is on and began with these very certificates: a command that is given again. */
+async function begunBefore(
+  store: ApprovalStore,
+  admins: readonly FirstAdmin[],
+): Promise<TwoPersonMode | undefined> {
+  const operators = await store.operators();
+  const same = admins.every(({ name, certificate }) =>
+    operators.some((one) => one.name === name && equal(one.certificate, certificate)),
+  );
+  return same && admins.length > 0 ? store.mode() : undefined;
 }
 
 async function serverIssuer(

@@ -13,6 +13,7 @@ import {
   type SignedDocument,
 } from '../../trust/approvals/documents.ts';
 import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
+import { builtInProfiles } from '../../trust/issuance/profiles.ts';
 import type { AuditEntry } from '../../trust/audit/entry.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 
@@ -131,6 +132,13 @@ function needOf(entry: AuditEntry, before: AuditEntry | undefined): Need | undef
     return { acts: ['anchor.pin', 'anchor.retire'], about: ['product', entry.product] };
   }
   if (entry.kind !== 'decision') return undefined;
+  if (entry.act === 'profile') {
+    // Those that come with a version of Birthmark nobody asks for; nobody can add one of their names.
+    const [name = ''] = entry.subject.split('@');
+    return builtInProfiles.has(name)
+      ? undefined
+      : { acts: ['profile.change'], about: ['profile', entry.subject] };
+  }
   const act = decisions.get(entry.act);
   // The first admins come with the mode itself.
   const isFirst =

@@ -9,7 +9,9 @@ import { defaultBook } from '../../../src/apps/authority/book.ts';
 import { describePlan, holdCeremony, parseCeremony } from '../../../src/apps/authority/ceremony.ts';
 import { EnvironmentError } from '../../../src/trust/ports/faults.ts';
 import { MalformedError } from '../../../src/wire/bytes/malformed.ts';
-import { startMs } from '../../support/issuing/world.ts';
+import { encodePem } from '../../../src/wire/x509/pem.ts';
+import { startMs, testSigner } from '../../support/issuing/world.ts';
+import { requestOf } from '../../support/twoPersons.ts';
 
 const clock = { nowMs: () => startMs };
 const plan = {
@@ -19,7 +21,13 @@ const plan = {
   authorities: defaultBook.map((record) =>
     record.role === 'root' ? { ...record, algorithm: 'ecdsa-with-SHA384' } : record,
   ),
+  twoPersons: { massLimit: 20, admins: { ada: requestIn(), bob: requestIn() } },
 };
+
+/** PEM of a request for a new key. */
+function requestIn(): string {
+  return encodePem('CERTIFICATE REQUEST', requestOf(testSigner()));
+}
 
 test('the transcript names every certificate as it is in the folder, and everybody present', async (context) => {
   const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-ceremony-'));
@@ -35,6 +43,7 @@ test('the transcript names every certificate as it is in the folder, and everybo
     assert.ok(text.includes(`${name}.pem`) && text.includes(sha256), name);
   }
   for (const person of plan.present) assert.ok(text.includes(person));
+  assert.match(text, /Two persons for dangerous acts, the first admins:\n  ada .*\n  bob /);
   assert.ok(!text.includes('correct horse'));
   assert.deepEqual(await holdCeremony(read, options), lines);
   const other = parseCeremony(JSON.stringify({ ...plan, authorities: undefined }));
@@ -55,6 +64,9 @@ test('a plan with a slip is refused before anything is made', () => {
     { ...plan, eui64: '02' },
     { ...plan, present: 'Ada' },
     { ...plan, present: [1] },
+    { ...plan, twoPersons: { admins: { ada: 'no request' } } },
+    { ...plan, twoPersons: { admins: [], limit: 3 } },
+    { ...plan, twoPersons: { massLimit: 'many', admins: {} } },
     { ...plan, authorities: others },
     { ...plan, authorities: [root, root, ...others] },
     { ...plan, authorities: [{ ...root, state: 'retired' }, ...others] },

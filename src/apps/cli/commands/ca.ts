@@ -43,7 +43,6 @@ import {
   modeOf,
   registerTwoPerson,
   switchOn,
-  takesTwo,
   type TwoPersonOptions,
   twoPersonOptions,
 } from './twoPerson.ts';
@@ -164,7 +163,7 @@ async function init(options: InitOptions): Promise<void> {
     ...(options.commitNextRoot === undefined ? {} : { commitNextRoot: options.commitNextRoot }),
     ...(eui64Base === undefined ? {} : { eui64Base }),
   });
-  if (options.twoPerson === true && !(await takesTwo(data))) await switchOn(options, passphrase);
+  if (options.twoPerson === true) await switchOn(options, passphrase);
   if (pending.length === 0) return show(options);
   print(options, { organization, folder: paths.folder, pending }, [
     ...pending.map((file) => `Waits for the root: ${file}`),

@@ -38,7 +38,9 @@ plan.json:
       { "name": "factory", "role": "factory", "algorithm": "ecdsa-with-SHA256", "state": "active" },
       { "name": "operational", "role": "operational", "algorithm": "ecdsa-with-SHA256", "state": "active",
         "key": "pkcs11:token=ca;object=operational?module-path=/usr/lib/softhsm/libsofthsm2.so" },
-      { "name": "server", "role": "server", "algorithm": "ecdsa-with-SHA256", "state": "active" } ] }
+      { "name": "server", "role": "server", "algorithm": "ecdsa-with-SHA256", "state": "active" } ],
+    "twoPersons": { "massLimit": 100, "admins": {
+      "ada": "-----BEGIN CERTIFICATE REQUEST-----...", "bob": "-----BEGIN CERTIFICATE REQUEST-----..." } } }
 
 Held again with the same plan, it makes what is missing and keeps what is there.`,
     )

@@ -11,6 +11,7 @@ import { utf8 } from '../../../wire/bytes/utf8.ts';
 import { readProfile } from '../../authority/profileDocument.ts';
 import { sha256 } from '../../authority/witnesses.ts';
 import { socketPathFor } from '../../socketPath.ts';
+import { approvable, type ApprovableOptions, ask, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import {
   allowed,
@@ -25,6 +26,8 @@ interface DataOptions extends OutputOptions {
   readonly data: string;
   readonly dryRun?: boolean;
 }
+
+type AddOptions = DataOptions & ApprovableOptions;
 
 export function registerProfile(program: Command): void {
   const profile = program
@@ -51,7 +54,7 @@ Examples:
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark profile check meter.json')
     .action(check);
-  common(profile.command('add <file>'))
+  approvable(common(profile.command('add <file>')))
     .description('Add a profile, or the next version of one that was added')
     .option('--dry-run', 'check it and say what would be added')
     .addHelpText('after', addHelp)
@@ -112,17 +115,22 @@ function check(file: string, options: OutputOptions): void {
   ]);
 }
 
-async function add(file: string, options: DataOptions): Promise<void> {
+async function add(file: string, options: AddOptions): Promise<void> {
   const profile = sound(file);
-  const hash = toHex(sha256(utf8(profileText(profile))));
+  const change = { profile: profileLabel(profile), sha256: sha256(utf8(profileText(profile))) };
+  const hash = toHex(change.sha256);
   if (options.dryRun === true) {
-    print(options, { dryRun: true, profile: profileLabel(profile), sha256: hash }, [
-      `Would add ${profileLabel(profile)}, SHA-256 ${hash}.`,
+    const would = await wouldAsk(options, 'profile.change', change);
+    print(options, { dryRun: true, profile: change.profile, sha256: hash, ...would.document }, [
+      `Would add ${change.profile}, SHA-256 ${hash}.`,
+      ...would.lines,
     ]);
     return;
   }
+  const asked = await ask(options, 'profile.change', () => change);
+  if (asked === undefined) return;
   const added = await withClient(options, async (client) =>
-    allowed(await client.addProfile(profile)),
+    allowed(await client.addProfile(profile, asked.approval)),
   );
   print(options, documentOf(added), [
     `${added.name}@${added.version} is there, SHA-256 ${toHex(added.sha256)}.`,

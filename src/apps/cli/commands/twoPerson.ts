@@ -63,7 +63,7 @@ export function twoPersonOptions(command: Command): Command {
     .option('--mass-limit <n>', 'devices whose status one person may change at once', devices);
 }
 
-/** Where two persons are needed already nothing happens. */
+/** Given again with the same admins it changes nothing. */
 export async function switchOn(
   options: TwoPersonOptions & { readonly data: string; readonly store?: string },
   passphrase: string,
@@ -98,11 +98,6 @@ export async function switchOn(
     `From now on dangerous acts take two persons. Admins: ${names}.`,
     `One person may change the status of ${mode.massLimit} devices at once.`,
   ];
-}
-
-/** For commands that are given again after a crash. */
-export async function takesTwo(data: string): Promise<boolean> {
-  return (await withApprovals({ data }, (desk) => desk.mode())) !== undefined;
 }
 
 /** Loud where one person is enough; for everything that shows what an installation is. */
