@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { startAuthority } from '../../src/apps/authority/authority.ts';
 import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
@@ -78,6 +79,15 @@ async function open(
   };
 }
 
+async function faultsIn(house: House): Promise<readonly string[]> {
+  const issuers = new Map(
+    (await readBook(authorityPaths(house.dataFolder))).map(
+      ({ name }) => [name, new Uint8Array(house.certificate(name).raw)] as const,
+    ),
+  );
+  return (await fsck({ snapshot: openSqliteSnapshot(house.database), issuers })).faults;
+}
+
 function offered({ roots, operational, links }: Hierarchy): readonly Uint8Array[] {
   return [...roots, ...operational, ...links];
 }
@@ -145,15 +155,35 @@ test('the authority of servers: a device takes the new one in by the old one, th
     switchOver(house, await begunAlone('authority.switch', { role: 'server' })),
     EnvironmentError,
   );
-  const issuers = new Map(
-    (await readBook(authorityPaths(house.dataFolder))).map(
-      ({ name }) => [name, new Uint8Array(house.certificate(name).raw)] as const,
-    ),
-  );
-  assert.deepEqual(
-    (await fsck({ snapshot: openSqliteSnapshot(house.database), issuers })).faults,
-    [],
-  );
+  assert.deepEqual(await faultsIn(house), []);
+});
+
+test('a folder of before lists were of a key: its next key takes over what it has issued', async (context) => {
+  const house = await open(context);
+  await announce(house, await begunAlone('authority.announce', { role: 'server' }));
+  await switchOver(house, await begunAlone('authority.switch', { role: 'server' }));
+  await house.serve(async (authority) => {
+    assert.ok(!isRefusal(await authority.issueServer(testRequest(testKey()), ['localhost'])));
+  });
+  const names = (): readonly string[] => {
+    const database = new DatabaseSync(house.database, { readOnly: true });
+    const rows = database.prepare('SELECT issuer FROM issuances ORDER BY id').all();
+    database.close();
+    return rows.map(({ issuer }) => String(issuer));
+  };
+  const told = names();
+  assert.ok(told.includes('server-2'));
+  const database = new DatabaseSync(house.database);
+  database.exec(`
+    UPDATE issuances SET issuer = 'server' WHERE issuer = 'server-2';
+    UPDATE lists SET number = 100 WHERE authority = 'server';
+    DELETE FROM signed_lists WHERE list IN (SELECT id FROM lists WHERE authority = 'server-2');
+    DELETE FROM lists WHERE authority = 'server-2';
+    DELETE FROM authorities WHERE name = 'server-2'`);
+  database.close();
+  await house.serve((authority) => authority.hierarchy());
+  assert.deepEqual(names(), told);
+  assert.deepEqual(await faultsIn(house), []);
 });
 
 test(

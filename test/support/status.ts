@@ -4,7 +4,7 @@ import { newMemorySigner } from '../../src/drivers/keys/software/memorySigner.ts
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import { SqliteStatusStore } from '../../src/drivers/store/sqlite/statusStore.ts';
 import type { Distribution } from '../../src/trust/issuance/distribution.ts';
-import { type Issuer, issuerFrom } from '../../src/trust/issuance/issuer.ts';
+import { identifierOfKey, type Issuer, issuerFrom } from '../../src/trust/issuance/issuer.ts';
 import { isRefusal } from '../../src/trust/ports/faults.ts';
 import type { StatusStore } from '../../src/trust/ports/statusStore.ts';
 import { Delegates } from '../../src/trust/status/delegates.ts';
@@ -20,7 +20,7 @@ import type { RevocationReason } from '../../src/wire/crl/reason.ts';
 import { encodeCertId } from '../../src/wire/ocsp/request.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import { parseSpki } from '../../src/wire/x509/spki.ts';
-import { type Between, type OpenAuthority, World } from './issuing/world.ts';
+import { type Between, type OpenAuthority, testSigner, World } from './issuing/world.ts';
 import { testKey } from './pki.ts';
 
 export const statusBase = 'http://status.maker.example';
@@ -75,6 +75,21 @@ export class StatusWorld {
 
   issuer(role: string): Issuer {
     return this.world.issuer(role);
+  }
+
+  /** From the next opening on `operational-2` issues, a key of its own under the same name. */
+  rollOver(): void {
+    const { issuers } = this.world;
+    const old = this.issuer('operational');
+    const signer = testSigner();
+    const next: Issuer = {
+      ...old,
+      name: 'operational-2',
+      keyIdentifier: identifierOfKey(nodeCrypto, signer.publicKeySpki),
+      signer,
+      distribution: old.distribution && { ...old.distribution, authority: 'operational-2' },
+    };
+    issuers.splice(issuers.indexOf(old), 0, next);
   }
 
   root(distribution?: Distribution): Issuer {

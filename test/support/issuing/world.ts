@@ -123,9 +123,9 @@ export class World {
     return this.certificates.get(role) ?? new Uint8Array(0);
   }
 
-  issuer(role: string): Issuer {
-    const issuer = this.issuers.find((candidate) => candidate.role === role);
-    if (issuer === undefined) throw new Error(`no issuer ${role}`);
+  issuer(name: string): Issuer {
+    const issuer = this.issuers.find((candidate) => candidate.name === name);
+    if (issuer === undefined) throw new Error(`no issuer ${name}`);
     return issuer;
   }
 
