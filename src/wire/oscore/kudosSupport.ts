@@ -4,7 +4,7 @@ import { empty } from '../bytes/bytes.ts';
 export type KudosSupport = 'none' | 'full' | 'part';
 
 /** Not registered yet, so that it is configuration: this one is of the private range. Never critical. */
-export const exampleKudosLabel = 32_768;
+export const exampleKudosLabel = 65_005;
 
 /** POST here means nothing but the message itself (§4.3.7). */
 export const kudosPath = '.well-known/kudos';
