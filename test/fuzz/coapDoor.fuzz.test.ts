@@ -11,14 +11,9 @@ import { isResponse, methods } from '../../src/wire/coap/codes.ts';
 import { opaque, optionNumbers } from '../../src/wire/coap/options.ts';
 import { carryStart } from '../../src/wire/edhoc/carriage.ts';
 import { startInitiator } from '../../src/wire/edhoc/initiator.ts';
-import {
-  decodeServerGeneration,
-  exampleGenerationOid,
-  serverGeneration,
-} from '../../src/wire/x509/serverGeneration.ts';
 import { testLinks } from '../support/coapWorld.ts';
 import { Field } from '../support/field.ts';
-import { fuzz, mutated } from '../support/fuzz.ts';
+import { mutated } from '../support/fuzz.ts';
 
 const numRuns = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 50_000 : 1_000;
 const profile = { method: 3, suites: [2], message4: false } as const;
@@ -62,13 +57,4 @@ test('discovery: any query', () => {
     }),
     { numRuns },
   );
-});
-
-fuzz({
-  name: 'server-generation',
-  valid: [serverGeneration({ generation: 3, floor: 2 }, exampleGenerationOid).value],
-  read: (input) => {
-    const { generation, floor } = decodeServerGeneration(input);
-    assert.ok(floor <= generation);
-  },
 });
