@@ -12,6 +12,7 @@ import type { CoapContent } from '../../wire/coap/message.ts';
 import { optionNumbers, text, uint, uriPath } from '../../wire/coap/options.ts';
 import { carry, carryStart, coapTransfer } from '../../wire/edhoc/carriage.ts';
 import { resumptionCredential } from '../../wire/edhoc/psk.ts';
+import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import { parseError } from '../../wire/edhoc/refusal.ts';
 import type { ContextMaterial } from '../../wire/oscore/contextUpdate.ts';
 import { answerChallenge } from '../../wire/oscore/echo.ts';
@@ -85,6 +86,8 @@ export class CoapSession {
   #bootstrap: ContextMaterial | undefined;
   #isStored: boolean;
   #keysSinceMs: number;
+  /** Of the handshake that these keys came from; not kept across a loss of power, nor beyond KUDOS. */
+  #handshake: EdhocSession | undefined;
   #renewNotBeforeMs = 0;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -139,6 +142,12 @@ export class CoapSession {
     const answer = this.#last.then(() => this.#exchange(request));
     this.#last = answer.catch(() => undefined);
     return answer;
+  }
+
+  /** EDHOC_Exporter of the present keys; `undefined` where nothing is left of their handshake. */
+  get exporter(): EdhocSession['exporter'] | undefined {
+    const session = this.#keys === undefined ? undefined : this.#handshake;
+    return session?.exporter.bind(session);
   }
 
   /** Resolves when the server has it. Rejects with a `DeviceFault`, also when the server refuses it. */
@@ -225,6 +234,7 @@ export class CoapSession {
     const keys = { material, updates, updating: false, channel };
     if (!(await this.#reserve(keys))) return undefined;
     this.#keys = keys;
+    this.#handshake = undefined;
     this.#keysSinceMs = this.#ports.timer.nowMs();
     this.#report({ kind: 'keys-updated', updates });
     return keys;
@@ -283,6 +293,7 @@ export class CoapSession {
     // A crash before this write: the keys before. After it: these, whether or not the server was told.
     if (!(await this.#reserve(keys))) throw new HandshakeRefused('no sequence numbers');
     this.#keys = keys;
+    this.#handshake = session;
     this.#keysSinceMs = timer.nowMs();
     const answer = await this.#ask(keys, request);
     if (answer === undefined) throw new HandshakeRefused('the server refused the handshake');
@@ -327,6 +338,7 @@ export class CoapSession {
     this.#bootstrap = this.#options.kudos === 'part' && hasBootstrap ? material : undefined;
     await this.#keepNew(keys, resumption);
     this.#keys = keys;
+    this.#handshake = session;
     this.#resumption = resumption;
     this.#keysSinceMs = timer.nowMs();
     await finished();

@@ -10,6 +10,7 @@ import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
 import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts';
 import { PeerVerifier } from '../../../src/trust/peers/verifiedPeer.ts';
+import type { EnrolmentPolicy } from '../../../src/trust/enrolment/enrolment.ts';
 import type { CertificatePorts } from '../../../src/trust/sessions/certificateCredentials.ts';
 import { utf8 } from '../../../src/wire/bytes/utf8.ts';
 import { parseEitherCertificate } from '../../../src/wire/c509/either.ts';
@@ -49,10 +50,15 @@ interface Scene {
   readonly coap: CoapWorld;
   readonly device: FieldDevice;
   readonly ports: RekeyPorts;
+  /** One message: the trial's session took the place of this one, and what is named has to be the present. */
+  readonly speak: () => Promise<void>;
 }
 
 /** A device with its first LDevID and a session. */
-async function scene(context: TestContext): Promise<Scene> {
+async function scene(
+  context: TestContext,
+  popLinking: EnrolmentPolicy['popLinking'] = 'when-present',
+): Promise<Scene> {
   const world = new SessionEnrolmentWorld();
   const coap = await coapWorld(context, {
     certificates: certificates(world),
@@ -60,8 +66,11 @@ async function scene(context: TestContext): Promise<Scene> {
   });
   const device = coap.field.addDevice(1);
   await world.add(device, 1);
+  world.popLinking = popLinking;
   const { session } = await coap.session(device);
+  await session.telemetry(utf8('first'));
   const ports: RekeyPorts = {
+    exporter: () => session.exporter,
     element: device.element,
     crypto: nodeCrypto,
     clock: { nowMs: () => testNowMs },
@@ -80,7 +89,7 @@ async function scene(context: TestContext): Promise<Scene> {
     },
   };
   assert.equal((await enrolInSession(ports, { blockBytes: 64 })).kind, 'enrolled');
-  return { world, coap, device, ports };
+  return { world, coap, device, ports, speak: () => session.telemetry(utf8('on')) };
 }
 
 /** The certificate of a slot is for the key that signs for it. */
@@ -98,7 +107,8 @@ async function operationalPoint({ element }: FieldDevice): Promise<Uint8Array | 
 
 for (const form of ['native', 'c509', 'x509'] as const) {
   test(`a new key is tried before it takes the place of the old one, ${form}`, async (context) => {
-    const { device, ports, coap } = await scene(context);
+    // Each request names the session that it comes by.
+    const { device, ports, coap, speak } = await scene(context, 'required');
     assert.equal(await operationalPoint(device), undefined);
     assert.deepEqual(await rekeyInSession(ports, { blockBytes: 64, form }), { kind: 'rekeyed' });
     const first = await operationalPoint(device);
@@ -106,9 +116,11 @@ for (const form of ['native', 'c509', 'x509'] as const) {
     assert.ok(await fits(device, 'ldevid'));
     assert.equal(await device.element.readCertificate('ldevid-next'), undefined);
     // Again, from a key that is no key of birth any more; and a renewal that keeps it.
+    await speak();
     assert.deepEqual(await rekeyInSession(ports, { blockBytes: 64, form }), { kind: 'rekeyed' });
     const second = await operationalPoint(device);
     assert.ok(second && !Buffer.from(second).equals(first));
+    await speak();
     assert.equal((await enrolInSession(ports, { blockBytes: 64 }, 'always')).kind, 'enrolled');
     assert.ok(await fits(device, 'ldevid'));
     assert.deepEqual(await operationalPoint(device), second);
