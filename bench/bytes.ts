@@ -13,6 +13,7 @@ import { c509FromX509 } from '../src/wire/c509/convert.ts';
 import * as cbor from '../src/wire/cbor/writer.ts';
 import { methods, responses } from '../src/wire/coap/codes.ts';
 import { type CoapMessage, encodeMessage } from '../src/wire/coap/message.ts';
+import { uriPath } from '../src/wire/coap/options.ts';
 import { buildCcs } from '../src/wire/cose/ccs.ts';
 import { ec2KeyOfPoint } from '../src/wire/cose/key.ts';
 import { fixedSignature } from '../src/wire/der/ecdsa.ts';
@@ -28,6 +29,9 @@ import type { EdhocSession } from '../src/wire/edhoc/session.ts';
 import type { Method } from '../src/wire/edhoc/suites.ts';
 import { protectRequest } from '../src/wire/oscore/client.ts';
 import { deriveContext } from '../src/wire/oscore/context.ts';
+import type { ContextMaterial } from '../src/wire/oscore/contextUpdate.ts';
+import { KudosIdle } from '../src/wire/oscore/kudos.ts';
+import { kudosPath } from '../src/wire/oscore/kudosSupport.ts';
 import { ReplayWindow } from '../src/wire/oscore/replayWindow.ts';
 import { SenderSequence } from '../src/wire/oscore/sequence.ts';
 import { protectResponse, unprotectRequest } from '../src/wire/oscore/server.ts';
@@ -59,6 +63,7 @@ export function run(): BenchResult {
   const psk = pskHandshake(external);
   const resumed = pskHandshake(resumptionCredential(nodeCrypto, byKid.session));
   const records = recordOverheads();
+  const renewal = kudosRun();
   return {
     rows: [
       ...rowsOf('EDHOC method 3, kid', byKid.sizes),
@@ -69,6 +74,8 @@ export function run(): BenchResult {
       ...rowsOf('EDHOC-PSK, resumption', resumed),
       row('EDHOC message_4', handshake(3, kidCredential, true).sizes[3] ?? Number.NaN, 'bytes'),
       row('EDHOC_KeyUpdate', 0, 'bytes'),
+      row('KUDOS, CoAP request', renewal.request, 'bytes'),
+      row('KUDOS, CoAP response', renewal.response, 'bytes'),
       ...published,
       row('OSCORE request', records.request, 'bytes'),
       row('OSCORE request, identifier of one byte', records.requestWithId, 'bytes'),
@@ -156,6 +163,31 @@ function pskHandshake(psk: PskCredential): readonly number[] {
   const third = granted(first.next.readMessage2(second.message2)).compose({ psk });
   granted(granted(second.next.readMessage3(third.message3)).accept(psk)).finish();
   return [first.message1.length, second.message2.length, third.message3.length];
+}
+
+/** Whole CoAP messages without token, nonces of eight bytes, identifiers of one byte. */
+function kudosRun(): Readonly<Record<'request' | 'response', number>> {
+  const config = { crypto: nodeCrypto, isCapable: true, preserveObservations: false } as const;
+  const materialOf = (senderId: Uint8Array, recipientId: Uint8Array): ContextMaterial => ({
+    masterSecret: new Uint8Array(16),
+    masterSalt: new Uint8Array(8),
+    senderId,
+    recipientId,
+    aead: 'AES-CCM-16-64-128',
+    hkdf: 'SHA-256',
+  });
+  const head = { type: 'CON', messageId: 1, token: empty } as const;
+  const path = uriPath(kudosPath);
+  const ping: CoapMessage = { ...head, code: methods.post, options: path, payload: empty };
+  const device = new KudosIdle({ ...config, peer: 'unknown' }, materialOf(cR, cI)).begin();
+  const sent = granted(device.protectRequest(ping));
+  const server = new KudosIdle({ ...config, peer: 'unknown' }, materialOf(cI, cR));
+  const received = granted(server.receive({ kind: 'request', message: sent.message }));
+  const { sequence } = received.next.fresh;
+  sequence.confirm(1);
+  const pong: CoapMessage = { ...ping, type: 'ACK', code: responses.changed, options: [] };
+  const answer = granted(received.next.protectResponse(present(received.exchange), pong));
+  return { request: encodeMessage(sent.message).length, response: encodeMessage(answer).length };
 }
 
 /** What protection adds to a CoAP message with six bytes of payload and the sequence number 5. */
