@@ -41,7 +41,7 @@ import {
   readServerIdentity,
 } from '../../src/wire/edhoc/agreeCredential.ts';
 import type { OwnCredential } from '../../src/wire/edhoc/credential.ts';
-import { privateServerProof } from '../../src/wire/edhoc/serverStatus.ts';
+import { exampleServerProof } from '../../src/wire/edhoc/serverStatus.ts';
 import { oidContent } from '../../src/wire/der/oid.ts';
 import { exampleGenerationOid } from '../../src/wire/x509/serverGeneration.ts';
 import { readEnvelope, writeEnvelope } from '../../src/wire/relay/envelope.ts';
@@ -278,7 +278,7 @@ export class FieldDevice {
       crypto,
       resumption: pskResumption,
     };
-    const codePoints = privateServerProof;
+    const codePoints = exampleServerProof;
     const fresh = this.trust === 'fresh' ? freshStatus(crypto, codePoints) : undefined;
     const trusting = { generationId: oidContent(exampleGenerationOid), codePoints, fresh };
     const ports =

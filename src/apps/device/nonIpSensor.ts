@@ -23,7 +23,7 @@ import { systemTimer } from '../../drivers/links/systemTimer.ts';
 import { type ModemAddress, openUdpLink } from '../../drivers/links/udp/udpLink.ts';
 import { fromUtf8 } from '../../wire/bytes/utf8.ts';
 import { oidContent } from '../../wire/der/oid.ts';
-import { privateServerProof } from '../../wire/edhoc/serverStatus.ts';
+import { exampleServerProof } from '../../wire/edhoc/serverStatus.ts';
 import { exampleGenerationOid } from '../../wire/x509/serverGeneration.ts';
 import { type DeviceFiles, openSoftwareDevice, systemClock } from './softwareDevice.ts';
 
@@ -105,7 +105,7 @@ function trustOf(
   store: DeviceStore,
 ): Promise<ServerTrust> {
   if (trust === 'pinned') return pinnedTrust(element, nodeCrypto);
-  const codePoints = privateServerProof;
+  const codePoints = exampleServerProof;
   const ports = { element, store, crypto: nodeCrypto };
   return nativeTrust(ports, {
     generationId: oidContent(exampleGenerationOid),

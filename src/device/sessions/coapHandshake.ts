@@ -24,7 +24,7 @@ import {
 import type { PskCredential } from '../../wire/edhoc/psk.ts';
 import { startPskInitiator } from '../../wire/edhoc/pskInitiator.ts';
 import { isEdhocRefusal } from '../../wire/edhoc/refusal.ts';
-import { privateServerProof } from '../../wire/edhoc/serverStatus.ts';
+import { exampleServerProof } from '../../wire/edhoc/serverStatus.ts';
 import type { EdhocSession } from '../../wire/edhoc/session.ts';
 import type { Method } from '../../wire/edhoc/suites.ts';
 import { rawLinkMethod, rawLinkSuite } from '../../wire/relay/rawLink.ts';
@@ -141,7 +141,7 @@ export class CoapHandshakes {
       }
       return new CoapHandshakes(ports, all, own, await pinnedTrust(element, crypto));
     }
-    const codePoints = privateServerProof;
+    const codePoints = exampleServerProof;
     const chain = await x509Trust(ports, {
       generationOid,
       keyUse: server === 'signs' ? 'digitalSignature' : 'keyAgreement',

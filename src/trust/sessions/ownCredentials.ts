@@ -15,7 +15,7 @@ import { type EdhocRefusal, isEdhocRefusal, refuse } from '../../wire/edhoc/refu
 import type { Message1Accepted, Message2Step } from '../../wire/edhoc/responder.ts';
 import {
   knownBytes,
-  privateServerProof,
+  exampleServerProof,
   readServerRequest,
   statusItem,
 } from '../../wire/edhoc/serverStatus.ts';
@@ -57,7 +57,7 @@ interface Shown {
 }
 
 /** Labels that this server processes in EAD_1. */
-export const serverProofLabels: readonly number[] = Object.values(privateServerProof);
+export const serverProofLabels: readonly number[] = Object.values(exampleServerProof);
 
 export class OwnCredentials {
   readonly #ports: OwnCredentialPorts;
@@ -78,7 +78,7 @@ export class OwnCredentials {
     connectionId: Uint8Array,
     further: readonly EadItem[] = [],
   ): Promise<Message2Step | EdhocRefusal> {
-    const asked = readServerRequest(privateServerProof, accepted.ead1);
+    const asked = readServerRequest(exampleServerProof, accepted.ead1);
     const isSigning = authenticationOf(accepted.method).responder === 'signature';
     const shown = isSigning ? this.#signing(asked.known) : this.#agreeing(asked);
     if (shown === undefined) return refuse('unsupported', 'no credential for this method');
@@ -140,7 +140,7 @@ export class OwnCredentials {
     const { chains } = this.#ports;
     if (certificate === undefined || chains === undefined) return undefined;
     const word = await chains.vouch(certificate, hashOfMessage1);
-    return isRefusal(word) ? undefined : [statusItem(privateServerProof, word)];
+    return isRefusal(word) ? undefined : [statusItem(exampleServerProof, word)];
   }
 }
 

@@ -24,8 +24,8 @@ export interface ServerProofCodePoints {
   readonly statusLabel: number;
 }
 
-/** Of the range for private use (RFC 9528 §10.5): both ends are configured alike. */
-export const privateServerProof: ServerProofCodePoints = {
+/** Not registered, and RFC 9528 §10.5 has no labels for private use: both ends are configured alike. */
+export const exampleServerProof: ServerProofCodePoints = {
   credentialLabel: 65_001,
   statusLabel: 65_002,
 };

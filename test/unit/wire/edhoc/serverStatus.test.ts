@@ -10,7 +10,7 @@ import {
   credentialRequest,
   encodeStatus,
   parseStatus,
-  privateServerProof,
+  exampleServerProof,
   readServerRequest,
   statusItem,
   statusRequest,
@@ -42,7 +42,7 @@ test('an item of at most 100 bytes, whatever the numbers are', () => {
     [Number.MAX_SAFE_INTEGER, 0xffff_ffff, 85],
   ] as const) {
     const value = encodeStatus({ timeS, floor, signature });
-    const item = encodeEad([statusItem(privateServerProof, value)]);
+    const item = encodeEad([statusItem(exampleServerProof, value)]);
     assert.equal(item.length, lengthBytes);
     assert.ok(item.length <= 100);
     assert.deepEqual(parseStatus(value), { timeS, floor, signature });
@@ -70,18 +70,18 @@ test('it holds for that handshake, that certificate, that time and that floor', 
 
 test('requests in EAD_1', () => {
   const known = fromHex('0102030405060708');
-  const items = [credentialRequest(privateServerProof, known), statusRequest(privateServerProof)];
+  const items = [credentialRequest(exampleServerProof, known), statusRequest(exampleServerProof)];
   assert.equal(toHex(encodeEad(items)), '19fde9440102030439fde9');
-  assert.deepEqual(readServerRequest(privateServerProof, items), {
+  assert.deepEqual(readServerRequest(exampleServerProof, items), {
     chain: true,
     known: known.subarray(0, 4),
     status: true,
   });
   const none = { chain: false, known: undefined, status: false };
-  assert.deepEqual(readServerRequest(privateServerProof, []), none);
+  assert.deepEqual(readServerRequest(exampleServerProof, []), none);
   // A hint of another length says nothing.
-  const label = privateServerProof.credentialLabel;
-  const odd = readServerRequest(privateServerProof, [{ label, critical: false, value: known }]);
+  const label = exampleServerProof.credentialLabel;
+  const odd = readServerRequest(exampleServerProof, [{ label, critical: false, value: known }]);
   assert.deepEqual(odd, { ...none, chain: true });
 });
 
