@@ -2,6 +2,7 @@
  * Backed up, a hundred issued, ten revoked, restored: nothing returns. No serial number, address, number of
  * a list or secret is given out a second time, no revocation is lost, and the new log goes on from the old.
  */
+import { begunAlone } from '../support/alone.ts';
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -221,13 +222,15 @@ test('back up, issue 100, revoke 10, restore: nothing returns', async (context) 
       endedOrders: 2,
       voidTickets: 1,
       voidSecrets: 1,
+      voidApprovals: 0,
       unknownOnLists: 0,
     },
   );
   await assert.rejects(restored.serve(idle), refused(/put back to an earlier state/));
   const persons = { requestedBy: 'A', approvedBy: 'A', atMs: Date.now() };
-  await assert.rejects(releaseRecovery(restored.folder, persons), refused(/two persons/));
-  await releaseRecovery(restored.folder, { ...persons, approvedBy: 'B' });
+  const release = await begunAlone('store.release', { report: {} });
+  await assert.rejects(releaseRecovery(restored.folder, persons, release), refused(/two persons/));
+  await releaseRecovery(restored.folder, { ...persons, approvedBy: 'B' }, release);
 
   await restored.serve(async (house) => {
     const station = await house.station(oldTicket);
@@ -332,7 +335,11 @@ test('it demands what is kept elsewhere, and changes nothing without', async (co
   }
   assert.deepEqual(await restored.fsck(), before);
   await assert.rejects(
-    releaseRecovery(restored.folder, { requestedBy: 'A', approvedBy: 'B', atMs: 1 }),
+    releaseRecovery(
+      restored.folder,
+      { requestedBy: 'A', approvedBy: 'B', atMs: 1 },
+      await begunAlone('store.release', { report: {} }),
+    ),
     refused(/does not know enough/),
   );
 });

@@ -9,6 +9,7 @@ import { ApprovalDesk } from '../../trust/approvals/desk.ts';
 import { type Begun, Permissions } from '../../trust/approvals/permissions.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+import { readRecovery } from '../store/recoveryState.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { authorityPaths, requireInstallation } from './authorityFolder.ts';
 import { openAuthorityStores } from './stores.ts';
@@ -31,7 +32,9 @@ export async function openApprovalOffice(options: OfficeOptions): Promise<Approv
   const { dataFolder, clock, store } = options;
   const paths = authorityPaths(dataFolder);
   await requireInstallation(paths);
-  const stores = await openAuthorityStores(paths, store);
+  // A restored store that knows everything again waits for two persons, who sign here.
+  const recovering = (await readRecovery(paths.folder))?.phase === 'ready';
+  const stores = await openAuthorityStores(paths, store, { recovering });
   const security = new SecurityLogFolder({
     folder: paths.security,
     clock,

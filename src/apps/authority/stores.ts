@@ -69,9 +69,10 @@ export function authorityPlace({ folder, database }: AuthorityPaths): StorePlace
 export async function openAuthorityStores(
   paths: AuthorityPaths,
   setting: StoreSetting | undefined,
+  { recovering = false }: { readonly recovering?: boolean } = {},
 ): Promise<AuthorityStores> {
   const place = authorityPlace(paths);
-  refuseInRecovery(place.folder);
+  if (!recovering) refuseInRecovery(place.folder);
   requirePlace(place, setting, await readStoreMark(place));
   return setting === undefined ? onSqlite(paths) : onPostgres(paths, setting);
 }

@@ -7,10 +7,12 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { readLedger } from '../../drivers/store/files/ledgerFolder.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { SqliteRegistryStore } from '../../drivers/store/sqlite/registryStore.ts';
 import { blob, integer } from '../../drivers/store/sqlite/rows.ts';
+import type { Begun } from '../../trust/approvals/permissions.ts';
 import { encodeAuditEntry, type IssuedEntry, readAuditEntry } from '../../trust/audit/entry.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { Revocation } from '../../trust/ports/issuanceStore.ts';
@@ -36,6 +38,8 @@ export interface RecoverOptions extends KeptElsewhere {
   /** Folder of the ledger; where there is none, how many addresses are left out instead. */
   readonly ledger: string | undefined;
   readonly skippedAddresses: number;
+  /** DER of certificates of operators that came after the backup. */
+  readonly operators?: readonly Uint8Array[];
   /** DER of published lists of revoked certificates. */
   readonly lists: readonly Uint8Array[];
   readonly nowMs: number;
@@ -74,7 +78,7 @@ export async function recover(options: RecoverOptions): Promise<Replayed | undef
   }
 }
 
-/** The second person's word, as whoever checks approvals knows it. */
+/** Whose word it is. Where two persons are needed the permission has checked both. */
 export interface RecoveryApproval {
   readonly requestedBy: string;
   readonly approvedBy: string;
@@ -88,9 +92,12 @@ export interface RecoveryApproval {
 export async function releaseRecovery(
   dataFolder: string,
   { requestedBy, approvedBy, atMs }: RecoveryApproval,
+  { resumed }: Begun<'store.release'>,
 ): Promise<void> {
   const paths = authorityPaths(dataFolder);
   const state = await readRecovery(paths.folder);
+  // Cut short behind its last line: all of it is done.
+  if (state === undefined && resumed) return;
   if (state === undefined) throw refused(`${paths.folder} is in no recovery`);
   if (state.phase !== 'ready')
     throw refused(`${paths.folder} does not know enough: see birthmark store recover`);
@@ -138,6 +145,9 @@ async function learn(
   const learnt: Learnt = {
     nowMs,
     leaves,
+    operators: new Map(
+      (options.operators ?? []).map((der) => [toHex(nodeCrypto.hash('SHA-256', der)), der]),
+    ),
     authorities: new Map([...authorities].map(([id, { name }]) => [id, name])),
     roots: new Set([...authorities.values()].flatMap(({ name, isRoot }) => (isRoot ? [name] : []))),
     ledger: ledger === undefined ? [] : await readLedger(ledger),

@@ -19,6 +19,7 @@ import { toHex } from '../../wire/bytes/hex.ts';
 import { isReason, type RevocationReason } from '../../wire/crl/reason.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { proofLevels } from '../../wire/line/ticket.ts';
+import { ApprovalReplay } from './replayApprovals.ts';
 
 export interface Learnt {
   readonly nowMs: number;
@@ -32,6 +33,8 @@ export interface Learnt {
   /** Where there is no ledger: so many addresses behind the last known one are left out. */
   readonly skippedAddresses: number;
   readonly lists: readonly PublishedList[];
+  /** Of operators, by their SHA-256 in hexadecimal. */
+  readonly operators: ReadonlyMap<string, Uint8Array>;
   /** The leaf with which the log goes on. */
   readonly closing: Uint8Array;
 }
@@ -51,6 +54,7 @@ export interface Replayed {
   readonly endedOrders: number;
   readonly voidTickets: number;
   readonly voidSecrets: number;
+  readonly voidApprovals: number;
   /** On published lists, of certificates that nobody knows; they are on no list of ours. */
   readonly unknownOnLists: number;
 }
@@ -67,8 +71,10 @@ export function replay(connection: Connection, learnt: Learnt): Replayed {
   const appendLeaf = connection.prepare(
     'INSERT INTO audit_leaves VALUES ((SELECT coalesce(max(id), 0) + 1 FROM audit_leaves), ?)',
   );
+  const approvals = new ApprovalReplay(connection, learnt.operators);
   for (const leaf of learnt.leaves) {
     const entry = readAuditEntry(leaf);
+    approvals.apply(entry);
     if (entry.kind === 'issued' && recordLost(connection, entry, leaf, learnt)) {
       counts.lostCertificates += 1;
     }
@@ -83,10 +89,11 @@ export function replay(connection: Connection, learnt: Learnt): Replayed {
   counts.changesOfStatus += fromLists;
   const ended = endOrders(connection, learnt);
   const voidSecrets = voidGrants(connection, learnt.nowMs);
+  const voidApprovals = approvals.finish(learnt.nowMs);
   renewLists(connection, learnt.roots);
   skipGenerations(connection);
   appendLeaf.run(learnt.closing);
-  return { ...counts, ...ended, voidSecrets, unknownOnLists };
+  return { ...counts, ...ended, voidSecrets, voidApprovals, unknownOnLists };
 }
 
 /** False for what the database has already, signature included. */

@@ -41,8 +41,8 @@ export interface ActRequests {
   readonly 'authority.remove': { readonly role: string };
   /** SHA-256 over the document that takes the place of the present one. */
   readonly 'profile.change': { readonly profile: string; readonly sha256: Uint8Array };
-  /** What the restored store says of itself: the log that it ends, and where that one stood. */
-  readonly 'store.release': { readonly treeSize: number; readonly root: Uint8Array };
+  /** What a restored store was found to lack, in numbers, for whoever looks at it before it starts. */
+  readonly 'store.release': { readonly report: Readonly<Record<string, number | string>> };
 }
 
 export type ActKind = keyof ActRequests;

@@ -168,7 +168,8 @@ async function list(options: DataOptions): Promise<void> {
     name,
     roles: roles.map(({ role }) => role),
     addedMs,
-    notAfterMs: parseCertificate(certificate).notAfterMs,
+    // A restored store may know no more of a revoked one than the name.
+    notAfterMs: certificate.length === 0 ? addedMs : parseCertificate(certificate).notAfterMs,
     revokedMs: revokedMs ?? null,
   }));
   print(options, { operators: shown }, [

@@ -3,14 +3,24 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { findPem } from '../../../wire/x509/pem.ts';
 import { authorityPaths, requireInstallation } from '../../authority/authorityFolder.ts';
+import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { configureLedger } from '../../authority/ledger.ts';
 import { openAuthoritySnapshot } from '../../authority/stores.ts';
 import { backUp, restore } from '../../store/backup.ts';
 import { linesOf } from '../../store/ledgerLines.ts';
 import { recover, releaseRecovery } from '../../store/recover.ts';
+import { readRecovery } from '../../store/recoveryState.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
+import {
+  approvable,
+  type ApprovableOptions,
+  ask,
+  singleOperator,
+  withApprovals,
+} from '../approving.ts';
+import { readX509 } from '../certificateFiles.ts';
 import { defaultData } from '../dataFolder.ts';
-import { type OutputOptions, print } from '../terminal.ts';
+import { allowed, CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
 
 interface StoreOptions extends OutputOptions {
   readonly data: string;
@@ -25,6 +35,12 @@ interface RecoverCommandOptions extends OutputOptions {
   readonly ledger?: string;
   readonly skipAddresses: number;
   readonly crl: readonly string[];
+  readonly operator: readonly string[];
+}
+
+interface ReleaseOptions extends ApprovableOptions {
+  readonly requestedBy?: string;
+  readonly approvedBy?: string;
 }
 
 export function registerStoreRecovery(store: Command): void {
@@ -59,12 +75,18 @@ certificates: without them nobody can tell what was given out after the backup.`
       ]);
     });
   registerRecover(store);
-  withData(store.command('release').description('Let a recovered installation start again'))
-    .requiredOption('--requested-by <name>', 'who wants it')
-    .requiredOption('--approved-by <name>', 'another person, who looked at what recover reported')
+  approvable(
+    withData(store.command('release').description('Let a recovered installation start again')),
+  )
+    .option('--requested-by <name>', 'who wants it, where one person is enough for other acts')
+    .option('--approved-by <name>', 'another person, who looked at what recover reported')
     .addHelpText(
       'after',
-      '\nExample:\n  birthmark store release --requested-by "A. Adams" --approved-by "B. Brown"',
+      `
+Examples:
+  birthmark store release --as ./ada
+  birthmark store release --approval 3f2a…
+  birthmark store release --requested-by "A. Adams" --approved-by "B. Brown"    (single-operator mode)`,
     )
     .action(release);
 }
@@ -76,6 +98,7 @@ function registerRecover(store: Command): void {
     .option('--checkpoint <files...>', 'checkpoints that were kept', [])
     .option('--ledger <folder>', 'ledger of orders and tickets')
     .option('--skip-addresses <count>', 'without a ledger: EUI-64s to leave out', count, 0)
+    .option('--operator <files...>', 'certificates of operators that came after it, PEM', [])
     .option('--crl <files...>', 'published lists of revoked certificates, DER or PEM', [])
     .addHelpText(
       'after',
@@ -137,6 +160,7 @@ async function learnAgain(options: RecoverCommandOptions): Promise<void> {
     ledger: options.ledger,
     skippedAddresses: options.skipAddresses,
     lists,
+    operators: readX509(options.operator),
     nowMs: Date.now(),
   });
   print(options, report ?? {}, [
@@ -145,18 +169,37 @@ async function learnAgain(options: RecoverCommandOptions): Promise<void> {
   ]);
 }
 
-async function release(
-  options: OutputOptions & {
-    readonly data: string;
-    readonly requestedBy: string;
-    readonly approvedBy: string;
-  },
-): Promise<void> {
-  const { data, requestedBy, approvedBy } = options;
-  await releaseRecovery(data, { requestedBy, approvedBy, atMs: Date.now() });
+async function release(options: ReleaseOptions): Promise<void> {
+  const { data } = options;
+  const { report = {} } = (await readRecovery(authorityPaths(data).folder)) ?? {};
+  const asked = await ask(options, 'store.release', () => ({ report }));
+  if (asked === undefined) return;
+  const atMs = Date.now();
+  const persons = { ...(await personsOf(options, asked.approval)), atMs };
+  const folder = { dataFolder: data, clock: { nowMs: Date.now }, store: undefined };
+  allowed(
+    await carryOutAtRest(folder, { kind: 'store.release', ...asked }, (begun) =>
+      releaseRecovery(data, persons, begun),
+    ),
+  );
   print(options, { released: true }, [
+    ...(asked.alone ? [singleOperator] : []),
     'Released. The log has a new key: tell it to witnesses and auditors (DATA/authority/log/key).',
   ]);
+}
+
+/** Whoever signed; in single-operator mode whoever is said to have. */
+async function personsOf(
+  options: ReleaseOptions,
+  approval: Uint8Array | undefined,
+): Promise<{ readonly requestedBy: string; readonly approvedBy: string }> {
+  const { requestedBy, approvedBy } = options;
+  if (approval !== undefined) {
+    const record = await withApprovals(options, (desk) => desk.request(approval));
+    return { requestedBy: record?.requester ?? '', approvedBy: record?.decision?.by ?? '' };
+  }
+  if (requestedBy !== undefined && approvedBy !== undefined) return { requestedBy, approvedBy };
+  throw new CommandFailure('--requested-by and --approved-by are needed', exitCodes.usage);
 }
 
 function derOf(content: Uint8Array): readonly Uint8Array[] {
