@@ -12,7 +12,7 @@ import { Certification } from '../../trust/issuance/certification.ts';
 import { ForeignElements } from '../../trust/issuance/foreign.ts';
 import { EnrolmentGrants } from '../../trust/issuance/grants.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
-import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
+import { type Issuer, issuerFor, issuerFrom } from '../../trust/issuance/issuer.ts';
 import { Operators } from '../../trust/issuance/operators.ts';
 import { ProfileBook } from '../../trust/issuance/profileBook.ts';
 import { builtInProfiles } from '../../trust/issuance/profiles.ts';
@@ -93,8 +93,7 @@ export async function assemble(
   const book = await readCertifiedBook(paths);
   const keys = await openKeys({ paths, book, stores, clock, passphrase, onUnsigned });
   const hierarchy = await readHierarchy(paths, book, keys.orderKey);
-  // Of several that are believed the first one issues.
-  const chain = hierarchy.factory.slice(0, 1);
+  const chain = birthChains(keys.authorities);
   const verifier = new VerifierPool();
   const { authorities, orderKey, manifestKey, sealingKey, logSigner } = keys;
   const profiles = await openProfiles(stores, clock);
@@ -171,6 +170,18 @@ function sessionDesk(
     issuerName: parseCertificate(issuing).subject,
     statusSigner,
   });
+}
+
+/** Of the factory authority that certifies such births; the root is everybody's own. */
+function birthChains({
+  issuers,
+  certificates,
+}: OpenedKeys['authorities']): ClosingOptions['chain'] {
+  const factories = issuers.filter(({ role }) => role === 'factory');
+  return (use) => {
+    const certificate = certificates.get(issuerFor(factories, use)?.name ?? '');
+    return certificate === undefined ? [] : [certificate];
+  };
 }
 
 function notedIn(security: SecurityLog): (refusal: LineRefusal) => void {
@@ -279,7 +290,7 @@ async function openAuthorities(
   const issuers: Issuer[] = [];
   const certificates = new Map<string, Uint8Array>();
   for (const record of book.toSorted((left, right) => rankOf(left) - rankOf(right))) {
-    const { name, role, state } = record;
+    const { name, role, state, serves } = record;
     // Whoever was removed may be gone from the folder too.
     if (state === 'removed' && !existsSync(certificatePath(paths, name))) continue;
     const certificate = await readCertificateFile(paths, name);
@@ -290,7 +301,7 @@ async function openAuthorities(
     if (state === 'retired' && notAfterMs < clock.nowMs()) continue;
     const signer = noticed(await keys.signer(record, publicKey.spki), onUnsigned);
     const distribution = await distributionOf(stores.status, book, record, publicKey.spki);
-    issuers.push(issuerFrom(role, certificate, signer, { name, distribution }));
+    issuers.push(issuerFrom(role, certificate, signer, { name, distribution, serves }));
   }
   return { issuers, certificates };
 }

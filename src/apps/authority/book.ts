@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CertificateSignatureAlgorithm } from '../../trust/ports/keys.ts';
+import type { Serves } from '../../trust/issuance/issuer.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import {
   type AuthorityName,
@@ -40,6 +41,8 @@ export interface AuthorityRecord {
   readonly sharesNameOf?: string;
   /** A PKCS#11 URI (RFC 7512), `offline` for a root's on another machine; absent for an encrypted file in the folder. */
   readonly key?: string;
+  /** Of a factory authority that is for some births alone; absent for the one that is for all others. */
+  readonly serves?: Serves;
   readonly state: AuthorityState;
 }
 
@@ -100,6 +103,16 @@ export function parseBook(
     }
     if (key === offlineKey && role !== 'root') fail(`${name}: a root alone stays off line`);
   }
+  for (const record of records.filter(({ serves }) => serves !== undefined)) {
+    const { name, role } = record;
+    if (role !== 'factory' || !name.startsWith('factory-')) {
+      fail(`${name}: a factory authority alone, called factory-..., is for some products`);
+    }
+    if (record.state === 'removed') continue;
+    active(records, lineOf(record));
+    const also = records.find((one) => lineOf(one) !== lineOf(record) && overlap(one, record));
+    if (also !== undefined) fail(`${name} and ${also.name} are for the same births`);
+  }
   return records;
 }
 
@@ -110,21 +123,29 @@ export async function writeBook(
   await writeWhole(join(folder, bookFile), `${JSON.stringify(records, undefined, 2)}\n`);
 }
 
-/** The one that issues; of roots the first, which the others stand beside. */
-export function active(records: readonly AuthorityRecord[], role: AuthorityName): AuthorityRecord {
-  const [first, ...more] = records.filter((one) => one.role === role && one.state === 'active');
-  if (first === undefined || (more.length > 0 && role !== 'root')) {
-    return fail(`not one active authority of role ${role}`);
+/**
+ * What stays the same from one generation to the next: the role, or the first name of an authority that is
+ * for some births alone.
+ */
+export function lineOf({ name, role, serves, sharesNameOf = name }: AuthorityRecord): string {
+  return serves === undefined ? role : sharesNameOf;
+}
+
+/** The one of a line that issues; of roots the first, which the others stand beside. */
+export function active(records: readonly AuthorityRecord[], line: string): AuthorityRecord {
+  const [first, ...more] = records.filter((one) => lineOf(one) === line && one.state === 'active');
+  if (first === undefined || (more.length > 0 && line !== 'root')) {
+    return fail(`not one active authority ${line}`);
   }
   return first;
 }
 
-/** The next free name of a role: operational-2, operational-3, ... */
-export function nextName(records: readonly AuthorityRecord[], role: AuthorityName): string {
+/** The next free name of a line: operational-2, operational-3, ... */
+export function nextName(records: readonly AuthorityRecord[], line: string): string {
   const taken = new Set(records.map(({ name }) => name));
   let number = 2;
-  while (taken.has(`${role}-${number}`)) number += 1;
-  return `${role}-${number}`;
+  while (taken.has(`${line}-${number}`)) number += 1;
+  return `${line}-${number}`;
 }
 
 const bookFile = 'authorities.json';
@@ -146,8 +167,34 @@ function recordOf(entry: unknown): AuthorityRecord {
     algorithm: one('algorithm', authorityAlgorithms),
     ...(key === undefined ? {} : { key }),
     ...(sharesNameOf === undefined ? {} : { sharesNameOf }),
+    ...servesOf(member('serves')),
     state: one('state', authorityStates),
   };
+}
+
+function overlap(
+  { serves: left, state }: AuthorityRecord,
+  { serves: right }: AuthorityRecord,
+): boolean {
+  if (left === undefined || right === undefined || state === 'removed') return false;
+  return (
+    left.products.some((product) => right.products.includes(product)) ||
+    left.batches.some((batch) => right.batches.includes(batch))
+  );
+}
+
+function servesOf(value: unknown): { readonly serves?: Serves } {
+  if (value === undefined) return {};
+  const list = (name: string): readonly string[] => {
+    const found: unknown =
+      typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+    if (found === undefined) return [];
+    if (!Array.isArray(found)) return fail(`serves: ${name}`);
+    return found.map((one: unknown) => (typeof one === 'string' ? one : fail(`serves: ${name}`)));
+  };
+  const serves = { products: list('products'), batches: list('batches') };
+  if (serves.products.length + serves.batches.length === 0) fail('serves nothing');
+  return { serves };
 }
 
 function fail(problem: string): never {

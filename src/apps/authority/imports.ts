@@ -22,7 +22,7 @@ import {
   readCertificateFile,
   readInstallation,
 } from './authorityFolder.ts';
-import { active, type AuthorityRecord, offlineKey, readBook } from './book.ts';
+import { active, type AuthorityRecord, lineOf, offlineKey, readBook } from './book.ts';
 import { readCases } from './cases.ts';
 import { initializeAuthority } from './initialize.ts';
 import { checkCertificate, isSignedBy, pinOnce, publicSigner, requested } from './requests.ts';
@@ -85,9 +85,9 @@ async function announceOn(
 ): Promise<Pick<Imported, 'pending'>> {
   const pending: string[] = [];
   const successors = (await readCases(paths)).flatMap(({ successor }) => successor ?? []);
-  for (const { name, role, state } of await readBook(paths)) {
-    if (state !== 'announced' || successors.includes(name)) continue;
-    const announced = await completeAnnouncement(options, role);
+  for (const record of await readBook(paths)) {
+    if (record.state !== 'announced' || successors.includes(record.name)) continue;
+    const announced = await completeAnnouncement(options, lineOf(record));
     if (announced.pending !== undefined) pending.push(announced.pending);
   }
   return { pending };

@@ -24,14 +24,21 @@ import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { completeEither } from '../../wire/c509/either.ts';
 import { attributeText } from '../../wire/x509/names.ts';
 import {
-  type AuthorityName,
   authorityPaths,
   type AuthorityPaths,
   otherKeys,
   readCertificateFile,
   readIfThere,
 } from './authorityFolder.ts';
-import { active, type AuthorityRecord, nextName, offlineKey, readBook, writeBook } from './book.ts';
+import {
+  active,
+  type AuthorityRecord,
+  lineOf,
+  nextName,
+  offlineKey,
+  readBook,
+  writeBook,
+} from './book.ts';
 import { type Case, nextStep, readCases, withStep, writeCase } from './cases.ts';
 import { Office, type OfficeOptions } from './office.ts';
 import { publishRootLists } from './rootList.ts';
@@ -61,30 +68,30 @@ const revokedAtOnce = 500;
 const lastListMs = 20 * 365 * 86_400_000;
 
 /**
- * The case of the authority that issues in this role, as it is or opened now. From then on the process of the
+ * The case of the authority that issues in this line, as it is or opened now. From then on the process of the
  * authority does not start: to stop needs nobody's permission.
  */
-export async function beginLostAuthority(
-  options: LossOptions,
-  role: Exclude<AuthorityName, 'root'>,
-): Promise<Case> {
+export async function beginLostAuthority(options: LossOptions, line: string): Promise<Case> {
   const paths = authorityPaths(options.dataFolder);
+  const book = await readBook(paths);
+  const ofLine = book.filter((record) => lineOf(record) === line).map(({ name }) => name);
   const open = (await readCases(paths)).find(
-    (one) => one.kind === 'authority' && roleOf(one) === role && nextStep(one) !== undefined,
+    (one) =>
+      one.kind === 'authority' && ofLine.includes(one.subject) && nextStep(one) !== undefined,
   );
-  return open ?? openAuthorityCase(options, paths, role);
+  return open ?? openAuthorityCase(options, paths, line);
 }
 
 /** Takes the steps of the case that are left: the root certifies the authority that takes the place. */
 export async function answerLostAuthority(
   options: LossOptions,
-  role: Exclude<AuthorityName, 'root'>,
+  line: string,
   _permission: Begun<'root.use'>,
 ): Promise<Answered> {
   const paths = authorityPaths(options.dataFolder);
-  return carryOn(options, paths, await beginLostAuthority(options, role), {
-    successor: (office, one) => makeSuccessor(office, one, role),
-    replaced: (office, one) => replaceInBook(office, one, role),
+  return carryOn(options, paths, await beginLostAuthority(options, line), {
+    successor: (office, one) => makeSuccessor(office, one),
+    replaced: (office, one) => replaceInBook(office, one),
     revoked: (office, one) => revokeLeaves(office, one, options),
     listed: (office, one) => listLost(office, one, options),
   });
@@ -179,21 +186,21 @@ async function carryOn(
 async function openAuthorityCase(
   options: LossOptions,
   paths: AuthorityPaths,
-  role: Exclude<AuthorityName, 'root'>,
+  line: string,
 ): Promise<Case> {
   const book = await readBook(paths);
-  const lost = active(book, role);
-  const successor = nextName(book, role);
-  const announced = book.find((one) => one.role === role && one.state === 'announced');
+  const lost = active(book, line);
+  const successor = nextName(book, line);
+  const announced = book.find((one) => lineOf(one) === line && one.state === 'announced');
   if (announced !== undefined) {
     // Its links vouch for the lost key: it cannot take its place.
-    throw refused(`${announced.name} is announced: birthmark ca rollover switch ${role} first`);
+    throw refused(`${announced.name} is announced: birthmark ca rollover switch ${line} first`);
   }
   const names = ['successor', 'replaced', 'revoked', 'listed'];
   const opened = {
     ...newCase(options, lost.name, 'authority', lost.name, names),
     successor,
-    ...(role === 'operational' ? { perSecond: options.perSecond ?? usualPerSecond } : {}),
+    ...(lost.role === 'operational' ? { perSecond: options.perSecond ?? usualPerSecond } : {}),
   };
   // Before anything else: from here on the lost key signs nothing in a process of ours.
   await writeCase(paths, opened);
@@ -221,18 +228,16 @@ function newCase(
   return { name, kind, subject, reason, openedMs, steps: steps.map((step) => ({ name: step })) };
 }
 
-async function makeSuccessor(
-  office: Office,
-  one: Case,
-  role: Exclude<AuthorityName, 'root'>,
-): Promise<StepResult> {
+async function makeSuccessor(office: Office, one: Case): Promise<StepResult> {
   const lost = recordOf(office, one.subject);
+  const { role } = lost;
   const known = office.book.find(({ name }) => name === one.successor);
   const next: AuthorityRecord = known ?? {
-    name: one.successor ?? nextName(office.book, role),
+    name: one.successor ?? nextName(office.book, lineOf(lost)),
     role,
     algorithm: lost.algorithm,
     sharesNameOf: lost.sharesNameOf ?? lost.name,
+    ...(lost.serves === undefined ? {} : { serves: lost.serves }),
     state: 'announced',
   };
   if (known === undefined) await writeBook(office.paths, [...office.book, next]);
@@ -248,11 +253,8 @@ async function makeSuccessor(
 }
 
 /** In one write. Servers' authorities stay believed until devices were told of the next one. */
-async function replaceInBook(
-  office: Office,
-  { subject, successor }: Case,
-  role: Exclude<AuthorityName, 'root'>,
-): Promise<StepResult> {
+async function replaceInBook(office: Office, { subject, successor }: Case): Promise<StepResult> {
+  const { role } = recordOf(office, subject);
   const lostState = role === 'server' ? 'retired' : 'removed';
   await writeBook(
     office.paths,
@@ -422,10 +424,6 @@ function recordOf({ book }: Office, name: string): AuthorityRecord {
   const found = book.find((record) => record.name === name);
   if (found === undefined) throw refused(`there is no authority ${name}`);
   return found;
-}
-
-function roleOf({ subject }: Case): string {
-  return subject.replace(/-\d+$/, '');
 }
 
 function refused(message: string): EnvironmentError {

@@ -10,19 +10,14 @@
  * take another name, and follow from what the present one has committed to (RFC 8649). Each step
  * is idempotent: cut short, it is taken again. The authority's process must not run meanwhile.
  */
-import type { ActRequests } from '../../trust/approvals/acts.ts';
 import type { Begun } from '../../trust/approvals/permissions.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
-import {
-  type AuthorityName,
-  authorityNames,
-  authorityPaths,
-  readCertificateFile,
-} from './authorityFolder.ts';
+import { authorityPaths, readCertificateFile } from './authorityFolder.ts';
 import {
   active,
   authorityAlgorithms,
   type AuthorityRecord,
+  lineOf,
   nextName,
   readBook,
   writeBook,
@@ -31,36 +26,33 @@ import { Office, type OfficeOptions } from './office.ts';
 
 export type RolloverOptions = OfficeOptions;
 
-export interface Announcement {
-  readonly role: AuthorityName;
-  /** Default: those of the present one, in a file. */
-  readonly algorithm?: AuthorityRecord['algorithm'];
-  readonly key?: string;
-  /** A root of another name (RFC 8649 §5): the two certify each other, and no device takes one for the other. */
-  readonly newName?: boolean;
-}
-
 export interface Announced extends AuthorityRecord {
   /** The request that a root on another machine has to certify first; then the same call goes on. */
   readonly pending?: string;
 }
 
-/** Makes the next authority of the role, under the same name unless told. Returns its record. */
+/**
+ * Makes the next authority of a line (a role, or an authority that is for some births alone), under the same
+ * name unless told. Returns its record.
+ */
 export async function announce(
   options: RolloverOptions,
   { request }: Begun<'authority.announce'>,
 ): Promise<Announced> {
-  const { role, algorithm, key, newName = false } = announcementOf(request);
+  const { key, newName = false } = request;
+  const algorithm = algorithmNamed(request.algorithm);
   const office = await Office.open(options);
   try {
-    const present = active(office.book, role);
-    const begun = office.book.find((one) => one.role === role && one.state === 'announced');
+    const line = lineNamed(office.book, request.role);
+    const present = active(office.book, line);
+    const begun = office.book.find((one) => lineOf(one) === line && one.state === 'announced');
     const next = begun ?? {
-      name: nextName(office.book, role),
-      role,
+      name: nextName(office.book, line),
+      role: present.role,
       algorithm: algorithm ?? present.algorithm,
       ...(key === undefined ? {} : { key }),
       ...(newName ? {} : { sharesNameOf: present.sharesNameOf ?? present.name }),
+      ...(present.serves === undefined ? {} : { serves: present.serves }),
       state: 'announced',
     };
     // Written first: a crash behind this line is mended by the same command.
@@ -75,12 +67,12 @@ export async function announce(
 /** Goes on with what was announced before, and waited for a root on another machine. */
 export async function completeAnnouncement(
   options: RolloverOptions,
-  role: AuthorityName,
+  line: string,
 ): Promise<Announced> {
   const office = await Office.open(options);
   try {
-    const next = the(office.book, role, 'announced');
-    const pending = await office.certify(active(office.book, role), next);
+    const next = the(office.book, line, 'announced');
+    const pending = await office.certify(active(office.book, line), next);
     return pending === undefined ? next : { ...next, pending };
   } finally {
     await office.close();
@@ -94,18 +86,18 @@ export async function switchOver(
 ): Promise<{ readonly from: AuthorityRecord; readonly to: AuthorityRecord }> {
   const office = await Office.open(options);
   try {
-    const role = roleNamed(request.role);
-    const from = active(office.book, role);
+    const line = lineNamed(office.book, request.role);
+    const from = active(office.book, line);
     // Cut short behind the writing of the book: all of it is done.
-    if (resumed && !has(office.book, role, 'announced')) {
-      return { from: the(office.book, role, 'retired'), to: from };
+    if (resumed && !has(office.book, line, 'announced')) {
+      return { from: the(office.book, line, 'retired'), to: from };
     }
-    const to = the(office.book, role, 'announced');
+    const to = the(office.book, line, 'announced');
     // One that waits for a root on another machine has no certificate to issue under.
     await readCertificateFile(office.paths, to.name);
     // What the old one has promised it has to sign itself, before another one takes its place.
     await office.settled();
-    if (role === 'server') await office.certifyManifests(to);
+    if (to.role === 'server') await office.certifyManifests(to);
     await writeBook(
       office.paths,
       changed(
@@ -129,53 +121,40 @@ export async function remove(
 ): Promise<AuthorityRecord> {
   const paths = authorityPaths(options.dataFolder);
   const book = await readBook(paths);
-  const role = roleNamed(request.role);
-  if (resumed && !has(book, role, 'retired')) return the(book, role, 'removed');
-  const retired = the(book, role, 'retired');
+  const line = lineNamed(book, request.role);
+  if (resumed && !has(book, line, 'retired')) return the(book, line, 'removed');
+  const retired = the(book, line, 'retired');
   await writeBook(paths, changed(book, new Map([[retired, 'removed']])));
   return retired;
 }
 
 function has(
   book: readonly AuthorityRecord[],
-  role: AuthorityName,
+  line: string,
   state: AuthorityRecord['state'],
 ): boolean {
-  return book.some((record) => record.role === role && record.state === state);
+  return book.some((record) => lineOf(record) === line && record.state === state);
 }
 
-function announcementOf({
-  role,
-  algorithm,
-  key,
-  newName,
-}: ActRequests['authority.announce']): Announcement {
-  const known = authorityAlgorithms.find((one) => one === algorithm);
-  if (known === undefined && algorithm !== undefined) {
-    throw new EnvironmentError(`${algorithm} is no algorithm of authorities`, { retryable: false });
-  }
-  return {
-    role: roleNamed(role),
-    ...(known === undefined ? {} : { algorithm: known }),
-    ...(key === undefined ? {} : { key }),
-    ...(newName === undefined ? {} : { newName }),
-  };
+function algorithmNamed(text: string | undefined): AuthorityRecord['algorithm'] | undefined {
+  const known = authorityAlgorithms.find((one) => one === text);
+  if (known !== undefined || text === undefined) return known;
+  throw new EnvironmentError(`${text} is no algorithm of authorities`, { retryable: false });
 }
 
-function roleNamed(text: string): AuthorityName {
-  const role = authorityNames.find((name) => name === text);
-  if (role !== undefined) return role;
-  throw new EnvironmentError(`${text} is no role of an authority`, { retryable: false });
+function lineNamed(book: readonly AuthorityRecord[], text: string): string {
+  if (book.some((record) => lineOf(record) === text)) return text;
+  throw new EnvironmentError(`no authority is called ${text}`, { retryable: false });
 }
 
 function the(
   book: readonly AuthorityRecord[],
-  role: AuthorityName,
+  line: string,
   state: AuthorityRecord['state'],
 ): AuthorityRecord {
-  const found = book.find((record) => record.role === role && record.state === state);
+  const found = book.find((record) => lineOf(record) === line && record.state === state);
   if (found !== undefined) return found;
-  throw new EnvironmentError(`no ${role} authority is ${state}`, { retryable: false });
+  throw new EnvironmentError(`no ${line} authority is ${state}`, { retryable: false });
 }
 
 function changed(

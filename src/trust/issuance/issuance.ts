@@ -19,7 +19,7 @@ import type {
   UnfinishedIntent,
   UnitIntent,
 } from '../ports/issuanceStore.ts';
-import type { Issuer } from './issuer.ts';
+import { type BirthUse, type Issuer, issuerFor } from './issuer.ts';
 import { lint, type LintedTbs } from './lint.ts';
 import { Siblings } from './lints/siblings.ts';
 import { type CertificateContent, compileProfile, type Prepared, serialBytes } from './prepare.ts';
@@ -34,7 +34,10 @@ export interface IssuanceOptions {
   readonly profiles: ReadonlyMap<string, Profile>;
   /** Every version by `name@version`, for what is finished later; without it the present ones. */
   readonly labelled?: ReadonlyMap<string, Profile>;
-  /** Of several of a role the first one issues; the others finish what they began, and delegate. */
+  /**
+   * Of several of a role the first one issues, but what another one is for; the rest finish what they began,
+   * and delegate.
+   */
   readonly issuers: readonly Issuer[];
   /** For natively signed C509; without it none is issued. */
   readonly decompress?: PointDecompressor;
@@ -44,6 +47,8 @@ export interface IssueRequest {
   readonly profile: string;
   /** Name of the authority: for what another key than the present one of its role has to issue. */
   readonly issuer?: string;
+  /** Of a birth. */
+  readonly use?: BirthUse;
   /** X.509 unless told: `native` is C509 signed as CBOR. */
   readonly form?: 'der' | 'native';
   readonly content: CertificateContent;
@@ -107,7 +112,7 @@ export class Issuance {
   readonly #underWay = new Set<Work>();
   readonly #siblings = new Siblings();
   /** Of each profile, by the name of the issuer that was asked for. */
-  readonly #encoders = new Map<Profile, Map<string | undefined, Encoder>>();
+  readonly #encoders = new Map<Profile, Map<string, Encoder>>();
 
   constructor(options: IssuanceOptions) {
     this.#options = options;
@@ -250,20 +255,22 @@ export class Issuance {
   }
 
   /** `undefined` where nobody here issues the profile. */
-  #encoderFor({ profile: name, issuer: named }: IssueRequest): Encoder | undefined {
+  #encoderFor({ profile: name, issuer: named, use }: IssueRequest): Encoder | undefined {
     const { crypto, profiles, issuers } = this.#options;
     const profile = profiles.get(name);
     if (profile === undefined) return undefined;
-    const encoders = this.#encoders.get(profile) ?? new Map<string | undefined, Encoder>();
-    this.#encoders.set(profile, encoders);
-    const known = encoders.get(named);
-    if (known !== undefined) return known;
-    const issuer = issuers.find(
-      (one) => profile.issuedBy.includes(one.role) && (named ?? one.name) === one.name,
-    );
+    const candidates = issuers.filter(({ role }) => profile.issuedBy.includes(role));
+    const issuer =
+      named === undefined
+        ? issuerFor(candidates, use)
+        : candidates.find((one) => one.name === named);
     if (issuer === undefined) return undefined;
+    const encoders = this.#encoders.get(profile) ?? new Map<string, Encoder>();
+    this.#encoders.set(profile, encoders);
+    const known = encoders.get(issuer.name);
+    if (known !== undefined) return known;
     const encode = compileProfile(crypto, profile, issuer);
-    encoders.set(named, encode);
+    encoders.set(issuer.name, encode);
     return encode;
   }
 

@@ -16,6 +16,35 @@ import type { Signer } from '../ports/keys.ts';
 import type { Distribution } from './distribution.ts';
 import type { IssuerRole, Profile } from './profile.ts';
 
+/** What an element is born for: it decides which of several factory authorities certifies it. */
+export interface BirthUse {
+  readonly product: string;
+  readonly batch: string;
+}
+
+/** Of an authority that is not for every birth: one name that fits is enough. */
+export interface Serves {
+  readonly products: readonly string[];
+  readonly batches: readonly string[];
+}
+
+/**
+ * Of those that issue, in their order: the one for this batch, else for this product, else the first that is
+ * for everything.
+ */
+export function issuerFor<One extends Pick<Issuer, 'serves'>>(
+  issuers: readonly One[],
+  use: BirthUse | undefined,
+): One | undefined {
+  const everything = issuers.find(({ serves }) => serves === undefined);
+  if (use === undefined) return everything;
+  return (
+    issuers.find(({ serves }) => serves?.batches.includes(use.batch)) ??
+    issuers.find(({ serves }) => serves?.products.includes(use.product)) ??
+    everything
+  );
+}
+
 export interface Issuer {
   readonly role: IssuerRole;
   /** Of this key among all of its role: what it issues, its lists and its responder are known by it. */
@@ -30,6 +59,8 @@ export interface Issuer {
   readonly signer: Signer;
   /** Absent where its certificates do not say where their status is found. */
   readonly distribution?: Distribution | undefined;
+  /** Absent for one that issues whatever nobody else is for. */
+  readonly serves?: Serves | undefined;
 }
 
 /**
@@ -40,7 +71,11 @@ export function issuerFrom(
   role: IssuerRole,
   certificate: Uint8Array,
   signer: Signer,
-  { name = role, distribution }: Partial<Pick<Issuer, 'name' | 'distribution'>> = {},
+  {
+    name = role,
+    distribution,
+    serves,
+  }: Partial<Pick<Issuer, 'name' | 'distribution' | 'serves'>> = {},
 ): Issuer {
   const { publicKey, subject, extensions, notBeforeMs, notAfterMs } = parseCertificate(certificate);
   if (!equal(publicKey.spki, signer.publicKeySpki)) {
@@ -64,6 +99,7 @@ export function issuerFrom(
     signatureAlgorithm: encodeSignatureAlgorithm(signer.algorithm),
     signer,
     distribution,
+    serves,
   };
 }
 

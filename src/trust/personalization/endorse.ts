@@ -159,12 +159,13 @@ const deviceIdBytes = 10;
 function birthRequest(
   { read, agreeKeyIdentifier }: ProvenUnit,
   deviceId: string,
-  { ticketId }: TicketRecord,
-  { profile, hwType, family }: OrderRecord,
+  { ticketId, batch }: TicketRecord,
+  { profile, hwType, family, product }: OrderRecord,
 ): IssueRequest {
   const { uid, model, firmware, proofLevel, agree } = read.unit;
   return {
     profile,
+    use: { product, batch },
     content: {
       spki: read.request.publicKey.spki,
       name: deviceId,

@@ -16,6 +16,7 @@ import { bindingTo, prepareSigned } from '../../wire/line/signed.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
 import type { Issuance } from '../issuance/issuance.ts';
+import type { BirthUse } from '../issuance/issuer.ts';
 import type { Clock } from '../ports/clock.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { ProofVerifier, SealingKey, Signer } from '../ports/keys.ts';
@@ -38,7 +39,7 @@ export interface LineServiceOptions {
   /** DER certificates that elements pin for servers. */
   readonly anchors: readonly Uint8Array[];
   /** DER certificates of the factory authority and those above it, without the root. */
-  readonly chain: readonly Uint8Array[];
+  readonly chain: (use: BirthUse) => readonly Uint8Array[];
   /** Hears of everything that was refused, requests and single units. */
   readonly onRefusal?: (refusal: LineRefusal) => void;
 }
@@ -127,7 +128,7 @@ export class LineService {
   async #endorse(message: Uint8Array): Promise<Payload> {
     const request = await this.#authenticator.authenticate(message, readEndorseRequest);
     if (isRefusal(request)) return request;
-    const { ticket } = request;
+    const { ticket, order } = request;
     const refused = refusedByTicket(ticket, this.#options.clock.nowMs());
     if (refused !== undefined) return refused;
     const agreeKey = this.#authenticator.agreeKey(ticket);
@@ -137,7 +138,8 @@ export class LineService {
       const { code, reason, uid } = unit;
       this.#options.onRefusal?.({ step: 'endorse', code, reason, ticketId: ticket.ticketId, uid });
     }
-    return encodeEndorseAnswer({ units, chain: this.#options.chain });
+    const chain = this.#options.chain({ product: order.product, batch: ticket.batch });
+    return encodeEndorseAnswer({ units, chain });
   }
 
   async #report(message: Uint8Array): Promise<Payload> {

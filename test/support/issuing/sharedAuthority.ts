@@ -83,7 +83,7 @@ async function lineOf(
     orderKey: signerOf(keys.order),
     sealingKey: xorSeal,
     anchors: [bytesOf(certificates.server)],
-    chain: [bytesOf(certificates.factory)],
+    chain: () => [bytesOf(certificates.factory)],
   });
 }
 

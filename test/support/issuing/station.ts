@@ -9,6 +9,7 @@ import { sequence } from '../../../src/wire/der/writer.ts';
 import { agreeProof } from '../../../src/wire/line/agreeProof.ts';
 import {
   encodeEndorseRequest,
+  type EndorseAnswer,
   readEndorseAnswer,
   type UnitAnswer,
   type UnitRequest,
@@ -84,7 +85,12 @@ export class TestStation {
   }
 
   async endorse(units: readonly UnitRequest[]): Promise<readonly UnitAnswer[]> {
-    return readEndorseAnswer(await this.ask('endorse', this.endorseRequest(units))).units;
+    return (await this.endorseWhole(units)).units;
+  }
+
+  /** With the certificates above those of the units. */
+  async endorseWhole(units: readonly UnitRequest[]): Promise<EndorseAnswer> {
+    return readEndorseAnswer(await this.ask('endorse', this.endorseRequest(units)));
   }
 
   endorseRequest(units: readonly UnitRequest[]): Uint8Array {

@@ -211,7 +211,7 @@ export class World {
         orderKey,
         sealingKey: xorSeal,
         anchors: [this.certificateOf('server')],
-        chain,
+        chain: () => chain,
       }),
       closing: {
         crypto,
@@ -220,7 +220,7 @@ export class World {
         documents,
         manifestKey,
         manifestCertificate,
-        chain,
+        chain: () => chain,
         maker: 'Test',
       },
       documents,

@@ -111,7 +111,7 @@ export class RealAuthority implements LineTransport {
       orderKey: orderSigner,
       sealingKey: openSeal,
       anchors: [pki.server.certificate.der],
-      chain: birthAuthority.chain,
+      chain: () => birthAuthority.chain,
     });
     return new RealAuthority(ticket, orderKey, service, store);
   }

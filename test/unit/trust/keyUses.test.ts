@@ -93,7 +93,7 @@ test('the line tells what it refused', async (context) => {
     orderKey: world.keys.order,
     sealingKey: { seal: (plaintext) => plaintext, open: (sealed) => sealed },
     anchors: [],
-    chain: [],
+    chain: () => [],
     onRefusal: (refusal) => void refusals.push(refusal),
   });
   await line.answer('endorse', Uint8Array.of(0xff));

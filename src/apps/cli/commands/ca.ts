@@ -60,6 +60,7 @@ interface InitOptions extends DataOptions, TwoPersonOptions {
   readonly algorithm?: ReadonlyMap<string, string>;
   readonly moreRoot?: ReadonlyMap<string, string>;
   readonly rootOffline?: string;
+  readonly factory?: ReadonlyMap<string, string>;
   readonly commitNextRoot?: boolean;
   readonly statusUrl?: string;
   readonly shards?: number;
@@ -79,6 +80,7 @@ export function registerCa(program: Command): void {
     .option('--eui64 <hex>', 'first EUI-64 to hand out (default: a locally administered block)')
     .option('--key <authority=uri>', 'keep its key in a PKCS#11 token (RFC 7512)', pairs)
     .option('--algorithm <authority=name>', `one of ${authorityAlgorithms.join(', ')}`, pairs)
+    .option('--factory <name=products>', 'one more, factory-NAME, for these products alone', pairs)
     .option('--commit-next-root', 'the root names the key of the next one (RFC 8649)')
     .option('--root-offline <file>', 'certificate of a root on another machine, PEM')
     .option('--more-root <name=algorithm>', 'another root beside the first, root-NAME', pairs)
@@ -197,7 +199,7 @@ async function authoritiesOf(options: InitOptions): Promise<{
   readonly authorities?: readonly AuthorityRecord[];
   readonly rootCertificate?: Uint8Array;
 }> {
-  const { key: keys, algorithm: algorithms, moreRoot: roots, rootOffline } = options;
+  const { key: keys, algorithm: algorithms, moreRoot: roots, rootOffline, factory } = options;
   const rootCertificate =
     rootOffline === undefined
       ? undefined
@@ -206,6 +208,7 @@ async function authoritiesOf(options: InitOptions): Promise<{
     keys === undefined &&
     algorithms === undefined &&
     roots === undefined &&
+    factory === undefined &&
     rootCertificate === undefined
   ) {
     return {};
@@ -221,7 +224,12 @@ async function authoritiesOf(options: InitOptions): Promise<{
         ? root
         : { ...root, algorithm: algorithmOfRoot(rootCertificate), key: offlineKey },
     );
-  const book = [...first, ...further, ...defaultBook.slice(1)];
+  const factories = [...(factory ?? [])].map(([name, products]): AuthorityRecord => {
+    const serves = { products: products.split(','), batches: [] };
+    const full = `factory-${name}`;
+    return { name: full, role: 'factory', algorithm: 'ecdsa-with-SHA256', serves, state: 'active' };
+  });
+  const book = [...first, ...further, ...defaultBook.slice(1), ...factories];
   for (const name of [...(keys?.keys() ?? []), ...(algorithms?.keys() ?? [])]) {
     if (book.some((record) => record.name === name)) continue;
     throw new CommandFailure(`no authority is called ${name}`, exitCodes.usage);

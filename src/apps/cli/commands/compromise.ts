@@ -47,6 +47,7 @@ const help = `
 Whose key:
   factory, operational, server   an authority's: another one takes its place under the root, the old one
                                  issues no more, what it gave is revoked, lists say so (server stopped)
+  factory-NAME                   of one that is for some births alone: the same
   ocsp                           the responders': their certificates are revoked, new keys at the next start
                                  (server stopped)
   log                            the log's: it goes on under a new key and name, and says where the old one
@@ -124,12 +125,12 @@ async function answer(
     reason,
     ...(options.perSecond === undefined ? {} : { perSecond: options.perSecond }),
   });
-  if (role !== undefined) {
+  if (role !== undefined || /^factory-[a-z0-9-]{1,30}$/.test(whose)) {
     // First of all the lost key stops; who may have another one made is asked then.
-    await beginLostAuthority(loss(''), role);
-    const what = `replace the lost key of ${role}`;
+    await beginLostAuthority(loss(''), whose);
+    const what = `replace the lost key of ${whose}`;
     const answered = await atRest(options, 'root.use', { what }, (folder, begun) =>
-      answerLostAuthority(loss(folder.passphrase), role, begun),
+      answerLostAuthority(loss(folder.passphrase), whose, begun),
     );
     return answered === undefined ? undefined : tell(options, answered);
   }

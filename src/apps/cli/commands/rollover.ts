@@ -8,7 +8,6 @@ import { AnchorsClient } from '../../../drivers/links/local/anchorsClient.ts';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import {
-  type AuthorityName,
   authorityNames,
   authorityPaths,
   readCertificateFile,
@@ -59,12 +58,12 @@ export function registerRollover(ca: Command): void {
     .addOption(new Option('--algorithm <name>', 'of its key').choices(authorityAlgorithms))
     .option('--key <uri>', 'keep its key in a PKCS#11 token (RFC 7512)')
     .option('--new-name', 'a root of another name (RFC 8649)')
-    .action((role: string, options: AnnounceOptions) => announceOne(roleOf(role), options));
+    .action((role: string, options: AnnounceOptions) => announceOne(lineOf(role), options));
   step(rollover, 'switch', 'Let the announced authority issue').action(
-    (role: string, options: DataOptions) => switchOne(roleOf(role), options),
+    (role: string, options: DataOptions) => switchOne(lineOf(role), options),
   );
   step(rollover, 'remove', 'Believe the retired authority no more').action(
-    (role: string, options: DataOptions) => removeOne(roleOf(role), options),
+    (role: string, options: DataOptions) => removeOne(lineOf(role), options),
   );
   rollover
     .command('status')
@@ -84,13 +83,15 @@ function step(rollover: Command, verb: string, description: string): Command {
     .addHelpText('after', `\nExample:\n  birthmark ca rollover ${verb} server`);
 }
 
-function roleOf(text: string): AuthorityName {
+/** A role, or a factory authority that is for some births alone. */
+function lineOf(text: string): string {
   const role = authorityNames.find((name) => name === text);
-  if (role !== undefined) return role;
-  throw new CommandFailure(`a role is one of ${authorityNames.join(', ')}`, exitCodes.usage);
+  if (role !== undefined || /^factory-[a-z0-9-]{1,30}$/.test(text)) return text;
+  const names = authorityNames.join(', ');
+  throw new CommandFailure(`an authority is one of ${names}, or factory-NAME`, exitCodes.usage);
 }
 
-async function announceOne(role: AuthorityName, options: AnnounceOptions): Promise<void> {
+async function announceOne(role: string, options: AnnounceOptions): Promise<void> {
   const { algorithm, key, newName } = options;
   if (newName === true && role !== 'root') {
     throw new CommandFailure('--new-name is for roots', exitCodes.usage);
@@ -120,7 +121,7 @@ async function announceOne(role: AuthorityName, options: AnnounceOptions): Promi
   ]);
 }
 
-async function switchOne(role: AuthorityName, options: DataOptions): Promise<void> {
+async function switchOne(role: string, options: DataOptions): Promise<void> {
   if (options.dryRun === true) {
     const asked = await wouldAsk(options, 'authority.switch', { role });
     return would(options, role, `let the announced ${role} issue`, asked);
@@ -133,7 +134,7 @@ async function switchOne(role: AuthorityName, options: DataOptions): Promise<voi
   ]);
 }
 
-async function removeOne(role: AuthorityName, options: DataOptions): Promise<void> {
+async function removeOne(role: string, options: DataOptions): Promise<void> {
   if (options.dryRun === true) {
     const asked = await wouldAsk(options, 'authority.remove', { role });
     return would(options, role, `believe the retired ${role} no more`, asked);
@@ -147,7 +148,7 @@ async function removeOne(role: AuthorityName, options: DataOptions): Promise<voi
 
 function would(
   options: DataOptions,
-  role: AuthorityName,
+  role: string,
   what: string,
   asked: Awaited<ReturnType<typeof wouldAsk>>,
 ): void {

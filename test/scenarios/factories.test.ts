@@ -1,0 +1,170 @@
+/** Several factory authorities: births go to the one for their batch or product, and each rolls over by itself. */
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { assemble, type Parts } from '../../src/apps/authority/assemble.ts';
+import { authorityPaths, requireInstallation } from '../../src/apps/authority/authorityFolder.ts';
+import { type AuthorityRecord, defaultBook, parseBook } from '../../src/apps/authority/book.ts';
+import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
+import { answerLostAuthority } from '../../src/apps/authority/lostKeys.ts';
+import { announce, switchOver } from '../../src/apps/authority/rollover.ts';
+import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
+import { fsck } from '../../src/apps/fsck/fsck.ts';
+import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
+import { issuerFor } from '../../src/trust/issuance/issuer.ts';
+import { isRefusal } from '../../src/trust/ports/faults.ts';
+import { MalformedError } from '../../src/wire/bytes/malformed.ts';
+import { isEndorsed } from '../../src/wire/line/endorsement.ts';
+import { alone, begunAlone } from '../support/alone.ts';
+import { testElement, TestStation, unitRequest } from '../support/issuing/station.ts';
+import { testSigner } from '../support/issuing/world.ts';
+
+const clock = { nowMs: Date.now };
+const serves = { products: ['pump'], batches: ['special'] };
+const pumps: AuthorityRecord = {
+  name: 'factory-pumps',
+  role: 'factory',
+  algorithm: 'ecdsa-with-SHA256',
+  serves,
+  state: 'active',
+};
+
+test('births, a rollover and a lost key of one of them; the others go on as they are', async (context) => {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-factories-'));
+  context.after(() => rmSync(dataFolder, { recursive: true, force: true }));
+  const options = { dataFolder, passphrase: 'correct horse', clock };
+  const authorities = [...defaultBook, pumps];
+  await initializeAuthority({ ...options, authorities, organization: 'Maker', costLog2: 4 });
+  const paths = authorityPaths(dataFolder);
+  const read = (name: string): X509Certificate =>
+    new X509Certificate(readFileSync(join(paths.folder, `${name}.pem`)));
+  assert.match(read('factory-pumps').subject, /CN=Maker Factory pumps/);
+  /** The authority above a new element of that product, by its own signature. */
+  const bornUnder = async (product: string, batch: string): Promise<string> =>
+    assembled(options, async (parts) => {
+      const [certificate, above] = await birth(parts, product, batch);
+      const names = ['factory', 'factory-pumps', 'factory-pumps-2', 'factory-pumps-3'];
+      const issuer = names.find((name) => {
+        try {
+          return new X509Certificate(certificate).verify(read(name).publicKey);
+        } catch {
+          return false;
+        }
+      });
+      assert.deepEqual(above, [new Uint8Array(read(issuer ?? '').raw)]);
+      return issuer ?? '';
+    });
+  assert.equal(await bornUnder('meter', 'm-1'), 'factory');
+  assert.equal(await bornUnder('pump', 'p-1'), 'factory-pumps');
+  assert.equal(await bornUnder('meter', 'special'), 'factory-pumps');
+
+  const line = { role: 'factory-pumps' };
+  const next = await announce(options, await begunAlone('authority.announce', line));
+  assert.deepEqual([next.name, next.serves], ['factory-pumps-2', serves]);
+  assert.equal(await bornUnder('pump', 'p-2'), 'factory-pumps');
+  await switchOver(options, await begunAlone('authority.switch', line));
+  assert.equal(await bornUnder('pump', 'p-3'), 'factory-pumps-2');
+  assert.equal(await bornUnder('meter', 'm-2'), 'factory');
+  await answerLostAuthority(
+    { ...options, reason: 'stolen' },
+    'factory-pumps',
+    await begunAlone('root.use', { what: 'replace a lost key' }),
+  );
+  assert.equal(await bornUnder('pump', 'p-4'), 'factory-pumps-3');
+  const names = [...defaultBook.map(({ name }) => name), 'factory-pumps', next.name];
+  const issuers = new Map(
+    [...names, 'factory-pumps-3'].map((name) => [name, new Uint8Array(read(name).raw)] as const),
+  );
+  const report = await fsck({ snapshot: openSqliteSnapshot(paths.database), issuers });
+  assert.deepEqual(report.faults, []);
+  assert.equal(report.units, 7);
+});
+
+async function assembled<Value>(
+  { dataFolder, passphrase }: { readonly dataFolder: string; readonly passphrase: string },
+  use: (parts: Parts) => Promise<Value>,
+): Promise<Value> {
+  const paths = authorityPaths(dataFolder);
+  const stores = await openAuthorityStores(paths, undefined);
+  const security = { note: () => undefined };
+  const more = { passphrase, clock, onUnsigned: () => undefined, security };
+  const parts = await assemble(paths, await requireInstallation(paths), stores, more);
+  try {
+    return await use(parts);
+  } finally {
+    await parts.close();
+    await stores.close();
+  }
+}
+
+async function birth(
+  { orders, line, hierarchy }: Parts,
+  product: string,
+  batch: string,
+): Promise<readonly [certificate: Uint8Array, above: readonly Uint8Array[]]> {
+  const ordered = await orders.create(
+    await alone('order.create', {
+      order: batch,
+      product,
+      family: 'software',
+      hwType: '1.3.6.1.4.1.32473.1',
+      partNumber: 'S-1',
+      quantity: 1,
+      leastProof: 'line-anchored',
+      serverIdentity: Uint8Array.of(0xa1, 1, 2),
+    }),
+  );
+  assert.ok(!isRefusal(ordered));
+  const signer = testSigner();
+  const ticket = await orders.issueTicket(
+    await alone('ticket.issue', {
+      batch,
+      count: 1,
+      stationKeySpki: signer.publicKeySpki,
+      notBeforeMs: Date.now() - 1_000,
+      notAfterMs: Date.now() + 60_000,
+    }),
+  );
+  assert.ok(!isRefusal(ticket));
+  const orderKey = { publicKeySpki: hierarchy.orderKeySpki };
+  const station = new TestStation(line, orderKey, ticket.signed, signer);
+  const unit = await unitRequest(testElement(batch), await station.open());
+  const { units, chain } = await station.endorseWhole([unit]);
+  const [endorsed] = units;
+  assert.ok(endorsed !== undefined && isEndorsed(endorsed));
+  return [endorsed.certificate, chain];
+}
+
+test('the batch counts before the product, and what nobody is for goes to the one for everything', () => {
+  const everything = { name: 'factory', serves: undefined };
+  const pump = { name: 'pump', serves: { products: ['pump'], batches: [] } };
+  const one = { name: 'one', serves: { products: [], batches: ['b-1'] } };
+  const all = [everything, pump, one];
+  assert.equal(issuerFor(all, { product: 'pump', batch: 'b-1' }), one);
+  assert.equal(issuerFor(all, { product: 'pump', batch: 'b-2' }), pump);
+  assert.equal(issuerFor(all, { product: 'meter', batch: 'b-2' }), everything);
+  assert.equal(issuerFor(all, undefined), everything);
+  assert.equal(issuerFor([pump], { product: 'meter', batch: 'b-2' }), undefined);
+});
+
+test('a book that would leave births without an authority, or with two, is refused', () => {
+  const [root, factory, ...others] = defaultBook;
+  const slips: readonly unknown[] = [
+    [root, { ...pumps }, ...others],
+    [...defaultBook, { ...pumps, name: 'pumps' }],
+    [...defaultBook, { ...pumps, role: 'operational', name: 'operational-pumps' }],
+    [...defaultBook, { ...pumps, serves: {} }],
+    [...defaultBook, { ...pumps, serves: { products: 'pump' } }],
+    [...defaultBook, { ...pumps, serves: { products: [1] } }],
+    [...defaultBook, { ...pumps, state: 'retired' }],
+    [...defaultBook, pumps, { ...pumps, name: 'factory-pumps-2', sharesNameOf: pumps.name }],
+    [...defaultBook, { ...factory, name: 'factory-other' }],
+    [...defaultBook, pumps, { ...pumps, name: 'factory-wells' }],
+  ];
+  for (const slip of slips)
+    assert.throws(() => parseBook(slip), MalformedError, JSON.stringify(slip));
+  assert.deepEqual(parseBook([...defaultBook, pumps]).at(-1), pumps);
+});
