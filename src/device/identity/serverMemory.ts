@@ -21,6 +21,7 @@ export interface ServerLimits {
 export interface ServerNews extends ServerLimits {
   /** As in `ServerCertificate`. */
   readonly anchor: string;
+  /** To be known by its hash from now on; no bytes: none is. */
   readonly certificate: Uint8Array;
 }
 
@@ -75,7 +76,7 @@ export class ServerMemory {
     await this.#store.commit(
       new Map([
         [nameOf(anchor), cbor.array(cbor.integer(floor), cbor.integer(timeS))],
-        [seenName, certificate],
+        [seenName, certificate.length > 0 ? certificate : undefined],
         [nextName, undefined],
       ]),
     );

@@ -2,7 +2,7 @@
  * The server known by its chain: what is asked for in message_1, and which credential of message_2 will do.
  * A sensor that pins its server is given none of it, and leaves its code out.
  */
-import { equal } from '../../wire/bytes/bytes.ts';
+import { empty, equal } from '../../wire/bytes/bytes.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import type { Credential } from '../../wire/edhoc/credential.ts';
 import type { EadItem } from '../../wire/edhoc/ead.ts';
@@ -64,7 +64,8 @@ async function judged(
   const { memory, fresh } = options;
   const [reference, ...more] = read.references;
   const whole = reference && (await wholeOf(options, reference));
-  const [certificate] = whole !== undefined && 'certificates' in whole ? whole.certificates : [];
+  const [certificate, ...issuers] =
+    whole !== undefined && 'certificates' in whole ? whole.certificates : [];
   if (whole === undefined || certificate === undefined || more.length > 0)
     return no('no certificate');
   const server = options.judge(whole);
@@ -80,7 +81,14 @@ async function judged(
   if (server.generation < floor) return no('an old credential');
   if (server.notAfterMs < timeS * 1000) return no('a credential that has ended');
   const { anchor, credential } = server;
-  return { anchor, credential, floor, timeS, certificate };
+  // By its hash it comes alone: one that needs others beside it is asked for as a whole.
+  return {
+    anchor,
+    credential,
+    floor,
+    timeS,
+    certificate: issuers.length > 0 ? empty : certificate,
+  };
 }
 
 /** By its hash: the one that was seen last, or none. */

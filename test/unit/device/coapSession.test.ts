@@ -345,3 +345,21 @@ async function listening(world: CoapWorld) {
   };
   return { link, messages };
 }
+
+test('a certificate that needs another beside it is asked for as a whole every time', async (context) => {
+  const { world, device } = await worldWithDevice(context);
+  const { field } = world;
+  const between = pki.server.issueAuthority('Between');
+  const usage = [keyUsage('keyAgreement')];
+  const { certificate } = serverCertificate(field, 1, 1, usage, between);
+  const chain = [certificate, between.certificate].map(({ der }) =>
+    c509FromX509(der, decompressPoint),
+  );
+  const [cred = new Uint8Array(0)] = chain;
+  const publicKey = nodeCrypto.importPublicKey('P-256', field.serverKey.publicKey);
+  assert.ok(publicKey);
+  serve(world, { idCred: cbor.map([cbor.integer(25), encodeCoseC509(chain)]), cred, publicKey });
+  const first = await telemetry(world, device, { trust: 'chain' });
+  await forget(device);
+  assert.deepEqual(await telemetry(world, device, { trust: 'chain' }), first);
+});

@@ -220,6 +220,9 @@ test('floor and time of an anchor go up only, with a finished handshake, each an
   assert.deepEqual(await memory.limits('aabb'), { floor: 7, timeS: 200 });
   await news(0xffff_ffff, 1, 'ccdd');
   await memory.finish();
+  await memory.prepare({ anchor: 'ccdd', floor: 1, timeS: 1, certificate: new Uint8Array(0) });
+  await memory.finish();
+  assert.equal(await memory.seen(), undefined);
   assert.deepEqual(await memory.limits('aabb'), { floor: 7, timeS: 200 });
   assert.deepEqual(await memory.limits('ccdd'), { floor: 0xffff_ffff, timeS: 1 });
 });
