@@ -21,7 +21,7 @@ import type {
   SecretOutcome,
 } from '../ports/enrolment.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
-import type { SignatureVerifier } from '../ports/keys.ts';
+import type { ProofVerifier } from '../ports/keys.ts';
 import type { CertificateEntry, DeviceRecord, ImportedDevice } from '../ports/registryStore.ts';
 import type { EnrolmentRefusal, ImportRefusal, ImportSummary } from '../registry/registry.ts';
 import { subjectMismatch } from './subjectRule.ts';
@@ -54,7 +54,8 @@ export interface EnrolmentPolicy {
 export interface EnrolmentPorts {
   readonly registry: EnrolmentRegistry;
   readonly authority: EnrolmentAuthority;
-  readonly verifier: SignatureVerifier;
+  /** Keys of requests are met once: they are not kept beside those of issuers. */
+  readonly verifier: ProofVerifier;
   readonly sha256: (data: Uint8Array) => Uint8Array;
   /** Whose devices those become that enrol by a secret and were not known before. */
   readonly owner: string;
@@ -126,7 +127,7 @@ export class Enrolment {
     const { authority, registry } = this.#ports;
     const request = parseCertificationRequest(sent.der);
     const unproven =
-      this.#refusalOfProof(request) ?? refusalOfLink(request, sent.channelBinding, policy);
+      (await this.#refusalOfProof(request)) ?? refusalOfLink(request, sent.channelBinding, policy);
     if (unproven !== undefined) return unproven;
     const holder = await authority.secretHolder(secret);
     if (holder === undefined) return refuse('bad-secret', 'the secret opens nothing');
@@ -171,7 +172,7 @@ export class Enrolment {
     const request = parseCertificationRequest(sent.der);
     const refusal =
       rule(request) ??
-      this.#refusalOfProof(request) ??
+      (await this.#refusalOfProof(request)) ??
       refusalOfLink(request, sent.channelBinding, policy) ??
       (await this.#refusalOfKey(request, peer.holder));
     if (refusal !== undefined) return refusal;
@@ -203,14 +204,15 @@ export class Enrolment {
     }
   }
 
-  #refusalOfProof({
+  async #refusalOfProof({
     publicKey,
     signatureAlgorithm,
     info,
     signature,
-  }: CertificationRequest): Refusal<'bad-proof'> | undefined {
+  }: CertificationRequest): Promise<Refusal<'bad-proof'> | undefined> {
     const { verifier } = this.#ports;
-    const proven = verifier.verify(publicKey.spki, signatureAlgorithm.oid, info, signature);
+    const { oid } = signatureAlgorithm;
+    const proven = await verifier.verifyInPool(publicKey.spki, oid, info, signature);
     return proven ? undefined : refuse('bad-proof', 'the request is not signed by its own key');
   }
 

@@ -2,7 +2,7 @@
  * Signatures of certificates and requests checked with node:crypto. The keys of issuers come back with
  * every certificate, and importing one costs half of a verification, so the last ones used are kept.
  */
-import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createPublicKey, type KeyObject, type PublicKeyInput, verify } from 'node:crypto';
 import type { SignatureVerifier } from '../../../trust/ports/keys.ts';
 import { signatureAlgorithmOids } from '../../../wire/x509/algorithms.ts';
 
@@ -36,15 +36,9 @@ export class SoftwareVerifier implements SignatureVerifier {
     data: Uint8Array,
     signature: Uint8Array,
   ): boolean {
-    const algorithm = algorithms.get(algorithmOid);
+    const prepared = prepareOnce(spki, algorithmOid);
+    if (prepared === undefined) return false;
     try {
-      if (algorithm?.keyType === 'ec' && isP256(spki)) {
-        // No KeyObject: one that nobody keeps costs its making, and its finalizer behind the call.
-        const key = Buffer.from(spki.buffer, spki.byteOffset, spki.length);
-        return verify(algorithm.digest, data, { key, format: 'der', type: 'spki' }, signature);
-      }
-      const prepared = prepareOnce(spki, algorithmOid);
-      if (prepared === undefined) return false;
       return verify(prepared.algorithm.digest, data, prepared.key, signature);
     } catch {
       return false;
@@ -62,9 +56,13 @@ export class SoftwareVerifier implements SignatureVerifier {
     if (prepared === undefined) return Promise.resolve(false);
     const { algorithm, key } = prepared;
     return new Promise((resolve) => {
-      verify(algorithm.digest, data, key, signature, (error, valid) => {
-        resolve(error === null && valid);
-      });
+      try {
+        verify(algorithm.digest, data, key, signature, (error, valid) => {
+          resolve(error === null && valid);
+        });
+      } catch {
+        resolve(false);
+      }
     });
   }
 
@@ -114,17 +112,20 @@ function fits(key: KeyObject, { keyType }: Algorithm): boolean {
   return bits >= rsaBits.least && bits <= rsaBits.most;
 }
 
-/** `undefined` for an algorithm that is not known and a key that does not fit it. */
+/**
+ * `undefined` for an algorithm that is not known and a key that does not fit it. P-256 is seen from outside
+ * and stays as it is: a KeyObject that nobody keeps costs its making, what node:crypto tells about it, and a
+ * finalizer behind the call. A point off the curve makes the verification throw.
+ */
 function prepareOnce(
   spki: Uint8Array,
   algorithmOid: string,
-): { readonly key: KeyObject; readonly algorithm: Algorithm } | undefined {
+): { readonly key: KeyObject | PublicKeyInput; readonly algorithm: Algorithm } | undefined {
   const algorithm = algorithms.get(algorithmOid);
-  const key = algorithm === undefined ? undefined : importKey(spki);
-  if (algorithm === undefined || key === undefined) return undefined;
-  // What node:crypto tells about a key costs a quarter of its import; P-256 is seen from outside.
-  const known = algorithm.keyType === 'ec' && isP256(spki);
-  return known || fits(key, algorithm) ? { key, algorithm } : undefined;
+  if (algorithm === undefined) return undefined;
+  if (algorithm.keyType === 'ec' && isP256(spki)) return { key: inputOf(spki), algorithm };
+  const key = importKey(spki);
+  return key !== undefined && fits(key, algorithm) ? { key, algorithm } : undefined;
 }
 
 /** The AlgorithmIdentifier of RFC 5480 §2.1.1 in front of an uncompressed point. */
@@ -138,9 +139,13 @@ const p256Bytes = 91;
 /** `undefined` for what is no key, or a point off its curve. */
 function importKey(spki: Uint8Array): KeyObject | undefined {
   try {
-    const key = Buffer.from(spki.buffer, spki.byteOffset, spki.length);
-    return createPublicKey({ key, format: 'der', type: 'spki' });
+    return createPublicKey(inputOf(spki));
   } catch {
     return undefined;
   }
+}
+
+function inputOf(spki: Uint8Array): PublicKeyInput {
+  const key = Buffer.from(spki.buffer, spki.byteOffset, spki.length);
+  return { key, format: 'der', type: 'spki' };
 }
