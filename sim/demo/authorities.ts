@@ -21,6 +21,11 @@ export async function createAuthorities(demo: Demo): Promise<Server> {
     `serve: authority on a local socket, provisioner at ${ports.device} (EST), ${ports.mqtt} (MQTTS), ` +
       `${ports.station} (stations), ${ports.api} (API)`,
   );
+  check(
+    demo,
+    ready['mode'] === 'single-operator',
+    'SINGLE-OPERATOR MODE, for evaluation: one person orders, allows and closes (docs/approvals.md)',
+  );
   const second = await finish(environment, serveAnywhere);
   check(demo, second.exitCode !== 0, 'a second start on the same data folder is refused');
   return ports;
