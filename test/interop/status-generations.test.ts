@@ -7,13 +7,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { authorityPaths, readCertificateFile } from '../../src/apps/authority/authorityFolder.ts';
-import { readBook } from '../../src/apps/authority/book.ts';
 import { announce, remove, switchOver } from '../../src/apps/authority/rollover.ts';
-import { fsck } from '../../src/apps/fsck/fsck.ts';
-import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import { parseCertificateList, revokedEntries } from '../../src/wire/crl/certificateList.ts';
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
+import { faultsIn } from '../support/checked.ts';
 import { opensslMissing } from '../support/openssl.ts';
 import { placesOf, run } from '../support/statusPeers.ts';
 import {
@@ -181,15 +178,6 @@ async function rolledOver(context: TestContext): Promise<{ house: StatusHouse; a
 
 const clock = { nowMs: Date.now };
 
-async function faultsIn({ dataFolder }: StatusHouse): Promise<readonly string[]> {
-  const paths = authorityPaths(dataFolder);
-  const issuers = new Map<string, Uint8Array>();
-  for (const { name } of await readBook(paths)) {
-    issuers.set(name, await readCertificateFile(paths, name));
-  }
-  return (await fsck({ snapshot: openSqliteSnapshot(paths.database), issuers })).faults;
-}
-
 test('both generations have lists and answers of their own keys', { skip }, async (context) => {
   const { house, all } = await rolledOver(context);
   assert.deepEqual(
@@ -251,7 +239,7 @@ test('both generations have lists and answers of their own keys', { skip }, asyn
   // Its certificate stays where others look for it; what it said last stays until it ends.
   assert.equal((await fetchPlain(before.here(before.issuer))).status, 200);
   assert.equal((await fetchPlain(before.here(before.list))).status, 200);
-  assert.deepEqual(await faultsIn(house), []);
+  assert.deepEqual(await faultsIn(house.dataFolder), []);
 });
 
 test('doors with a certificate of the next key staple its answers', { skip }, async (context) => {

@@ -27,6 +27,7 @@ import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
 import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
 import { findPem, type PemBlock } from '../../src/wire/x509/pem.ts';
+import { faultsIn } from '../support/checked.ts';
 import { openssl, opensslMissing } from '../support/openssl.ts';
 import { testKey, testRequest, testRoot } from '../support/pki.ts';
 
@@ -198,6 +199,7 @@ test('the next generation asks the root too, and the revoked one is on its list'
   const published = await stores.status.list({ authority: 'root', shard: 0 });
   await stores.close();
   assert.deepEqual([published?.number, published?.count], [2, 1]);
+  assert.deepEqual(await faultsIn(server.dataFolder), []);
 });
 
 test('a lost authority waits for its root twice: for the next one, and for the list', async (context) => {

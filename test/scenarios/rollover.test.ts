@@ -8,8 +8,6 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { startAuthority } from '../../src/apps/authority/authority.ts';
-import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
-import { readBook } from '../../src/apps/authority/book.ts';
 import { assessCompromise } from '../../src/apps/authority/compromise.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import {
@@ -19,7 +17,6 @@ import {
   switchOver,
 } from '../../src/apps/authority/rollover.ts';
 import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
-import { fsck } from '../../src/apps/fsck/fsck.ts';
 import { extendAnchors } from '../../src/device/enrolment/anchors.ts';
 import { AnchorsClient } from '../../src/drivers/links/local/anchorsClient.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
@@ -30,6 +27,7 @@ import type { Hierarchy } from '../../src/trust/ports/authority.ts';
 import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import { committedSha256, hashOfRootKeyOid } from '../../src/wire/x509/hashOfRootKey.ts';
+import { faultsIn } from '../support/checked.ts';
 import { opensslMissing, openssl } from '../support/openssl.ts';
 import { FakeProvisioningAuthority } from '../support/fakeAuthority.ts';
 import { pki } from '../support/peers.ts';
@@ -77,15 +75,6 @@ async function open(
       }
     },
   };
-}
-
-async function faultsIn(house: House): Promise<readonly string[]> {
-  const issuers = new Map(
-    (await readBook(authorityPaths(house.dataFolder))).map(
-      ({ name }) => [name, new Uint8Array(house.certificate(name).raw)] as const,
-    ),
-  );
-  return (await fsck({ snapshot: openSqliteSnapshot(house.database), issuers })).faults;
 }
 
 function offered({ roots, operational, links }: Hierarchy): readonly Uint8Array[] {
@@ -155,7 +144,7 @@ test('the authority of servers: a device takes the new one in by the old one, th
     switchOver(house, await begunAlone('authority.switch', { role: 'server' })),
     EnvironmentError,
   );
-  assert.deepEqual(await faultsIn(house), []);
+  assert.deepEqual(await faultsIn(house.dataFolder), []);
 });
 
 test('a folder of before lists were of a key: its next key takes over what it has issued', async (context) => {
@@ -183,7 +172,7 @@ test('a folder of before lists were of a key: its next key takes over what it ha
   database.close();
   await house.serve((authority) => authority.hierarchy());
   assert.deepEqual(names(), told);
-  assert.deepEqual(await faultsIn(house), []);
+  assert.deepEqual(await faultsIn(house.dataFolder), []);
 });
 
 test(

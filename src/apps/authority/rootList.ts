@@ -7,12 +7,13 @@ import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { Begun } from '../../trust/approvals/permissions.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { ListSummary, StatusStore } from '../../trust/ports/statusStore.ts';
 import { type ListSchedule, RevocationLists } from '../../trust/status/lists.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { authorityPaths, readCertificateFile, requireInstallation } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
-import { readBook } from './book.ts';
+import { offlineKey, readBook } from './book.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { distributionOf } from './statusPlan.ts';
 import { openAuthorityStores } from './stores.ts';
@@ -39,8 +40,9 @@ export async function publishRootLists(
 }
 
 /**
- * Opens the keys of the roots and signs their lists, where they are due; returns the lists that count now.
- * Rejects with an `EnvironmentError` while an authority runs on the folder.
+ * Opens the keys of the roots that are here and signs their lists, where they are due; returns the lists
+ * that count now. Rejects with an `EnvironmentError` while an authority runs on the folder, or where no
+ * root is here.
  */
 export async function signRootLists(
   options: {
@@ -62,12 +64,19 @@ export async function signRootLists(
     const book = await readBook(paths);
     const roots: Issuer[] = [];
     for (const record of book) {
-      if (record.role !== 'root' || record.state === 'removed') continue;
+      const isHere = record.role === 'root' && record.key !== offlineKey;
+      if (!isHere || record.state === 'removed') continue;
       const certificate = await readCertificateFile(paths, record.name);
       const { spki } = parseCertificate(certificate).publicKey;
       const signer = await keys.signer(record, spki);
       const distribution = await distributionOf(store, book, record, spki);
       roots.push(issuerFrom('root', certificate, signer, { name: record.name, distribution }));
+    }
+    if (roots.length === 0) {
+      throw new EnvironmentError(
+        'the root is on another machine: birthmark ca root list there, then birthmark ca import here',
+        { retryable: false },
+      );
     }
     await publishRootLists(store, roots, clock);
     const lists = await Promise.all(
