@@ -10,7 +10,7 @@ import { authorityPaths, requireInstallation } from '../../src/apps/authority/au
 import { type AuthorityRecord, defaultBook, parseBook } from '../../src/apps/authority/book.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import { answerLostAuthority } from '../../src/apps/authority/lostKeys.ts';
-import { announce, switchOver } from '../../src/apps/authority/rollover.ts';
+import { addFactory, announce, switchOver } from '../../src/apps/authority/rollover.ts';
 import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { fsck } from '../../src/apps/fsck/fsck.ts';
 import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
@@ -46,7 +46,13 @@ test('births, a rollover and a lost key of one of them; the others go on as they
   const bornUnder = async (product: string, batch: string): Promise<string> =>
     assembled(options, async (parts) => {
       const [certificate, above] = await birth(parts, product, batch);
-      const names = ['factory', 'factory-pumps', 'factory-pumps-2', 'factory-pumps-3'];
+      const names = [
+        'factory',
+        'factory-pumps',
+        'factory-pumps-2',
+        'factory-pumps-3',
+        'factory-wells',
+      ];
       const issuer = names.find((name) => {
         try {
           return new X509Certificate(certificate).verify(read(name).publicKey);
@@ -74,13 +80,34 @@ test('births, a rollover and a lost key of one of them; the others go on as they
     await begunAlone('root.use', { what: 'replace a lost key' }),
   );
   assert.equal(await bornUnder('pump', 'p-4'), 'factory-pumps-3');
+
+  // One more, later; its name and its births are nobody else's.
+  const wells = { role: 'factory-wells', serves: { products: ['well'], batches: [] } };
+  assert.equal(await bornUnder('well', 'w-1'), 'factory');
+  const added = await addFactory(options, await begunAlone('authority.announce', wells));
+  assert.equal(added.state, 'active');
+  assert.deepEqual(await addFactory(options, await begunAlone('authority.announce', wells)), added);
+  assert.equal(await bornUnder('well', 'w-2'), 'factory-wells');
+  for (const [role, product, reason] of [
+    ['factory-wells', 'spring', /is there already/],
+    ['factory-springs', 'well', /are for the same births/],
+    ['springs', 'spring', /called factory-/],
+  ] as const) {
+    const other = { role, serves: { products: [product], batches: [] } };
+    await assert.rejects(
+      addFactory(options, await begunAlone('authority.announce', other)),
+      reason,
+    );
+  }
   const names = [...defaultBook.map(({ name }) => name), 'factory-pumps', next.name];
   const issuers = new Map(
-    [...names, 'factory-pumps-3'].map((name) => [name, new Uint8Array(read(name).raw)] as const),
+    [...names, 'factory-pumps-3', 'factory-wells'].map(
+      (name) => [name, new Uint8Array(read(name).raw)] as const,
+    ),
   );
   const report = await fsck({ snapshot: openSqliteSnapshot(paths.database), issuers });
   assert.deepEqual(report.faults, []);
-  assert.equal(report.units, 7);
+  assert.equal(report.units, 9);
 });
 
 async function assembled<Value>(

@@ -8,7 +8,12 @@ import { basename, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { startAuthority } from '../../src/apps/authority/authority.ts';
 import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
-import { type AuthorityRecord, defaultBook, offlineKey } from '../../src/apps/authority/book.ts';
+import {
+  type AuthorityRecord,
+  defaultBook,
+  offlineKey,
+  readBook,
+} from '../../src/apps/authority/book.ts';
 import { nextStep } from '../../src/apps/authority/cases.ts';
 import { importFromRoot } from '../../src/apps/authority/imports.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
@@ -20,7 +25,7 @@ import {
   type SignRequest,
   signRequests,
 } from '../../src/apps/authority/offlineRoot.ts';
-import { announce, switchOver } from '../../src/apps/authority/rollover.ts';
+import { addFactory, announce, switchOver } from '../../src/apps/authority/rollover.ts';
 import { answerLostAuthority } from '../../src/apps/authority/lostKeys.ts';
 import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
@@ -232,6 +237,25 @@ test('a lost authority waits for its root twice: for the next one, and for the l
   await importFromRoot(server, findPem(readFileSync(join(root.folder, 'root.crl'), 'utf8')));
   const { waitsFor, case: done } = await answer();
   assert.deepEqual([waitsFor, nextStep(done)], [undefined, undefined]);
+});
+
+test('one more factory authority waits for the root, and issues when its certificate came', async (context) => {
+  const house = halves(context);
+  const { root, server, ask } = house;
+  await installed(house);
+  const asked = { role: 'factory-pumps', serves: { products: ['pump'], batches: [] } };
+  const added = await addFactory(server, await begunAlone('authority.announce', asked));
+  assert.match(added.pending ?? '', /factory-pumps\.csr/);
+  await (await startAuthority(server)).close();
+  const back = await atRoot(root, (open) => signRequests(open, [ask('factory', 'factory-pumps')]));
+  const taken = await importFromRoot(
+    server,
+    back.map((one) => pem(one.certificate)),
+  );
+  assert.deepEqual([taken.certified, taken.pending], [['factory-pumps'], []]);
+  const book = await readBook(authorityPaths(server.dataFolder));
+  assert.equal(book.find(({ name }) => name === 'factory-pumps')?.state, 'active');
+  await (await startAuthority(server)).close();
 });
 
 test('at the root: what is not what it is said to be is refused, and nothing is signed', async (context) => {

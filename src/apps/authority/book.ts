@@ -109,7 +109,11 @@ export function parseBook(
       fail(`${name}: a factory authority alone, called factory-..., is for some products`);
     }
     if (record.state === 'removed') continue;
-    active(records, lineOf(record));
+    // One that is the first of its line waits for its root as announced, and nobody issues meanwhile.
+    const isBegun = records.some(
+      (one) => lineOf(one) === lineOf(record) && one.state !== 'announced',
+    );
+    if (isBegun) active(records, lineOf(record));
     const also = records.find((one) => lineOf(one) !== lineOf(record) && overlap(one, record));
     if (also !== undefined) fail(`${name} and ${also.name} are for the same births`);
   }

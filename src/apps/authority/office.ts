@@ -121,6 +121,12 @@ export class Office {
     return undefined;
   }
 
+  /** Key and certificate of an authority, and no link with another one. Returns as `certify` does. */
+  async certifyAlone(record: AuthorityRecord): Promise<string | undefined> {
+    const certificate = await this.#certificateOf(record, await this.#keys.make(record));
+    return typeof certificate === 'string' ? certificate : undefined;
+  }
+
   /**
    * The next authority in place of one whose key is lost to somebody. With `follows`, whoever believes the
    * lost one alone is led to the next one; nothing ever leads to the lost one. Returns as `certify` does.
@@ -130,10 +136,10 @@ export class Office {
     next: AuthorityRecord,
     { follows }: { readonly follows: boolean },
   ): Promise<string | undefined> {
-    const signer = await this.#keys.make(next);
-    const own = await this.#certificateOf(next, signer);
-    if (typeof own === 'string') return own;
+    const pending = await this.certifyAlone(next);
+    if (pending !== undefined) return pending;
     if (follows) {
+      const signer = await this.#keys.make(next);
       const file = underName(next.name, lost.name);
       await this.#make(file, next, signer, linkProfiles[next.role], await this.issuer(lost));
     }

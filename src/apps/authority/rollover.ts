@@ -10,6 +10,7 @@
  * take another name, and follow from what the present one has committed to (RFC 8649). Each step
  * is idempotent: cut short, it is taken again. The authority's process must not run meanwhile.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Begun } from '../../trust/approvals/permissions.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { authorityPaths, readCertificateFile } from './authorityFolder.ts';
@@ -19,6 +20,7 @@ import {
   type AuthorityRecord,
   lineOf,
   nextName,
+  parseBook,
   readBook,
   writeBook,
 } from './book.ts';
@@ -64,6 +66,51 @@ export async function announce(
   }
 }
 
+/**
+ * One more factory authority, for some births alone: it issues from the next start on, or from the one after
+ * its certificate came from a root on another machine. Rejects with a `MalformedError` that says which
+ * authority is for the same births already.
+ */
+export async function addFactory(
+  options: RolloverOptions,
+  { request }: Begun<'authority.announce'>,
+): Promise<Announced> {
+  const { role: name, serves, key } = request;
+  if (serves === undefined) throw new TypeError('a factory authority for nothing');
+  const algorithm = algorithmNamed(request.algorithm);
+  const office = await Office.open(options);
+  try {
+    const known = office.book.find((one) => one.name === name);
+    const record: AuthorityRecord = {
+      name,
+      role: 'factory',
+      algorithm: algorithm ?? active(office.book, 'factory').algorithm,
+      ...(key === undefined ? {} : { key }),
+      serves,
+      state: 'announced',
+    };
+    if (known !== undefined && !isDeepStrictEqual({ ...known, state: 'announced' }, record)) {
+      throw new EnvironmentError(`${name} is there already, and another one`, { retryable: false });
+    }
+    if (known === undefined) {
+      await writeBook(office.paths, parseBook([...office.book, record]));
+    }
+    return known?.state === 'active' ? known : await beginIssuing(office, record);
+  } finally {
+    await office.close();
+  }
+}
+
+/** Nothing is there that it would have to be linked with. */
+async function beginIssuing(office: Office, record: AuthorityRecord): Promise<Announced> {
+  const pending = await office.certifyAlone(record);
+  if (pending !== undefined) return { ...record, pending };
+  const issuing: AuthorityRecord = { ...record, state: 'active' };
+  const others = office.book.filter(({ name }) => name !== record.name);
+  await writeBook(office.paths, [...others, issuing]);
+  return issuing;
+}
+
 /** Goes on with what was announced before, and waited for a root on another machine. */
 export async function completeAnnouncement(
   options: RolloverOptions,
@@ -72,6 +119,7 @@ export async function completeAnnouncement(
   const office = await Office.open(options);
   try {
     const next = the(office.book, line, 'announced');
+    if (!has(office.book, line, 'active')) return await beginIssuing(office, next);
     const pending = await office.certify(active(office.book, line), next);
     return pending === undefined ? next : { ...next, pending };
   } finally {

@@ -36,6 +36,8 @@ export interface ActRequests {
     readonly algorithm?: string;
     readonly key?: string;
     readonly newName?: boolean;
+    /** Of one more factory authority: births that it is for. */
+    readonly serves?: { readonly products: readonly string[]; readonly batches: readonly string[] };
   };
   readonly 'authority.switch': { readonly role: string };
   readonly 'authority.remove': { readonly role: string };

@@ -35,6 +35,7 @@ import { readStoreSetting } from '../../storeSetting.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
 import { registerCeremony } from './ceremony.ts';
 import { registerCompromise } from './compromise.ts';
+import { registerFactory } from './factory.ts';
 import { registerFloor } from './floor.ts';
 import { registerHorizon } from './horizon.ts';
 import { registerRollover } from './rollover.ts';
@@ -125,6 +126,7 @@ when it has none. A second call after a crash makes what is missing and keeps wh
   registerFloor(ca);
   registerCeremony(ca);
   registerRoot(ca);
+  registerFactory(ca);
   registerHorizon(ca);
 }
 
