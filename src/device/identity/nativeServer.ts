@@ -5,10 +5,10 @@
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import {
   findNative,
-  isNativeCa,
   type NativeIssuer,
   nativeExtensionIds,
   nativeKeyUsage,
+  nativePathLength,
   type NativeView,
   readBareAnchor,
   readNativeView,
@@ -71,7 +71,7 @@ function pathCertificate(
   const known = [nativeExtensionIds.keyUsage, nativeExtensionIds.basicConstraints, generationId];
   const asIssuer = imported(crypto, view);
   return {
-    isAuthority: isNativeCa(extensions) && (usage & keyUses.keyCertSign) !== 0,
+    authorityDepth: (usage & keyUses.keyCertSign) === 0 ? undefined : nativePathLength(extensions),
     asIssuer,
     publicKey: asIssuer.key,
     notAfterMs: (view.notAfterS ?? Infinity) * 1000,

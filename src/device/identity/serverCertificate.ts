@@ -33,8 +33,11 @@ export type JudgedServer = ServerCertificate | { readonly fault: ServerFault };
 
 /** A certificate of either encoding, as far as the rule looks. Every answer may throw a `MalformedError`. */
 export interface PathCertificate<Issuer> {
-  /** RFC 5280 §4.2.1.9 and §4.2.1.3: a CA that may sign certificates. */
-  readonly isAuthority: boolean;
+  /**
+   * RFC 5280 §4.2.1.9 and §4.2.1.3: of a CA that may sign certificates, how many others may stand between it
+   * and an end entity, `Infinity` where it does not say; `undefined` of everybody else.
+   */
+  readonly authorityDepth: number | undefined;
   /** As one that signs others. */
   readonly asIssuer: Issuer;
   /** `undefined` when it is no point of P-256. */
@@ -69,9 +72,8 @@ export function judgePath<Issuer>(
 ): JudgedServer {
   try {
     const { chain, anchors, cred } = readPath();
-    const [leaf, ...others] = chain;
+    const [leaf, ...authorities] = chain;
     if (leaf === undefined) return { fault: 'malformed' };
-    const authorities = others.filter(({ isAuthority }) => isAuthority);
     const anchor = anchorOf(leaf, authorities, anchors);
     if (anchor === undefined) return { fault: 'no-chain' };
     const judged = judgeLeaf(leaf, keyUse);
@@ -91,7 +93,7 @@ function judgeLeaf<Issuer>(
   leaf: PathCertificate<Issuer>,
   keyUse: ServerKeyUse,
 ): ServerGeneration | { readonly fault: ServerFault } {
-  if (leaf.isAuthority) return { fault: 'an-authority' };
+  if (leaf.authorityDepth !== undefined) return { fault: 'an-authority' };
   // RFC 5280 §4.2.1.3: absent means every use, which is more than a server needs.
   if (!leaf.allows(keyUse)) return { fault: 'wrong-key-usage' };
   if (leaf.hasUnknownCritical()) return { fault: 'unknown-critical-extension' };
@@ -108,7 +110,10 @@ function anchorOf<Issuer>(
     const subject = last;
     const anchor = anchors.find(({ issuer }) => subject.isIssuedBy(issuer));
     if (anchor !== undefined) return anchor;
-    const issuer = authorities.find(({ asIssuer }) => subject.isIssuedBy(asIssuer));
+    const issuer = authorities.find(
+      ({ authorityDepth = -1, asIssuer }) =>
+        authorityDepth >= length - 1 && subject.isIssuedBy(asIssuer),
+    );
     if (issuer === undefined) return undefined;
     last = issuer;
   }

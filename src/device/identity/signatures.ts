@@ -25,16 +25,19 @@ export function isIssuedBy(crypto: Crypto, certificate: Certificate, issuer: Cer
 }
 
 /** RFC 5280 §4.2.1.9 and §4.2.1.3: a CA that may sign certificates. */
-export function isAuthority({ extensions }: Certificate): boolean {
+export function isAuthority(certificate: Certificate): boolean {
+  return authorityDepth(certificate) !== undefined;
+}
+
+/** How many CAs may stand between it and an end entity; `undefined` when it is none that may sign. */
+export function authorityDepth({ extensions }: Certificate): number | undefined {
   const constraints = findExtension(extensions, extensionOids.basicConstraints);
   const usage = findExtension(extensions, extensionOids.keyUsage);
-  if (constraints === undefined || usage === undefined) return false;
-  return whenWellFormed(
-    () =>
-      decodeBasicConstraints(constraints.value).ca &&
-      decodeKeyUsage(usage.value).has('keyCertSign'),
-    false,
-  );
+  if (constraints === undefined || usage === undefined) return undefined;
+  return whenWellFormed<number | undefined>(() => {
+    const { ca, pathLength = Number.POSITIVE_INFINITY } = decodeBasicConstraints(constraints.value);
+    return ca && decodeKeyUsage(usage.value).has('keyCertSign') ? pathLength : undefined;
+  }, undefined);
 }
 
 function verified(crypto: Crypto, certificate: Certificate, issuer: Certificate): boolean {

@@ -17,7 +17,7 @@ import {
   type ServerKeyUse,
   type ServerPath,
 } from './serverCertificate.ts';
-import { isAuthority, isIssuedBy } from './signatures.ts';
+import { authorityDepth, isAuthority, isIssuedBy } from './signatures.ts';
 
 export interface ServerRules {
   readonly crypto: Crypto;
@@ -68,7 +68,7 @@ function pathCertificate(
   const { extensions } = certificate;
   const known = [...processed, generationOid];
   return {
-    isAuthority: isAuthority(certificate),
+    authorityDepth: authorityDepth(certificate),
     asIssuer: certificate,
     get publicKey() {
       return crypto.importPublicKey('P-256', p256Point(certificate.publicKey.spki));

@@ -91,10 +91,12 @@ export function nativeKeyUsage(extensions: readonly NativeExtension[]): number |
   return extension && new CborReader(extension.value).unsigned();
 }
 
-/** §3.3: -2 is no CA, -1 a CA without a path length. */
-export function isNativeCa(extensions: readonly NativeExtension[]): boolean {
+/** §3.3: -2 is no CA, -1 a CA without a path length. `undefined` of no CA, `Infinity` without a length. */
+export function nativePathLength(extensions: readonly NativeExtension[]): number | undefined {
   const extension = findNative(extensions, nativeExtensionIds.basicConstraints);
-  return extension !== undefined && new CborReader(extension.value).integer() >= -1;
+  const length = extension === undefined ? -2 : new CborReader(extension.value).integer();
+  if (length < -1) return undefined;
+  return length < 0 ? Number.POSITIVE_INFINITY : length;
 }
 
 /** §8.14, §8.15. */

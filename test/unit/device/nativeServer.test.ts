@@ -14,10 +14,16 @@ import * as cbor from '../../../src/wire/cbor/writer.ts';
 import { oidContent } from '../../../src/wire/der/oid.ts';
 import { basicConstraints, keyUsage, subjectAltName } from '../../../src/wire/x509/extensions.ts';
 import type { Certificate, Extension } from '../../../src/wire/x509/model.ts';
-import { encodeName } from '../../../src/wire/x509/names.ts';
+import { encodeName, parseName } from '../../../src/wire/x509/names.ts';
 import { exampleGenerationOid, serverGeneration } from '../../../src/wire/x509/serverGeneration.ts';
 import { mutated } from '../../support/fuzz.ts';
-import { type TestAuthority, type TestIdentity, testPki } from '../../support/pki.ts';
+import {
+  type TestAuthority,
+  type TestIdentity,
+  type TestKey,
+  testKey,
+  testPki,
+} from '../../support/pki.ts';
 
 const pki = testPki();
 const generation = serverGeneration({ generation: 7, floor: 5 }, exampleGenerationOid);
@@ -39,6 +45,23 @@ function native(
 ): Uint8Array {
   const unsigned = prepareNativeCertificate(certificate);
   return unsigned.finish(signer.key.sign(unsigned.toBeSigned));
+}
+
+/** Natively signed by a key that no `TestAuthority` has. */
+function issuedBy(
+  key: TestKey,
+  issuer: string,
+  extensions: readonly Extension[],
+  subject: string,
+  own: TestKey = testKey(),
+): Uint8Array {
+  const { certificate } = pki.server.issue(
+    { subject: encodeName(['commonName', subject]), extensions },
+    { spki: own.spki },
+  );
+  const fields = { ...certificate, issuer: parseName(encodeName(['commonName', issuer])) };
+  const unsigned = prepareNativeCertificate(fields);
+  return unsigned.finish(key.sign(unsigned.toBeSigned));
 }
 
 function anchorOf(certificate: Certificate): Uint8Array {
@@ -89,6 +112,38 @@ test('a chain with an authority between: the anchor may be the root', () => {
   assert.notEqual(server.anchor, 'anchor' in judged([leaf]) && judged([leaf]));
   assert.deepEqual(judged([leaf], pki.root), { fault: 'no-chain' });
   assert.deepEqual(judged([leaf, leaf], pki.root), { fault: 'no-chain' });
+});
+
+test('a path length is kept to', () => {
+  const authority = (pathLength: number | undefined, above = pki.server, key = testKey()) => {
+    const constraints = basicConstraints({
+      ca: true,
+      ...(pathLength === undefined ? {} : { pathLength }),
+    });
+    const subject = encodeName(['commonName', `authority ${String(pathLength)}`]);
+    const fields = { subject, extensions: [constraints, keyUsage('keyCertSign')] };
+    const identity = above.issue(fields, { spki: key.spki });
+    return { identity, key };
+  };
+  const outcome = (upper: number | undefined): JudgedServer => {
+    const first = authority(upper);
+    const second = testKey();
+    const chain = [
+      issuedBy(second, 'authority below', [agreeing, generation], 'sessions'),
+      issuedBy(
+        first.key,
+        `authority ${String(upper)}`,
+        [basicConstraints({ ca: true, pathLength: 0 }), keyUsage('keyCertSign')],
+        'authority below',
+        second,
+      ),
+      native(first.identity),
+    ];
+    return judged(chain);
+  };
+  assert.ok('credential' in outcome(undefined));
+  assert.ok('credential' in outcome(1));
+  assert.deepEqual(outcome(0), { fault: 'no-chain' });
 });
 
 test('each reason to refuse, from either reader', () => {
