@@ -49,6 +49,7 @@ export async function run(): Promise<BenchResult> {
         ),
         row(`enrolments on ${kept.connections} connections that are kept`, again, '1/s'),
         row('one of them, p50', report.kept.p50Ms, 'ms'),
+        row('processor time of a handshake alone', report.handshakes.cpuMicros, 'µs'),
         row('processor time of an enrolment on a kept connection', report.kept.cpuMicros, 'µs'),
         row('processor time of an enrolment on a new connection', report.fresh.cpuMicros, 'µs'),
       ],
