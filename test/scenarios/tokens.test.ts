@@ -1,6 +1,8 @@
 /** Tokens at the API's door: they read, they end, and they act nowhere. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { TokenClient } from '../../src/drivers/links/local/tokenClient.ts';
 import { isRefusal } from '../../src/trust/ports/faults.ts';
@@ -67,4 +69,11 @@ test('a token reads until it ends, and changes nothing', async (context) => {
   const listed = await desk.tokens();
   assert.ok(!isRefusal(listed));
   assert.ok(!JSON.stringify(listed).includes(made.token));
+  // Whoever tried is in the security log, which is whole when the server has ended; the token is not.
+  await it.close();
+  const refusals = readFileSync(join(it.config.folder, 'security/refusals.jsonl'), 'utf8');
+  for (const code of ['no-credential', 'bad-token', 'token-only-reads']) {
+    assert.ok(refusals.includes(`"code":"${code}"`), code);
+  }
+  assert.ok(!refusals.includes(made.token));
 });

@@ -128,12 +128,8 @@ test('an operator comes, and a resting authority asks for two as well', async (c
   const out = join(it.dataFolder, 'eve.pem');
   const add = ['operator', 'add', 'eve', '--role', 'operator', '--request', request, '--out', out];
   const id = String((await run(...add, '--as', persons.ada)).document['approval']);
-  const own = await run('approval', 'approve', id, '--as', persons.ada);
-  assert.match(own.stderr, /same-person/);
   await approve(id);
   assert.equal((await run(...add, '--approval', id)).code, 0);
-  const last = await run('operator', 'revoke', 'bob', '--as', persons.ada);
-  assert.match(last.stderr, /too-few-admins/);
 
   await it.closeAuthority();
   const rollover = ['ca', 'rollover', 'announce', 'server'];
