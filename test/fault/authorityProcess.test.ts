@@ -23,7 +23,8 @@ import { testSigner } from '../support/issuing/world.ts';
 const passphrase = 'correct horse battery';
 const program = fileURLToPath(new URL('../support/issuing/authorityProcess.ts', import.meta.url));
 const unitsPerRequest = 10;
-const kills = 3;
+/** Real kills are dear: the suite has ten in all, the nightly campaign more. */
+const kills = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 4 : 1;
 
 async function start(
   dataFolder: string,
@@ -41,7 +42,7 @@ async function start(
   throw new Error('the authority did not start');
 }
 
-test('killed again and again, it makes every identity once', async (context) => {
+test('killed, it makes every identity once', async (context) => {
   const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-kill-'));
   context.after(() => rmSync(dataFolder, { recursive: true, force: true }));
   const clock = { nowMs: Date.now };
@@ -106,7 +107,7 @@ test('killed again and again, it makes every identity once', async (context) => 
     const dying = child;
     // Each time a little later: before any answer, among them, near the end.
     let answers = 0;
-    const killAt = kill * 3;
+    const killAt = kills === 1 ? 3 : kill * 3;
     if (killAt === 0) setImmediate(() => dying.kill('SIGKILL'));
     const gone = once(dying, 'exit');
     await askForAll(() => {

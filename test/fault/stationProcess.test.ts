@@ -23,13 +23,18 @@ function worldOf(rig: StationRig): LineWorld {
   return { ledger, quota: ticket.count, folder: rig.elements };
 }
 
-test('killed three times, a batch comes out whole, and closes', async () => {
+const everyDeath = [
+  ['endorse', 'decided', 3],
+  ['endorse', 'arrived', 5],
+  ['report', 'decided', 1],
+] as const;
+
+/** Real kills are dear: the suite has ten in all, the nightly campaign more. */
+const deaths = process.env['BIRTHMARK_NIGHTLY'] === '1' ? everyDeath : everyDeath.slice(0, 1);
+
+test('killed, a batch comes out whole, and closes', async () => {
   const rig = await newRig(40);
-  for (const [step, when, nth] of [
-    ['endorse', 'arrived', 2],
-    ['endorse', 'decided', 3],
-    ['report', 'decided', 1],
-  ] as const) {
+  for (const [step, when, nth] of deaths) {
     let passes = 0;
     rig.onRequest = (here, now) => {
       if (here === step && now === when) passes += 1;
