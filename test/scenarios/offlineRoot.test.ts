@@ -15,6 +15,7 @@ import {
   readBook,
 } from '../../src/apps/authority/book.ts';
 import { nextStep } from '../../src/apps/authority/cases.ts';
+import { holdCeremony, parseCeremony } from '../../src/apps/authority/ceremony.ts';
 import { importFromRoot } from '../../src/apps/authority/imports.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import {
@@ -237,6 +238,36 @@ test('a lost authority waits for its root twice: for the next one, and for the l
   await importFromRoot(server, findPem(readFileSync(join(root.folder, 'root.crl'), 'utf8')));
   const { waitsFor, case: done } = await answer();
   assert.deepEqual([waitsFor, nextStep(done)], [undefined, undefined]);
+});
+
+test('a ceremony under it is held twice: what waits, and what came', async (context) => {
+  const { root, server, ask } = halves(context);
+  const plan = parseCeremony(
+    JSON.stringify({
+      organization,
+      authorities: defaultBook.map((one) =>
+        one.role === 'root' ? { ...one, key: 'offline' } : one,
+      ),
+    }),
+  );
+  const rootCertificate = await createRoot(root, { organization, algorithm: 'ecdsa-with-SHA256' });
+  const first = await holdCeremony(plan, { ...server, rootCertificate, costLog2: 4 });
+  const waits = first.filter((line) => line.startsWith('Waits for the root'));
+  assert.equal(waits.length, 3);
+  const back = await atRoot(root, (open) =>
+    signRequests(
+      open,
+      roles.map((role) => ask(role)),
+    ),
+  );
+  await importFromRoot(
+    server,
+    back.map((one) => pem(one.certificate)),
+  );
+  const second = (await holdCeremony(plan, server)).join('\n');
+  for (const name of ['root', ...roles, 'manifest'])
+    assert.ok(second.includes(`${name}.pem`), name);
+  assert.ok(!second.includes('Waits for the root'));
 });
 
 test('one more factory authority waits for the root, and issues when its certificate came', async (context) => {

@@ -3,6 +3,7 @@
  * transcript says what was made, and people can sign it after. Held again with the same file, it finds what
  * is there and makes what is missing.
  */
+import { basename } from 'node:path';
 import { parseHex, toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import { utf8 } from '../../wire/bytes/utf8.ts';
@@ -13,7 +14,7 @@ import { parsePem } from '../../wire/x509/pem.ts';
 import { parseKeyUri } from '../../drivers/keys/pkcs11/keyUri.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { usualMassLimit } from '../../trust/approvals/twoPersons.ts';
-import { type AuthorityRecord, defaultBook, parseBook } from './book.ts';
+import { type AuthorityRecord, defaultBook, offlineKey, parseBook } from './book.ts';
 import { initializeAuthority, type InitializeOptions, type InitializeStep } from './initialize.ts';
 import { beginTwoPersons, type TwoPersonPlan } from './twoPersons.ts';
 
@@ -31,7 +32,7 @@ export interface CeremonyPlan {
 
 export type CeremonyOptions = Pick<
   InitializeOptions,
-  'dataFolder' | 'passphrase' | 'clock' | 'costLog2' | 'store'
+  'dataFolder' | 'passphrase' | 'clock' | 'costLog2' | 'store' | 'rootCertificate'
 >;
 
 const members = ['organization', 'eui64', 'authorities', 'present', 'twoPersons'];
@@ -56,7 +57,7 @@ export function parseCeremony(text: string): CeremonyPlan {
   const authorities = written === undefined ? defaultBook : parseBook(written);
   for (const { name, key, state } of authorities) {
     if (state !== 'active') fail(`${name} is not active, as everything is at the beginning`);
-    if (key !== undefined) parseKeyUri(key);
+    if (key !== undefined && key !== offlineKey) parseKeyUri(key);
   }
   return {
     organization: line(member('organization'), 64) ?? fail('organization'),
@@ -76,14 +77,16 @@ export async function holdCeremony(
   const { organization, eui64Base, authorities } = plan;
   const begun = options.clock.nowMs();
   const steps: InitializeStep[] = [];
-  await initializeAuthority({
+  const { pending } = await initializeAuthority({
     ...options,
     organization,
     authorities,
     ...(eui64Base === undefined ? {} : { eui64Base }),
     onStep: (step) => steps.push(step),
   });
-  const admins = plan.twoPersons && (await beginTwoPersons(options, plan.twoPersons));
+  const isComplete = pending.length === 0;
+  const admins =
+    plan.twoPersons && isComplete ? await beginTwoPersons(options, plan.twoPersons) : undefined;
   return [
     `Key ceremony of ${organization}`,
     `Begun ${time(begun)}, ended ${time(options.clock.nowMs())}`,
@@ -91,6 +94,8 @@ export async function holdCeremony(
     `Node ${process.versions.node}, OpenSSL ${process.versions.openssl}`,
     '',
     ...steps.flatMap((step, index) => linesOf(step, index + 1)),
+    ...pending.map((file) => `Waits for the root on another machine: ${basename(file)}`),
+    ...(isComplete ? [] : ['Held again when its certificates are here.', '']),
     ...adminLines(admins?.chains),
     'Present:',
     ...plan.present.map((person) => `  ${person}  ______________________________`),

@@ -201,6 +201,7 @@ class Foundation {
         pending.push(certificate);
         continue;
       }
+      if (first?.record.key === offlineKey) this.#tell(record.name, subject, certificate);
       for (const { record: root, issuer } of further) {
         await this.#make(underName(record.name, root.name), subject, issuer);
       }
@@ -267,12 +268,15 @@ class Foundation {
   /** DER of the certificate, from the database when it was issued before. */
   async #make(file: string, subject: Subject, issuer: Issuer | undefined): Promise<Uint8Array> {
     if (issuer === undefined) throw new TypeError('a book without a root');
-    const { clock, onStep } = this.#options;
+    const { clock } = this.#options;
     const certificate = await certifyOnce({ clock, store: this.#stores.issuance }, subject, issuer);
     await writeCertificateFile(this.#paths, file, certificate);
-    const { key, signer } = subject;
-    onStep?.({ name: file, key, algorithm: signer.algorithm, certificate });
+    this.#tell(file, subject, certificate);
     return certificate;
+  }
+
+  #tell(name: string, { key, signer }: Subject, certificate: Uint8Array): void {
+    this.#options.onStep?.({ name, key, algorithm: signer.algorithm, certificate });
   }
 }
 

@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { toHex } from '../../../wire/bytes/hex.ts';
+import { parsePem } from '../../../wire/x509/pem.ts';
 import { describePlan, holdCeremony, parseCeremony } from '../../authority/ceremony.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
@@ -11,6 +12,7 @@ import { type OutputOptions, print } from '../terminal.ts';
 interface CeremonyOptions extends OutputOptions {
   readonly data: string;
   readonly transcript: string;
+  readonly rootOffline?: string;
   readonly dryRun?: boolean;
 }
 
@@ -22,6 +24,10 @@ export function registerCeremony(ca: Command): void {
       'where the transcript is written; it must not be there yet',
     )
     .option('--data <folder>', 'data folder', defaultData())
+    .option(
+      '--root-offline <file>',
+      'certificate of the root, where the plan says "key": "offline"',
+    )
     .option('--dry-run', 'say what the plan would make')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
@@ -48,7 +54,7 @@ Held again with the same plan, it makes what is missing and keeps what is there.
 }
 
 async function ceremony(file: string, options: CeremonyOptions): Promise<void> {
-  const { data, transcript } = options;
+  const { data, transcript, rootOffline } = options;
   const plan = parseCeremony(await readFile(file, 'utf8'));
   const sha256 = toHex(plan.sha256);
   if (options.dryRun === true) {
@@ -67,6 +73,9 @@ async function ceremony(file: string, options: CeremonyOptions): Promise<void> {
     passphrase,
     clock: { nowMs: Date.now },
     store: readStoreSetting(undefined),
+    ...(rootOffline === undefined
+      ? {}
+      : { rootCertificate: parsePem(await readFile(rootOffline, 'utf8'), 'CERTIFICATE') }),
   });
   await writeFile(transcript, `${lines.join('\n')}\n`, { mode: 0o600 });
   print(options, { transcript, sha256 }, lines);
