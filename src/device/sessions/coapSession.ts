@@ -162,7 +162,7 @@ export class CoapSession {
     if (present === undefined) return this.#askAnew(request);
     const step = this.#dueStep(present);
     if (step === 'resumption' || step === 'handshake') {
-      const answer = await this.#askRenewed(request);
+      const answer = await this.#askRenewed(present, request);
       if (answer !== undefined) return answer;
     }
     const mustUpdate = present.updating || step === 'update';
@@ -240,13 +240,14 @@ export class CoapSession {
     return keys;
   }
 
-  /** The keys are old but good: `undefined` when no other ones came about before message_3 left. */
-  async #askRenewed(request: CoapContent): Promise<CoapContent | undefined> {
+  /** The keys are old but good: `undefined` when no other ones came about, and these were not left. */
+  async #askRenewed(present: CoapKeys, request: CoapContent): Promise<CoapContent | undefined> {
     try {
       return await this.#askAnew(request);
     } catch (error) {
-      if (!(error instanceof DeviceFault) || !error.retryable || this.#keys === undefined)
-        throw error;
+      if (!(error instanceof DeviceFault) || !error.retryable) throw error;
+      // Left for none, or in the reverse flow for others: who goes on with them looks like a clone.
+      if (this.#keys !== present) throw error;
       this.#renewNotBeforeMs = this.#ports.timer.nowMs() + this.#options.renewalPauseMs;
       this.#report({ kind: 'renewal-failed', by: 'handshake', reason: error.message });
       return undefined;

@@ -174,6 +174,34 @@ test('on a raw link nobody can have a message_1 sent', async () => {
   assert.equal(await field.relay.beginReverse(endpoint), 'unsupported');
 });
 
+test('keys that were left are not used again when somebody spoils the first answer under new ones', async () => {
+  const it = world();
+  const often = { ...reverse, renewEvery: 3, updatesPerHandshake: 0, resumptionsPerHandshake: 0 };
+  const spoiled = { code: responses.unauthorized, options: [], payload: empty };
+  // What triggers the flow is empty and comes first; the request after message_2 is under the new keys.
+  let handshakes = 0;
+  let wasMessage2 = false;
+  const link = {
+    request: async (request: CoapContent): Promise<CoapContent> => {
+      const response = await it.path.request(request);
+      if (hasOption(request.options, optionNumbers.oscore)) {
+        const isFirst = wasMessage2;
+        wasMessage2 = false;
+        return isFirst && handshakes === 2 ? spoiled : response;
+      }
+      if (request.payload.length === 0) handshakes += 1;
+      else wasMessage2 = true;
+      return response;
+    },
+  };
+  const { session } = await openCoapSession(it.field, it.device, link, often);
+  for (const text of ['one', 'two', 'three']) await session.telemetry(utf8(text));
+  await assert.rejects(session.telemetry(utf8('four')), /refused the handshake/);
+  await session.telemetry(utf8('five'));
+  assert.deepEqual(it.field.textsOf(it.device.deviceId), ['one', 'two', 'three', 'four', 'five']);
+  assert.equal(it.field.relay.counters.cloneEvidence, 0);
+});
+
 test('power and messages are cut off anywhere; resumption follows in the forward flow', async () => {
   const often = { ...reverse, renewEvery: 3, lookAhead: 2, updatesPerHandshake: 0 };
   const texts = Array.from({ length: 8 }, (_, at) => `text ${at}`);
