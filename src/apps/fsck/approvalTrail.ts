@@ -31,6 +31,7 @@ export class ApprovalTrail {
   /** Names of stations whose enrolment was allowed and has not happened. */
   readonly #stations: string[] = [];
   #twoPersons = false;
+  #rootWasUsed = false;
   #last: AuditEntry | undefined;
 
   constructor(fault: (text: string) => void) {
@@ -80,19 +81,26 @@ export class ApprovalTrail {
     if (document.act !== act) this.#fault(`approval ${id}: used for ${act}`);
     if (known.uses > 0) this.#fault(`approval ${id}: used twice`);
     this.#logged.set(id, { ...known, uses: known.uses + 1 });
+    if (act === 'authority.announce' || act === 'root.use') this.#rootWasUsed = true;
     if (act !== 'station.enrol') return;
     const { name } = readParameters(document.parameters);
     if (typeof name === 'string') this.#stations.push(name);
   }
 
-  #judge(entry: AuditEntry, before: AuditEntry | undefined): void {
-    if (entry.kind === 'issued') {
-      if (!entry.profile.startsWith('station@')) return;
-      const at = this.#stations.indexOf(entry.holder);
-      if (at < 0) this.#fault(`station ${entry.holder}: certified by one person`);
-      else this.#stations.splice(at, 1);
-      return;
+  #judgeIssued({ profile, holder }: Issued): void {
+    const [name = ''] = profile.split('@');
+    // One step makes several certificates, and may be taken again: that somebody allowed it is what can be told.
+    if (builtInProfiles.get(name)?.authority !== undefined && !this.#rootWasUsed) {
+      this.#fault(`authority ${holder}: certified by one person`);
     }
+    if (name !== 'station') return;
+    const at = this.#stations.indexOf(holder);
+    if (at < 0) this.#fault(`station ${holder}: certified by one person`);
+    else this.#stations.splice(at, 1);
+  }
+
+  #judge(entry: AuditEntry, before: AuditEntry | undefined): void {
+    if (entry.kind === 'issued') return this.#judgeIssued(entry);
     const need = needOf(entry, before);
     if (need === undefined) return;
     const used =
@@ -106,10 +114,12 @@ export class ApprovalTrail {
   }
 }
 
+type Issued = Extract<AuditEntry, { readonly kind: 'issued' }>;
+
 interface Need {
   readonly acts: readonly ActKind[];
   /** Parameter of the act that names what the entry is about, and its value; a ticket's entry names none. */
-  readonly about?: readonly [parameter: string, value: string];
+  readonly about?: readonly [parameter: string, value: string | number];
 }
 
 /** By the `act` of entries of decisions. */
@@ -138,6 +148,9 @@ function needOf(entry: AuditEntry, before: AuditEntry | undefined): Need | undef
     return builtInProfiles.has(name)
       ? undefined
       : { acts: ['profile.change'], about: ['profile', entry.subject] };
+  }
+  if (entry.act === 'mass-limit') {
+    return { acts: ['limit.mass'], about: ['devices', Number(entry.subject)] };
   }
   const act = decisions.get(entry.act);
   // The first admins come with the mode itself.

@@ -49,6 +49,21 @@ const granted = toHex(
     detail: '',
   }),
 );
+const raised = toHex(
+  encodeAuditEntry({ kind: 'decision', atMs: 1, act: 'mass-limit', subject: '9000', detail: '' }),
+);
+const authority = toHex(
+  encodeAuditEntry({
+    kind: 'issued',
+    atMs: 1,
+    issuerKeyId: new Uint8Array(20),
+    serialNumber: new Uint8Array(16),
+    certificateSha256: new Uint8Array(32),
+    profile: 'issuing@1',
+    holder: 'Other Operational',
+    ticketId: undefined,
+  }),
+);
 const last = '(SELECT max(id) FROM approvals)';
 
 const tampering: ReadonlyArray<readonly [sql: string, fault: RegExp]> = [
@@ -78,6 +93,11 @@ const tampering: ReadonlyArray<readonly [sql: string, fault: RegExp]> = [
   [
     `INSERT INTO audit_leaves (entry) VALUES (x'${granted}')`,
     /decision eve without its approval before it/,
+  ],
+  [`INSERT INTO audit_leaves (entry) VALUES (x'${raised}')`, /decision 9000 without its approval/],
+  [
+    `INSERT INTO audit_leaves (entry) VALUES (x'${authority}')`,
+    /authority Other Operational: certified by one person/,
   ],
 ];
 

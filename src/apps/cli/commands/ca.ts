@@ -102,6 +102,8 @@ export function registerCa(program: Command): void {
       `
 Examples:
   birthmark ca init --organization "Example Sensors"
+  birthmark ca init --organization "Example Sensors" --two-person \\
+    --admin ada=ada/request.pem --admin bob=bob/request.pem
   BIRTHMARK_PASSPHRASE_FILE=/run/secrets/ca birthmark ca init --organization "Example Sensors"
   birthmark ca init --organization "Example Sensors" --more-root pq=ML-DSA-65 \\
     --key 'operational=pkcs11:token=ca;object=operational?module-path=/usr/lib/softhsm/libsofthsm2.so'
