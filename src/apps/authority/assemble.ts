@@ -38,6 +38,7 @@ import {
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
 import { type AuthorityRecord, readCertifiedBook } from './book.ts';
+import { lostElements } from './cases.ts';
 import { readStoredProfile } from './profileDocument.ts';
 import { distributionOf } from './statusPlan.ts';
 import { configuredLedger } from './ledger.ts';
@@ -93,7 +94,6 @@ export async function assemble(
   const book = await readCertifiedBook(paths);
   const keys = await openKeys({ paths, book, stores, clock, passphrase, onUnsigned });
   const hierarchy = await readHierarchy(paths, book, keys.orderKey);
-  const chain = birthChains(keys.authorities);
   const verifier = new VerifierPool();
   const { authorities, orderKey, manifestKey, sealingKey, logSigner } = keys;
   const profiles = await openProfiles(stores, clock);
@@ -118,7 +118,8 @@ export async function assemble(
   const notices = { crypto, certificates: stores.issuance, audit: stores.audit, foreign };
   const { organization: maker, eui64Base } = installation;
   const manifestCertificate = await readCertificateFile(paths, otherKeys.manifest);
-  const ordering = { crypto, clock, store: stores.orders };
+  const chain = birthChains(authorities);
+  const ordering = { crypto, clock, store: stores.orders, chain };
   const documents = new DocumentFolder(paths.documents);
   return {
     installation,
@@ -141,12 +142,12 @@ export async function assemble(
       orderKey,
       sealingKey,
       anchors: hierarchy.server,
-      chain,
+      lostElements: () => lostElements(paths),
       onRefusal: notedIn(security),
     }),
     orders: new Orders({ ...ordering, orderKey, eui64Base, ledger: await configuredLedger(paths) }),
     logSigner,
-    closing: { ...ordering, documents, manifestKey, manifestCertificate, chain, maker },
+    closing: { ...ordering, documents, manifestKey, manifestCertificate, maker },
     close: async () => {
       await verifier.close();
       await keys.authorityKeys.close();

@@ -57,6 +57,17 @@ export async function writeCase(paths: AuthorityPaths, one: Case): Promise<void>
   await writeWhole(path, `${JSON.stringify(one, undefined, 2)}\n`);
 }
 
+/** Elements whose keys are lost, by open cases: none of them is born any more. */
+export async function lostElements(
+  paths: AuthorityPaths,
+): Promise<(family: string, firmware: string) => boolean> {
+  const open = (await readCases(paths)).filter(
+    ({ kind, closedMs }) => kind === 'family' && closedMs === undefined,
+  );
+  return (family, firmware) =>
+    open.some((one) => one.subject === family && (one.firmware ?? firmware) === firmware);
+}
+
 export function nextStep({ steps }: Case): string | undefined {
   return steps.find(({ doneMs }) => doneMs === undefined)?.name;
 }

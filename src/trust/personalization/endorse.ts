@@ -20,7 +20,11 @@ export interface EndorsementOptions {
   readonly verifier: ProofVerifier;
   readonly store: OrderStore;
   readonly issuance: Issuance;
+  /** Asked for each request: whether elements of that kind are worth an identity no more. */
+  readonly lostElements?: (() => Promise<LostElements>) | undefined;
 }
+
+export type LostElements = (family: string, firmware: string) => boolean;
 
 export type UnitRefusal =
   | ProofRefusal
@@ -34,6 +38,7 @@ export type UnitRefusal =
       | 'no-eui64-left'
       | 'lint'
       | 'try-again'
+      | 'family-lost'
     >;
 
 type Outcome = UnitAnswer | UnitRefusal;
@@ -54,11 +59,14 @@ export class Endorsement {
     const outcomes = units.map((unit): Slot => ({ unit, outcome: undefined }));
     const known = await this.#known(request.order, units);
     const fresh: FreshUnit[] = [];
+    const isLost = await this.#options.lostElements?.();
     for (const slot of outcomes) {
       const read = readUnit(this.#options.crypto, slot.unit);
       const record = known(slot.unit.uid);
       if (isRefusal(read)) slot.outcome = read;
-      else if (record === undefined) fresh.push({ slot, read });
+      else if (isLost?.(request.order.family, slot.unit.firmware) === true) {
+        slot.outcome = refuse('family-lost', 'Keys of such elements are lost: see the authority.');
+      } else if (record === undefined) fresh.push({ slot, read });
       else slot.outcome = answerAgain(record, read, request.ticket);
     }
     await this.#endorseFresh(request, fresh, agreeKey);

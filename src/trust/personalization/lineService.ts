@@ -22,7 +22,7 @@ import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults
 import type { ProofVerifier, SealingKey, Signer } from '../ports/keys.ts';
 import type { LineStep } from '../ports/lineTransport.ts';
 import type { OrderStore, TicketRecord } from '../ports/orderStore.ts';
-import { Endorsement } from './endorse.ts';
+import { Endorsement, type EndorsementOptions } from './endorse.ts';
 import { takeReport } from './report.ts';
 import { agreeKeyContext, Authenticator, refusedByTicket } from './request.ts';
 
@@ -40,6 +40,7 @@ export interface LineServiceOptions {
   readonly anchors: readonly Uint8Array[];
   /** DER certificates of the factory authority and those above it, without the root. */
   readonly chain: (use: BirthUse) => readonly Uint8Array[];
+  readonly lostElements?: EndorsementOptions['lostElements'];
   /** Hears of everything that was refused, requests and single units. */
   readonly onRefusal?: (refusal: LineRefusal) => void;
 }
@@ -62,12 +63,12 @@ export class LineService {
   readonly #endorsement: Endorsement;
 
   constructor(options: LineServiceOptions) {
-    const { crypto, store, orderKey, sealingKey, verifier, issuance } = options;
+    const { crypto, store, orderKey, sealingKey, verifier, issuance, lostElements } = options;
     const publicKey = crypto.importPublicKey('P-256', p256Point(orderKey.publicKeySpki));
     if (publicKey === undefined) throw new InvariantError('the order key is off its curve');
     this.#options = options;
     this.#authenticator = new Authenticator({ crypto, store, orderKey: publicKey, sealingKey });
-    this.#endorsement = new Endorsement({ crypto, verifier, store, issuance });
+    this.#endorsement = new Endorsement({ crypto, verifier, store, issuance, lostElements });
   }
 
   /** The signed answer. Rejects with an `EnvironmentError` when store or keys fail. */
