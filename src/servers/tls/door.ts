@@ -188,6 +188,12 @@ export class TlsDoor {
 
   #take(socket: Socket): void {
     const { handshakeTimeoutMs, connections } = this.#limits;
+    const { remoteAddress } = socket;
+    if (remoteAddress === undefined) {
+      // Gone before it was looked at: it has no name that its place could be given back under.
+      socket.destroy();
+      return;
+    }
     const endpoint = endpointOf(socket);
     if (this.#open.size >= connections) {
       this.#turnAway(socket, 'too-many-connections');
@@ -203,7 +209,7 @@ export class TlsDoor {
     });
     // Until its turn only its going away is of interest.
     socket.on('error', ignore);
-    if (this.#handshakes.enter(endpoint, networkOf(socket.remoteAddress ?? ''))) return;
+    if (this.#handshakes.enter(endpoint, networkOf(remoteAddress))) return;
     this.#turnAway(socket, 'too-many-handshakes');
   }
 
