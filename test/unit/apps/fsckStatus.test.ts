@@ -99,7 +99,7 @@ const tampering: ReadonlyArray<readonly [sql: string, fault: RegExp]> = [
      WHERE certificate = ${firstEntry}`,
     /issued by another key/,
   ],
-  ["UPDATE authorities SET shards = 2 WHERE name = 'operational'", /of another shard/],
+  ["UPDATE authorities SET shards = 1024 WHERE name = 'operational'", /of another shard/],
   [
     `INSERT INTO list_entries
      SELECT ${ofIt}, min(id), 99, 6, 0, not_after_ms, 0, NULL FROM issuances WHERE profile = 'ldevid@1'`,
