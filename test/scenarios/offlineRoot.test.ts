@@ -172,6 +172,10 @@ test('the next generation asks the root too, and the revoked one is on its list'
   const house = halves(context);
   const { root, server, path, ask } = house;
   const certificate = await installed(house);
+  await assert.rejects(
+    announce(server, await begunAlone('authority.announce', { role: 'root' })),
+    /root is on another machine/,
+  );
   const waiting = await announce(
     server,
     await begunAlone('authority.announce', { role: 'operational' }),

@@ -59,7 +59,7 @@ export class AuthorityKeys {
 
 function offline(name: string): EnvironmentError {
   return new EnvironmentError(
-    `the key of ${name} is on another machine: see birthmark ca sign-request there`,
+    `the key of ${name} is on another machine: see birthmark ca root and sign-request there`,
     { retryable: false },
   );
 }

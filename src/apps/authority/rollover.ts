@@ -20,6 +20,7 @@ import {
   type AuthorityRecord,
   lineOf,
   nextName,
+  offlineKey,
   parseBook,
   readBook,
   writeBook,
@@ -47,6 +48,15 @@ export async function announce(
   try {
     const line = lineNamed(office.book, request.role);
     const present = active(office.book, line);
+    if (present.key === offlineKey) {
+      // A next root made here would be one whose key was never off line.
+      throw new EnvironmentError(
+        `${present.name} is on another machine, and stays what it is here`,
+        {
+          retryable: false,
+        },
+      );
+    }
     const begun = office.book.find((one) => lineOf(one) === line && one.state === 'announced');
     const next = begun ?? {
       name: nextName(office.book, line),
