@@ -67,11 +67,13 @@ function pathCertificate(
   { crypto, generationId }: NativeServerRules,
 ): PathCertificate<Issuer> {
   const { extensions } = view;
+  // Read in any case: what is malformed is so whatever it is good for.
   const usage = nativeKeyUsage(extensions) ?? 0;
+  const pathLength = nativePathLength(extensions);
   const known = [nativeExtensionIds.keyUsage, nativeExtensionIds.basicConstraints, generationId];
   const asIssuer = imported(crypto, view);
   return {
-    authorityDepth: (usage & keyUses.keyCertSign) === 0 ? undefined : nativePathLength(extensions),
+    authorityDepth: (usage & keyUses.keyCertSign) === 0 ? undefined : pathLength,
     asIssuer,
     publicKey: asIssuer.key,
     notAfterMs: (view.notAfterS ?? Infinity) * 1000,

@@ -47,7 +47,7 @@ export interface PathCertificate<Issuer> {
   /** Name and signature. */
   isIssuedBy(issuer: Issuer): boolean;
   allows(use: ServerKeyUse): boolean;
-  /** Beside those that the rule asks for, and those that bind only authorities. */
+  /** Beside those that the rule asks for. */
   hasUnknownCritical(): boolean;
   /** `undefined` when the extension is not there. */
   generation(): ServerGeneration | undefined;
@@ -111,11 +111,16 @@ function anchorOf<Issuer>(
     const anchor = anchors.find(({ issuer }) => subject.isIssuedBy(issuer));
     if (anchor !== undefined) return anchor;
     const issuer = authorities.find(
-      ({ authorityDepth = -1, asIssuer }) =>
-        authorityDepth >= length - 1 && subject.isIssuedBy(asIssuer),
+      (authority) => mayStandAt(authority, length - 1) && subject.isIssuedBy(authority.asIssuer),
     );
     if (issuer === undefined) return undefined;
     last = issuer;
   }
   return undefined;
+}
+
+/** RFC 5280 §6.1.4 (m) and (o): what an authority forbids below it in a way that we cannot read, it forbids. */
+function mayStandAt<Issuer>(authority: PathCertificate<Issuer>, authoritiesBelow: number): boolean {
+  const { authorityDepth = -1 } = authority;
+  return authorityDepth >= authoritiesBelow && !authority.hasUnknownCritical();
 }

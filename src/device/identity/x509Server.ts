@@ -58,7 +58,7 @@ function readPath(
   };
 }
 
-/** Extensions that the rule looks at, or that bind only authorities. */
+/** Extensions that the rule looks at, beside the generation. */
 const processed: readonly string[] = [extensionOids.keyUsage, extensionOids.basicConstraints];
 
 function pathCertificate(

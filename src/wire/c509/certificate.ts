@@ -16,7 +16,7 @@ import { parseName } from '../x509/names.ts';
 import { parseSpki } from '../x509/spki.ts';
 import { derAlgorithm, encodeAlgorithm, readAlgorithm, signatureAlgorithms } from './algorithms.ts';
 import { encodeExtensions, readExtensions } from './extensions.ts';
-import { asArray, readMagnitude, readType } from './items.ts';
+import { asArray, latestS, readMagnitude, readType } from './items.ts';
 import { type C509Type, encodeName, readName } from './names.ts';
 import { encodePublicKey, type PointDecompressor, readPublicKey } from './publicKey.ts';
 import { encodeSignature, readSignature, signatureForm } from './signature.ts';
@@ -109,9 +109,6 @@ export function encodeNotAfter(notAfterMs: number): Uint8Array {
     ? cbor.nullItem
     : cbor.integer(Math.floor(notAfterMs / 1000));
 }
-
-/** Latest second of GeneralizedTime but one: the last is null. */
-const latestS = noExpirationMs / 1000 - 1;
 
 interface DecodedFields {
   readonly serialNumber: Uint8Array;

@@ -2,6 +2,7 @@
 import { MalformedError } from '../bytes/malformed.ts';
 import { CborReader } from '../cbor/reader.ts';
 import * as cbor from '../cbor/writer.ts';
+import { noExpirationMs } from '../der/time.ts';
 import { maximumCertificateBytes } from '../x509/model.ts';
 import type { C509Type } from './names.ts';
 
@@ -37,3 +38,6 @@ export function readMagnitude(reader: CborReader): Uint8Array {
   const value = reader.bytes();
   return value[0] === 0 ? reader.fail('leading zero of an unsigned integer', start) : value;
 }
+
+/** Latest second of GeneralizedTime but one: the last is null (§3.1.5). */
+export const latestS: number = noExpirationMs / 1000 - 1;

@@ -7,7 +7,7 @@ import { equal } from '../bytes/bytes.ts';
 import { UnsupportedError } from '../bytes/malformed.ts';
 import { CborReader } from '../cbor/reader.ts';
 import * as cbor from '../cbor/writer.ts';
-import { asArray, readMagnitude, readType } from './items.ts';
+import { asArray, latestS, readMagnitude, readType } from './items.ts';
 
 /** Whose signatures count: an authority above, or one that the element was born with. */
 export interface NativeIssuer {
@@ -53,8 +53,8 @@ export function readNativeView(input: Uint8Array): NativeView {
   readMagnitude(reader);
   expectNumber(reader, ecdsaWithSha256);
   const named = reader.takeNull() ? undefined : reader.item();
-  reader.unsigned();
-  const notAfterS = reader.takeNull() ? undefined : reader.unsigned();
+  reader.unsigned(latestS);
+  const notAfterS = reader.takeNull() ? undefined : reader.unsigned(latestS);
   const { subject, publicKey } = readIssuer(reader);
   const extensions = readExtensions(reader);
   const tbs = reader.since(start);
@@ -88,26 +88,37 @@ export function findNative(
 /** The bits of a key usage: 2^0 digitalSignature, 2^4 keyAgreement, 2^5 keyCertSign (RFC 5280 §4.2.1.3). */
 export function nativeKeyUsage(extensions: readonly NativeExtension[]): number | undefined {
   const extension = findNative(extensions, nativeExtensionIds.keyUsage);
-  return extension && new CborReader(extension.value).unsigned();
+  return extension && new CborReader(extension.value).unsigned(allKeyUsages);
 }
 
 /** §3.3: -2 is no CA, -1 a CA without a path length. `undefined` of no CA, `Infinity` without a length. */
 export function nativePathLength(extensions: readonly NativeExtension[]): number | undefined {
   const extension = findNative(extensions, nativeExtensionIds.basicConstraints);
-  const length = extension === undefined ? -2 : new CborReader(extension.value).integer();
-  if (length < -1) return undefined;
-  return length < 0 ? Number.POSITIVE_INFINITY : length;
+  if (extension === undefined) return undefined;
+  const reader = new CborReader(extension.value);
+  const length = reader.integer();
+  if (length < -2) reader.fail('-2, -1 or a path length expected', 0);
+  if (length < 0) return length === -1 ? Number.POSITIVE_INFINITY : undefined;
+  return length;
 }
 
 /** §8.14, §8.15. */
 const ecdsaWithSha256 = 0;
 const ecPublicKeyP256 = 1;
 
+const compressedPointBytes = 33;
+/** As many bits as the reader of X.509 takes, and no more than arithmetic on bits has. */
+const allKeyUsages = 2 ** 31 - 1;
+
 /** The subject and its key, which stand beside each other. */
 function readIssuer(reader: CborReader): NativeIssuer {
   const subject = reader.item();
   expectNumber(reader, ecPublicKeyP256);
-  return { subject, publicKey: reader.bytes() };
+  const start = reader.offset;
+  const publicKey = reader.bytes();
+  // x alone is a key of EDHOC: of two points with one x, no certificate may leave open which is meant.
+  if (publicKey.length < compressedPointBytes) reader.fail('a point expected', start);
+  return { subject, publicKey };
 }
 
 function readExtensions(reader: CborReader): readonly NativeExtension[] {
@@ -121,7 +132,16 @@ function readExtensions(reader: CborReader): readonly NativeExtension[] {
     if (findNative(extensions, extension.id) !== undefined) reader.fail('an extension twice');
     extensions.push(extension);
   }
+  if (extensions.length === 1 && isLoneKeyUsage(extensions)) {
+    reader.fail('key usage alone is an integer', start);
+  }
   return extensions;
+}
+
+/** Without any bit a critical one is an array: zero has no sign. */
+function isLoneKeyUsage(extensions: readonly NativeExtension[]): boolean {
+  const bits = nativeKeyUsage(extensions);
+  return bits !== undefined && (bits > 0 || extensions[0]?.critical !== true);
 }
 
 /** §3.1.10: key usage alone is nothing but its integer; criticality is the sign. */
@@ -136,11 +156,18 @@ function readExtension(reader: CborReader): NativeExtension {
     const id = reader.integer();
     return { id: Math.abs(id), critical: id < 0, value: reader.item() };
   }
+  const start = reader.offset;
   const id = reader.bytes();
+  // §3.7: signed as CBOR, an extension with an encoding of its own has no other.
+  if (generalForms.some((oid) => equal(oid, id)))
+    reader.fail('an extension in general form', start);
   const critical = reader.peek() === 'array';
   if (critical && reader.array() !== 1) reader.fail('[value] expected');
   return { id, critical, value: reader.bytes() };
 }
+
+/** id-ce-keyUsage and id-ce-basicConstraints: overlooked, they would say nothing. */
+const generalForms = [Uint8Array.of(0x55, 0x1d, 15), Uint8Array.of(0x55, 0x1d, 19)];
 
 function sameId(one: number | Uint8Array, other: number | Uint8Array): boolean {
   return typeof one === 'number' || typeof other === 'number' ? one === other : equal(one, other);

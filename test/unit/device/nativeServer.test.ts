@@ -2,16 +2,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { judgeNativeServer } from '../../../src/device/identity/nativeServer.ts';
+import {
+  judgeNativeServer,
+  type NativeServerRules,
+} from '../../../src/device/identity/nativeServer.ts';
 import type { JudgedServer } from '../../../src/device/identity/serverCertificate.ts';
-import { judgeServer } from '../../../src/device/identity/x509Server.ts';
+import { judgeServer, type ServerRules } from '../../../src/device/identity/x509Server.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
+import { concat, equal } from '../../../src/wire/bytes/bytes.ts';
 import { bareAnchor } from '../../../src/wire/c509/bareAnchor.ts';
 import { c509FromX509 } from '../../../src/wire/c509/convert.ts';
 import { prepareNativeCertificate } from '../../../src/wire/c509/native.ts';
+import { encodeExtension } from '../../../src/wire/c509/extensions.ts';
+import { nativeExtensionIds, readNativeView } from '../../../src/wire/c509/nativeView.ts';
+import { CborReader } from '../../../src/wire/cbor/reader.ts';
 import * as cbor from '../../../src/wire/cbor/writer.ts';
+import { fixedSignature } from '../../../src/wire/der/ecdsa.ts';
 import { oidContent } from '../../../src/wire/der/oid.ts';
+import { noExpirationMs } from '../../../src/wire/der/time.ts';
 import { basicConstraints, keyUsage, subjectAltName } from '../../../src/wire/x509/extensions.ts';
 import type { Certificate, Extension } from '../../../src/wire/x509/model.ts';
 import { encodeName, parseName } from '../../../src/wire/x509/names.ts';
@@ -78,19 +87,19 @@ function judged(
   anchor: TestAuthority = pki.server,
 ): JudgedServer {
   const reference = { kind: 'c5c', certificates } as const;
-  const small = judgeNativeServer(reference, {
-    ...shared,
-    anchors: [anchorOf(anchor.certificate)],
-    generationId: oidContent(exampleGenerationOid),
-  });
-  const whole = judgeServer(reference, {
-    ...shared,
-    anchors: [anchor.certificate.der],
-    decompress: decompressPoint,
-    generationOid: exampleGenerationOid,
-  });
-  assert.deepEqual(small, whole);
+  const small = judgeNativeServer(reference, smallRules(anchor));
+  assert.deepEqual(small, judgeServer(reference, wholeRules(anchor)));
   return small;
+}
+
+function smallRules({ certificate }: TestAuthority): NativeServerRules {
+  const generationId = oidContent(exampleGenerationOid);
+  return { ...shared, anchors: [anchorOf(certificate)], generationId };
+}
+
+function wholeRules({ certificate }: TestAuthority): ServerRules {
+  const anchors = [certificate.der];
+  return { ...shared, anchors, decompress: decompressPoint, generationOid: exampleGenerationOid };
 }
 
 test('a server by its natively signed certificate', () => {
@@ -170,6 +179,108 @@ test('each reason to refuse, from either reader', () => {
   assert.deepEqual(judged([]), { fault: 'malformed' });
   assert.deepEqual(judged([Uint8Array.of(0x8b, 2)]), { fault: 'malformed' });
 });
+
+test('an authority with a critical extension that is not understood leads nowhere', () => {
+  const leaf = native(issue([agreeing, generation], pki.factory), pki.factory);
+  const between = native({ certificate: pki.factory.certificate }, pki.root);
+  assert.ok('credential' in judged([leaf], pki.factory));
+  assert.deepEqual(judged([leaf, between], pki.root), { fault: 'no-chain' });
+});
+
+/** The ten items before the signature. */
+function itemsOf(encoded: Uint8Array): Uint8Array[] {
+  const reader = new CborReader(encoded);
+  reader.array();
+  return Array.from({ length: 10 }, () => reader.item());
+}
+
+/** Whatever they are, under a signature that verifies. */
+function signed(items: readonly Uint8Array[]): Uint8Array {
+  const toBeSigned = cbor.sequence(...items);
+  const signature = fixedSignature(pki.server.key.sign(toBeSigned), 32);
+  return concat(cbor.head(4, 11), toBeSigned, cbor.bytes(signature));
+}
+
+test('what the authority may not have signed is refused by both', () => {
+  const good = itemsOf(native(issue([agreeing, generation])));
+  const { 8: key = new Uint8Array(0) } = good;
+  const bits = cbor.integer(-16);
+  const [ku, bc] = [cbor.integer(-2), cbor.integer(-4)];
+  const stated = [
+    cbor.bytes(oidContent(exampleGenerationOid)),
+    cbor.array(cbor.bytes(generation.value)),
+  ];
+  const general = ({ oid, value }: Extension): Uint8Array[] => [
+    cbor.bytes(oidContent(oid)),
+    cbor.bytes(value),
+  ];
+  const usage = cbor.integer(16);
+  const afterAll = cbor.integer(noExpirationMs / 1000);
+  const others: ReadonlyArray<readonly [item: number, Uint8Array]> = [
+    [0, cbor.integer(1)],
+    [1, cbor.bytes(Uint8Array.of(0, 1))],
+    [4, afterAll],
+    [5, afterAll],
+    // x alone, as EDHOC has it.
+    [8, cbor.bytes(key.subarray(3))],
+    [9, cbor.array(ku, usage)],
+    [9, cbor.array(ku, bits, ...stated)],
+    [9, cbor.array(ku, cbor.integer(2 ** 32 + 16), ...stated)],
+    [9, cbor.array(ku, usage, bc, cbor.integer(-3), ...stated)],
+    [9, cbor.array(ku, usage, ...stated, ...stated)],
+    [9, cbor.array(ku, usage, ...stated, ku)],
+    [9, cbor.array(ku, usage, ...general(basicConstraints({ ca: true })), ...stated)],
+    [9, cbor.array(...general(agreeing), ...stated)],
+  ];
+  assert.ok('credential' in judged([signed(good)]));
+  for (const [item, other] of others) {
+    const certificate = signed(good.with(item, other));
+    assert.deepEqual(
+      judged([certificate]),
+      { fault: 'malformed' },
+      Buffer.from(other).toString('hex'),
+    );
+  }
+});
+
+test('what a sensor accepts, whatever an authority signed, the reader of X.509 accepts', () => {
+  const items = itemsOf(native(issue([agreeing, generation])));
+  const asked = [
+    [agreeing, generation],
+    [generation, basicConstraints({ ca: false }), agreeing],
+  ];
+  const good = asked.map((extensions) => {
+    const pairs = extensions.flatMap((extension) => encodeExtension(extension, 2));
+    return cbor.sequence(...items.with(9, cbor.array(...pairs)));
+  });
+  const edit = fc.tuple(fc.nat(9_999), fc.nat(255));
+  let accepted = 0;
+  const property = fc.property(
+    fc.constantFrom(...good),
+    fc.array(edit, { maxLength: 2 }),
+    (bytes, edits) => {
+      const changed = bytes.slice();
+      for (const [at, value] of edits) changed[at % changed.length] = value;
+      const reference = { kind: 'c5c', certificates: [signed([changed])] } as const;
+      const small = judgeNativeServer(reference, smallRules(pki.server));
+      if ('fault' in small || readsOver(reference.certificates[0])) return;
+      accepted += 1;
+      assert.deepEqual(small, judgeServer(reference, wholeRules(pki.server)));
+    },
+  );
+  fc.assert(property, { numRuns: 600 });
+  assert.ok(accepted > 100, `${accepted} were accepted`);
+});
+
+/** Extensions that only the other reader looks into. */
+function readsOver(encoded: Uint8Array): boolean {
+  const asked: readonly unknown[] = Object.values(nativeExtensionIds);
+  const { extensions } = readNativeView(encoded);
+  const generationId = oidContent(exampleGenerationOid);
+  return extensions.some(({ id }) =>
+    typeof id === 'number' ? !asked.includes(id) : !equal(id, generationId),
+  );
+}
 
 test('what needs X.509 is none of a sensor', () => {
   const identity = issue([agreeing, generation]);
