@@ -16,7 +16,12 @@ export async function checkApprovals(
 ): Promise<number> {
   const { snapshot, fault } = inspection;
   let modes = 0;
-  for await (const _ of snapshot.rows('SELECT since_ms FROM two_person')) modes += 1;
+  for await (const row of snapshot.rows('SELECT mass_limit FROM two_person')) {
+    modes += 1;
+    if (String(number(row, 'mass_limit')) !== trail.operators.massLimit) {
+      fault('two persons: one may change the status of more or fewer devices than the log says');
+    }
+  }
   if (trail.twoPersons !== (modes === 1)) {
     fault(
       modes === 0
@@ -25,6 +30,7 @@ export async function checkApprovals(
     );
   }
   const keys = await keysOfOperators(inspection);
+  await checkOperators(inspection, trail);
   const recorded = new Set<string>();
   for await (const row of snapshot.rows(selectApprovals)) {
     const id = hex(row, 'sha256');
@@ -43,6 +49,47 @@ const selectApprovals = `
   SELECT approvals.*, asked.name AS asked_by, decided.name AS said_by FROM approvals
   LEFT JOIN operators asked ON asked.id = requester
   LEFT JOIN operators decided ON decided.id = decided_by ORDER BY approvals.id`;
+
+/** Rows of operators against the log: nobody is one, or has a role, because a row says so. */
+async function checkOperators(
+  { snapshot, fault }: Inspection,
+  { operators: { operators } }: ApprovalTrail,
+): Promise<void> {
+  const roles = new Map<string, string[]>();
+  for await (const row of snapshot.rows(selectRoles)) {
+    const name = string(row, 'name');
+    roles.set(name, [...(roles.get(name) ?? []), string(row, 'role')]);
+  }
+  const recorded = new Set<string>();
+  for await (const row of snapshot.rows('SELECT name, certificate, revoked_ms FROM operators')) {
+    const name = string(row, 'name');
+    recorded.add(name);
+    const logged = operators.get(name);
+    if (logged === undefined) {
+      fault(`operator ${name}: not in the log`);
+      continue;
+    }
+    const certificate = bytes(row, 'certificate');
+    const isRevoked = !isNull(row, 'revoked_ms');
+    // Of after a backup that was put back: a name, and nobody is that operator any more.
+    const isName = certificate.length === 0 && isRevoked;
+    if (!isName && !logged.certificates.has(toHex(nodeCrypto.hash('SHA-256', certificate)))) {
+      fault(`operator ${name}: another certificate than the log's`);
+    }
+    if (!isName && isRevoked !== logged.revoked) fault(`operator ${name}: revoked otherwise`);
+    const held = roles.get(name) ?? [];
+    if (held.length !== logged.roles.size || !held.every((role) => logged.roles.has(role))) {
+      fault(`operator ${name}: other roles than the log's`);
+    }
+  }
+  for (const name of operators.keys()) {
+    if (!recorded.has(name)) fault(`operator ${name}: logged and not recorded`);
+  }
+}
+
+const selectRoles = `
+  SELECT name, role FROM operator_roles JOIN operators ON operators.id = operator
+  WHERE withdrawn_ms IS NULL`;
 
 /** DER of SubjectPublicKeyInfo by name, of the revoked too: what they signed before stays signed. */
 async function keysOfOperators({

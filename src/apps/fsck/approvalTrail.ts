@@ -3,7 +3,7 @@
  * and that every act that needs them stands directly behind the one use of an approval for exactly it.
  */
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
-import { type ActKind, readParameters } from '../../trust/approvals/acts.ts';
+import { type ActKind, actRules, readParameters } from '../../trust/approvals/acts.ts';
 import {
   type DecisionDocument,
   readDecision,
@@ -16,6 +16,7 @@ import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
 import { builtInProfiles } from '../../trust/issuance/profiles.ts';
 import type { AuditEntry } from '../../trust/audit/entry.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
+import { OperatorTrail } from './operatorTrail.ts';
 
 export interface LoggedApproval {
   readonly request: SignedDocument<RequestDocument>;
@@ -30,8 +31,11 @@ export class ApprovalTrail {
   readonly #logged = new Map<string, LoggedApproval>();
   /** Names of stations whose enrolment was allowed and has not happened. */
   readonly #stations: string[] = [];
+  readonly #operators = new OperatorTrail();
   #twoPersons = false;
   #rootWasUsed = false;
+  /** The first admins come with the mode itself, directly behind it. */
+  #founding = false;
   #last: AuditEntry | undefined;
 
   constructor(fault: (text: string) => void) {
@@ -43,6 +47,10 @@ export class ApprovalTrail {
     return this.#twoPersons;
   }
 
+  get operators(): Pick<OperatorTrail, 'operators' | 'massLimit'> {
+    return this.#operators;
+  }
+
   get approvals(): ReadonlyMap<string, LoggedApproval> {
     return this.#logged;
   }
@@ -51,6 +59,9 @@ export class ApprovalTrail {
   note(entry: AuditEntry): void {
     const before = this.#last;
     this.#last = entry;
+    const isDecision = entry.kind === 'decision';
+    this.#founding &&= isDecision && entry.act === 'operator-added';
+    if (isDecision) this.#operators.note(entry);
     if (entry.kind === 'approval-requested') {
       const request = readSigned(nodeCrypto, entry.signed, readRequest);
       this.#logged.set(toHex(entry.request), { request, decision: undefined, uses: 0 });
@@ -62,8 +73,9 @@ export class ApprovalTrail {
       this.#noteUse(entry);
     } else if (this.#twoPersons) {
       this.#judge(entry, before);
-    } else if (entry.kind === 'decision' && entry.act === twoPersonAct) {
+    } else if (isDecision && entry.act === twoPersonAct) {
       this.#twoPersons = true;
+      this.#founding = true;
     }
   }
 
@@ -80,6 +92,11 @@ export class ApprovalTrail {
     const id = toHex(request);
     if (document.act !== act) this.#fault(`approval ${id}: used for ${act}`);
     if (known.uses > 0) this.#fault(`approval ${id}: used twice`);
+    const { requesters, approvers } = actRules[document.act];
+    const isAllowed =
+      this.#operators.holds(document.requester, requesters) &&
+      (approvers === undefined || this.#operators.holds(known.decision?.document.by, approvers));
+    if (!isAllowed) this.#fault(`approval ${id}: used without the roles that it takes`);
     this.#logged.set(id, { ...known, uses: known.uses + 1 });
     if (act === 'authority.announce' || act === 'root.use') this.#rootWasUsed = true;
     if (act !== 'station.enrol') return;
@@ -101,7 +118,11 @@ export class ApprovalTrail {
 
   #judge(entry: AuditEntry, before: AuditEntry | undefined): void {
     if (entry.kind === 'issued') return this.#judgeIssued(entry);
-    const need = needOf(entry, before);
+    if (entry.kind === 'decision' && entry.act === twoPersonAct) {
+      this.#fault('two persons: begun a second time');
+      return;
+    }
+    const need = this.#founding ? undefined : needOf(entry);
     if (need === undefined) return;
     const used =
       before?.kind === 'approval-used' ? this.#logged.get(toHex(before.request)) : undefined;
@@ -130,7 +151,7 @@ const decisions: ReadonlyMap<string, ActKind> = new Map<string, ActKind>([
   ['operator-revoked', 'operator.revoke'],
 ]);
 
-function needOf(entry: AuditEntry, before: AuditEntry | undefined): Need | undefined {
+function needOf(entry: AuditEntry): Need | undefined {
   if (entry.kind === 'ordered') {
     return { acts: ['order.create'], about: ['order', entry.order] };
   }
@@ -153,10 +174,5 @@ function needOf(entry: AuditEntry, before: AuditEntry | undefined): Need | undef
     return { acts: ['limit.mass'], about: ['devices', Number(entry.subject)] };
   }
   const act = decisions.get(entry.act);
-  // The first admins come with the mode itself.
-  const isFirst =
-    entry.act === 'operator-added' &&
-    before?.kind === 'decision' &&
-    [twoPersonAct, 'operator-added'].includes(before.act);
-  return act === undefined || isFirst ? undefined : { acts: [act], about: ['name', entry.subject] };
+  return act === undefined ? undefined : { acts: [act], about: ['name', entry.subject] };
 }

@@ -49,9 +49,11 @@ const granted = toHex(
     detail: '',
   }),
 );
-const raised = toHex(
-  encodeAuditEntry({ kind: 'decision', atMs: 1, act: 'mass-limit', subject: '9000', detail: '' }),
-);
+const decided = (act: string, subject: string, detail: string): string =>
+  toHex(encodeAuditEntry({ kind: 'decision', atMs: 1, act, subject, detail }));
+/** Behind the first admins, as if it were one more of them; and behind a second beginning. */
+const founded = decided('operator-added', 'mallory', `admin, ${'0'.repeat(64)}`);
+const begunAgain = decided('two-person', '00'.repeat(16), 'mass limit 100');
 const authority = toHex(
   encodeAuditEntry({
     kind: 'issued',
@@ -94,10 +96,38 @@ const tampering: ReadonlyArray<readonly [sql: string, fault: RegExp]> = [
     `INSERT INTO audit_leaves (entry) VALUES (x'${granted}')`,
     /decision eve without its approval before it/,
   ],
-  [`INSERT INTO audit_leaves (entry) VALUES (x'${raised}')`, /decision 9000 without its approval/],
+  [
+    `INSERT INTO audit_leaves (entry) VALUES (x'${decided('mass-limit', '9000', '')}')`,
+    /decision 9000 without its approval/,
+  ],
   [
     `INSERT INTO audit_leaves (entry) VALUES (x'${authority}')`,
     /authority Other Operational: certified by one person/,
+  ],
+  ['UPDATE two_person SET mass_limit = 1000000', /more or fewer devices than the log says/],
+  [
+    `INSERT INTO operators SELECT 99, 'mallory', certificate, randomblob(20), 1, NULL
+     FROM operators WHERE name = 'ada'`,
+    /operator mallory: not in the log/,
+  ],
+  [
+    `INSERT INTO audit_leaves (entry) VALUES (x'${begunAgain}'), (x'${founded}')`,
+    /decision mallory without its approval before it/,
+  ],
+  [
+    `INSERT INTO audit_leaves (entry) VALUES (x'${begunAgain}')`,
+    /two persons: begun a second time/,
+  ],
+  [
+    `INSERT INTO operator_roles (operator, role, granted_ms)
+     SELECT id, 'admin', 1 FROM operators WHERE name = 'eve'`,
+    /operator eve: other roles/,
+  ],
+  ["UPDATE operators SET revoked_ms = 1 WHERE name = 'kim'", /operator kim: revoked otherwise/],
+  [
+    `UPDATE operators SET certificate = (SELECT certificate FROM operators WHERE name = 'kim')
+     WHERE name = 'eve'`,
+    /operator eve: another certificate/,
   ],
 ];
 
