@@ -337,12 +337,13 @@ export class CoapSession {
     const resumption = { psk, uses: resumed ? (this.#resumption?.uses ?? 0) + 1 : 0 };
     const keys = { material, updates: 0, updating: false, channel };
     this.#bootstrap = this.#options.kudos === 'part' && hasBootstrap ? material : undefined;
+    // A crash between the two costs the session, and not the floor that its server has shown.
+    await finished();
     await this.#keepNew(keys, resumption);
     this.#keys = keys;
     this.#handshake = session;
     this.#resumption = resumption;
     this.#keysSinceMs = timer.nowMs();
-    await finished();
     this.#report({ kind: 'session', handshakeBytes, resumed });
     return answer;
   }

@@ -29,7 +29,7 @@ import {
 import { p256Spki } from '../../../src/wire/x509/spki.ts';
 import { coapWorld, type CoapWorld } from '../../support/coapWorld.ts';
 import type { Field, FieldDevice } from '../../support/field.ts';
-import { MemoryDeviceStore } from '../../support/memoryDeviceStore.ts';
+import { MemoryDeviceStore, PowerCut } from '../../support/memoryDeviceStore.ts';
 import { SessionServerHouse } from '../../support/sessionServers.ts';
 import { MemoryChainStore } from '../../support/memorySessionWitnesses.ts';
 import { MemoryRegistryStore } from '../../support/memoryRegistryStore.ts';
@@ -190,6 +190,27 @@ test('a server shown by a C509 chain; the floor is raised by a finished handshak
   await forget(device);
   at(4, 4);
   await assert.rejects(telemetry(world, device, trust), /an old credential/);
+});
+
+test('whoever has a session has its floor, wherever power is cut', async (context) => {
+  let sessions = 0;
+  for (let cutAt = 1; cutAt <= 6; cutAt++) {
+    const { world, device } = await worldWithDevice(context);
+    serve(world, shownAs(world.field, serverCertificate(world.field, 5, 5)));
+    device.flash.onCommit = (when, count) => {
+      if (when === 'after' && count === cutAt) throw new PowerCut();
+    };
+    await telemetry(world, device, { trust: 'chain' }).catch((error: unknown) => {
+      assert.ok(error instanceof PowerCut);
+    });
+    device.flash.onCommit = () => undefined;
+    if (!device.flash.values.has('coap-session')) continue;
+    sessions += 1;
+    await forget(device);
+    serve(world, shownAs(world.field, serverCertificate(world.field, 4, 4)));
+    await assert.rejects(telemetry(world, device, { trust: 'chain' }), /an old credential/);
+  }
+  assert.ok(sessions > 1);
 });
 
 test('who is no session server is refused before anything of the device is told', async (context) => {
