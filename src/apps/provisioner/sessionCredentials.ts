@@ -80,16 +80,20 @@ export class SessionCredentials {
    */
   async refresh(): Promise<boolean> {
     const held = new Map(await this.#stored());
-    const before = held.size;
-    let changed = before < kinds.length;
+    let changed = false;
     for (const kind of kinds) {
       const present = held.get(kind);
       if (present !== undefined && (await this.#serves(present.certificate))) continue;
       held.set(kind, await this.#issue(kind));
+      // At once: as long as the other kind is refused, every round would ask for one more of this.
+      await this.#keep(held);
       changed = true;
     }
-    if (!changed) return false;
-    // A crash before this write leaves a key without a certificate, which the next start removes.
+    return changed;
+  }
+
+  async #keep(held: ReadonlyMap<Kind, Held>): Promise<void> {
+    // A crash before this write leaves a key without a certificate, which the next change removes.
     await this.#write(held);
     await this.#use(held);
     const { keys } = this.#options;
@@ -97,7 +101,6 @@ export class SessionCredentials {
     for (const name of await keys.names()) {
       if (isOurs(name) && !used.has(name)) await keys.remove(name);
     }
-    return true;
   }
 
   async #serves(certificate: Uint8Array): Promise<boolean> {
@@ -112,23 +115,33 @@ export class SessionCredentials {
   }
 
   async #issue(kind: Kind): Promise<Held> {
-    const { keys, authority, name, issuer } = this.#options;
+    const { keys } = this.#options;
     const keyName = nextName(kind, await keys.names());
     await keys.create(keyName, kind === 'agree' ? 'p256-agree' : 'p256-sign');
     const key = kind === 'agree' ? await keys.agreement(keyName) : await keys.signer(keyName);
+    try {
+      const certificate = await this.#certified(key);
+      return { keyName, certificate };
+    } catch (error) {
+      await keys.remove(keyName);
+      throw error;
+    }
+  }
+
+  async #certified(key: KeyAgreement | Signer): Promise<Uint8Array> {
+    const { authority, name, issuer, enter } = this.#options;
     const { subject: issuerName } = parseCertificate(issuer() ?? new Uint8Array(0));
     const request = { crypto: nodeCrypto, authority, issuerName, name, form: 'native' } as const;
     const issued = await requestCredential(request, key);
-    if (!isRefusal(issued)) {
-      const { certificate } = issued;
-      const { notAfterMs } = parseEitherCertificate(certificate, decompressPoint).certificate;
-      // A crash here leaves a credential that nobody shows; the next start asks for another one.
-      await this.#options.enter(certificate, notAfterMs);
-      return { keyName, certificate };
+    if (isRefusal(issued)) {
+      const problem = `the authority issues no credential for sessions: ${issued.reason}`;
+      throw new EnvironmentError(problem, { retryable: false });
     }
-    await keys.remove(keyName);
-    const problem = `the authority issues no credential for sessions: ${issued.reason}`;
-    throw new EnvironmentError(problem, { retryable: false });
+    const { certificate } = issued;
+    const { notAfterMs } = parseEitherCertificate(certificate, decompressPoint).certificate;
+    // A crash here leaves a credential that nobody shows; the next start asks for another one.
+    await enter(certificate, notAfterMs);
+    return certificate;
   }
 
   async #use(held: ReadonlyMap<Kind, Held>): Promise<void> {

@@ -8,6 +8,7 @@ import { SessionCredentials } from '../../../src/apps/provisioner/sessionCredent
 import { KeyFolder } from '../../../src/drivers/keys/software/keyFolder.ts';
 import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
 import { isRefusal } from '../../../src/trust/ports/faults.ts';
+import type { SessionServerRequest } from '../../../src/trust/ports/sessionServerAuthority.ts';
 import { equal } from '../../../src/wire/bytes/bytes.ts';
 import { parseEitherCertificate } from '../../../src/wire/c509/either.ts';
 import { dayMs } from '../../support/issuing/certificateParts.ts';
@@ -104,4 +105,24 @@ test('an authority that is away leaves what is there', async (context) => {
   context.mock.method(house.servers, 'standing', () => Promise.reject(new Error('away')));
   await assert.rejects(credentials.refresh(), /away/);
   assert.ok(credentials.chains.agreeing() && credentials.chains.signing());
+});
+
+test('an authority that gives one kind alone is asked for it once, and no key piles up', async (context) => {
+  const pki = testPki();
+  const house = new SessionServerHouse(context, pki);
+  const { keys, open, entered } = await opened(context, house, pki);
+  const credentials = await open();
+  const issue = house.servers.issueSessionServer.bind(house.servers);
+  const without = async (request: SessionServerRequest) => {
+    if (request.challenge === undefined) throw new Error('away');
+    return issue(request);
+  };
+  const mocked = context.mock.method(house.servers, 'issueSessionServer', without);
+  for (let round = 0; round < 3; round++) await assert.rejects(credentials.refresh(), /away/);
+  assert.equal(entered.length, 1);
+  assert.deepEqual(await keys.names(), ['session-agree-1']);
+  assert.ok(credentials.chains.agreeing());
+  mocked.mock.restore();
+  assert.equal(await (await open()).refresh(), true);
+  assert.deepEqual(await keys.names(), ['session-agree-1', 'session-sign-1']);
 });
