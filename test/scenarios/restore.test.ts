@@ -4,7 +4,7 @@
  */
 import { begunAlone } from '../support/alone.ts';
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -22,6 +22,7 @@ import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
 import { checkpointFile } from '../../src/trust/ports/tileStore.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
+import { utf8 } from '../../src/wire/bytes/utf8.ts';
 import { parseCertificateList, revokedEntries } from '../../src/wire/crl/certificateList.ts';
 import type { EndorsedUnit } from '../../src/wire/line/endorsement.ts';
 import { parseCheckpoint, type SignedCheckpoint } from '../../src/wire/tlog/checkpoint.ts';
@@ -204,6 +205,10 @@ async function populateRegistry(folder: string, known: readonly EndorsedUnit[]):
     ],
   }));
   await stores.registry.importDevices(devices, 1);
+  await stores.tokens.add(
+    { holder: 'reader', createdMs: 1, expiresMs: 2 ** 50 },
+    sha256Of(utf8('t')),
+  );
   await stores.close();
 }
 
@@ -211,6 +216,12 @@ test('back up, issue 100, revoke 10, restore: nothing returns', async (context) 
   const world = await disaster(context);
   const { restored, before, options, oldTicket, secret, lost, revoked, elsewhere } = world;
   const oldLog = await checkpointIn(options.log);
+  // Cut short behind what it learnt: what two persons are shown is told by the second call.
+  const { folder, log } = authorityPaths(restored.folder);
+  mkdirSync(log);
+  writeFileSync(join(folder, 'logs'), '');
+  await assert.rejects(recover(options), /EEXIST/);
+  rmSync(join(folder, 'logs'));
   const report = await recover(options);
   assert.deepEqual(
     { ...report, leaves: undefined },
@@ -305,6 +316,12 @@ async function goesOn(restored: Installation, old: SignedCheckpoint): Promise<vo
 
 async function doorsKnow(restored: Installation, revoked: readonly string[]): Promise<void> {
   const stores = await openStores(join(restored.folder, 'provisioner'), 10);
+  const tokens = await stores.tokens.tokens(10);
+  assert.deepEqual(
+    tokens.filter(({ revokedMs }) => revokedMs === undefined),
+    [],
+  );
+  assert.equal(tokens.length, 1);
   const devices = await stores.registry.devices({ limit: 100 });
   assert.deepEqual(
     devices

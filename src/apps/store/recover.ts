@@ -20,8 +20,14 @@ import type { RegistryStore } from '../../trust/ports/registryStore.ts';
 import { isFinal } from '../../trust/status/notices.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
+import { fromUtf8, utf8 } from '../../wire/bytes/utf8.ts';
 import { entriesOf } from '../audit/logCopy.ts';
-import { authorityPaths, type AuthorityPaths, otherKeys } from '../authority/authorityFolder.ts';
+import {
+  authorityPaths,
+  type AuthorityPaths,
+  otherKeys,
+  requireInstallation,
+} from '../authority/authorityFolder.ts';
 import { households } from './household.ts';
 import {
   authoritiesOf,
@@ -30,8 +36,14 @@ import {
   type KeptElsewhere,
   readList,
 } from './keptElsewhere.ts';
-import { endRecovery, readRecovery, writeRecovery } from './recoveryState.ts';
-import { type Learnt, replay, type Replayed, statusChangeOf } from './replay.ts';
+import {
+  endRecovery,
+  readRecovery,
+  type RecoveryReport,
+  reportOf,
+  writeRecovery,
+} from './recoveryState.ts';
+import { type Learnt, replay, statusChangeOf } from './replay.ts';
 
 export interface RecoverOptions extends KeptElsewhere {
   readonly dataFolder: string;
@@ -49,7 +61,7 @@ export interface RecoverOptions extends KeptElsewhere {
  * Rejects with an `EnvironmentError` when something that is demanded is missing, or does not fit: then
  * nothing was changed.
  */
-export async function recover(options: RecoverOptions): Promise<Replayed | undefined> {
+export async function recover(options: RecoverOptions): Promise<RecoveryReport | undefined> {
   const paths = authorityPaths(options.dataFolder);
   const [authority, provisioner] = households(options.dataFolder);
   if ((await readRecovery(paths.folder))?.phase === 'ready') return undefined;
@@ -66,12 +78,15 @@ export async function recover(options: RecoverOptions): Promise<Replayed | undef
     const done = await database.read((connection) =>
       connection.prepare(`SELECT value FROM settings WHERE name = '${doneSetting}'`).get(),
     );
-    const report = done === undefined ? await learn(options, paths, database) : undefined;
+    const report =
+      done === undefined
+        ? await learn(options, paths, database)
+        : reportOf(JSON.parse(fromUtf8(blob(done, 'value')) ?? '{}'));
     await beginLog(paths, options.nowMs);
     await database.transact((connection) => {
       connection.prepare(`DELETE FROM settings WHERE name = '${doneSetting}'`).run();
     });
-    await writeRecovery(paths.folder, { phase: 'ready', report: { ...report } });
+    await writeRecovery(paths.folder, { phase: 'ready', report });
     return report;
   } finally {
     database.close();
@@ -125,14 +140,14 @@ export async function releaseRecovery(
   await endRecovery(paths.folder);
 }
 
-/** In the transaction that learns: a crash behind it finds what is left to do. */
+/** The report, in the transaction that learns: a crash behind it finds what is left to do, and to be told. */
 const doneSetting = 'recovery-done';
 
 async function learn(
   options: RecoverOptions,
   paths: AuthorityPaths,
   database: SqliteDatabase,
-): Promise<Replayed> {
+): Promise<RecoveryReport> {
   const { ledger, skippedAddresses, nowMs } = options;
   if (ledger === undefined && skippedAddresses <= 0) {
     throw refused(
@@ -142,6 +157,7 @@ async function learn(
   const log = await checkedCopy(options, paths);
   const leaves = await missingLeaves(log, database);
   const authorities = await authoritiesOf(paths);
+  const { eui64Base } = await requireInstallation(paths);
   const learnt: Learnt = {
     nowMs,
     leaves,
@@ -152,15 +168,18 @@ async function learn(
     roots: new Set([...authorities.values()].flatMap(({ name, isRoot }) => (isRoot ? [name] : []))),
     ledger: ledger === undefined ? [] : await readLedger(ledger),
     skippedAddresses: ledger === undefined ? skippedAddresses : 0,
+    eui64Base,
     lists: options.lists.map((der) => readList(der, authorities)),
     closing: closingLeaf(log, nowMs),
   };
   // Before the database: what is done twice here changes nothing, and a crash behind it does it again.
   await teachRegistry(options.dataFolder, log, learnt);
   return database.transact((connection) => {
-    const replayed = replay(connection, learnt);
-    connection.prepare(`INSERT INTO settings VALUES ('${doneSetting}', x'01')`).run();
-    return replayed;
+    const report = { ...replay(connection, learnt) };
+    connection
+      .prepare(`INSERT INTO settings VALUES ('${doneSetting}', ?)`)
+      .run(utf8(JSON.stringify(report)));
+    return report;
   });
 }
 
@@ -208,7 +227,7 @@ async function beginLog(paths: AuthorityPaths, nowMs: number): Promise<void> {
 async function teachRegistry(
   dataFolder: string,
   log: CheckedCopy,
-  { leaves, lists }: Learnt,
+  { leaves, lists, nowMs }: Learnt,
 ): Promise<void> {
   const [, { place, sqliteMigrations }] = households(dataFolder);
   if (!existsSync(place.database)) return;
@@ -222,6 +241,10 @@ async function teachRegistry(
   );
   const database = new SqliteDatabase({ path: place.database, migrations: sqliteMigrations });
   try {
+    // Which of them were revoked since no log tells: programs get new ones.
+    await database.transact((connection) =>
+      connection.prepare('UPDATE api_token SET revoked_ms = ? WHERE revoked_ms IS NULL').run(nowMs),
+    );
     const registry = new SqliteRegistryStore(database);
     for (const change of changes) {
       const known = issued.get(toHex(change.serialNumber));

@@ -15,8 +15,10 @@ export type RecoveryPhase = 'demanded' | 'ready';
 export interface RecoveryState {
   readonly phase: RecoveryPhase;
   /** Of the report of `recover`, for whoever releases it. */
-  readonly report?: Readonly<Record<string, number | string>>;
+  readonly report?: RecoveryReport;
 }
+
+export type RecoveryReport = Readonly<Record<string, number | string>>;
 
 /** Of the authority's folder, or the provisioner's: each refuses by itself. */
 export async function readRecovery(folder: string): Promise<RecoveryState | undefined> {
@@ -27,12 +29,16 @@ export async function readRecovery(folder: string): Promise<RecoveryState | unde
     typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
   const phase = member('phase');
   if (phase !== 'demanded' && phase !== 'ready') throw new MalformedError(fileName, 0, 'phase');
-  const report = Object.fromEntries(
-    Object.entries(member('report') ?? {}).flatMap(([name, count]) => {
+  return { phase, report: reportOf(member('report')) };
+}
+
+/** What is a number or a text in it. */
+export function reportOf(value: unknown): RecoveryReport {
+  return Object.fromEntries(
+    Object.entries(value ?? {}).flatMap(([name, count]) => {
       return typeof count === 'number' || typeof count === 'string' ? [[name, count] as const] : [];
     }),
   );
-  return { phase, report };
 }
 
 export async function writeRecovery(folder: string, state: RecoveryState): Promise<void> {

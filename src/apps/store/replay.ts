@@ -32,6 +32,8 @@ export interface Learnt {
   readonly ledger: readonly LedgerLine[];
   /** Where there is no ledger: so many addresses behind the last known one are left out. */
   readonly skippedAddresses: number;
+  /** The first address of the installation, for a backup of before its first order. */
+  readonly eui64Base: Uint8Array;
   readonly lists: readonly PublishedList[];
   /** Of operators, by their SHA-256 in hexadecimal. */
   readonly operators: ReadonlyMap<string, Uint8Array>;
@@ -170,6 +172,17 @@ function applyStatus(connection: Connection, entry: AuditEntry, leaf: Uint8Array
 
 /** Of devices that other makers certified: what is bound stays bound, what is revoked stays revoked. */
 function applyForeign(connection: Connection, entry: AuditEntry): void {
+  if (entry.kind === 'foreign-anchor') {
+    // Of one that was pinned after the backup the log has no certificate: a person pins it again.
+    const { product, certificateSha256, count, atMs } = entry;
+    const change =
+      count === 0
+        ? connection.prepare(`UPDATE foreign_anchors SET retired_ms = ? ${ofAnchor}`)
+        : connection.prepare(
+            `UPDATE foreign_anchors SET count = max(?, taken), retired_ms = NULL ${ofAnchor}`,
+          );
+    change.run(count === 0 ? atMs : count, product, certificateSha256);
+  }
   if (entry.kind === 'foreign-device') {
     const { deviceId, certificateSha256, anchorSha256, atMs } = entry;
     const { changes } = connection
@@ -194,6 +207,8 @@ function applyForeign(connection: Connection, entry: AuditEntry): void {
       .run(entry.atMs, entry.deviceId);
   }
 }
+
+const ofAnchor = 'WHERE product = ? AND sha256 = ?';
 
 function raiseNumber(
   connection: Connection,
@@ -277,13 +292,13 @@ function requireKnown(
 /** No address and no ticket of before is given again: orders of before are over, known or not. */
 function endOrders(
   connection: Connection,
-  { ledger, nowMs, skippedAddresses }: Learnt,
+  { ledger, nowMs, skippedAddresses, eui64Base }: Learnt,
 ): Pick<Replayed, 'lostOrders' | 'endedOrders' | 'voidTickets'> {
   let lostOrders = 0;
   for (const line of ledger) {
     if (line.kind === 'order' && insertLostOrder(connection, line)) lostOrders += 1;
   }
-  if (skippedAddresses > 0) skipAddresses(connection, skippedAddresses, nowMs);
+  if (skippedAddresses > 0) skipAddresses(connection, skippedAddresses, eui64Base, nowMs);
   const open = connection
     .prepare('SELECT count(*) AS n FROM tickets WHERE closed_ms IS NULL')
     .get();
@@ -333,9 +348,14 @@ function insertLostOrder(connection: Connection, { order, batches }: OrderLine):
   return true;
 }
 
-function skipAddresses(connection: Connection, quantity: number, createdMs: number): void {
+function skipAddresses(
+  connection: Connection,
+  quantity: number,
+  base: Uint8Array,
+  createdMs: number,
+): void {
   const last = connection.prepare('SELECT max(eui64_last) AS last FROM orders').get()?.['last'];
-  const first = last instanceof Uint8Array ? eui64Plus(last, 1) : undefined;
+  const first = last instanceof Uint8Array ? eui64Plus(last, 1) : base;
   if (first === undefined) return;
   const name = `skipped-${createdMs}`;
   insertLostOrder(connection, {
@@ -363,10 +383,6 @@ function voidGrants(connection: Connection, nowMs: number): number {
       `UPDATE enrolment_approvals SET decision = 'denied', decided_by = 'recovery', decided_ms = ?
        WHERE issuance IS NULL`,
     )
-    .run(nowMs);
-  // One that was used after the backup would allow its act a second time.
-  connection
-    .prepare('UPDATE approvals SET expires_ms = ?1 WHERE spent_ms IS NULL AND expires_ms > ?1')
     .run(nowMs);
   const { changes } = connection
     .prepare(
