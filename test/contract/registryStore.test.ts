@@ -114,6 +114,14 @@ contract('registry store', backends, (check) => {
     assert.equal((await store.devicesByKid(Uint8Array.of(7), 9)).length, 3);
     assert.equal((await store.devicesByKid(Uint8Array.of(7), 2)).length, 2);
     assert.equal((await store.devicesByKid(Uint8Array.of(8), 2)).length, 0);
+    // Those that cannot have sessions take no place of those that can.
+    const [first = '', second = '', third = ''] = devices
+      .map(({ identity }) => identity.deviceId)
+      .sort();
+    await store.revokeDevices([first], 'lost', 200);
+    assert.deepEqual((await store.devicesByKid(Uint8Array.of(7), 1)).map(idOf), [second]);
+    await store.setHold([second], true, 'lent', 300);
+    assert.deepEqual((await store.devicesByKid(Uint8Array.of(7), 1)).map(idOf), [third]);
   });
 
   check('a product is a gateway for its present and future devices', async (store) => {

@@ -1,6 +1,7 @@
 /** The registry in maps: the reference that the contract suite holds the real stores against. */
 import { compare, equal } from '../../src/wire/bytes/bytes.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
+import { mayHaveSessions } from '../../src/trust/registry/registry.ts';
 import type { RevocationReason } from '../../src/wire/crl/reason.ts';
 import type {
   AuthorityNotice,
@@ -47,7 +48,7 @@ export class MemoryRegistryStore implements RegistryStore {
 
   async devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]> {
     return this.#sorted()
-      .filter((device) => same(device.kid, kid))
+      .filter((device) => same(device.kid, kid) && mayHaveSessions(device))
       .slice(0, limit);
   }
 

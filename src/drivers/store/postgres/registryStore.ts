@@ -51,7 +51,8 @@ export class PostgresRegistryStore implements RegistryStore {
   }
 
   devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]> {
-    const sql = 'SELECT * FROM device WHERE kid = $1 ORDER BY device_id LIMIT $2';
+    const sql = `SELECT * FROM device WHERE kid = $1 AND state IN ('released', 'enrolled')
+      AND held_ms IS NULL ORDER BY device_id LIMIT $2`;
     return this.#database.read(async (connection) =>
       (await connection.all(sql, kid, limit)).map(deviceOf),
     );

@@ -59,7 +59,8 @@ export class SqliteRegistryStore implements RegistryStore {
   }
 
   devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]> {
-    const sql = 'SELECT * FROM device WHERE kid = ? ORDER BY device_id LIMIT ?';
+    const sql = `SELECT * FROM device WHERE kid = ? AND state IN ('released', 'enrolled')
+      AND held_ms IS NULL ORDER BY device_id LIMIT ?`;
     return this.#database.read((connection) =>
       connection.prepare(sql).all(kid, limit).map(deviceOf),
     );
