@@ -19,9 +19,11 @@ import { encodeName } from '../../wire/x509/names.ts';
 import {
   authorityPaths,
   type AuthorityPaths,
+  certificatePath,
   otherKeys,
   readBegunInstallation,
   readCertificateFile,
+  readIfThere,
   readInstallation,
   writeCertificateFile,
   writeInstallation,
@@ -105,9 +107,13 @@ export async function initializeAuthority(options: InitializeOptions): Promise<I
   const files = await KeyFolder.open({ folder: paths.keys, passphrase, ...cost });
   await makeOtherKeys(files);
   const keys = new AuthorityKeys(files);
-  const { issuance, status, close } = await openAuthorityStores(paths, options.store);
-  let pending: readonly string[];
+  const { issuance, status, approvals, close } = await openAuthorityStores(paths, options.store);
+  let pending: readonly string[] = [];
   try {
+    if (complete !== undefined && (await approvals.mode()) !== undefined) {
+      await tell(paths, book, options);
+      return { ...paths, pending };
+    }
     const distributions = await createLists(status, book, options.status);
     const stores = { issuance, status, distributions };
     pending = await new Foundation(options, paths, files, keys, stores).lay(book);
@@ -139,6 +145,30 @@ async function bookFor(
   }
   if (!written) await writeBook(paths, book);
   return book;
+}
+
+/**
+ * Where two persons are needed this is not the way to the roots' keys, nor to what somebody left to be made:
+ * what is there is told, and nothing opened.
+ */
+async function tell(
+  paths: AuthorityPaths,
+  book: readonly AuthorityRecord[],
+  { onStep }: InitializeOptions,
+): Promise<void> {
+  const roots = book.filter(({ role }) => role === 'root');
+  const others = book.filter(({ role }) => role !== 'root');
+  const told = async (name: string, key: string | undefined, algorithm: string): Promise<void> => {
+    if ((await readIfThere(certificatePath(paths, name))) === undefined) return;
+    const certificate = await readCertificateFile(paths, name);
+    onStep?.({ name, key: key ?? 'file', algorithm, certificate });
+  };
+  for (const { name, key, algorithm } of roots) await told(name, key, algorithm);
+  for (const { name, role, key, algorithm } of others) {
+    await told(name, key, algorithm);
+    for (const root of roots.slice(1)) await told(underName(name, root.name), key, algorithm);
+    if (role === 'server') await told(otherKeys.manifest, undefined, 'ecdsa-with-SHA256');
+  }
 }
 
 async function makeOtherKeys(files: KeyFolder): Promise<void> {

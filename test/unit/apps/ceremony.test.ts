@@ -1,12 +1,15 @@
 /** The ceremony: what a plan may say, what the transcript says, and that it can be held again. */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { authorityPaths } from '../../../src/apps/authority/authorityFolder.ts';
 import { defaultBook } from '../../../src/apps/authority/book.ts';
 import { describePlan, holdCeremony, parseCeremony } from '../../../src/apps/authority/ceremony.ts';
+import { initializeAuthority } from '../../../src/apps/authority/initialize.ts';
+import { openAuthorityStores } from '../../../src/apps/authority/stores.ts';
 import { EnvironmentError } from '../../../src/trust/ports/faults.ts';
 import { MalformedError } from '../../../src/wire/bytes/malformed.ts';
 import { encodePem } from '../../../src/wire/x509/pem.ts';
@@ -48,6 +51,33 @@ test('the transcript names every certificate as it is in the folder, and everybo
   assert.deepEqual(await holdCeremony(read, options), lines);
   const other = parseCeremony(JSON.stringify({ ...plan, authorities: undefined }));
   await assert.rejects(holdCeremony(other, options), EnvironmentError);
+});
+
+test('where two persons are needed, no second ceremony signs with a root', async (context) => {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-ceremony-'));
+  context.after(() => rmSync(dataFolder, { recursive: true, force: true }));
+  const options = { dataFolder, passphrase: 'correct horse', clock, costLog2: 4 };
+  const { organization } = plan;
+  const twoYearsMs = 2 * 365 * 86_400_000;
+  const leaves = async (): Promise<number> => {
+    const stores = await openAuthorityStores(authorityPaths(dataFolder), undefined);
+    try {
+      return await stores.audit.countLeaves();
+    } finally {
+      await stores.close();
+    }
+  };
+  await holdCeremony(parseCeremony(JSON.stringify(plan)), options);
+  const before = await leaves();
+  // Its list is long due, and an authority stands in the book that nobody has allowed.
+  const later = { ...options, clock: { nowMs: () => startMs + twoYearsMs } };
+  const path = join(dataFolder, 'authority', 'authorities.json');
+  const serves = { products: ['x'], batches: [] };
+  const more = { ...defaultBook[1], name: 'factory-x', serves };
+  writeFileSync(path, readFileSync(path, 'utf8').replace(/\]\s*$/, `,${JSON.stringify(more)}]`));
+  await initializeAuthority({ ...later, organization });
+  assert.equal(await leaves(), before);
+  assert.ok(!existsSync(join(dataFolder, 'authority', 'factory-x.pem')));
 });
 
 /** Four signatures a second are for roots alone. */
