@@ -48,16 +48,21 @@ export function keepAnswers(app: FastifyInstance, options: RepeatOptions): void 
       });
     }
     const question: Asked = { caller: callerOf(request), key, fingerprint: fingerprintOf(request) };
-    const kept = await answers.answer(question.caller, key);
+    if (underWay.has(nameOf(question))) {
+      return refuse(reply, { status: 409, code: 'under-way', retryAfterS: 1 });
+    }
+    // Before the look: an answer that is kept meanwhile would be seen by nobody.
+    underWay.add(nameOf(question));
+    const kept = await answers.answer(question.caller, key).catch((error: unknown) => {
+      underWay.delete(nameOf(question));
+      throw error;
+    });
     if (kept !== undefined) {
+      underWay.delete(nameOf(question));
       return equal(question.fingerprint, kept.fingerprint)
         ? repeat(reply, kept)
         : refuse(reply, keyReused);
     }
-    if (underWay.has(nameOf(question))) {
-      return refuse(reply, { status: 409, code: 'under-way', retryAfterS: 1 });
-    }
-    underWay.add(nameOf(question));
     asked.set(request, question);
     return undefined;
   });
