@@ -64,7 +64,7 @@ class SealedStore implements DeviceStore {
         ? this.#crypto.open(this.#key, nonce, utf8(name), ciphertext)
         : undefined;
     if (value !== undefined) return value;
-    const problem = `${name} was altered, or stored by a device with another element`;
+    const problem = `${name} was altered, or is another element's`;
     throw new DeviceFault(problem, { retryable: false });
   }
 

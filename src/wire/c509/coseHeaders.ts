@@ -67,7 +67,7 @@ export function parseCoseC509(value: Uint8Array): readonly Uint8Array[] {
   const start = reader.offset;
   const alone = reader.peek() !== 'array';
   const count = alone ? 1 : reader.array();
-  if (!alone && count < 2) reader.fail('an array of certificates has two or more', start);
+  if (!alone && count < 2) reader.fail('fewer than two certificates', start);
   if (count > maximumCertificates)
     reader.fail(`more than ${maximumCertificates} certificates`, start);
   const certificates = Array.from({ length: count }, () =>

@@ -175,7 +175,7 @@ function sameId(one: number | Uint8Array, other: number | Uint8Array): boolean {
 
 function expectNumber(reader: CborReader, number: number): void {
   const [head, ...more] = reader.item();
-  if (head !== number || more.length > 0) throw unsupported('an algorithm beside ECDSA with P-256');
+  if (head !== number || more.length > 0) throw unsupported('no ECDSA with P-256');
 }
 
 function unsupported(what: string): UnsupportedError {

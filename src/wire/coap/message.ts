@@ -70,7 +70,7 @@ export function encodeMessage(message: CoapMessage): Uint8Array {
   const { type, code, messageId, token } = message;
   if (token.length > maximumTokenBytes) throw new TypeError('a token has at most 8 bytes');
   if (code === emptyCode && (token.length > 0 || message.payload.length > 0)) {
-    throw new TypeError('an Empty message has neither token nor payload');
+    throw new TypeError('Empty message with content');
   }
   const bytes = encodeContent(message, headerBytes + token.length);
   bytes[0] = 0x40 | (messageTypes.indexOf(type) << 4) | token.length;

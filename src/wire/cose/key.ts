@@ -110,7 +110,7 @@ export function importKey(crypto: Crypto, key: CoseKey): PublicKey | undefined {
 export function ec2KeyOfPoint(curve: EcCurve, point: Uint8Array, kid?: Uint8Array): Ec2Key {
   const width = coordinateBytes[curve];
   if (point.length !== 1 + 2 * width || point[0] !== 4) {
-    throw new TypeError(`an uncompressed point of ${curve} has ${1 + 2 * width} bytes`);
+    throw new TypeError(`points of ${curve} have ${1 + 2 * width} bytes`);
   }
   const x = point.slice(1, 1 + width);
   const y = point.slice(1 + width);

@@ -122,7 +122,7 @@ function readChain(reader: CborReader): readonly Uint8Array[] {
   if (reader.peek() !== 'array') return [reader.bytes()];
   const start = reader.offset;
   const count = reader.array();
-  if (count < 2) reader.fail('an array of certificates has two or more', start);
+  if (count < 2) reader.fail('fewer than two certificates', start);
   if (count > maximumChainLength)
     reader.fail(`more than ${maximumChainLength} certificates`, start);
   return Array.from({ length: count }, () => reader.bytes());

@@ -24,7 +24,7 @@ export function readIdentifier(reader: CborReader): Uint8Array {
     return item.length === 1 ? item : reader.fail('identifier outside -24..23', start);
   }
   const identifier = reader.bytes();
-  if (isOneByteInteger(identifier)) reader.fail('identifier not encoded as the integer', start);
+  if (isOneByteInteger(identifier)) reader.fail('identifier not as integer', start);
   if (identifier.length > maximumIdentifierBytes) {
     reader.fail(`identifier longer than ${maximumIdentifierBytes} bytes`, start);
   }

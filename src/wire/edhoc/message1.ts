@@ -42,7 +42,7 @@ export function composeMessage1(
   const selected = profile.selectedSuite ?? profile.suites[0];
   const position = suites.findIndex(({ number }) => number === selected);
   const suite = suites[position];
-  if (suite === undefined) throw new TypeError('the selected suite is not a supported one');
+  if (suite === undefined) throw new TypeError('selected suite not supported');
   const terms = termsOf(profile, method, suite);
   const { connectionId: cI } = fields;
   checkOwnConnectionId(cI, terms);

@@ -146,7 +146,7 @@ export function readSuites(reader: CborReader): readonly number[] {
   if (reader.peek() !== 'array') return [reader.integer()];
   const start = reader.offset;
   const count = reader.array();
-  if (count < 2) reader.fail('an array of suites has two or more', start);
+  if (count < 2) reader.fail('fewer than two suites', start);
   if (count > maximumSuites) reader.fail(`more than ${maximumSuites} suites`, start);
   return Array.from({ length: count }, () => reader.integer());
 }

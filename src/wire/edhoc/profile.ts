@@ -69,7 +69,7 @@ export function supportedSuites(profile: EdhocProfile): readonly Suite[] {
 export function checkOwnConnectionId(connectionId: Uint8Array, terms: Terms): void {
   const limit = maximumOscoreIdBytes(terms.suite);
   if (terms.oscore && connectionId.length > limit) {
-    throw new TypeError(`an OSCORE identifier has at most ${limit} bytes in this suite`);
+    throw new TypeError(`OSCORE identifier above ${limit} bytes`);
   }
 }
 

@@ -70,7 +70,7 @@ export abstract class BoundedState<Values> extends HandshakeState<Values> {
     this.#refusalsLeft -= 1;
     if (this.#refusalsLeft > 0) return outcome;
     this.spend();
-    return refuse('exhausted', `too many refusals, the last one: ${outcome.reason}`);
+    return refuse('exhausted', `too many refusals: ${outcome.reason}`);
   }
 
   protected attemptMessage<Step extends object>(

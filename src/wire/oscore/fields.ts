@@ -99,10 +99,11 @@ function split(options: readonly CoapOption[], innerObserve?: CoapOption): Split
       outer.push(option);
       inner.push(innerObserve ?? option);
     } else if (number === optionNumbers.oscore) {
-      throw new TypeError('the message is protected already (RFC 8613 §4.1.3.7)');
+      // RFC 8613 §4.1.3.7: OSCORE is not applied to what has the option.
+      throw new TypeError('protected already');
     } else if (outerOnly.has(number)) {
       if (number === optionNumbers.proxyUri && !isOrigin(option)) {
-        throw new TypeError('a Proxy-Uri is taken apart first: see `proxyUri.ts`');
+        throw new TypeError('Proxy-Uri: see proxyUri.ts');
       }
       outer.push(option);
     } else inner.push(option);

@@ -38,7 +38,7 @@ export function encodeOscoreOption(option: OscoreOption): Uint8Array {
   if (flags === 0) return empty;
   if (kidContext === undefined && keyUpdate === undefined) return shortForm(flags, partialIv, kid);
   if (kidContext !== undefined && kidContext.length > 255) {
-    throw new TypeError('a kid context of more than 255 bytes cannot be sent');
+    throw new TypeError('kid context above 255 bytes');
   }
   return concat(
     keyUpdate === undefined ? Uint8Array.of(flags) : Uint8Array.of(flags, nonceFlag),
@@ -53,7 +53,7 @@ export function encodeOscoreOption(option: OscoreOption): Uint8Array {
 export function parseOscoreOption(value: Uint8Array): OscoreOption {
   const flags = value[0];
   if (flags === undefined) return {};
-  if (flags === 0) fail(0, 'flags that are all zero are not sent');
+  if (flags === 0) fail(0, 'flags all zero');
   const { extension, reserved } = flagBits;
   if ((flags & reserved) !== 0) fail(0, 'reserved flag');
   const fields: { -readonly [Name in keyof OscoreOption]: OscoreOption[Name] } = {};

@@ -20,7 +20,7 @@ export class SequenceNumber {
   #spent = false;
 
   constructor(maker: symbol, context: SecurityContext, value: number) {
-    if (maker !== makerKey) throw new TypeError('sequence numbers come from a SenderSequence');
+    if (maker !== makerKey) throw new TypeError('not from a SenderSequence');
     this.context = context;
     this.#value = value;
   }

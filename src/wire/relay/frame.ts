@@ -56,7 +56,7 @@ export function readFrame(bytes: Uint8Array): LinkFrame {
 /** RFC 9528 §3.3.2: a byte string that is the encoding of an integer -24..23 is sent as that integer. */
 function connectionIdItem(connectionId: Uint8Array): Uint8Array {
   if (connectionId.length > maximumConnectionIdBytes) {
-    throw new TypeError(`a connection identifier has at most ${maximumConnectionIdBytes} bytes`);
+    throw new TypeError(`connection identifier above ${maximumConnectionIdBytes} bytes`);
   }
   return isOneByteInteger(connectionId) ? connectionId : cbor.bytes(connectionId);
 }
