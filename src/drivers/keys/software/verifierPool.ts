@@ -40,6 +40,8 @@ interface Proof {
 
 /** Proofs in one message: long enough to be cheap, short enough that several workers share the load. */
 const maximumBatch = 128;
+/** Messages that a worker has at once: the event loop may be busy with a commit for that long. */
+const batchesAhead = 4;
 
 export class VerifierPool implements ProofVerifier {
   readonly #workers: PoolWorker[];
@@ -78,9 +80,12 @@ export class VerifierPool implements ProofVerifier {
   }
 
   #send(): void {
-    for (const worker of this.#workers) {
-      if (this.#waiting.length === 0 || this.#closed) return;
-      if (worker.idle) worker.take(this.#nextBatch());
+    // In turns, so that no worker has a second batch while another has none.
+    for (let ahead = 1; ahead <= batchesAhead; ahead += 1) {
+      for (const worker of this.#workers) {
+        if (this.#waiting.length === 0 || this.#closed) return;
+        if (worker.batches < ahead) worker.take(this.#nextBatch());
+      }
     }
   }
 
@@ -95,22 +100,23 @@ export class VerifierPool implements ProofVerifier {
 
 /** One worker, started when it is first needed and again when it has died. */
 class PoolWorker {
-  readonly #onIdle: () => void;
+  readonly #onRoom: () => void;
   #worker: Worker | undefined;
-  #proofs: readonly Proof[] = [];
+  /** By the number of their message, which is answered in this order. */
+  readonly #underWay = new Map<number, readonly Proof[]>();
   #batch = 0;
 
-  constructor(onIdle: () => void) {
-    this.#onIdle = onIdle;
+  constructor(onRoom: () => void) {
+    this.#onRoom = onRoom;
   }
 
-  get idle(): boolean {
-    return this.#proofs.length === 0;
+  get batches(): number {
+    return this.#underWay.size;
   }
 
   take(proofs: readonly Proof[]): void {
-    this.#proofs = proofs;
     this.#batch += 1;
+    this.#underWay.set(this.#batch, proofs);
     this.#worker ??= this.#start();
     // Only a batch under way keeps the process alive.
     this.#worker.ref();
@@ -124,33 +130,33 @@ class PoolWorker {
 
   #start(): Worker {
     const worker = new Worker(new URL('verifierWorker.ts', import.meta.url));
-    worker.on('message', (results: ProofResults) => {
-      if (results.batch === this.#batch) this.#settle(results.valid);
+    worker.on('message', ({ batch, valid }: ProofResults) => {
+      this.#settle(batch, valid);
     });
     // What a worker was at when it died is unknown: nothing is taken for proven.
-    worker.on('error', (error: unknown) => {
-      this.#fail(error);
-    });
-    worker.on('exit', () => {
-      this.#fail(undefined);
-    });
+    // One that died tells twice, and its successor may be at work by then.
+    const died = (cause: unknown): void => {
+      if (this.#worker === worker) this.#fail(cause);
+    };
+    worker.on('error', died);
+    worker.on('exit', () => died(undefined));
     return worker;
   }
 
-  #settle(valid: Uint8Array): void {
-    const proofs = this.#proofs;
-    this.#proofs = [];
-    this.#worker?.unref();
+  #settle(batch: number, valid: Uint8Array): void {
+    const proofs = this.#underWay.get(batch) ?? [];
+    this.#underWay.delete(batch);
+    if (this.#underWay.size === 0) this.#worker?.unref();
     for (const [index, { resolve }] of proofs.entries()) resolve(valid[index] === 1);
-    this.#onIdle();
+    this.#onRoom();
   }
 
   #fail(cause: unknown): void {
-    const proofs = this.#proofs;
+    const proofs = [...this.#underWay.values()].flat();
     this.#worker = undefined;
-    this.#proofs = [];
+    this.#underWay.clear();
     for (const { reject } of proofs) reject(unchecked(cause));
-    this.#onIdle();
+    this.#onRoom();
   }
 }
 
