@@ -43,6 +43,9 @@ contract('registry store', backends, (check) => {
     assert.deepEqual(await store.devicesByKid(kid ?? uid, 5), [record]);
     assert.deepEqual(await store.deviceBySignKey(record.signKeySpki), record);
     assert.equal(await store.deviceBySignKey(uid), undefined);
+    assert.ok(record.agreeKey);
+    assert.deepEqual(await store.deviceByAgreeKey(record.agreeKey), record);
+    assert.equal(await store.deviceByAgreeKey(uid), undefined);
     assert.equal(await store.deviceByUid('other', uid), undefined);
     const [certificate] = device.certificates;
     assert.ok(certificate);

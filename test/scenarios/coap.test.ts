@@ -61,15 +61,15 @@ test('from the first datagram to a session by LDevID', async (context) => {
   const onSession = (event: CoapSessionEvent): void => {
     if (event.kind === 'session') handshakes.push([...event.handshakeBytes]);
   };
-  const byKid = await CoapSession.open(ports, onSession);
-  await byKid.telemetry(utf8('by kid'));
+  const byKey = await CoapSession.open(ports, onSession);
+  await byKey.telemetry(utf8('by key'));
   const outcome = await enrolInSession(
     {
       element,
       crypto: nodeCrypto,
       clock: { nowMs: () => testNowMs },
       decompress: decompressPoint,
-      exchange: (request) => byKid.exchange(request),
+      exchange: (request) => byKey.exchange(request),
     },
     { blockBytes: 512, form: 'c509', checksIssuer: true },
   );
@@ -79,8 +79,8 @@ test('from the first datagram to a session by LDevID', async (context) => {
   await store.commit(new Map(forgotten));
   const byLdevid = await CoapSession.open(ports, onSession, { showAs: 'ldevid' });
   await byLdevid.telemetry(utf8('by LDevID'));
-  const [kid, ldevid] = handshakes;
-  assert.deepEqual(kid, [37, 48, 19]);
+  const [key, ldevid] = handshakes;
+  assert.deepEqual(key, [37, 48, 121]);
   assert.ok((ldevid?.[2] ?? 0) > 200, String(ldevid));
   assert.deepEqual(it.troubles, []);
 });

@@ -31,7 +31,11 @@ import {
 import type { ServerChains } from '../../src/trust/sessions/ownCredentials.ts';
 import type { AttestationPolicy } from '../../src/trust/sessions/attestations.ts';
 import type { CertificatePorts } from '../../src/trust/sessions/certificateCredentials.ts';
-import type { SessionLimits, SessionResource } from '../../src/trust/sessions/ports.ts';
+import type {
+  SessionLimits,
+  SessionRegistry,
+  SessionResource,
+} from '../../src/trust/sessions/ports.ts';
 import { equal } from '../../src/wire/bytes/bytes.ts';
 import { fromUtf8, utf8 } from '../../src/wire/bytes/utf8.ts';
 import type { Crypto } from '../../src/wire/crypto/crypto.ts';
@@ -94,6 +98,8 @@ export class Field {
   readonly serverIdentity: Uint8Array;
   /** In place of the pinned one, from the next start of the server on. */
   identity: OwnCredential | undefined;
+  /** In place of the devices of this field, from the next start of the server on. */
+  registry: SessionRegistry | undefined;
   relay: Relay;
   /** False while the application takes no telemetry. */
   accepting = true;
@@ -185,7 +191,7 @@ export class Field {
       {
         crypto,
         clock: { nowMs: () => Math.floor(this.time.nowMs()) },
-        registry: {
+        registry: this.registry ?? {
           candidates: async (kid, linkAddress) =>
             [...this.devices.values()]
               .filter((device) => !device.revoked && equal(device.kid, kid))
@@ -197,6 +203,12 @@ export class Field {
                 deviceId,
                 agreeKey: element.keys.agree.publicKey,
               })),
+          candidateByKey: async (agreeKey) => {
+            const device = [...this.devices.values()].find(
+              ({ element, revoked }) => !revoked && equal(element.keys.agree.publicKey, agreeKey),
+            );
+            return device === undefined ? undefined : { deviceId: device.deviceId, agreeKey };
+          },
           markEnrolled: async (deviceId) =>
             this.devices.get(deviceId)?.revoked === false
               ? undefined

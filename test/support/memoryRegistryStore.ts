@@ -46,6 +46,10 @@ export class MemoryRegistryStore implements RegistryStore {
     return this.#sorted().find((device) => equal(device.signKeySpki, spki));
   }
 
+  async deviceByAgreeKey(agreeKey: Uint8Array): Promise<DeviceRecord | undefined> {
+    return this.#sorted().find((device) => same(device.agreeKey, agreeKey));
+  }
+
   async devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]> {
     return this.#sorted()
       .filter((device) => same(device.kid, kid) && mayHaveSessions(device))

@@ -128,6 +128,7 @@ async function serve(setting: SessionProcessSetting): Promise<void> {
     registry: {
       candidates: async (kid) =>
         devices.filter(({ agreeKey }) => equal(kidOfAgreeKey(nodeCrypto, agreeKey), kid)),
+      candidateByKey: async (shown) => devices.find(({ agreeKey }) => equal(agreeKey, shown)),
       markEnrolled: async () => undefined,
     },
     store: new PostgresSessionStore(database),

@@ -199,6 +199,10 @@ class KnownDevices implements SessionRegistry {
     return [...expected, ...others].slice(0, maximumCandidates);
   }
 
+  async candidateByKey(agreeKey: Uint8Array): Promise<EndpointDevice | undefined> {
+    return [...this.#devices.values()].find((device) => equal(device.agreeKey, agreeKey));
+  }
+
   async markEnrolled(deviceId: string): ReturnType<SessionRegistry['markEnrolled']> {
     return this.#devices.has(deviceId) ? undefined : refuse('revoked', 'the device is not known');
   }

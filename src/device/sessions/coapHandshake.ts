@@ -1,6 +1,6 @@
 /**
- * How a device on IP shows itself and knows its server in EDHOC: by the kid of its agree key, or with a
- * certificate of its element; the server by the credential that was pinned at birth, or by a certificate
+ * How a device on IP shows itself and knows its server in EDHOC: by its agree key, whole or by
+ * kid, or with a certificate of its element; the server by the credential that was pinned at birth, or by a certificate
  * chain to the anchor in the element. All of methods 0 to 3: either key agrees or signs.
  */
 import { encodeC5t, encodeCoseC509 } from '../../wire/c509/coseHeaders.ts';
@@ -15,6 +15,7 @@ import { AwaitApplication } from '../../wire/edhoc/completion.ts';
 import type { AgreeCredential } from '../../wire/edhoc/agreeCredential.ts';
 import type { OwnCredential } from '../../wire/edhoc/credential.ts';
 import type { EadItem } from '../../wire/edhoc/ead.ts';
+import { kccsIdCred } from '../../wire/edhoc/idCred.ts';
 import {
   type Message3Step,
   type ResponderCredentialNeeded,
@@ -54,8 +55,11 @@ export interface HandshakePorts {
 }
 
 export interface HandshakeOptions extends KudosOptions {
-  /** `kid`: of the agree key. A slot: with the certificate in it, by value, and a signature. */
-  readonly showAs: 'kid' | CertificateSlot;
+  /**
+   * `ccs`: the agree key, whole. `kid`: one byte for it, a hundred less, where the server has so few devices
+   * that it finds this one by it: it tries sixteen of each of 48. A slot: with the certificate in it, by value, and a signature.
+   */
+  readonly showAs: AgreeForm | CertificateSlot;
   /** Whether a certificate goes as its hash: a server that does not know it says so, and gets it whole. */
   readonly byThumbprint: boolean;
   readonly trust: 'pinned' | 'chain';
@@ -63,13 +67,20 @@ export interface HandshakeOptions extends KudosOptions {
   readonly fresh: boolean;
   /** In methods 1 and 3 its key agrees, in 0 and 2 it signs, which goes with `chain`. */
   readonly server: 'agrees' | 'signs';
-  /** Who begins: we, or, asked by us, the server (RFC 9528 Appendix A.2.2): by kid and pinned alone. */
+  /** Who begins: we, or, asked by us, the server (RFC 9528 Appendix A.2.2): by its agree key and pinned alone. */
   readonly flow: 'forward' | 'reverse';
   readonly generationOid: string;
 }
 
+/** How the agree key is shown. */
+type AgreeForm = 'ccs' | 'kid';
+
+export function isAgreeForm(showAs: HandshakeOptions['showAs']): showAs is AgreeForm {
+  return showAs === 'ccs' || showAs === 'kid';
+}
+
 export const handshakeDefaults: HandshakeOptions = {
-  showAs: 'kid',
+  showAs: 'ccs',
   byThumbprint: false,
   trust: 'pinned',
   fresh: false,
@@ -134,7 +145,7 @@ export class CoapHandshakes {
     const all = { ...handshakeDefaults, ...options };
     const { showAs, trust, fresh, server, generationOid } = all;
     const { element, crypto } = ports;
-    const own = showAs === 'kid' ? await readOwn(element, crypto) : showAs;
+    const own = isAgreeForm(showAs) ? await ownAgreeKey(ports, showAs) : showAs;
     if (trust === 'pinned') {
       if (fresh || server === 'signs') {
         throw new TypeError('a pinned server agrees, and nobody vouches for it');
@@ -169,7 +180,7 @@ export class CoapHandshakes {
     if (isEdhocRefusal(read)) throw refused(read.reason);
     const peerConnectionId = read.peerConnectionId.slice();
     const verified = await this.#verifyServer(read);
-    const shownByHash = byThumbprint && showAs !== 'kid' && !byValue;
+    const shownByHash = byThumbprint && !isAgreeForm(showAs) && !byValue;
     const own =
       typeof this.#own === 'string'
         ? await this.#ownCertificate(this.#own, shownByHash)
@@ -227,7 +238,7 @@ export class CoapHandshakes {
   ): Promise<{ readonly session: EdhocSession; readonly handshakeBytes: readonly number[] }> {
     const { element, crypto } = this.#ports;
     const own = this.#own;
-    if (typeof own === 'string') throw new TypeError('the reverse flow is by kid');
+    if (typeof own === 'string') throw new TypeError('the reverse flow is by agree key');
     return answerHandshake(this.#ports, { own, server: await readPinned(element, crypto) }, post);
   }
 
@@ -273,7 +284,7 @@ export class CoapHandshakes {
     if (isEdhocRefusal(needed)) throw refused(needed.reason);
     if (needed.kind === 'signature-needed') {
       const { showAs } = this.#options;
-      if (showAs === 'kid') throw new TypeError('a key that agrees was asked to sign');
+      if (isAgreeForm(showAs)) throw new TypeError('a key that agrees was asked to sign');
       const key = await signingKeyOf(element, showAs);
       const signature = await key.sign(needed.toBeSigned);
       return needed.finish(fixedSignature(signature, coordinateBytes));
@@ -286,9 +297,17 @@ export class CoapHandshakes {
 
 const coordinateBytes = 32;
 
+async function ownAgreeKey(
+  { element, crypto }: HandshakePorts,
+  form: AgreeForm,
+): Promise<AgreeCredential> {
+  const own = await readOwn(element, crypto);
+  return form === 'kid' ? own : { ...own, idCred: kccsIdCred(own.cred) };
+}
+
 /** RFC 9528 §3.2. */
 function methodOf({ showAs, server }: HandshakeOptions): Method {
-  if (showAs === 'kid') return server === 'signs' ? 2 : rawLinkMethod;
+  if (isAgreeForm(showAs)) return server === 'signs' ? 2 : rawLinkMethod;
   return server === 'signs' ? 0 : 1;
 }
 

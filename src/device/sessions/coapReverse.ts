@@ -1,7 +1,7 @@
 /**
  * The reverse message flow over CoAP (RFC 9528 Appendix A.2.2) from the device's side: it asks the server to
- * begin and is the responder. Method 3 by kid, the server pinned. Whoever answers the request learns the
- * device's kid, and only the device learns who the server is: the other way round than usual.
+ * begin and is the responder. Method 3 by agree key, the server pinned. Whoever answers the request learns
+ * which device it is, and only the device learns who the server is: the other way round than usual.
  */
 import { empty, equal } from '../../wire/bytes/bytes.ts';
 import type { AgreeCredential } from '../../wire/edhoc/agreeCredential.ts';

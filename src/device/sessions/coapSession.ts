@@ -28,6 +28,7 @@ import {
   type Handshaken,
   type HandshakeOptions,
   type HandshakePorts,
+  isAgreeForm,
 } from './coapHandshake.ts';
 import { updateByKudos } from './coapKudos.ts';
 import { type CoapKeys, CoapMemory, type CoapRemembered } from './coapMemory.ts';
@@ -124,9 +125,9 @@ export class CoapSession {
     options: Partial<CoapSessionOptions> = {},
   ): Promise<CoapSession> {
     const all = { ...coapSessionDefaults, ...options };
-    const isPlain = all.showAs === 'kid' && all.trust === 'pinned' && all.kudos !== 'part';
+    const isPlain = isAgreeForm(all.showAs) && all.trust === 'pinned' && all.kudos !== 'part';
     if (all.flow === 'reverse' && !isPlain) {
-      throw new TypeError('the reverse flow is by kid, pinned, and for devices that write');
+      throw new TypeError('the reverse flow is by agree key, pinned, and for devices that write');
     }
     const handshakes = await CoapHandshakes.open(ports, all);
     const memory = new CoapMemory(ports.store, ports.crypto);

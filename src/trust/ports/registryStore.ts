@@ -159,6 +159,8 @@ export interface RegistryStore {
   deviceByUid(family: string, uid: Uint8Array): Promise<DeviceRecord | undefined>;
   deviceByLinkAddress(eui64: Uint8Array): Promise<DeviceRecord | undefined>;
   deviceBySignKey(spki: Uint8Array): Promise<DeviceRecord | undefined>;
+  /** By the uncompressed point. */
+  deviceByAgreeKey(agreeKey: Uint8Array): Promise<DeviceRecord | undefined>;
   /** Released or enrolled and not on hold, in order of deviceId: others take no place below the limit. */
   devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]>;
   /** In order of deviceId. */

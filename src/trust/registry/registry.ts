@@ -100,6 +100,12 @@ export class Registry {
     return known.filter(mayHaveSessions).slice(0, maximumCandidates);
   }
 
+  /** The device with this agree key, if it may have sessions: a key that is shown whole names one. */
+  async candidateByKey(agreeKey: Uint8Array): Promise<DeviceRecord | undefined> {
+    const device = await this.#store.deviceByAgreeKey(agreeKey);
+    return device !== undefined && mayHaveSessions(device) ? device : undefined;
+  }
+
   /**
    * All or nothing: one bad entry refuses the import and is named by its position and deviceId. An
    * entry that is known already, equal in everything, counts as unchanged.

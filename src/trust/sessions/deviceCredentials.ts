@@ -1,4 +1,11 @@
-/** Whose a credential of a handshake is: by kid among the devices it may stand for, or by certificate. */
+/**
+ * Whose a credential of a handshake is: by kid among the devices it may stand for, by the key in a claims
+ * set, or by certificate.
+ */
+import { equal } from '../../wire/bytes/bytes.ts';
+import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
+import { parseCcs } from '../../wire/cose/ccs.ts';
+import { publicKeyBytes } from '../../wire/cose/key.ts';
 import { deviceCredential } from '../../wire/edhoc/agreeCredential.ts';
 import type { Credential } from '../../wire/edhoc/credential.ts';
 import type { CredentialReference } from '../../wire/edhoc/idCred.ts';
@@ -41,12 +48,34 @@ export class DeviceCredentials {
   ): Promise<Recognized<Verified> | FrameRefusal> {
     const [reference, ...more] = read.references;
     if (reference === undefined) return 'unknown-credential';
-    if (reference.kind !== 'kid') return this.#byCertificate(read, proof);
-    if (more.length > 0) return 'unknown-credential';
-    // The keys that a kid names are for agreement alone: a signature by one of them is no proof.
-    return proof === 'static-dh'
+    if (reference.kind !== 'kid' && reference.kind !== 'kccs') {
+      return this.#byCertificate(read, proof);
+    }
+    // These keys are for agreement alone: a signature by one of them is no proof.
+    if (more.length > 0 || proof !== 'static-dh') return 'unknown-credential';
+    return reference.kind === 'kid'
       ? this.#byKid(read, reference.kid, endpoint)
-      : 'unknown-credential';
+      : this.#byValue(read, reference.item);
+  }
+
+  /**
+   * RFC 9528 §3.5.2 has CRED_I be the set as it was sent. Nothing in it is proven but the key (§9.8), so it
+   * has to be, byte for byte, what we would have built for the device of this key: no claim is believed.
+   */
+  async #byValue<Verified extends object>(
+    read: CredentialNeeded<Verified>,
+    ccs: Uint8Array,
+  ): Promise<Recognized<Verified> | FrameRefusal> {
+    const { crypto, clock, registry } = this.#ports;
+    const point = agreeKeyIn(ccs);
+    const device = point === undefined ? undefined : await registry.candidateByKey(point);
+    if (point === undefined || device === undefined) return 'unknown-credential';
+    const { deviceId } = device;
+    const credential = deviceCredential(crypto, deviceId, point);
+    if (credential === undefined || !equal(credential.cred, ccs)) return 'unknown-credential';
+    const verified = read.accept(credential);
+    if (isEdhocRefusal(verified)) return 'not-authentic';
+    return { deviceId, verified, authenticatedMs: clock.nowMs() };
   }
 
   async #byCertificate<Verified extends object>(
@@ -85,5 +114,15 @@ export class DeviceCredentials {
       tried = true;
     }
     return tried ? 'not-authentic' : 'unknown-credential';
+  }
+}
+
+/** Whether it is a point at all is seen when it is imported. */
+function agreeKeyIn(ccs: Uint8Array): Uint8Array | undefined {
+  try {
+    return publicKeyBytes(parseCcs(ccs).key);
+  } catch (error) {
+    if (error instanceof MalformedError || error instanceof UnsupportedError) return undefined;
+    throw error;
   }
 }

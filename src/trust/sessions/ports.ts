@@ -13,7 +13,7 @@ import type { CertificatePorts } from './certificateCredentials.ts';
 import type { SessionPeer } from './liveSession.ts';
 import type { ServerChains } from './ownCredentials.ts';
 
-/** A device that a kid may stand for; `Registry` gives more than this. */
+/** A device that a kid or a key may stand for; `Registry` gives more than this. */
 export interface SessionCandidate {
   readonly deviceId: string;
   /** Uncompressed P-256 point of 65 bytes. */
@@ -26,6 +26,8 @@ export interface SessionRegistry {
     kid: Uint8Array,
     linkAddress: Uint8Array | undefined,
   ): Promise<readonly SessionCandidate[]>;
+  /** The one with this agree key, an uncompressed point, if it may have sessions. */
+  candidateByKey(agreeKey: Uint8Array): Promise<SessionCandidate | undefined>;
   /** Refused for a device that was revoked meanwhile. */
   markEnrolled(deviceId: string): Promise<undefined | Refusal<string>>;
 }
@@ -66,7 +68,7 @@ export interface SessionPorts {
   readonly serve?: SessionResource;
   /** Absent: the server is known by its pinned credential alone. */
   readonly chains?: ServerChains;
-  /** Absent: devices authenticate by kid alone. */
+  /** Absent: devices authenticate by agree key alone. */
   readonly certificates?: CertificatePorts;
   /** Of KUDOS_EAD, which is not registered. Default: `exampleKudosLabel`. */
   readonly kudosLabel?: number;

@@ -30,6 +30,11 @@ export function kidIdCred(kid: Uint8Array): Uint8Array {
   return cbor.map([cbor.integer(headerLabels.kid), cbor.bytes(kid)]);
 }
 
+/** `{14: ccs}`: the claims set by value, which is CRED_x (RFC 9528 §3.5.3.1). */
+export function kccsIdCred(ccs: Uint8Array): Uint8Array {
+  return cbor.map([cbor.integer(headerLabels.kccs), ccs]);
+}
+
 /**
  * The form that travels in PLAINTEXT_2 and PLAINTEXT_3 (RFC 9528 §3.5.3.2): a kid alone stands there as
  * the identifier, anything else as the map. Throws a `TypeError` when the bytes are no header map.

@@ -80,6 +80,23 @@ test('candidates are bounded', async () => {
   assert.equal(found[0]?.deviceId, deviceIdOf(30));
 });
 
+test('a key names one device, and none that may have no sessions', async () => {
+  const store = new MemoryRegistryStore();
+  const it = new Registry(store, { nowMs: () => 1000 });
+  const { deviceId, agreeKey } = importedDevice(1).identity;
+  assert.ok(agreeKey);
+  assert.equal(await it.candidateByKey(agreeKey), undefined);
+  await it.importDevices([importedDevice(1, {}, 'expected'), importedDevice(2)]);
+  assert.equal(await it.candidateByKey(agreeKey), undefined);
+  await it.releaseDevices([deviceId]);
+  assert.equal((await it.candidateByKey(agreeKey))?.deviceId, deviceId);
+  await store.setHold([deviceId], true, 'lent', 1);
+  assert.equal(await it.candidateByKey(agreeKey), undefined);
+  await store.setHold([deviceId], false, 'back', 2);
+  await store.revokeDevices([deviceId], 'lost', 3);
+  assert.equal(await it.candidateByKey(agreeKey), undefined);
+});
+
 test('enrolment needs a released device and the proof level asked for', async () => {
   const store = new MemoryRegistryStore();
   const strict = new Registry(store, { nowMs: () => 1000 }, { leastProof: 'line-anchored' });

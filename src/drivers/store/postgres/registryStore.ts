@@ -50,6 +50,10 @@ export class PostgresRegistryStore implements RegistryStore {
     return this.#device('SELECT * FROM device WHERE sign_key = $1', spki);
   }
 
+  deviceByAgreeKey(agreeKey: Uint8Array): Promise<DeviceRecord | undefined> {
+    return this.#device('SELECT * FROM device WHERE agree_key = $1', agreeKey);
+  }
+
   devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]> {
     const sql = `SELECT * FROM device WHERE kid = $1 AND state IN ('released', 'enrolled')
       AND held_ms IS NULL ORDER BY device_id LIMIT $2`;

@@ -58,6 +58,13 @@ export class SqliteRegistryStore implements RegistryStore {
     });
   }
 
+  deviceByAgreeKey(agreeKey: Uint8Array): Promise<DeviceRecord | undefined> {
+    return this.#database.read((connection) => {
+      const row = connection.prepare('SELECT * FROM device WHERE agree_key = ?').get(agreeKey);
+      return row === undefined ? undefined : deviceOf(row);
+    });
+  }
+
   devicesByKid(kid: Uint8Array, limit: number): Promise<readonly DeviceRecord[]> {
     const sql = `SELECT * FROM device WHERE kid = ? AND state IN ('released', 'enrolled')
       AND held_ms IS NULL ORDER BY device_id LIMIT ?`;
