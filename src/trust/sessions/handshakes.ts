@@ -50,6 +50,8 @@ export interface CompletedHandshake {
   readonly authenticatedMs: number;
   /** Where it was resumed: the session whose resumption key it used. */
   readonly usedKeyOf: string | undefined;
+  /** Where its keys were in use before: what failed to verify under them. */
+  readonly failedVerifications?: number;
 }
 
 /** The peer has shown by a request that it has the keys. */

@@ -207,13 +207,15 @@ export function firstForm(
     readonly side: KudosSide;
     readonly beganMs: number;
     readonly incarnation: number;
+    readonly failedVerifications: number;
   },
 ): StoredSession {
   const { id, ingress, linkAddress, connectionId } = handshake;
-  const { side, message3Hash } = fields;
+  const { side, message3Hash, incarnation, failedVerifications } = fields;
   const handshakeKeys = { kind: 'epoch', id, edhoc: fields.session } as const;
   const keys = writeKeys({ keys: handshakeKeys, run: undefined, side, message3Hash });
-  const state = writeState(noProgress, { incarnation: fields.incarnation, usage: unused });
+  const usage = { ...unused, failedVerifications };
+  const state = writeState(noProgress, { incarnation, usage });
   return {
     id,
     ingress,

@@ -19,7 +19,8 @@ import {
 } from '../../wire/edhoc/initiator.ts';
 import { isEdhocRefusal, type EdhocRefusal, refuse } from '../../wire/edhoc/refusal.ts';
 import { authenticationOf } from '../../wire/edhoc/suites.ts';
-import { deriveContext } from '../../wire/oscore/context.ts';
+import { deriveContext, type SecurityContext } from '../../wire/oscore/context.ts';
+import { unused } from '../../wire/oscore/limits.ts';
 import { ReplayWindow } from '../../wire/oscore/replayWindow.ts';
 import { unprotectRequest } from '../../wire/oscore/server.ts';
 import { writeFrame } from '../../wire/relay/frame.ts';
@@ -39,6 +40,8 @@ interface Answered {
   readonly answer: Uint8Array;
   readonly deviceId: string;
   readonly authenticatedMs: number;
+  /** Under the pending keys. */
+  readonly failedVerifications: number;
 }
 
 const profile = { method: rawLinkMethod, suites: [rawLinkSuite], message4: false } as const;
@@ -117,7 +120,8 @@ export class ReverseHandshakes {
     const { next, message3 } = composed;
     if (!(next instanceof AwaitApplication)) throw new InvariantError('there is no message_4');
     const answer = writeFrame({ kind: 'edhoc', connectionId: peerConnectionId, message: message3 });
-    const answered = { edhoc: next, message2Hash, answer, deviceId, authenticatedMs };
+    const device = { deviceId, authenticatedMs, failedVerifications: 0 };
+    const answered = { edhoc: next, message2Hash, answer, ...device };
     // A crash before this write: message_2 comes again, to the state before. After it: the same message_3,
     // and never a second one, which could have the same key and nonce (RFC 9528 §7).
     const written = await this.#rows.replaceKeys(stored, writeAnswered(answered));
@@ -134,14 +138,19 @@ export class ReverseHandshakes {
     const stored = await this.#rows.find(endpoint, connectionId);
     const keys = stored === undefined ? undefined : this.#rows.keysOf(stored);
     if (stored === undefined || keys === undefined || !isAnswered(keys)) return undefined;
-    const { edhoc, message2Hash, deviceId, authenticatedMs } = readAnswered(this.#ports, keys);
-    const context = deriveContext({ ...edhoc.pendingKeys.oscoreParameters(), crypto });
+    const answered = readAnswered(this.#ports, keys);
+    const { edhoc, message2Hash, deviceId, authenticatedMs, failedVerifications } = answered;
+    const usage = { ...unused, failedVerifications };
+    const context = deriveContext({ ...edhoc.pendingKeys.oscoreParameters(), crypto, usage });
     const opened = unprotectRequest(context, ReplayWindow.empty(), request);
-    if ('refused' in opened) return undefined;
+    if ('refused' in opened) {
+      await this.#countFailures(stored, answered, context);
+      return undefined;
+    }
     const session = edhoc.confirm();
     const side = { peer: 'unknown' } as const;
     const completed = { stored, deviceId, session, side, authenticatedMs, usedKeyOf: undefined };
-    return { ...completed, lastMessageHash: message2Hash };
+    return { ...completed, failedVerifications, lastMessageHash: message2Hash };
   }
 
   async #compose(verified: ResponderVerified): Promise<Message3Step | EdhocRefusal> {
@@ -153,6 +162,18 @@ export class ReverseHandshakes {
     return secret === undefined
       ? refuse('invalid-key', 'the server key refused G_Y')
       : needed.finish(secret);
+  }
+
+  /** The keys go on into the session, so that their limit holds from here (key-limits §2.3.2). */
+  async #countFailures(
+    stored: StoredHandshake,
+    answered: Answered,
+    { usage: { failedVerifications }, isRecipientKeyWornOut }: SecurityContext,
+  ): Promise<void> {
+    if (isRecipientKeyWornOut) return this.#remove(stored);
+    // What was not tried on the key is not counted.
+    if (failedVerifications === answered.failedVerifications) return;
+    await this.#rows.replaceKeys(stored, writeAnswered({ ...answered, failedVerifications }));
   }
 
   /** RFC 9528 §9.7: what did not decrypt may be anybody's. */
@@ -183,6 +204,7 @@ function writeAnswered(answered: Answered): Uint8Array {
     cbor.bytes(answer),
     cbor.text(deviceId),
     cbor.integer(authenticatedMs),
+    cbor.integer(answered.failedVerifications),
   );
 }
 
@@ -195,13 +217,16 @@ export function isAnswered(keys: Uint8Array): boolean {
 
 function readAnswered({ crypto }: SessionPorts, keys: Uint8Array): Answered {
   const reader = new CborReader(keys);
-  if (reader.array() !== 5) reader.fail('five members expected', 0);
+  const members = reader.array();
+  if (members !== 5 && members !== 6) reader.fail('five or six members expected', 0);
   const answered = {
     edhoc: AwaitApplication.restore(crypto, reader.bytes()),
     message2Hash: reader.bytes().slice(),
     answer: reader.bytes().slice(),
     deviceId: reader.text(),
     authenticatedMs: reader.unsigned(),
+    // Handshakes that were answered under an older version have no count.
+    failedVerifications: members > 5 ? reader.unsigned() : 0,
   };
   reader.end();
   return answered;

@@ -174,16 +174,18 @@ export class SessionService implements LiveConnections {
 
   /** The device's live session stays as it is until a message comes under the new keys. */
   async #promote(
-    { stored, deviceId, session, side, authenticatedMs, usedKeyOf }: CompletedHandshake,
+    completed: CompletedHandshake,
     message3Hash: Uint8Array,
     roaming: boolean,
   ): Promise<FrameOutcome> {
     const { clock, store, sealing, registry, observe } = this.#ports;
+    const { stored, deviceId, session, side, authenticatedMs, usedKeyOf } = completed;
+    const { failedVerifications = 0 } = completed;
     const { id: sessionId, ingress } = stored;
     const beganMs = clock.nowMs();
     const { incarnation } = store;
     const fields = { deviceId, session, side, message3Hash, beganMs, incarnation };
-    const row = firstForm(sealing, stored, fields);
+    const row = firstForm(sealing, stored, { ...fields, failedVerifications });
     // Where the identifier stands for the address, the next handshake cannot know it.
     const linkAddress = roaming ? empty : stored.linkAddress;
     const owner = { sessionId, deviceId, linkAddress, authenticatedMs };

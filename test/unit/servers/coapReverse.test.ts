@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { readOwn } from '../../../src/device/sessions/handshake.ts';
-import { empty } from '../../../src/wire/bytes/bytes.ts';
+import { concat, empty } from '../../../src/wire/bytes/bytes.ts';
 import { utf8 } from '../../../src/wire/bytes/utf8.ts';
+import * as cbor from '../../../src/wire/cbor/writer.ts';
 import { methods, responses } from '../../../src/wire/coap/codes.ts';
 import { contentFormats } from '../../../src/wire/coap/contentFormats.ts';
 import type { CoapContent } from '../../../src/wire/coap/message.ts';
@@ -12,9 +13,10 @@ import { findUint, hasOption, optionNumbers, uriPath } from '../../../src/wire/c
 import { carry } from '../../../src/wire/edhoc/carriage.ts';
 import { isEdhocRefusal } from '../../../src/wire/edhoc/refusal.ts';
 import { type Message2Step, readMessage1 } from '../../../src/wire/edhoc/responder.ts';
+import { keyLimits } from '../../../src/wire/oscore/limits.ts';
 import { CoapPath, lost, openCoapSession, watchNonces } from '../../support/coapPath.ts';
 import { coapWorld } from '../../support/coapWorld.ts';
-import { Field, type FieldDevice } from '../../support/field.ts';
+import { contextSealing, Field, type FieldDevice } from '../../support/field.ts';
 import { PowerCut } from '../../support/memoryDeviceStore.ts';
 import { MemorySessionStore } from '../../support/memorySessionStore.ts';
 
@@ -201,6 +203,77 @@ test('keys that were left are not used again when somebody spoils the first answ
   assert.deepEqual(it.field.textsOf(it.device.deviceId), ['one', 'two', 'three', 'four', 'five']);
   assert.equal(it.field.relay.counters.cloneEvidence, 0);
 });
+
+/** Forges the first request, with so many failures before it, and sends it on after that. */
+async function forgedAtEnd(
+  it: World,
+  before: number,
+): Promise<Awaited<ReturnType<typeof openCoapSession>>['session']> {
+  let forged = false;
+  const link = {
+    request: async (request: CoapContent): Promise<CoapContent> => {
+      if (hasOption(request.options, optionNumbers.oscore) && !forged) {
+        forged = true;
+        setFailures(it.store, before);
+        await forge(it, request);
+      }
+      return it.path.request(request);
+    },
+  };
+  const { session } = await openCoapSession(it.field, it.device, link, reverse);
+  return session;
+}
+
+async function forge({ path }: World, request: CoapContent): Promise<void> {
+  path.restartServer();
+  const payload = request.payload.map((byte, at) => (at === 0 ? byte ^ 1 : byte));
+  const message = { ...request, payload, type: 'CON', messageId: 0xffff, token: empty } as const;
+  await path.deliver(message);
+}
+
+/** The count is the last member of what is sealed, and of a new handshake 0. */
+function setFailures(store: MemorySessionStore, count: number): void {
+  const sealing = contextSealing(nodeCrypto);
+  store.handshakeRows = store.handshakeRows.map((row) => {
+    const name = `handshake-keys/${row.id}`;
+    const keys = sealing.open(row.keys, name);
+    assert.equal(keys?.at(-1), 0);
+    return { ...row, keys: sealing.seal(concat(keys.slice(0, -1), cbor.integer(count)), name) };
+  });
+}
+
+const forgeries = keyLimits('AES-CCM-16-64-128').failedVerifications;
+
+test('forgeries under pending keys end the handshake at the limit of the key', async () => {
+  const it = world();
+  const session = await forgedAtEnd(it, forgeries - 1);
+  await assert.rejects(session.telemetry(utf8('late')), /refused the handshake/);
+  assert.equal(it.store.handshakeRows.length, 0);
+  assert.equal(it.store.sessionRows.length, 0);
+});
+
+test('below the limit it goes on, and the session with the count of its handshake', async () => {
+  const it = world();
+  const session = await forgedAtEnd(it, forgeries - 2);
+  await session.telemetry(utf8('one'));
+  assert.deepEqual(it.field.textsOf(it.device.deviceId), ['one']);
+  assert.equal(it.store.sessionRows.length, 1);
+  const last = it.path.requests.at(-1);
+  assert.ok(last);
+  const { options } = last;
+  const unused = options.map((option) =>
+    option.number === optionNumbers.oscore
+      ? { ...option, value: laterNumber(option.value) }
+      : option,
+  );
+  await it.path.deliver({ ...last, options: unused });
+  assert.equal(it.store.sessionRows.length, 0);
+});
+
+/** Partial IV of one byte, after the flags. */
+function laterNumber(value: Uint8Array): Uint8Array {
+  return value.map((byte, at) => (at === 1 ? byte + 9 : byte));
+}
 
 test('power and messages are cut off anywhere; resumption follows in the forward flow', async () => {
   const often = { ...reverse, renewEvery: 3, lookAhead: 2, updatesPerHandshake: 0 };
