@@ -13,6 +13,7 @@ import type { Registry } from '../../trust/registry/registry.ts';
 import type { AttestationPolicy } from '../../trust/sessions/attestations.ts';
 import { EvidenceVerifier } from '../../trust/sessions/evidenceVerifier.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
+import { utf8 } from '../../wire/bytes/utf8.ts';
 import { exampleEvidenceFormat } from '../../wire/edhoc/attestation.ts';
 
 export interface ProductState {
@@ -58,7 +59,10 @@ export function attestationPolicy(
     return device && products.get(device.product);
   };
   return {
-    isDemandedOf: async (deviceId) => (await stateOf(deviceId))?.demanded ?? false,
+    demandOf: async (deviceId) => {
+      const state = await stateOf(deviceId);
+      return state?.demanded === true ? nameOf(state) : undefined;
+    },
     verifier: new EvidenceVerifier({
       crypto: nodeCrypto,
       contentFormats: [exampleEvidenceFormat],
@@ -69,6 +73,11 @@ export function attestationPolicy(
       },
     }),
   };
+}
+
+/** Of what may be measured, in whatever order the file says it. */
+function nameOf({ measurements }: ProductState): string {
+  return toHex(nodeCrypto.hash('SHA-256', utf8([...measurements].sort().join())));
 }
 
 function parsed(text: string): unknown {

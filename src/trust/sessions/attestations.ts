@@ -23,10 +23,10 @@ export interface AttestationPolicy {
   /** Whoever offers evidence has to give it, and it has to be good. */
   readonly verifier: AttestationVerifier;
   /**
-   * Whether this device gets no session without. One that is resumed rests on the evidence of the handshake
-   * before.
+   * Where this device gets no session without: a name of what counts as good, another one whenever that
+   * changes. A session that is resumed rests on evidence that was good under the same name.
    */
-  readonly isDemandedOf: (deviceId: string) => Promise<boolean>;
+  readonly demandOf: (deviceId: string) => Promise<string | undefined>;
   /** Default: `privateAttestation`. */
   readonly codePoints?: AttestationCodePoints;
 }
@@ -61,8 +61,8 @@ export class Attestations {
     this.#codePoints = policy?.codePoints ?? privateAttestation;
   }
 
-  async isDemandedOf(deviceId: string): Promise<boolean> {
-    return (await this.#policy?.isDemandedOf(deviceId)) ?? false;
+  async demandOf(deviceId: string): Promise<string | undefined> {
+    return this.#policy?.demandOf(deviceId);
   }
 
   /** Labels that are processed in EAD_1 and EAD_3. */
@@ -90,7 +90,7 @@ export class Attestations {
     if (this.#policy === undefined || nonce.length === 0) {
       // RFC 9528 §3.8: a critical item is processed or ends the handshake; nobody has asked for this one.
       if (item?.critical === true) return 'malformed';
-      return (await this.isDemandedOf(deviceId)) ? 'missing' : undefined;
+      return (await this.demandOf(deviceId)) === undefined ? undefined : 'missing';
     }
     if (item?.value === undefined || more.length > 0) return 'missing';
     const algorithms = { crypto: this.#crypto, suite: suiteOf(rawLinkSuite) };

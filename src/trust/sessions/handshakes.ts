@@ -50,6 +50,8 @@ export interface CompletedHandshake {
   readonly authenticatedMs: number;
   /** Where it was resumed: the session whose resumption key it used. */
   readonly usedKeyOf: string | undefined;
+  /** `AttestationPolicy.demandOf` when its evidence was good; absent where none was demanded. */
+  readonly attestedUnder?: string | undefined;
   /** Where its keys were in use before: what failed to verify under them. */
   readonly failedVerifications?: number;
 }
@@ -195,11 +197,11 @@ export class Handshakes {
   }
 
   #completed(stored: StoredHandshake, found: AuthenticatedDevice): CompletedHandshake {
-    const { deviceId, verified, authenticatedMs, usedKeyOf } = found;
+    const { deviceId, verified, authenticatedMs, usedKeyOf, attestedUnder } = found;
     const said = verified.ead3.find(({ label }) => label === this.#kudosLabel);
     const { session } = verified.finish();
     const side = sideOf(parseKudosSupport(said?.value), session);
-    return { stored, deviceId, session, side, authenticatedMs, usedKeyOf };
+    return { stored, deviceId, session, side, authenticatedMs, usedKeyOf, attestedUnder };
   }
 
   async #answerTo(endpoint: Endpoint, hash: Uint8Array): Promise<Uint8Array | FrameRefusal> {
@@ -243,8 +245,10 @@ export class Handshakes {
     if (typeof found === 'string') return found;
     const { deviceId } = found;
     const { nonce } = this.#rows.stateOf(stored);
+    // Before the evidence is judged: it must not count for what became good only meanwhile.
+    const attestedUnder = await this.#attestations.demandOf(deviceId);
     const refused = await this.#attestations.judge({ ...answer, deviceId, nonce });
-    if (refused === undefined) return found;
+    if (refused === undefined) return { ...found, attestedUnder };
     this.#ports.observe({ kind: 'not-attested', endpoint, deviceId, reason: refused });
     return 'not-attested';
   }

@@ -3,6 +3,7 @@
  * the device can make the next session without its long-term key. The store deletes them by the rules of
  * the draft: the one that was never used with the fresh session, the older one once the newer is proven.
  */
+import { empty } from '../../wire/bytes/bytes.ts';
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import type { InitiatorVerified } from '../../wire/edhoc/completion.ts';
@@ -27,6 +28,21 @@ export interface AuthenticatedDevice {
   readonly authenticatedMs: number;
   /** The session whose resumption key it used. */
   readonly usedKeyOf?: string;
+  /** `AttestationPolicy.demandOf` when its evidence was good; absent where none was demanded. */
+  readonly attestedUnder?: string | undefined;
+}
+
+/** Whose key it is, and what the next session rests on. */
+interface Owner extends Pick<
+  StoredResumption,
+  'sessionId' | 'deviceId' | 'linkAddress' | 'authenticatedMs'
+> {
+  readonly attestedUnder: string | undefined;
+}
+
+interface OpenedKey {
+  readonly credential: PskCredential;
+  readonly attestedUnder: string | undefined;
 }
 
 export class Resumptions {
@@ -51,9 +67,12 @@ export class Resumptions {
     for (const stored of await store.resumptions(linkAddress, kid, maximumCandidates)) {
       const { deviceId, authenticatedMs, sessionId: usedKeyOf } = stored;
       if (authenticatedMs < oldestMs) continue;
-      const verified = needed.accept(this.#open(stored));
+      const { credential, attestedUnder } = this.#open(stored);
+      // As if it were unknown: the device makes a full handshake, where evidence is asked for.
+      if (!(await this.#isAttested(deviceId, attestedUnder))) continue;
+      const verified = needed.accept(credential);
       if (!isEdhocRefusal(verified)) {
-        return { deviceId, verified, authenticatedMs, usedKeyOf };
+        return { deviceId, verified, authenticatedMs, usedKeyOf, attestedUnder };
       }
       if (needed.spent) return 'exhausted';
       tried = true;
@@ -62,32 +81,37 @@ export class Resumptions {
   }
 
   /** What a session leaves for the next one. */
-  derive(
-    session: EdhocSession,
-    owner: Pick<StoredResumption, 'sessionId' | 'deviceId' | 'linkAddress' | 'authenticatedMs'>,
-  ): StoredResumption {
+  derive(session: EdhocSession, owner: Owner): StoredResumption {
     const { crypto, sealing } = this.#ports;
     // Whoever began this session: it is the device that resumes.
     const credential = resumptionCredential(crypto, session, { initiates: false });
     const kid = kidOf(parseIdCred(credential.idCred));
     if (kid === undefined) throw new InvariantError('a resumption key without a kid');
-    const { sessionId, deviceId, linkAddress, authenticatedMs } = owner;
+    const { sessionId, deviceId, linkAddress, authenticatedMs, attestedUnder } = owner;
     const plain = cbor.array(
       cbor.text(deviceId),
       cbor.bytes(storePskCredential(crypto, credential)),
+      ...(attestedUnder === undefined ? [] : [cbor.text(attestedUnder)]),
     );
     const key = sealing.seal(plain, sealContext(sessionId));
     return { sessionId, deviceId, linkAddress, kid, authenticatedMs, key };
   }
 
-  #open({ sessionId, deviceId, key }: StoredResumption): PskCredential {
+  async #isAttested(deviceId: string, attestedUnder: string | undefined): Promise<boolean> {
+    const demand = await this.#ports.attestation?.demandOf(deviceId);
+    return demand === undefined || demand === attestedUnder;
+  }
+
+  #open({ sessionId, deviceId, key }: StoredResumption): OpenedKey {
     const { crypto, sealing } = this.#ports;
     const plain = sealing.open(key, sealContext(sessionId));
-    const reader = new CborReader(plain ?? new Uint8Array(0));
-    if (plain === undefined || reader.array() !== 2 || reader.text() !== deviceId) {
+    const reader = new CborReader(plain ?? empty);
+    const members = plain === undefined ? 0 : reader.array();
+    if (members < 2 || members > 3 || reader.text() !== deviceId) {
       throw new InvariantError('a stored resumption key cannot be opened');
     }
-    return restorePskCredential(crypto, reader.bytes());
+    const credential = restorePskCredential(crypto, reader.bytes());
+    return { credential, attestedUnder: members > 2 ? reader.text() : undefined };
   }
 }
 

@@ -107,7 +107,7 @@ export class ReverseHandshakes {
     }
     const { deviceId, verified, authenticatedMs } = found;
     // Here the device has no message after ours in which it could give evidence.
-    if (await this.#attestations.isDemandedOf(deviceId)) {
+    if ((await this.#attestations.demandOf(deviceId)) !== undefined) {
       await this.#remove(stored);
       observe({ kind: 'not-attested', endpoint, deviceId, reason: 'missing' });
       return 'not-attested';

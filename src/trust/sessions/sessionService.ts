@@ -180,7 +180,7 @@ export class SessionService implements LiveConnections {
   ): Promise<FrameOutcome> {
     const { clock, store, sealing, registry, observe } = this.#ports;
     const { stored, deviceId, session, side, authenticatedMs, usedKeyOf } = completed;
-    const { failedVerifications = 0 } = completed;
+    const { attestedUnder, failedVerifications = 0 } = completed;
     const { id: sessionId, ingress } = stored;
     const beganMs = clock.nowMs();
     const { incarnation } = store;
@@ -188,7 +188,7 @@ export class SessionService implements LiveConnections {
     const row = firstForm(sealing, stored, { ...fields, failedVerifications });
     // Where the identifier stands for the address, the next handshake cannot know it.
     const linkAddress = roaming ? empty : stored.linkAddress;
-    const owner = { sessionId, deviceId, linkAddress, authenticatedMs };
+    const owner = { sessionId, deviceId, linkAddress, authenticatedMs, attestedUnder };
     const resumption = this.#resumptions.derive(session, owner);
     const outcome = await store.promote(stored, row, resumption, {
       maximumPerEndpoint: this.#limits.sessionsPerEndpoint,

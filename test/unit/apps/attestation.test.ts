@@ -55,9 +55,18 @@ test('a device is asked by its product', async () => {
   const { deviceId, product } = device.identity;
   const registry = new Registry(store, { nowMs: () => 1 });
   const state = { demanded: true, measurements: new Set([toHex(good)]) };
-  const { verifier, isDemandedOf } = attestationPolicy(registry, new Map([[product, state]]));
-  assert.equal(await isDemandedOf(deviceId), true);
-  assert.equal(await isDemandedOf('nobody'), false);
+  const { verifier, demandOf } = attestationPolicy(registry, new Map([[product, state]]));
+  const demand = await demandOf(deviceId);
+  assert.ok(demand !== undefined);
+  assert.equal(await demandOf('nobody'), undefined);
+  // The name of the demand changes with what is good, and with nothing else.
+  const demandFor = (...measurements: readonly string[]): Promise<string | undefined> => {
+    const changed = new Map([[product, { demanded: true, measurements: new Set(measurements) }]]);
+    return attestationPolicy(registry, changed).demandOf(deviceId);
+  };
+  assert.equal(await demandFor(toHex(good)), demand);
+  assert.notEqual(await demandFor('01'), demand);
+  assert.equal(await demandFor('01', '02'), await demandFor('02', '01'));
   const nonce = await verifier.nonce();
   const binder = nodeCrypto.random(32);
   const judged = async (content: Uint8Array, holder = deviceId): Promise<string | undefined> => {
@@ -76,5 +85,7 @@ test('a device is asked by its product', async () => {
   assert.equal(await judged(cbor.text('v1.1')), 'not-acceptable');
   assert.equal(await judged(good, 'nobody'), 'not-authentic');
   const others = attestationPolicy(registry, new Map());
-  assert.equal(await others.isDemandedOf(deviceId), false);
+  assert.equal(await others.demandOf(deviceId), undefined);
+  const wanted = new Map([[product, { ...state, demanded: false }]]);
+  assert.equal(await attestationPolicy(registry, wanted).demandOf(deviceId), undefined);
 });

@@ -24,6 +24,8 @@ interface Scene {
   readonly device: FieldDevice;
   readonly attester: Attester;
   readonly presented: PresentedEvidence[];
+  /** Of whom it is demanded, by the name of what is good. */
+  readonly demand: { name: string | undefined };
   running: string;
 }
 
@@ -48,14 +50,18 @@ async function scene(context: TestContext, policy: 'none' | 'wanted' | 'demanded
       return verifier.appraise(one);
     },
   };
-  const isDemandedOf = async (): Promise<boolean> => policy === 'demanded';
-  const options = policy === 'none' ? {} : { attestation: { verifier: watched, isDemandedOf } };
+  const demand: { name: string | undefined } = {
+    name: policy === 'demanded' ? 'first' : undefined,
+  };
+  const demandOf = async (): Promise<string | undefined> => demand.name;
+  const options = policy === 'none' ? {} : { attestation: { verifier: watched, demandOf } };
   const coap = await coapWorld(context, options);
   const device = coap.field.addDevice(1);
   devices.set(device.deviceId, device);
   const all: Scene = {
     coap,
     device,
+    demand,
     presented,
     running: 'good',
     attester: elementAttester({
@@ -205,3 +211,44 @@ test('the reverse flow does not go around it', async (context) => {
     assert.equal(refusals(all).includes('missing'), policy === 'demanded');
   }
 });
+
+test('a resumption rests on evidence that counts now, or the device is asked again', async (context) => {
+  for (const policy of ['wanted', 'demanded'] as const) {
+    const all = await scene(context, policy);
+    const { coap, device, demand } = all;
+    const flash = new MemoryDeviceStore();
+    const often = { renewEvery: 1, updatesPerHandshake: 0, resumptionsPerHandshake: 9 };
+    const options = { attester: all.attester, ...often };
+    const { session } = await coap.session({ element: device.element, flash }, options);
+    const began = async (name: string | undefined): Promise<readonly boolean[]> => {
+      demand.name = name;
+      const before = resumed(all).length;
+      await session.telemetry(utf8('x'));
+      return resumed(all).slice(before);
+    };
+    const { name } = demand;
+    assert.deepEqual(await began(name), [false]);
+    assert.deepEqual(await began(name), [true]);
+    coap.field.restartServer();
+    assert.deepEqual(await began(name), [true]);
+    assert.equal(all.presented.length, 1);
+    // Demanded only since, or another measurement is good now.
+    assert.deepEqual(await began('second'), [false]);
+    assert.equal(all.presented.length, 2);
+    assert.deepEqual(await began('second'), [true]);
+    // The device runs what was withdrawn.
+    all.running = 'something else';
+    demand.name = 'third';
+    const sessions = resumed(all).length;
+    await assert.rejects(session.telemetry(utf8('no')), DeviceFault);
+    assert.equal(resumed(all).length, sessions);
+    assert.ok(refusals(all).includes('not-acceptable'));
+    assert.deepEqual(coap.defects, []);
+  }
+});
+
+function resumed({ coap }: Scene): readonly boolean[] {
+  return coap.field.observations.flatMap((one) =>
+    one.kind === 'session-began' ? [one.resumed] : [],
+  );
+}
