@@ -17,6 +17,7 @@ import type { KeyAgreement, Signer } from '../../trust/ports/keys.ts';
 import type { SessionServerAuthority } from '../../trust/ports/sessionServerAuthority.ts';
 import { requestCredential } from '../../trust/sessions/credentialRequest.ts';
 import type { ChainCredential, ServerChains } from '../../trust/sessions/ownCredentials.ts';
+import { type Rate, TokenBucket } from '../../trust/status/tokenBucket.ts';
 import { parseEitherCertificate } from '../../wire/c509/either.ts';
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
@@ -36,7 +37,12 @@ export interface SessionCredentialOptions {
   readonly enter: (certificate: Uint8Array, notAfterMs: number) => Promise<void>;
   /** DER of the authority that issues them now. */
   readonly issuer: () => Uint8Array | undefined;
+  /** How often this process asks for a word. Default: `wordRate`. */
+  readonly words?: Rate;
 }
+
+/** Every message_1 can ask for one, and nobody is authenticated there: the authority signs for others too. */
+export const wordRate: Rate = { perSecond: 500, burst: 1_000 };
 
 const fileName = 'session-credentials.cbor';
 const kinds = ['agree', 'sign'] as const;
@@ -52,11 +58,13 @@ interface Held {
 
 export class SessionCredentials {
   readonly #options: SessionCredentialOptions;
+  readonly #words: TokenBucket;
   #agreeing: ChainCredential<KeyAgreement> | undefined;
   #signing: ChainCredential<Signer> | undefined;
 
   private constructor(options: SessionCredentialOptions) {
     this.#options = options;
+    this.#words = new TokenBucket(options.words ?? wordRate, options.clock);
   }
 
   /** With what was stored; `refresh` asks for what is missing. Rejects with an `EnvironmentError`. */
@@ -70,7 +78,7 @@ export class SessionCredentials {
     return {
       agreeing: () => this.#agreeing,
       signing: () => this.#signing,
-      vouch: (certificate, hash) => this.#options.authority.vouch(certificate, hash),
+      vouch: (certificate, hash) => this.#vouch(certificate, hash),
     };
   }
 
@@ -90,6 +98,12 @@ export class SessionCredentials {
       changed = true;
     }
     return changed;
+  }
+
+  /** Beyond the rate as when the authority is away: the device may ask again. */
+  async #vouch(...asked: Parameters<ServerChains['vouch']>): ReturnType<ServerChains['vouch']> {
+    if (this.#words.take()) return this.#options.authority.vouch(...asked);
+    throw new EnvironmentError('too many ask for a word of the authority', { retryable: true });
   }
 
   async #keep(held: ReadonlyMap<Kind, Held>): Promise<void> {

@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { SessionCredentials } from '../../../src/apps/provisioner/sessionCredentials.ts';
 import { KeyFolder } from '../../../src/drivers/keys/software/keyFolder.ts';
 import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
-import { isRefusal } from '../../../src/trust/ports/faults.ts';
+import { EnvironmentError, isRefusal } from '../../../src/trust/ports/faults.ts';
 import type { SessionServerRequest } from '../../../src/trust/ports/sessionServerAuthority.ts';
 import { equal } from '../../../src/wire/bytes/bytes.ts';
 import { parseEitherCertificate } from '../../../src/wire/c509/either.ts';
@@ -28,6 +28,7 @@ async function opened(context: TestContext, house: SessionServerHouse, pki: Test
     name: 'Owner',
     clock: { nowMs: () => house.nowMs },
     issuer: () => issuer,
+    words: { perSecond: 2, burst: 3 },
     enter: async (certificate: Uint8Array) => {
       entered.push(certificate);
     },
@@ -125,4 +126,27 @@ test('an authority that gives one kind alone is asked for it once, and no key pi
   mocked.mock.restore();
   assert.equal(await (await open()).refresh(), true);
   assert.deepEqual(await keys.names(), ['session-agree-1', 'session-sign-1']);
+});
+
+test('however many ask, the authority is asked for a bounded number of words', async (context) => {
+  const pki = testPki();
+  const house = new SessionServerHouse(context, pki);
+  const { open } = await opened(context, house, pki);
+  const credentials = await open();
+  await credentials.refresh();
+  const certificate = credentials.chains.agreeing()?.certificate;
+  assert.ok(certificate);
+  const { mock } = context.mock.method(house.servers, 'vouch');
+  const flood = async (): Promise<void> => {
+    for (let count = 0; count < 10; count++) {
+      const word = credentials.chains.vouch(certificate, new Uint8Array(32).fill(count));
+      const refusal = await word.then(() => undefined).catch((error: unknown) => error);
+      assert.ok(refusal === undefined || refusal instanceof EnvironmentError);
+    }
+  };
+  await flood();
+  assert.equal(mock.callCount(), 3);
+  house.nowMs += 1_000;
+  await flood();
+  assert.equal(mock.callCount(), 5);
 });
