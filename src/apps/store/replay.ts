@@ -5,6 +5,7 @@
  */
 import type { Connection } from '../../drivers/store/sqlite/database.ts';
 import { blob, integer, text } from '../../drivers/store/sqlite/rows.ts';
+import { insertOrder, refusedOrder } from '../../drivers/store/sqlite/orderStore.ts';
 import { changeStatus } from '../../drivers/store/sqlite/statusRows.ts';
 import { type AuditEntry, type IssuedEntry, readAuditEntry } from '../../trust/audit/entry.ts';
 import {
@@ -18,7 +19,6 @@ import { eui64Plus } from '../../wire/bytes/eui64.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { isReason, type RevocationReason } from '../../wire/crl/reason.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
-import { proofLevels } from '../../wire/line/ticket.ts';
 import { ApprovalReplay } from './replayApprovals.ts';
 
 export interface Learnt {
@@ -316,35 +316,8 @@ type OrderLine = Extract<LedgerLine, { readonly kind: 'order' }>;
 
 /** False for one that is known, or that was refused when it was asked for. */
 function insertLostOrder(connection: Connection, { order, batches }: OrderLine): boolean {
-  const last = eui64Plus(order.eui64First, order.quantity - 1) ?? order.eui64First;
-  const taken = connection
-    .prepare('SELECT 1 FROM orders WHERE name = ? OR (eui64_first <= ? AND eui64_last >= ?)')
-    .get(order.order, last, order.eui64First);
-  if (taken !== undefined) return false;
-  const { lastInsertRowid } = connection
-    .prepare(
-      `INSERT INTO orders (name, product, family, profile, hw_type, part_number, quantity,
-         least_proof, eui64_first, eui64_last, server_identity, created_ms)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    )
-    .run(
-      order.order,
-      order.product,
-      order.family,
-      order.profile,
-      order.hwType,
-      order.partNumber,
-      order.quantity,
-      proofLevels.indexOf(order.leastProof),
-      order.eui64First,
-      last,
-      order.serverIdentity,
-      order.createdMs,
-    );
-  const insert = connection.prepare(
-    'INSERT INTO batches (order_id, name, quantity) VALUES (?, ?, ?)',
-  );
-  for (const { batch, quantity } of batches) insert.run(lastInsertRowid, batch, quantity);
+  if (refusedOrder(connection, order, batches) !== undefined) return false;
+  insertOrder(connection, order, batches);
   return true;
 }
 
@@ -356,7 +329,9 @@ function skipAddresses(
 ): void {
   const last = connection.prepare('SELECT max(eui64_last) AS last FROM orders').get()?.['last'];
   const first = last instanceof Uint8Array ? eui64Plus(last, 1) : base;
-  if (first === undefined) return;
+  if (first === undefined || eui64Plus(first, quantity - 1) === undefined) {
+    throw refused(`${quantity} addresses behind the last known one leave the address space`);
+  }
   const name = `skipped-${createdMs}`;
   insertLostOrder(connection, {
     kind: 'order',

@@ -58,6 +58,18 @@ test('without a ledger addresses are left out, also for a backup of before the f
   assert.deepEqual(next, Uint8Array.of(2, 0, 0, 1, 0, 0, 0x03, 0xe8));
 });
 
+test('addresses that cannot all be left out are refused, not left out in part', async (context) => {
+  const database = empty(context);
+  const last = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe);
+  await assert.rejects(
+    database.transact((connection) =>
+      replay(connection, learnt({ skippedAddresses: 1_000, eui64Base: last })),
+    ),
+    /leave the address space/,
+  );
+  assert.equal(await new SqliteOrderStore(database).eui64After(), undefined);
+});
+
 test('an anchor that was retired after the backup stays retired, and a count what it became', async (context) => {
   const database = empty(context);
   const store = new SqliteForeignStore(database);

@@ -60,11 +60,11 @@ const reasons = ['cACompromise', 'superseded', 'cessationOfOperation'] as const;
 
 const help = `
 The root on a machine without a network, the rest where the server is:
-  birthmark ca root create --root /media/root --organization "Example Sensors"     (there)
+  birthmark ca root create --root /media/safe --organization "Example Sensors"     (there)
   birthmark ca init --organization "Example Sensors" --root-offline root.pem       (here)
   birthmark ca sign-request factory=factory.csr operational=operational.csr \\
-    server=server.csr --root /media/root --out /media/out                          (there)
-  birthmark ca import /media/out/*.pem /media/root/root.crl                        (here)
+    server=server.csr --root /media/safe --out /media/out                          (there)
+  birthmark ca import /media/out/*.pem /media/safe/root.crl                        (here)
 
 The next generation of an authority asks in the same way: birthmark ca rollover announce. With --shares the
 root opens with so many share files (--share FILE, several times) in place of a passphrase.`;
@@ -89,13 +89,13 @@ export function registerRoot(ca: Command): void {
     .addHelpText('after', help)
     .action(create);
   atFolder(root, 'list', 'Sign the list of revoked authorities when it is due, once a year')
-    .addHelpText('after', '\nExample:\n  birthmark ca root list --root /media/root')
+    .addHelpText('after', '\nExample:\n  birthmark ca root list --root /media/safe')
     .action(list);
   atFolder(root, 'revoke <certificate>', 'Revoke an authority, and sign the list that says so')
     .addOption(new Option('--reason <reason>').choices(reasons).default('cACompromise'))
     .addHelpText(
       'after',
-      '\nExample:\n  birthmark ca root revoke operational.pem --root /media/root',
+      '\nExample:\n  birthmark ca root revoke operational.pem --root /media/safe',
     )
     .action(revoke);
   atFolder(ca, 'sign-request', 'At the root: certify the authorities that ask')

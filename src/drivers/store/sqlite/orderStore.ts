@@ -290,10 +290,10 @@ const selectRoom = `
   ) AS spoken_for
   FROM batches JOIN orders ON orders.id = order_id WHERE batches.name = ?`;
 
-function refusedOrder(
+export function refusedOrder(
   connection: Connection,
   order: OrderRecord,
-  batches: readonly BatchRecord[],
+  batches: ReadonlyArray<Pick<BatchRecord, 'batch' | 'quantity'>>,
 ): Exclude<OrderOutcome, 'created'> | undefined {
   if (connection.prepare('SELECT 1 FROM orders WHERE name = ?').get(order.order) !== undefined) {
     return 'order-exists';
@@ -306,10 +306,10 @@ function refusedOrder(
   return overlap === undefined ? undefined : 'eui64-overlap';
 }
 
-function insertOrder(
+export function insertOrder(
   connection: Connection,
   order: OrderRecord,
-  batches: readonly BatchRecord[],
+  batches: ReadonlyArray<Pick<BatchRecord, 'batch' | 'quantity'>>,
 ): void {
   const { lastInsertRowid } = connection
     .prepare(
