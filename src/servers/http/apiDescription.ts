@@ -39,7 +39,6 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
       tags: [
         { name: 'devices', description: 'Devices and what they said' },
         { name: 'certificates', description: 'Single certificates of anybody' },
-        { name: 'server', description: 'This server' },
       ],
     },
   });

@@ -171,7 +171,7 @@ export const parameters: Readonly<Record<'device' | 'certificate', Schema>> = {
   certificate: closed({ sha256 }),
 };
 
-/** What a conditional act and a repeatable act look like in the description; the hooks read them. */
+/** Of every act: `conditions.ts` and `repeats.ts` act on them, this describes them. */
 export const actHeaders: Schema = {
   type: 'object',
   properties: {
