@@ -57,6 +57,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
       device: running.device,
       counts: relay.counts,
       close: async () => {
+        relay.stop();
         await radio.close();
         await running.close();
       },

@@ -124,9 +124,11 @@ export class IpDevice {
   /** Switches off; what is stored stays for the next start. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#cancelTimer();
     await this.#uplink?.close();
     await this.#last;
+    // What was under way may have connected, or planned its next attempt.
+    await this.#uplink?.close();
+    this.#cancelTimer();
   }
 
   #event(work: () => Promise<void>): Promise<void> {

@@ -64,6 +64,8 @@ export class GatewayRelay {
   #underWay = 0;
   #online = false;
   #paused = false;
+  #stopped = false;
+  #cancelPause: () => void = () => undefined;
 
   constructor(ports: RelayPorts, options: Partial<RelayOptions> = {}) {
     this.#ports = ports;
@@ -76,6 +78,13 @@ export class GatewayRelay {
   onState(state: 'online' | 'offline'): void {
     this.#online = state === 'online';
     this.#flush();
+  }
+
+  /** Carries nothing more: what waits is dropped, since sensors send again. */
+  stop(): void {
+    this.#stopped = true;
+    this.#queue = [];
+    this.#cancelPause();
   }
 
   /** An envelope from the server. */
@@ -112,12 +121,17 @@ export class GatewayRelay {
   }
 
   #flush(): void {
-    while (this.#online && !this.#paused && this.#underWay < this.#options.maximumUnderWay) {
+    while (this.#mayPublish()) {
       const envelope = this.#queue.shift();
       if (envelope === undefined) return;
       this.#underWay += 1;
       void this.#publish(envelope);
     }
+  }
+
+  #mayPublish(): boolean {
+    const may = this.#online && !this.#paused && !this.#stopped;
+    return may && this.#underWay < this.#options.maximumUnderWay;
   }
 
   async #publish(envelope: Uint8Array): Promise<void> {
@@ -136,10 +150,10 @@ export class GatewayRelay {
 
   /** A connection that was lost says so later than what was under way on it. */
   #pause(): void {
-    if (this.#paused) return;
+    if (this.#paused || this.#stopped) return;
     this.#paused = true;
     const { timer } = this.#ports;
-    timer.wakeAt(timer.nowMs() + pauseMs, async () => {
+    this.#cancelPause = timer.wakeAt(timer.nowMs() + pauseMs, async () => {
       this.#paused = false;
       this.#flush();
     });

@@ -146,8 +146,8 @@ export class NonIpSensor {
   /** Switches off; what is stored stays for the next start. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#cancelTimer();
     await this.#last;
+    this.#cancelTimer();
     this.#drop();
     this.#outbox.end();
   }

@@ -55,6 +55,7 @@ class World {
   };
   connections: Array<{ target: UplinkTarget; events: UplinkEvents }> = [];
   reachable = true;
+  beforeAnswer: () => Promise<void> = () => Promise.resolve();
 
   constructor() {
     this.element = memoryElement({
@@ -116,6 +117,7 @@ class World {
       good: () => ServerAnswer,
     ): Promise<ServerAnswer> => {
       this.calls.push(`${name} ${credential}`);
+      await this.beforeAnswer();
       const other = this.answers.get(name);
       if (other instanceof Error) throw other;
       return other ?? good();
@@ -239,6 +241,19 @@ test('an element, a network or a server that fails is tried again, with growing 
   await world.time.step();
   await world.settle();
   assert.deepEqual(world.kinds().slice(-2), ['enrolled', 'configured']);
+});
+
+test('switched off in the middle of a step, nothing is left: no timer, no connection', async () => {
+  const waiting = new World();
+  const answered = Promise.withResolvers<void>();
+  waiting.answers.set('configuration', new DeviceFault('away', { retryable: true }));
+  waiting.beforeAnswer = () => answered.promise;
+  const device = await waiting.start();
+  await waiting.settle();
+  const stopped = device.stop();
+  answered.resolve();
+  await stopped;
+  assert.equal(await waiting.time.step(), false);
 });
 
 test('the server may ask for patience', async () => {
