@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url';
 
 const folder = dirname(fileURLToPath(import.meta.url));
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
-if (process.argv.includes('--nightly')) {
+const nightly = process.argv.includes('--nightly');
+if (nightly) {
   process.env['BIRTHMARK_NIGHTLY'] = '1';
   process.env['BIRTHMARK_SEED'] ??= String(Math.floor(Math.random() * 0x7fff_ffff));
   process.stdout.write(`seed: BIRTHMARK_SEED=${process.env['BIRTHMARK_SEED']}\n`);
@@ -36,7 +37,8 @@ const stream = run({
   files,
   execArgv: ['--import', join(folder, 'support/seed.ts')],
   concurrency: Math.max(2, availableParallelism()),
-  timeout: 240_000,
+  // Of each test: a campaign is one.
+  timeout: nightly ? 6 * 3_600_000 : 240_000,
 });
 stream.on('test:pass', (event) => {
   if (event.details.type === 'suite') return;

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { seededRandom } from '../../sim/radio/random.ts';
 import { EnvironmentError } from '../../src/trust/ports/faults.ts';
 import {
   type Act,
@@ -19,6 +20,7 @@ import type { OpenAuthority } from '../support/issuing/world.ts';
 import { CrashSwitch, type Flavour } from '../support/line/crash.ts';
 
 const seeds = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 10_000 : 200;
+const firstSeed = Number(process.env['BIRTHMARK_SEED'] ?? 1);
 /** Seeds of one subtest: their worlds go with it. */
 const seedsTogether = 25;
 
@@ -87,15 +89,15 @@ test('a crash between T1 and T2 leaves an intent, and exactly its bytes are sign
 
 /** Lives of a few dozen calls, each of which may fail, with or without effect, and the last of which crashes. */
 async function schedule(shift: Shift, seed: number): Promise<void> {
-  const random = generator(seed);
+  const random = seededRandom(seed);
   const maximumLives = 8;
   for (let lives = 1; lives <= maximumLives; lives++) {
     const calm = lives >= maximumLives - 1;
-    const end = calm ? Infinity : Math.floor(random() * 60);
+    const end = calm ? Infinity : Math.floor(random.next() * 60);
     let passed = 0;
     const crash = new CrashSwitch(() => passed++ === end);
     const act: Act = async (point, work) => {
-      const luck = calm ? 1 : random();
+      const luck = calm ? 1 : random.next();
       if (luck < 0.04) throw broken();
       const result = await crash.guard(point, work);
       if (luck > 0.96 && !calm) throw broken();
@@ -115,10 +117,9 @@ async function schedule(shift: Shift, seed: number): Promise<void> {
 }
 
 test(`${seeds} seeded schedules of crashes and failures`, async (context) => {
-  for (let first = 1; first <= seeds; first += seedsTogether) {
-    const last = Math.min(first + seedsTogether - 1, seeds);
-    await context.test(`seeds ${first} to ${last}`, async (each) => {
-      for (let seed = first; seed <= last; seed++) {
+  for (let first = firstSeed; first < firstSeed + seeds; first += seedsTogether) {
+    await context.test(`seeds from ${first}`, async (each) => {
+      for (let seed = first; seed < first + seedsTogether; seed++) {
         const shift = await Shift.create(each, 4 + (seed % 4));
         try {
           await schedule(shift, seed);
@@ -131,12 +132,3 @@ test(`${seeds} seeded schedules of crashes and failures`, async (context) => {
     });
   }
 });
-
-/** Uniform in [0, 1), the same for the same seed (a 32-bit linear congruential generator). */
-function generator(seed: number): () => number {
-  let state = (seed * 2_654_435_761) % 2 ** 32;
-  return () => {
-    state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32;
-    return state / 2 ** 32;
-  };
-}

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { seededRandom } from '../../sim/radio/random.ts';
 import { ClientConnection } from '../../src/drivers/store/postgres/connection.ts';
 import { ConnectionLost } from '../../src/drivers/store/postgres/faults.ts';
 import { issuingMigrations } from '../../src/drivers/store/postgres/issuingTables.ts';
@@ -18,7 +19,6 @@ import {
   openTicket,
   unitIntent,
 } from '../support/issuingStores.ts';
-import { generator } from '../support/line/generator.ts';
 import { postgresMissing } from '../support/postgres.ts';
 import { testServer } from '../support/storeBackends.ts';
 
@@ -177,13 +177,13 @@ test('a server that dies again and again while many issue', skip, async () => {
   const stores = onPostgres(await server().open({ migrations: issuingMigrations, schema }));
   const quota = 60;
   const ticket = await openTicket(stores, quota);
-  const random = generator(11);
+  const random = seededRandom(11);
   let made = 0;
   const promised = new Set<number>();
   const station = async (number: number): Promise<void> => {
     for (let element = number * 30; element < number * 30 + 30; element++) {
       // The server itself may be down at the moment.
-      if (random(100) < 15) await endConnections(schema).catch(() => 0);
+      if (random.below(100) < 15) await endConnections(schema).catch(() => 0);
       const outcomes = await untilAnswered(() =>
         stores.issuance.begin([unitIntent(element, ticket)]),
       );

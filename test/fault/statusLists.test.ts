@@ -5,11 +5,11 @@
  */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { seededRandom } from '../../sim/radio/random.ts';
 import { EnvironmentError } from '../../src/trust/ports/faults.ts';
 import type { SignedList, StatusStore } from '../../src/trust/ports/statusStore.ts';
 import type { RevocationReason } from '../../src/wire/crl/reason.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
-import { generator } from '../support/line/generator.ts';
 import { entriesOf, type OpenStatus, published, shardOf4, StatusWorld } from '../support/status.ts';
 
 const device = '0123456789abcdef';
@@ -171,7 +171,7 @@ test(`random acts, faults and crashes, ${nightly ? 400 : 12} seeds`, async (cont
 });
 
 async function schedule(context: TestContext, seed: number): Promise<void> {
-  const random = generator(seed);
+  const random = seededRandom(seed);
   const { store, world, open: first } = await create(context);
   let open = first;
   await open.lists.advance();
@@ -179,19 +179,19 @@ async function schedule(context: TestContext, seed: number): Promise<void> {
   const known = new Map<string, RevocationReason>();
   let numbers = (await everything(open)).numbers;
   for (let step = 0; step < 40; step++) {
-    world.nowMs += random(3 * hourMs);
-    const act = random(10);
+    world.nowMs += random.below(3 * hourMs);
+    const act = random.below(10);
     if (act < 3) serials.push((await world.issue(open, device)).serialNumber);
-    const serial = serials[random(Math.max(1, serials.length))];
+    const serial = serials[random.below(Math.max(1, serials.length))];
     if (act >= 3 && act < 7 && serial !== undefined) {
       const codes = ['superseded', 'certificateHold', 'removeFromCRL'] as const;
-      const code = codes[random(3)] ?? 'superseded';
+      const code = codes[random.below(3)] ?? 'superseded';
       if (await world.change(open, serial, code)) {
         if (code === 'removeFromCRL') known.delete(toHex(serial));
         else known.set(toHex(serial), code);
       }
     }
-    store.next = random(3) === 0 ? faults[random(faults.length)] : undefined;
+    store.next = random.below(3) === 0 ? faults[random.below(faults.length)] : undefined;
     if (act >= 5) await open.lists.advance().catch(() => undefined);
     store.next = undefined;
     if (act === 9) open = await world.open();

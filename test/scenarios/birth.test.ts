@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { seededRandom } from '../../sim/radio/random.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import { closeTicket } from '../../src/trust/line/close.ts';
 import { readOwnTicket } from '../../src/trust/line/ownTicket.ts';
@@ -14,7 +15,6 @@ import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
 import type { LineTransport } from '../../src/trust/ports/lineTransport.ts';
 import { checkAlways, checkFinished, type LineWorld } from '../support/line/checker.ts';
 import { CrashSwitch } from '../support/line/crash.ts';
-import { generator } from '../support/line/generator.ts';
 import { LineBench } from '../support/line/lineBench.ts';
 import { issuingDatabase, RealAuthority } from '../support/line/realAuthority.ts';
 
@@ -84,11 +84,11 @@ test('a batch of forty, killed four times, closes with every identity accounted 
 
 for (const seed of [1, 2, 3, 4]) {
   test(`kills and a network that loses requests and answers, seed ${seed}`, async () => {
-    const random = generator(seed);
+    const random = seededRandom(seed);
     const { bench, authority, world } = await newWorld(`network-${seed}`, 16, 14);
     const lossy: LineTransport = {
       post: async (step, message) => {
-        const fate = random(10);
+        const fate = random.below(10);
         if (fate < 2) throw new EnvironmentError('request lost', { retryable: true });
         const answer = await authority.post(step, message);
         if (fate < 4) throw new EnvironmentError('answer lost', { retryable: true });
@@ -96,12 +96,12 @@ for (const seed of [1, 2, 3, 4]) {
       },
     };
     for (let kills = 3; kills > 0; kills--) {
-      let left = 20 + random(120);
+      let left = 20 + random.below(120);
       const crash = new CrashSwitch(() => {
         left -= 1;
         return left < 0;
       });
-      await bench.run({ crash, inFlight: 1 + random(6), ports: { transport: lossy } });
+      await bench.run({ crash, inFlight: 1 + random.below(6), ports: { transport: lossy } });
       await checkAlways(await world());
     }
     await bench.run({ inFlight: 4, ports: { transport: lossy } });
