@@ -42,6 +42,7 @@ import { lostElements } from './cases.ts';
 import { readStoredProfile } from './profileDocument.ts';
 import { distributionOf } from './statusPlan.ts';
 import { configuredLedger } from './ledger.ts';
+import { requireUnrevoked } from './revokedAuthorities.ts';
 import type { AuthorityStores } from './stores.ts';
 
 export interface Parts {
@@ -83,7 +84,7 @@ export interface AssembleOptions {
   readonly security: SecurityLog;
 }
 
-/** Rejects with an `EnvironmentError` when a key does not open or a file is missing. */
+/** Rejects with an `EnvironmentError` when a key does not open, a file is missing, or an authority is revoked. */
 export async function assemble(
   paths: AuthorityPaths,
   installation: Installation,
@@ -288,6 +289,7 @@ async function openAuthorities(
   { paths, book, stores, clock, onUnsigned }: Opening,
   keys: AuthorityKeys,
 ): Promise<OpenedKeys['authorities']> {
+  await requireUnrevoked(paths, book, stores.status);
   const issuers: Issuer[] = [];
   const certificates = new Map<string, Uint8Array>();
   for (const record of book.toSorted((left, right) => rankOf(left) - rankOf(right))) {

@@ -14,6 +14,7 @@ import { encodeAuditEntry } from '../../trust/audit/entry.ts';
 import { logKeyOf } from '../../trust/audit/publication.ts';
 import { serialMagnitude } from '../../trust/issuance/certification.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
+import { isLost } from '../../trust/ports/issuanceStore.ts';
 import { changeOf } from '../../trust/status/notices.ts';
 import { RevocationLists } from '../../trust/status/lists.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
@@ -326,8 +327,9 @@ async function revokeAuthority(
   const known = await office.stores.issuance.certificatesOf(
     attributeText(subject, 'commonName') ?? '',
   );
-  const ofKey = known.filter(({ tbs, signature, profile }) => {
-    if (profile.startsWith('link-')) return false;
+  const ofKey = known.filter((one) => {
+    const { tbs, signature, profile } = one;
+    if (profile.startsWith('link-') || isLost(one)) return false;
     return equal(parseCertificate(completeEither(tbs, signature)).publicKey.spki, publicKey.spki);
   });
   const atMs = clock.nowMs();

@@ -34,6 +34,7 @@ import { active, type AuthorityRecord, offlineKey, readBook } from './book.ts';
 import { certifyOnce } from './certifyOnce.ts';
 import { commitToNext, requireCommitted } from './nextRoot.ts';
 import { certificateOrRequest } from './requests.ts';
+import { requireUnrevoked } from './revokedAuthorities.ts';
 import { publishRootLists } from './rootList.ts';
 import { distributionOf } from './statusPlan.ts';
 import { type AuthorityStores, openAuthorityStores } from './stores.ts';
@@ -93,6 +94,7 @@ export class Office {
    * another machine, has to answer it.
    */
   async certify(present: AuthorityRecord, next: AuthorityRecord): Promise<string | undefined> {
+    await this.requireGood(present);
     const signer = await this.#keys.make(next);
     const old = await this.issuer(present);
     const own = await this.#certificateOf(next, signer);
@@ -182,6 +184,12 @@ export class Office {
     const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
     const self = rootToBe(nodeCrypto, subject, signer, period);
     return this.#make(next.name, next, signer, authorityProfiles.root, self, nextRootSha256);
+  }
+
+  /** Rejects with an `EnvironmentError` when it is revoked: a lost key vouches for nobody. */
+  async requireGood(record: AuthorityRecord): Promise<void> {
+    const roots = this.book.filter(({ role }) => role === 'root');
+    await requireUnrevoked(this.paths, [...roots, record], this.stores.status);
   }
 
   /** Rejects with an `EnvironmentError` while something waits for a signature of the present authorities. */

@@ -57,6 +57,7 @@ export async function announce(
         },
       );
     }
+    await office.requireGood(present);
     const begun = office.book.find((one) => lineOf(one) === line && one.state === 'announced');
     const next = begun ?? {
       name: nextName(office.book, line),

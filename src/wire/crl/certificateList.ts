@@ -179,17 +179,22 @@ export function parseCertificateList(input: Uint8Array): CertificateList {
 }
 
 /** Reads one entry after the other. */
-export function* revokedEntries(list: CertificateList): Generator<RevokedEntry, void, undefined> {
+export function* revokedEntries(
+  list: Pick<CertificateList, 'entries'>,
+): Generator<RevokedEntry, void, undefined> {
   const reader = new DerReader(list.entries, { maximumBytes });
   while (!reader.atEnd) yield readEntry(reader);
 }
 
+/** `serialNumber`: a big-endian magnitude, with or without zeros in front. */
 export function findRevoked(
-  list: CertificateList,
+  list: Pick<CertificateList, 'entries'>,
   serialNumber: Uint8Array,
 ): RevokedEntry | undefined {
+  const zeros = serialNumber.findIndex((octet) => octet !== 0);
+  const wanted = serialNumber.subarray(Math.max(zeros, 0));
   for (const entry of revokedEntries(list)) {
-    if (equal(entry.serialNumber, serialNumber)) return entry;
+    if (equal(entry.serialNumber, wanted)) return entry;
   }
   return undefined;
 }

@@ -3,7 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { concat } from '../../../src/wire/bytes/bytes.ts';
-import { countEncodedEntries, encodeRevokedEntry } from '../../../src/wire/crl/certificateList.ts';
+import {
+  countEncodedEntries,
+  encodeRevokedEntry,
+  findRevoked,
+} from '../../../src/wire/crl/certificateList.ts';
 import { revocationReasons, type RevocationReason } from '../../../src/wire/crl/reason.ts';
 
 const reasons = Object.keys(revocationReasons) as RevocationReason[];
@@ -35,4 +39,13 @@ test('bytes too few, too many, or of something else are no entries', () => {
       assert.equal(countEncodedEntries(concat(joined, Uint8Array.of(0x05, 0))), undefined);
     }),
   );
+});
+
+test('a serial number is found whatever zeros it was written with', () => {
+  const serialNumber = Uint8Array.of(0, 0, 7, 1);
+  const entries = encodeRevokedEntry({ serialNumber, revokedAtMs: 0, reason: 'keyCompromise' });
+  for (const asked of [serialNumber, serialNumber.subarray(2)]) {
+    assert.equal(findRevoked({ entries }, asked)?.reason, 'keyCompromise');
+  }
+  assert.equal(findRevoked({ entries }, Uint8Array.of(7)), undefined);
 });
