@@ -19,12 +19,13 @@ import { toHex } from '../../src/wire/bytes/hex.ts';
 import { isEndorsed } from '../../src/wire/line/endorsement.ts';
 import { testElement, TestStation, unitRequest } from '../support/issuing/station.ts';
 import { testSigner } from '../support/issuing/world.ts';
+import { isNightly } from '../support/nightly.ts';
 
 const passphrase = 'correct horse battery';
 const program = fileURLToPath(new URL('../support/issuing/authorityProcess.ts', import.meta.url));
 const unitsPerRequest = 10;
 /** Real kills are dear: the suite has ten in all, the nightly campaign more. */
-const kills = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 4 : 1;
+const kills = isNightly ? 4 : 1;
 
 async function start(
   dataFolder: string,

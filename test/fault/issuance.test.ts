@@ -18,9 +18,9 @@ import {
 import { Shift } from '../support/issuing/shift.ts';
 import type { OpenAuthority } from '../support/issuing/world.ts';
 import { CrashSwitch, type Flavour } from '../support/line/crash.ts';
+import { firstSeed, isNightly } from '../support/nightly.ts';
 
-const seeds = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 10_000 : 200;
-const firstSeed = Number(process.env['BIRTHMARK_SEED'] ?? 1);
+const seeds = isNightly ? 10_000 : 200;
 /** Seeds of one subtest: their worlds go with it. */
 const seedsTogether = 25;
 

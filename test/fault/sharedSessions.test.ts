@@ -13,6 +13,7 @@ import { calmAir, Field, type FieldDevice } from '../support/field.ts';
 import { postgresMissing } from '../support/postgres.ts';
 import { type DeliveredMessage, type Outcome, SessionProcess } from '../support/sessionProcess.ts';
 import { testServer } from '../support/storeBackends.ts';
+import { isNightly } from '../support/nightly.ts';
 
 const server = testServer();
 const skip = { skip: postgresMissing };
@@ -96,7 +97,7 @@ async function submitAll({ field, devices }: House, round: number): Promise<stri
 }
 
 /** Real kills are dear: the suite has ten in all, the nightly campaign more. */
-const deaths = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 6 : 1;
+const deaths = isNightly ? 6 : 1;
 
 test(
   'both get every frame, one is killed in the middle of one, again and again',

@@ -8,6 +8,7 @@ import { seededRandom } from '../../sim/radio/random.ts';
 import { checkAlways, checkFinished } from '../support/line/checker.ts';
 import { CrashSwitch, type Flavour } from '../support/line/crash.ts';
 import { LineBench } from '../support/line/lineBench.ts';
+import { firstSeed, isNightly } from '../support/nightly.ts';
 
 const points = [
   'next',
@@ -78,8 +79,7 @@ test('every point that was named is passed by an ordinary run', async () => {
   }
 });
 
-const seeds = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 1_000 : 20;
-const firstSeed = Number(process.env['BIRTHMARK_SEED'] ?? 1);
+const seeds = isNightly ? 1_000 : 20;
 for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
   test(`random kills, seed ${seed}: nothing lost, nothing twice, quota kept`, async () => {
     const random = seededRandom(seed);

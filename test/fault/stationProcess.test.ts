@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { checkAlways, checkFinished, type LineWorld } from '../support/line/checker.ts';
 import { StationRig } from '../support/line/stationProcess.ts';
+import { isNightly } from '../support/nightly.ts';
 
 const rigs: StationRig[] = [];
 after(() => {
@@ -30,7 +31,7 @@ const everyDeath = [
 ] as const;
 
 /** Real kills are dear: the suite has ten in all, the nightly campaign more. */
-const deaths = process.env['BIRTHMARK_NIGHTLY'] === '1' ? everyDeath : everyDeath.slice(0, 1);
+const deaths = isNightly ? everyDeath : everyDeath.slice(0, 1);
 
 test('killed, a batch comes out whole, and closes', async () => {
   const rig = await newRig(40);

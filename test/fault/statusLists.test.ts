@@ -11,6 +11,7 @@ import type { SignedList, StatusStore } from '../../src/trust/ports/statusStore.
 import type { RevocationReason } from '../../src/wire/crl/reason.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import { entriesOf, type OpenStatus, published, shardOf4, StatusWorld } from '../support/status.ts';
+import { firstSeed, isNightly } from '../support/nightly.ts';
 
 const device = '0123456789abcdef';
 const hourMs = 3_600_000;
@@ -161,11 +162,8 @@ test('a full disk: the revocation is refused, the lists stay, and it goes on by 
   assert.equal(entriesOf(await published(open, 0)).length, certificates);
 });
 
-const nightly = process.env['BIRTHMARK_NIGHTLY'] === '1';
-const firstSeed = Number(process.env['BIRTHMARK_SEED'] ?? 1);
-
-test(`random acts, faults and crashes, ${nightly ? 400 : 12} seeds`, async (context) => {
-  for (let seed = firstSeed; seed < firstSeed + (nightly ? 400 : 12); seed++) {
+test(`random acts, faults and crashes, ${isNightly ? 400 : 12} seeds`, async (context) => {
+  for (let seed = firstSeed; seed < firstSeed + (isNightly ? 400 : 12); seed++) {
     await schedule(context, seed);
   }
 });

@@ -14,8 +14,9 @@ import { startInitiator } from '../../src/wire/edhoc/initiator.ts';
 import { testLinks } from '../support/coapWorld.ts';
 import { Field } from '../support/field.ts';
 import { mutated } from '../support/fuzz.ts';
+import { isNightly } from '../support/nightly.ts';
 
-const numRuns = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 50_000 : 1_000;
+const numRuns = isNightly ? 50_000 : 1_000;
 const profile = { method: 3, suites: [2], message4: false } as const;
 const { message1 } = startInitiator(nodeCrypto, profile, { connectionId: fromHex('05') });
 const edhoc = [carryStart(message1), fromHex('43010203520102030405060708090a0b0c0d0e0f101112')];

@@ -12,8 +12,9 @@ import * as reporting from '../../src/wire/line/reporting.ts';
 import { parseSigned } from '../../src/wire/line/signed.ts';
 import { encodeTicket, readTicket } from '../../src/wire/line/ticket.ts';
 import { lineSamples as samples } from '../support/lineSamples.ts';
+import { isNightly } from '../support/nightly.ts';
 
-const runs = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 500_000 : 3_000;
+const runs = isNightly ? 500_000 : 3_000;
 
 /** By message type; each rewrites what it read. */
 const readers = {

@@ -18,8 +18,9 @@ import { mutated } from '../support/fuzz.ts';
 import { MemoryRegistryStore } from '../support/memoryRegistryStore.ts';
 import { enter, pki, verifierOf } from '../support/peers.ts';
 import { deviceIdOf, importedDevice } from '../support/registrySamples.ts';
+import { isNightly } from '../support/nightly.ts';
 
-const runs = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 50_000 : 1_500;
+const runs = isNightly ? 50_000 : 1_500;
 const one = deviceIdOf(1);
 const own = `devices/${one}/telemetry`;
 

@@ -15,8 +15,9 @@ import { parseOcspResponse } from '../../src/wire/ocsp/response.ts';
 import { corpusOf, mutated } from '../support/fuzz.ts';
 import { deviceIdOf } from '../support/registrySamples.ts';
 import { StatusWorld } from '../support/status.ts';
+import { isNightly } from '../support/nightly.ts';
 
-const numRuns = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 50_000 : 1_000;
+const numRuns = isNightly ? 50_000 : 1_000;
 const requestType = 'application/ocsp-request';
 
 interface Asked {

@@ -8,8 +8,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { fromHex } from '../../src/wire/bytes/hex.ts';
 import { MalformedError, UnsupportedError } from '../../src/wire/bytes/malformed.ts';
+import { isNightly } from './nightly.ts';
 
-const runs = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 200_000 : 2_000;
+const runs = isNightly ? 200_000 : 2_000;
 
 export interface FuzzTarget {
   /** Also the file of the corpus: test/fuzz/corpus/<name>.hex, one input a line, `#` for comments. */

@@ -1,4 +1,5 @@
 /** Loaded before every test file: the same property tests run with the same values until asked otherwise. */
 import { configureGlobal } from 'fast-check';
+import { firstSeed } from './nightly.ts';
 
-configureGlobal({ seed: Number(process.env['BIRTHMARK_SEED'] ?? 20_261_122) });
+configureGlobal({ seed: firstSeed });

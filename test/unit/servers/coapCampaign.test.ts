@@ -18,11 +18,11 @@ import { optionNumbers } from '../../../src/wire/coap/options.ts';
 import { assertTrue, changed } from '../../support/attacker.ts';
 import { CoapPath, lost, openCoapSession, watchNonces } from '../../support/coapPath.ts';
 import { Field, type FieldDevice } from '../../support/field.ts';
+import { firstSeed, isNightly } from '../../support/nightly.ts';
 
 /** 1,500 attacks, and 60,000 in the nightly run. */
-const worlds = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 40 : 1;
+const worlds = isNightly ? 40 : 1;
 const attacksPerWorld = 1_500;
-const seedOfAll = Number(process.env['BIRTHMARK_SEED'] ?? 20_261_122);
 const remembered = 64;
 
 /** Between one device and the server; what is heard anywhere can be used everywhere. */
@@ -144,7 +144,7 @@ async function siege(seed: number): Promise<number> {
 
 test('an attacker on the way of CoAP makes nobody believe anything', async (context) => {
   let attacks = 0;
-  for (let world = 0; world < worlds; world++) attacks += await siege(seedOfAll + world);
-  context.diagnostic(`seed ${seedOfAll}, ${worlds} worlds, ${attacks} attacks`);
+  for (let world = 0; world < worlds; world++) attacks += await siege(firstSeed + world);
+  context.diagnostic(`seed ${firstSeed}, ${worlds} worlds, ${attacks} attacks`);
   assert.ok(attacks >= worlds * attacksPerWorld);
 });

@@ -34,6 +34,7 @@ import {
   sessionServer,
   web,
 } from '../../support/issuing/certificateParts.ts';
+import { isNightly } from '../../support/nightly.ts';
 
 test('what keeps every rule passes, and gets the token without which nothing is signed', () => {
   for (const kind of [
@@ -184,7 +185,7 @@ test('beside a sibling, the verdict is that of a full reading', () => {
         for (const { at, octets } of changes) tbs.set(octets.subarray(0, tbs.length - at), at);
         assert.equal(verdictOf(tbs, siblings), verdictOf(tbs));
       }),
-      { numRuns: process.env['BIRTHMARK_NIGHTLY'] === '1' ? 100_000 : 1_000 },
+      { numRuns: isNightly ? 100_000 : 1_000 },
     );
   }
 });

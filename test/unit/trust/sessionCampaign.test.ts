@@ -12,12 +12,11 @@ import { writeEnvelope } from '../../../src/wire/relay/envelope.ts';
 import { assertTrue, changed } from '../../support/attacker.ts';
 import { watchNonces } from '../../support/coapPath.ts';
 import { Field, type FieldDevice, gatewayId } from '../../support/field.ts';
+import { firstSeed, isNightly } from '../../support/nightly.ts';
 
 /** 2,000 attacks, and 80,000 in the nightly run; each may be a change, a repetition, a mixture. */
-const isNightly = process.env['BIRTHMARK_NIGHTLY'] === '1';
 const worlds = isNightly ? 80 : 2;
 const attacksPerWorld = 1_000;
-const seedOfAll = Number(process.env['BIRTHMARK_SEED'] ?? 20_261_122);
 
 /** Frames that he remembers; what he changes is one of them, mostly of late. */
 const remembered = 64;
@@ -125,7 +124,7 @@ async function siege(seed: number): Promise<number> {
 
 test('an attacker on the way makes nobody believe anything', async (context) => {
   let attacks = 0;
-  for (let world = 0; world < worlds; world++) attacks += await siege(seedOfAll + world);
-  context.diagnostic(`seed ${seedOfAll}, ${worlds} worlds, ${attacks} attacks`);
+  for (let world = 0; world < worlds; world++) attacks += await siege(firstSeed + world);
+  context.diagnostic(`seed ${firstSeed}, ${worlds} worlds, ${attacks} attacks`);
   assert.ok(attacks >= worlds * attacksPerWorld);
 });

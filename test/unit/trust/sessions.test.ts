@@ -9,6 +9,7 @@ import { writeEnvelope } from '../../../src/wire/relay/envelope.ts';
 import { readFrame, writeFrame } from '../../../src/wire/relay/frame.ts';
 import { calmAir, Field, type FieldDevice, gatewayId, roughAir } from '../../support/field.ts';
 import { MemorySessionStore } from '../../support/memorySessionStore.ts';
+import { isNightly } from '../../support/nightly.ts';
 
 /** As if somebody's radio had sent it. */
 function forge(
@@ -299,7 +300,7 @@ test('replayed, altered, cut and misdirected frames change nothing', async () =>
       await forge(field, to, bytes, gateway);
       assert.equal(field.delivered.length, delivered);
     }),
-    { numRuns: process.env['BIRTHMARK_NIGHTLY'] === '1' ? 200_000 : 4_000 },
+    { numRuns: isNightly ? 200_000 : 4_000 },
   );
   for (const each of [device, other]) await each.submit('and on');
   await field.time.until(() => [device, other].every((each) => each.count('telemetry') === 9));

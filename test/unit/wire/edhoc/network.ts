@@ -1,6 +1,7 @@
 /** A network that delivers any message to anybody, at any time, as often as it likes, changed or not. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { isNightly } from '../../../support/nightly.ts';
 
 export interface Action {
   readonly kind: 'start' | 'answer' | 'to initiator' | 'to responder';
@@ -36,7 +37,7 @@ export const actions: fc.Arbitrary<Action[]> = fc.array(action, {
   size: 'max',
 });
 
-export const runs = process.env['BIRTHMARK_NIGHTLY'] === '1' ? 10_000 : 150;
+export const runs = isNightly ? 10_000 : 150;
 
 /** A fitting message goes to one of the two newest, since most handshakes have been disturbed before long. */
 export function receiver<Run>(runs: readonly Run[], { fitting, who }: Action): Run {
