@@ -136,6 +136,18 @@ test('lake-ra: claims that are missing or of a wrong length are refused', () => 
   for (const wrong of ['a0', 'a10a480000000000000000', 'a10a40', 'a119010046000000000000']) {
     assert.throws(() => attestation.parseClaims(fromHex(wrong)), MalformedError);
   }
+  const many = (count: number): Uint8Array =>
+    attestation.encodeClaims({
+      ...claims,
+      measurements: Array.from({ length: count }, () => ({
+        contentFormat: 258,
+        content: cbor.integer(1),
+      })),
+    });
+  assert.equal(attestation.parseClaims(many(32)).measurements.length, 32);
+  for (const count of [0, 33]) {
+    assert.throws(() => attestation.parseClaims(many(count)), MalformedError);
+  }
   assert.throws(() => attestation.parseEvidence(fromHex('8443a10127a0f640')), MalformedError);
 });
 

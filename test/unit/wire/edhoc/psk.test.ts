@@ -27,6 +27,7 @@ import { PskAwaitMessage3, readPskMessage1 } from '../../../../src/wire/edhoc/ps
 import { isEdhocRefusal } from '../../../../src/wire/edhoc/refusal.ts';
 import * as schedule from '../../../../src/wire/edhoc/schedule.ts';
 import type { EdhocSession } from '../../../../src/wire/edhoc/session.ts';
+import { maximumRefusals } from '../../../../src/wire/edhoc/state.ts';
 import { suiteOf } from '../../../../src/wire/edhoc/suites.ts';
 import {
   granted,
@@ -287,6 +288,66 @@ test('a forged message_2 or message_3 does not end the handshake', () => {
   const verified = granted(granted(after.readMessage3(third.message3)).accept(vectorPsk));
   assert.equal(verified.finish().session.role, 'responder');
 });
+
+test('forged answers are waited through up to a limit, by both sides', () => {
+  let { next: waiting, message1 } = startPskInitiator(nodeCrypto, profile, { connectionId: cI });
+  const answer = () =>
+    granted(granted(readPskMessage1(nodeCrypto, profile, message1)).compose({ connectionId: cR }));
+  for (let count = 1; count < maximumRefusals; count++) {
+    waiting = granted(granted(waiting.readMessage2(answer().message2)).keepWaiting());
+  }
+  const last = granted(waiting.readMessage2(answer().message2));
+  assert.equal(refused(last.keepWaiting()), 'exhausted');
+  assert.throws(() => last.compose({ psk: vectorPsk }), TypeError);
+
+  ({ next: waiting, message1 } = startPskInitiator(nodeCrypto, profile, { connectionId: cI }));
+  const { next, message2 } = answer();
+  const { message3 } = granted(waiting.readMessage2(message2)).compose({ psk: vectorPsk });
+  let awaiting = next;
+  for (let count = 1; count < maximumRefusals; count++) {
+    awaiting = granted(granted(awaiting.readMessage3(message3)).keepWaiting());
+  }
+  const needed = granted(awaiting.readMessage3(message3));
+  assert.equal(refused(needed.keepWaiting()), 'exhausted');
+  assert.throws(() => needed.accept(vectorPsk), TypeError);
+});
+
+test('a state is spent by its step: every further use is a TypeError', () => {
+  const started = startPskInitiator(nodeCrypto, profile, { connectionId: cI });
+  const accepted = granted(readPskMessage1(nodeCrypto, profile, started.message1));
+  const second = granted(accepted.compose({ connectionId: cR }));
+  assert.throws(() => accepted.compose({ connectionId: cR }), TypeError);
+  const read = granted(started.next.readMessage2(second.message2));
+  assert.throws(() => started.next.readMessage2(second.message2), TypeError);
+  const { message3 } = read.compose({ psk: vectorPsk });
+  assert.throws(() => read.compose({ psk: vectorPsk }), TypeError);
+  assert.throws(() => read.keepWaiting(), TypeError);
+  const needed = granted(second.next.readMessage3(message3));
+  assert.throws(() => second.next.store(), TypeError);
+  granted(needed.accept(vectorPsk)).finish();
+  assert.throws(() => needed.accept(vectorPsk), TypeError);
+});
+
+test('message_3 is no longer than one keystream: 255 hashes', () => {
+  const item = (lengthBytes: number): EadItem[] => [
+    { label: 1, critical: true, value: new Uint8Array(lengthBytes) },
+  ];
+  const started = startPskInitiator(nodeCrypto, profile, { connectionId: cI });
+  const accepted = granted(readPskMessage1(nodeCrypto, profile, started.message1));
+  const second = granted(accepted.compose({ connectionId: cR }));
+  const read = granted(started.next.readMessage2(second.message2));
+  // Beside the value: kid (3), label (1), tag (8), and the heads of two byte strings (3 each).
+  assert.throws(() => read.compose({ psk: vectorPsk, ead3: item(255 * 32 - 17) }), /too long/);
+  const { message3 } = read.compose({ psk: vectorPsk, ead3: item(255 * 32 - 18) });
+  assert.equal(message3.length, 3 + 255 * 32);
+  const longer = cbor.bytes(new Uint8Array(255 * 32 + 1));
+  assert.equal(refused(second.next.readMessage3(longer)), 'unsupported');
+  granted(granted(second.next.readMessage3(message3)).accept(vectorPsk));
+});
+
+function refused(outcome: object): string | undefined {
+  return isEdhocRefusal(outcome) ? outcome.refused : undefined;
+}
 
 test('a restart between any two messages', () => {
   const started = startPskInitiator(nodeCrypto, profile, { connectionId: cI });
