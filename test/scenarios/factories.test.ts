@@ -9,8 +9,9 @@ import { assemble, type Parts } from '../../src/apps/authority/assemble.ts';
 import { authorityPaths, requireInstallation } from '../../src/apps/authority/authorityFolder.ts';
 import { type AuthorityRecord, defaultBook, parseBook } from '../../src/apps/authority/book.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
+import { withCasesAtRest } from '../../src/apps/authority/caseOffice.ts';
 import { answerLostHolder } from '../../src/apps/authority/lostHolders.ts';
-import { answerLostAuthority, closeCase } from '../../src/apps/authority/lostKeys.ts';
+import { answerLostAuthority } from '../../src/apps/authority/lostKeys.ts';
 import { addFactory, announce, switchOver } from '../../src/apps/authority/rollover.ts';
 import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { fsck } from '../../src/apps/fsck/fsck.ts';
@@ -103,11 +104,15 @@ test('births, a rollover and a lost key of one of them; the others go on as they
 
   // Elements whose keys are lost get no identity while the case is open.
   const loss = { kind: 'family', subject: 'software', firmware: '1.0' } as const;
-  await answerLostHolder({ ...options, reason: 'weak random' }, loss, () =>
-    Promise.resolve('none'),
+  await withCasesAtRest(options, (desk) =>
+    answerLostHolder(desk, { ...options, reason: 'weak random' }, loss, () =>
+      Promise.resolve('none'),
+    ),
   );
   await assert.rejects(bornUnder('meter', 'm-3'), /family-lost/);
-  await closeCase(options, 'family-software-1.0');
+  await withCasesAtRest(options, (desk) =>
+    desk.closeCase('family-software-1.0', options.clock.nowMs()),
+  );
   assert.equal(await bornUnder('meter', 'm-4'), 'factory');
   const names = [...defaultBook.map(({ name }) => name), 'factory-pumps', next.name];
   const issuers = new Map(

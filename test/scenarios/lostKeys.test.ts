@@ -1,14 +1,23 @@
 /** Lost keys, drilled: each step cut short and taken again, what falls, who comes back, and how fast. */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { startAuthority } from '../../src/apps/authority/authority.ts';
 import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
 import { readBook } from '../../src/apps/authority/book.ts';
-import { readCases } from '../../src/apps/authority/cases.ts';
+import { withCasesAtRest } from '../../src/apps/authority/caseOffice.ts';
 import { countFollowers } from '../../src/apps/authority/compromise.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import {
@@ -16,7 +25,6 @@ import {
   answerLostLog,
   answerLostResponder,
   type Answered,
-  closeCase,
   type LossOptions,
 } from '../../src/apps/authority/lostKeys.ts';
 import { announce } from '../../src/apps/authority/rollover.ts';
@@ -28,7 +36,13 @@ import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import { DeskClient } from '../../src/drivers/links/local/deskClient.ts';
 import { StatusClient } from '../../src/drivers/links/local/statusClient.ts';
 import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
-import { isRefusal } from '../../src/trust/ports/faults.ts';
+import { isRefusal, type Refusal } from '../../src/trust/ports/faults.ts';
+import {
+  caseDocument,
+  type CaseRefusal,
+  type LossCase,
+  parseCase,
+} from '../../src/trust/ports/lossCase.ts';
 import type { LdevidOutcome } from '../../src/trust/ports/enrolment.ts';
 import { encodeCertId, encodeOcspRequest } from '../../src/wire/ocsp/request.ts';
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
@@ -118,12 +132,40 @@ async function cutAtEveryStep(
 }
 
 /** The process dies behind the act of a step, before the case says that it was done. */
-async function forgetStep(house: House, name: string, step: string): Promise<void> {
-  const path = house.file(`cases/${name}.json`);
-  const text = readFileSync(path, 'utf8');
-  const at = text.indexOf(`"name": "${step}"`);
-  assert.ok(at > 0, step);
-  writeFileSync(path, text.slice(0, at) + text.slice(at).replace(/,\s*"doneMs": \d+/, ''));
+async function forgetStep({ database: path }: House, name: string, step: string): Promise<void> {
+  const [one] = await selectCases(path, name);
+  assert.ok(one !== undefined);
+  const steps = one.steps.map((each) => (each.name === step ? { name: step } : each));
+  assert.notDeepEqual(steps, one.steps, step);
+  withDatabase(path, (database) =>
+    database
+      .prepare('UPDATE loss_cases SET document = ? WHERE name = ?')
+      .run(caseDocument({ ...one, steps }), name),
+  );
+}
+
+function withDatabase(path: string, use: (database: DatabaseSync) => unknown): void {
+  const database = new DatabaseSync(path);
+  try {
+    use(database);
+  } finally {
+    database.close();
+  }
+}
+
+async function selectCases(path: string, name = '%'): Promise<readonly LossCase[]> {
+  const snapshot = openSqliteSnapshot(path);
+  const found: LossCase[] = [];
+  const select = 'SELECT document FROM loss_cases WHERE name LIKE $1';
+  for await (const row of snapshot.rows(select, name)) {
+    found.push(parseCase(String(row['document'])));
+  }
+  await snapshot.close();
+  return found;
+}
+
+function closeCase(house: House, name: string): Promise<LossCase | Refusal<CaseRefusal>> {
+  return withCasesAtRest(house, (desk) => desk.closeCase(name, house.clock.nowMs()));
 }
 
 const devices = [1, 2, 3].map(deviceIdOf);
@@ -269,12 +311,15 @@ async function assertRevokedForOpenssl(house: House, leaf: Uint8Array | undefine
 }
 
 async function assertSound(house: House): Promise<void> {
+  assert.deepEqual(await faultsOf(house, house.database), []);
+}
+
+async function faultsOf(house: House, database: string): Promise<readonly string[]> {
   const book = await readBook(authorityPaths(house.dataFolder));
   const issuers = new Map(
     book.map(({ name }) => [name, new Uint8Array(house.certificate(name).raw)] as const),
   );
-  const report = await fsck({ snapshot: openSqliteSnapshot(house.database), issuers });
-  assert.deepEqual(report.faults, []);
+  return (await fsck({ snapshot: openSqliteSnapshot(database), issuers })).faults;
 }
 
 test(
@@ -386,7 +431,7 @@ test('the log: a new key, a new name, the same leaves, and one that says where t
   assert.equal(checkpoint(house.file(kept))[0], oldName);
   await assertSound(house);
   assert.deepEqual(
-    (await readCases(authorityPaths(house.dataFolder))).map(({ kind }) => kind),
+    (await selectCases(house.database)).map(({ kind }) => kind),
     ['log'],
   );
 });
@@ -398,8 +443,9 @@ test('what cannot be answered is said, and nothing is begun', async (context) =>
     answerLostAuthority(house, 'operational', await rootUse()),
     /operational-2 is announced/,
   );
-  await assert.rejects(closeCase(house, 'operational'), /there is no case/);
-  assert.deepEqual(await readCases(authorityPaths(house.dataFolder)), []);
+  const unknown = await closeCase(house, 'operational');
+  assert.ok(isRefusal(unknown) && unknown.refused === 'unknown-case');
+  assert.deepEqual(await selectCases(house.database), []);
   await assert.rejects(
     answerLostAuthority(
       {
@@ -413,5 +459,29 @@ test('what cannot be answered is said, and nothing is begun', async (context) =>
     ),
     /cut/,
   );
-  await assert.rejects(closeCase(house, 'factory'), /successor is to be done/);
+  const early = await closeCase(house, 'factory');
+  assert.ok(isRefusal(early) && /successor is to be done/.test(early.reason));
+});
+
+test('a case that vanishes, or that is ended past the log, is a fault', async (context) => {
+  const house = await open(context);
+  await answerLostResponder(house);
+  await answerLostAuthority(house, 'factory', await rootUse());
+  await closeCase(house, 'factory');
+  await assertSound(house);
+  const tampered: ReadonlyArray<readonly [string, RegExp]> = [
+    [`DELETE FROM loss_cases WHERE name = 'factory'`, /case factory: logged and not recorded/],
+    [`UPDATE loss_cases SET document = replace(document, 'stolen', 'found')`, /recorded otherwise/],
+    [`UPDATE loss_cases SET name = 'server' WHERE name = 'factory'`, /case server: not in the log/],
+  ];
+  for (const [sql, fault] of tampered) {
+    const copy = join(house.dataFolder, 'copy.sqlite');
+    copyFileSync(house.database, copy);
+    withDatabase(copy, (database) => database.exec(sql));
+    const faults = await faultsOf(house, copy);
+    assert.ok(
+      faults.some((text) => fault.test(text)),
+      `${sql}: ${faults.join()}`,
+    );
+  }
 });

@@ -14,7 +14,6 @@ import {
   offlineKey,
   readBook,
 } from '../../src/apps/authority/book.ts';
-import { nextStep } from '../../src/apps/authority/cases.ts';
 import { holdCeremony, parseCeremony } from '../../src/apps/authority/ceremony.ts';
 import { importFromRoot } from '../../src/apps/authority/imports.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
@@ -32,6 +31,7 @@ import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
 import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
+import { nextStep } from '../../src/trust/ports/lossCase.ts';
 import { findPem, type PemBlock } from '../../src/wire/x509/pem.ts';
 import { faultsIn } from '../support/checked.ts';
 import { openssl, opensslMissing } from '../support/openssl.ts';

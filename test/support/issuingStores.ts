@@ -2,6 +2,7 @@
 import type { PostgresDatabase } from '../../src/drivers/store/postgres/database.ts';
 import { PostgresApprovalStore } from '../../src/drivers/store/postgres/approvalStore.ts';
 import { PostgresAuditStore } from '../../src/drivers/store/postgres/auditStore.ts';
+import { PostgresCaseStore } from '../../src/drivers/store/postgres/caseStore.ts';
 import { PostgresForeignStore } from '../../src/drivers/store/postgres/foreignStore.ts';
 import { PostgresGrantStore } from '../../src/drivers/store/postgres/grantStore.ts';
 import { PostgresIssuanceStore } from '../../src/drivers/store/postgres/issuanceStore.ts';
@@ -11,6 +12,7 @@ import { PostgresProfileStore } from '../../src/drivers/store/postgres/profileSt
 import { PostgresStatusStore } from '../../src/drivers/store/postgres/statusStore.ts';
 import { SqliteApprovalStore } from '../../src/drivers/store/sqlite/approvalStore.ts';
 import { SqliteAuditStore } from '../../src/drivers/store/sqlite/auditStore.ts';
+import { SqliteCaseStore } from '../../src/drivers/store/sqlite/caseStore.ts';
 import type { SqliteDatabase } from '../../src/drivers/store/sqlite/database.ts';
 import { SqliteForeignStore } from '../../src/drivers/store/sqlite/foreignStore.ts';
 import { SqliteGrantStore } from '../../src/drivers/store/sqlite/grantStore.ts';
@@ -21,6 +23,7 @@ import { SqliteProfileStore } from '../../src/drivers/store/sqlite/profileStore.
 import { SqliteStatusStore } from '../../src/drivers/store/sqlite/statusStore.ts';
 import type { ApprovalStore } from '../../src/trust/ports/approvalStore.ts';
 import type { AuditStore } from '../../src/trust/ports/auditStore.ts';
+import type { CaseStore } from '../../src/trust/ports/caseStore.ts';
 import type { ForeignStore } from '../../src/trust/ports/foreignStore.ts';
 import type { GrantStore } from '../../src/trust/ports/grantStore.ts';
 import type { Intent, IssuanceStore } from '../../src/trust/ports/issuanceStore.ts';
@@ -40,6 +43,7 @@ export interface IssuingStores {
   readonly grants: GrantStore;
   readonly approvals: ApprovalStore;
   readonly profiles: ProfileStore;
+  readonly cases: CaseStore;
 }
 
 export const issuingBackends: BackendParts<IssuingStores> = {
@@ -57,6 +61,7 @@ export function onSqlite(database: SqliteDatabase): IssuingStores {
     grants: new SqliteGrantStore(database),
     approvals: new SqliteApprovalStore(database),
     profiles: new SqliteProfileStore(database),
+    cases: new SqliteCaseStore(database),
   };
 }
 
@@ -70,6 +75,7 @@ export function onPostgres(database: PostgresDatabase): IssuingStores {
     grants: new PostgresGrantStore(database),
     approvals: new PostgresApprovalStore(database),
     profiles: new PostgresProfileStore(database),
+    cases: new PostgresCaseStore(database),
   };
 }
 

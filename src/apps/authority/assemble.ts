@@ -19,7 +19,7 @@ import { builtInProfiles } from '../../trust/issuance/profiles.ts';
 import { GenerationCounter } from '../../trust/issuance/serverGenerations.ts';
 import { type SessionServerOptions, SessionServers } from '../../trust/issuance/sessionServers.ts';
 import type { ClosingOptions } from '../../trust/personalization/closing.ts';
-import { type LineRefusal, LineService } from '../../trust/personalization/lineService.ts';
+import { LineService, type LineServiceOptions } from '../../trust/personalization/lineService.ts';
 import { Orders } from '../../trust/personalization/orders.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
@@ -38,7 +38,7 @@ import {
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
 import { type AuthorityRecord, readCertifiedBook } from './book.ts';
-import { lostElements } from './cases.ts';
+import { Cases } from './cases.ts';
 import { readStoredProfile } from './profileDocument.ts';
 import { distributionOf } from './statusPlan.ts';
 import { configuredLedger } from './ledger.ts';
@@ -61,6 +61,7 @@ export interface Parts {
   readonly certification: Certification;
   readonly sessionServers: SessionServers;
   readonly statusNotices: StatusNotices;
+  readonly cases: Cases;
   readonly foreign: ForeignElements;
   readonly grants: EnrolmentGrants;
   readonly permissions: Permissions;
@@ -92,6 +93,7 @@ export async function assemble(
   { passphrase, clock, onUnsigned, security }: AssembleOptions,
 ): Promise<Parts> {
   const crypto = nodeCrypto;
+  const cases = await openCases(stores);
   const book = await readCertifiedBook(paths);
   const keys = await openKeys({ paths, book, stores, clock, passphrase, onUnsigned });
   const hierarchy = await readHierarchy(paths, book, keys.orderKey);
@@ -116,7 +118,6 @@ export async function assemble(
     grants,
     verifier,
   });
-  const notices = { crypto, certificates: stores.issuance, audit: stores.audit, foreign };
   const { organization: maker, eui64Base } = installation;
   const manifestCertificate = await readCertificateFile(paths, otherKeys.manifest);
   const chain = birthChains(authorities);
@@ -131,7 +132,8 @@ export async function assemble(
     issuance,
     certification,
     sessionServers: sessionDesk(hierarchy, stores, keys, { issuance, verifier, clock }),
-    statusNotices: new StatusNotices(notices),
+    statusNotices: noticesIn(stores, foreign),
+    cases,
     foreign,
     grants,
     ...approvalParts(stores, certification, clock, security),
@@ -143,8 +145,7 @@ export async function assemble(
       orderKey,
       sealingKey,
       anchors: hierarchy.server,
-      lostElements: () => lostElements(paths),
-      onRefusal: notedIn(security),
+      ...heeding(cases, security),
     }),
     orders: new Orders({ ...ordering, orderKey, eui64Base, ledger: await configuredLedger(paths) }),
     logSigner,
@@ -186,10 +187,31 @@ function birthChains({
   };
 }
 
-function notedIn(security: SecurityLog): (refusal: LineRefusal) => void {
-  return ({ step, code, reason, ticketId, uid }) => {
-    const about = [ticketId, uid].flatMap((id) => (id === undefined ? [] : toHex(id)));
-    security.note({ door: `line ${step}`, code, reason, subject: about.join(' ') });
+/** Rejects with an `EnvironmentError` while a key that is lost would go on signing. */
+async function openCases({ cases: store }: AuthorityStores): Promise<Cases> {
+  const cases = await Cases.open(store);
+  cases.requireKeysReplaced();
+  return cases;
+}
+
+function noticesIn(
+  { issuance: certificates, audit }: AuthorityStores,
+  foreign: ForeignElements,
+): StatusNotices {
+  return new StatusNotices({ crypto: nodeCrypto, certificates, audit, foreign });
+}
+
+/** What the line is told of lost keys, and what is told of the line. */
+function heeding(
+  cases: Cases,
+  security: SecurityLog,
+): Required<Pick<LineServiceOptions, 'lostElements' | 'onRefusal'>> {
+  return {
+    lostElements: async () => (family, firmware) => cases.isElementLost(family, firmware),
+    onRefusal: ({ step, code, reason, ticketId, uid }) => {
+      const about = [ticketId, uid].flatMap((id) => (id === undefined ? [] : toHex(id)));
+      security.note({ door: `line ${step}`, code, reason, subject: about.join(' ') });
+    },
   };
 }
 

@@ -19,7 +19,6 @@ import type { StoreSetting } from '../storeSetting.ts';
 import { assemble, type Parts } from './assemble.ts';
 import { type Auditing, startAuditing } from './auditing.ts';
 import { authorityPaths, requireInstallation } from './authorityFolder.ts';
-import { requireKeysReplaced } from './cases.ts';
 import { permittedActs } from './permitted.ts';
 import { startStatusKeeping, type StatusKeeping } from './statusKeeping.ts';
 import { openAuthorityStores } from './stores.ts';
@@ -58,7 +57,6 @@ const maximumRequestBytes = 4_194_304;
 export async function startAuthority(config: AuthorityConfig): Promise<RunningAuthority> {
   const paths = authorityPaths(config.dataFolder);
   const installation = await requireInstallation(paths);
-  const perSecond = await requireKeysReplaced(paths);
   const stores = await openAuthorityStores(paths, config.store);
   let security: SecurityLogFolder | undefined;
   try {
@@ -98,7 +96,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       onRefusal: config.onRefusal ?? (() => undefined),
       routes: (app) => {
         noteRefusals(app, log);
-        authorityRoutes(app, paced(actsOf(parts, auditing, keeping, recovery), perSecond, clock));
+        authorityRoutes(app, paced(actsOf(parts, auditing, keeping, recovery), parts.cases, clock));
       },
     });
     const timer = setInterval(() => {
@@ -138,7 +136,7 @@ async function recoverWhatCan({ issuance }: Parts): Promise<Recovery> {
 }
 
 /** While a case of a lost key is open, devices enrol anew no faster than it says. */
-function paced(acts: AuthorityActs, perSecond: number | undefined, clock: Clock): AuthorityActs {
+function paced(acts: AuthorityActs, { perSecond }: Parts['cases'], clock: Clock): AuthorityActs {
   if (perSecond === undefined) return acts;
   const pace = new ReenrolmentPace(perSecond, clock);
   const admitted =
@@ -186,6 +184,7 @@ function actsOf(
       const path = documents.pathOf(`${batch}.manifest.json`);
       return existsSync(path) ? path : undefined;
     },
+    cases: parts.cases,
     evidence: new Evidence(orderStore, issuanceStore),
     status: async () => {
       const head = await log.advance();

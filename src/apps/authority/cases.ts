@@ -1,107 +1,132 @@
 /**
- * Cases of lost keys: `cases/NAME.json`, one file each, written before every step and after it, so that a
- * command that was cut short goes on where it was, and everybody can see how far it has come.
+ * Cases of lost keys, written before every step and after it, so that a command that was cut short goes on
+ * where it was, and everybody can see how far it has come. What is decided by them is decided from the
+ * database, and each of their states is a leaf of the log: a case does not vanish.
  */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { EnvironmentError } from '../../trust/ports/faults.ts';
-import { MalformedError } from '../../wire/bytes/malformed.ts';
-import { type AuthorityPaths, writeWhole } from './authorityFolder.ts';
+import { encodeAuditEntry } from '../../trust/audit/entry.ts';
+import type { CaseStore } from '../../trust/ports/caseStore.ts';
+import { EnvironmentError, type Refusal, refuse } from '../../trust/ports/faults.ts';
+import {
+  type CaseAct,
+  type CaseDesk,
+  caseDocument,
+  type CaseRefusal,
+  type CaseStep,
+  isDone,
+  isOpen,
+  type LossCase,
+  type LossKind,
+  nextStep,
+  parseCase,
+} from '../../trust/ports/lossCase.ts';
 
-/** Whose key is in wrong hands, or whose keys are worth nothing. */
-export const lossKinds = ['authority', 'ocsp', 'log', 'station', 'family'] as const;
+/** Of the one process that has the database open, so that what it knows is what is there. */
+export class Cases implements CaseDesk {
+  readonly #store: CaseStore;
+  /** In the order they were opened. */
+  #known: readonly LossCase[];
 
-export type LossKind = (typeof lossKinds)[number];
+  private constructor(store: CaseStore, known: readonly LossCase[]) {
+    this.#store = store;
+    this.#known = known;
+  }
 
-export interface CaseStep {
-  readonly name: string;
-  /** Absent while it is to be done. */
-  readonly doneMs?: number;
-  /** What it did, for people. */
-  readonly detail?: string;
-}
-
-export interface Case {
-  /** Of the file: operational, station-line-7, ... */
-  readonly name: string;
-  readonly kind: LossKind;
-  /** Of an authority, a station, a family, or the lost log. */
-  readonly subject: string;
-  /** Of an authority that takes its place. */
-  readonly successor?: string;
-  /** Of an element family: only those that were born with this firmware. */
-  readonly firmware?: string;
-  readonly reason: string;
-  readonly openedMs: number;
-  /** Devices that may enrol anew in a second while the case is open. */
-  readonly perSecond?: number;
-  readonly steps: readonly CaseStep[];
-  /** A person has said that nothing is left to wait for. */
-  readonly closedMs?: number;
-}
-
-/** In the order they were opened. */
-export async function readCases(paths: AuthorityPaths): Promise<readonly Case[]> {
-  const files = await readdir(folderOf(paths)).catch(() => []);
-  const cases = await Promise.all(
-    files
-      .filter((file) => file.endsWith(suffix))
-      .map(async (file) => parseCase(await readFile(join(folderOf(paths), file), 'utf8'))),
-  );
-  return cases.toSorted((left, right) => left.openedMs - right.openedMs);
-}
-
-export async function writeCase(paths: AuthorityPaths, one: Case): Promise<void> {
-  await mkdir(folderOf(paths), { recursive: true, mode: 0o700 });
-  const path = join(folderOf(paths), `${one.name}${suffix}`);
-  await writeWhole(path, `${JSON.stringify(one, undefined, 2)}\n`);
-}
-
-/** Elements whose keys are lost, by open cases: none of them is born any more. */
-export async function lostElements(
-  paths: AuthorityPaths,
-): Promise<(family: string, firmware: string) => boolean> {
-  const open = (await readCases(paths)).filter(
-    ({ kind, closedMs }) => kind === 'family' && closedMs === undefined,
-  );
-  return (family, firmware) =>
-    open.some((one) => one.subject === family && (one.firmware ?? firmware) === firmware);
-}
-
-export function nextStep({ steps }: Case): string | undefined {
-  return steps.find(({ doneMs }) => doneMs === undefined)?.name;
-}
-
-export function isDone({ steps }: Case, name: string): boolean {
-  return steps.some((step) => step.name === name && step.doneMs !== undefined);
-}
-
-export function withStep(one: Case, done: Required<CaseStep>): Case {
-  return { ...one, steps: one.steps.map((step) => (step.name === done.name ? done : step)) };
-}
-
-/**
- * How many devices a second may enrol anew, while a case says so. Rejects with an `EnvironmentError` while a
- * key that somebody else has would go on signing here: the process of the authority does not start before
- * that step of the case.
- */
-export async function requireKeysReplaced(paths: AuthorityPaths): Promise<number | undefined> {
-  const cases = await readCases(paths);
-  for (const one of cases) {
-    const gate = gates[one.kind];
-    if (gate === undefined || isDone(one, gate)) continue;
-    throw new EnvironmentError(
-      `the key of ${one.subject} is lost, and its place not taken yet: birthmark ca compromise ${commandOf(one)} goes on`,
-      { retryable: false },
+  static async open(store: CaseStore): Promise<Cases> {
+    const records = await store.cases();
+    return new Cases(
+      store,
+      records.map(({ document }) => parseCase(document)),
     );
   }
-  const open = cases.filter(({ closedMs }) => closedMs === undefined);
-  const rates = open.flatMap(({ perSecond }) => perSecond ?? []);
-  return rates.length === 0 ? undefined : Math.min(...rates);
+
+  async cases(): Promise<readonly LossCase[]> {
+    return this.#known;
+  }
+
+  async openCase(one: LossCase): Promise<LossCase> {
+    const known = this.#named(one.name);
+    if (known !== undefined && isOpen(known)) return known;
+    return this.#save('case-opened', one, one.openedMs);
+  }
+
+  async finishStep(
+    name: string,
+    step: Required<CaseStep>,
+  ): Promise<LossCase | Refusal<CaseRefusal>> {
+    const one = this.#named(name);
+    if (one === undefined) return unknown(name);
+    if (isDone(one, step.name)) return one;
+    const steps = one.steps.map((each) => (each.name === step.name ? step : each));
+    return this.#save('case-step', { ...one, steps }, step.doneMs);
+  }
+
+  async closeCase(name: string, atMs: number): Promise<LossCase | Refusal<CaseRefusal>> {
+    const one = this.#named(name);
+    if (one === undefined) return unknown(name);
+    const waits = nextStep(one);
+    if (waits !== undefined) {
+      const reason = `the case ${name} is not at its end: ${waits} is to be done`;
+      return refuse('case-not-done', reason);
+    }
+    return isOpen(one) ? this.#save('case-closed', { ...one, closedMs: atMs }, atMs) : one;
+  }
+
+  /** Elements whose keys are lost, by open cases: none of them is born any more. */
+  isElementLost(family: string, firmware: string): boolean {
+    return this.#known.some(
+      (one) =>
+        one.kind === 'family' &&
+        isOpen(one) &&
+        one.subject === family &&
+        (one.firmware ?? firmware) === firmware,
+    );
+  }
+
+  /** How many devices a second may enrol anew, while a case says so. */
+  get perSecond(): number | undefined {
+    const rates = this.#known.filter(isOpen).flatMap(({ perSecond }) => perSecond ?? []);
+    return rates.length === 0 ? undefined : Math.min(...rates);
+  }
+
+  /**
+   * Throws an `EnvironmentError` while a key that somebody else has would go on signing here: the process of
+   * the authority does not start before that step of the case.
+   */
+  requireKeysReplaced(): void {
+    for (const one of this.#known) {
+      const gate = gates[one.kind];
+      if (gate === undefined || isDone(one, gate)) continue;
+      throw new EnvironmentError(
+        `the key of ${one.subject} is lost, and its place not taken yet: birthmark ca compromise ${commandOf(one)} goes on`,
+        { retryable: false },
+      );
+    }
+  }
+
+  #named(name: string): LossCase | undefined {
+    return this.#known.find((one) => one.name === name);
+  }
+
+  async #save(act: CaseAct, one: LossCase, atMs: number): Promise<LossCase> {
+    const { name, openedMs } = one;
+    const document = caseDocument(one);
+    if (document.length > maximumDocument) throw new TypeError('a case of more than fits the log');
+    const entry = encodeAuditEntry({
+      kind: 'decision',
+      atMs,
+      act,
+      subject: name,
+      detail: document,
+    });
+    await this.#store.saveCase({ name, openedMs, document }, entry);
+    const others = this.#known.filter((each) => each.name !== name);
+    this.#known = [...others, one].toSorted((left, right) => left.openedMs - right.openedMs);
+    return one;
+  }
 }
 
 /** What is given to `birthmark ca compromise`. */
-export function commandOf({ kind, subject }: Case): string {
+export function commandOf({ kind, subject }: LossCase): string {
   if (kind === 'authority') return subject.replace(/-\d+$/, '');
   return kind === 'station' || kind === 'family' ? `${kind} ${subject}` : kind;
 }
@@ -112,55 +137,9 @@ const gates: Readonly<Partial<Record<LossKind, string>>> = {
   log: 'replaced',
 };
 
-const suffix = '.json';
+/** Of a leaf, which has its length in two octets (C2SP tlog-tiles), in UTF-16 code units of at most three. */
+const maximumDocument = 16_384;
 
-function folderOf({ folder }: AuthorityPaths): string {
-  return join(folder, 'cases');
-}
-
-/** Throws a `MalformedError` that names the member. */
-function parseCase(json: string): Case {
-  const parsed: unknown = JSON.parse(json);
-  const member = (name: string, from: unknown = parsed): unknown =>
-    typeof from === 'object' && from !== null ? Reflect.get(from, name) : undefined;
-  const optionalText = (name: string, from?: unknown): string | undefined => {
-    const value = member(name, from);
-    return value === undefined || typeof value === 'string' ? value : fail(name);
-  };
-  const optionalNumber = (name: string, from?: unknown): number | undefined => {
-    const value = member(name, from);
-    return value === undefined || typeof value === 'number' ? value : fail(name);
-  };
-  const text = (name: string, from?: unknown): string => optionalText(name, from) ?? fail(name);
-  const steps = member('steps');
-  if (!Array.isArray(steps)) fail('steps');
-  const stepOf = (step: unknown): CaseStep => ({
-    name: text('name', step),
-    ...defined('doneMs', optionalNumber('doneMs', step)),
-    ...defined('detail', optionalText('detail', step)),
-  });
-  return {
-    name: text('name'),
-    kind: lossKinds.find((kind) => kind === member('kind')) ?? fail('kind'),
-    subject: text('subject'),
-    ...defined('successor', optionalText('successor')),
-    ...defined('firmware', optionalText('firmware')),
-    reason: text('reason'),
-    openedMs: optionalNumber('openedMs') ?? fail('openedMs'),
-    ...defined('perSecond', optionalNumber('perSecond')),
-    steps: steps.map(stepOf),
-    ...defined('closedMs', optionalNumber('closedMs')),
-  };
-}
-
-function defined<Name extends string, Value>(
-  name: Name,
-  value: Value | undefined,
-): { readonly [key in Name]?: Value } {
-  const none: { readonly [key in Name]?: Value } = {};
-  return value === undefined ? none : { ...none, [name]: value };
-}
-
-function fail(name: string): never {
-  throw new MalformedError('case', 0, `member ${name} is missing or wrong`);
+function unknown(name: string): Refusal<CaseRefusal> {
+  return refuse('unknown-case', `there is no case ${name}`);
 }

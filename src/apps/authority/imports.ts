@@ -23,7 +23,7 @@ import {
   readInstallation,
 } from './authorityFolder.ts';
 import { active, type AuthorityRecord, lineOf, offlineKey, readBook } from './book.ts';
-import { readCases } from './cases.ts';
+import { Cases } from './cases.ts';
 import { initializeAuthority } from './initialize.ts';
 import { checkCertificate, isSignedBy, pinOnce, publicSigner, requested } from './requests.ts';
 import { completeAnnouncement } from './rollover.ts';
@@ -62,7 +62,10 @@ export async function importFromRoot(
   const { organization, eui64Base } = installation;
   const stores = await openAuthorityStores(paths, options.store);
   let taken: Omit<Imported, 'pending'>;
+  let successors: readonly string[];
   try {
+    const cases = await (await Cases.open(stores.cases)).cases();
+    successors = cases.flatMap(({ successor }) => successor ?? []);
     const desk = await ImportDesk.open(paths, stores, organization, options.clock.nowMs());
     taken = await desk.take(blocks);
   } finally {
@@ -70,7 +73,7 @@ export async function importFromRoot(
   }
   const { pending } =
     begun === undefined
-      ? await announceOn(options, paths)
+      ? await announceOn(options, paths, successors)
       : await initializeAuthority({ ...options, organization, eui64Base });
   return { ...taken, pending };
 }
@@ -82,9 +85,9 @@ export async function importFromRoot(
 async function announceOn(
   options: ImportOptions,
   paths: AuthorityPaths,
+  successors: readonly string[],
 ): Promise<Pick<Imported, 'pending'>> {
   const pending: string[] = [];
-  const successors = (await readCases(paths)).flatMap(({ successor }) => successor ?? []);
   for (const record of await readBook(paths)) {
     if (record.state !== 'announced' || successors.includes(record.name)) continue;
     const announced = await completeAnnouncement(options, lineOf(record));

@@ -4,9 +4,9 @@
  * server, and the case keeps what was ordered until it is done.
  */
 import type { Clock } from '../../trust/ports/clock.ts';
+import { isRefusal } from '../../trust/ports/faults.ts';
+import { type CaseDesk, isDone, type LossCase } from '../../trust/ports/lossCase.ts';
 import type { StatusScope } from '../../trust/ports/statusOrders.ts';
-import { authorityPaths } from './authorityFolder.ts';
-import { type Case, isDone, readCases, withStep, writeCase } from './cases.ts';
 
 export interface HolderLoss {
   readonly kind: 'station' | 'family';
@@ -18,7 +18,6 @@ export interface HolderLoss {
 }
 
 export interface HolderOptions {
-  readonly dataFolder: string;
   readonly clock: Clock;
   readonly reason: string;
 }
@@ -28,32 +27,30 @@ export interface HolderOptions {
  * and writes what it did. `order` resolves with `undefined` while it waits for a second person.
  */
 export async function answerLostHolder(
-  { dataFolder, clock, reason }: HolderOptions,
+  desk: CaseDesk,
+  { clock, reason }: HolderOptions,
   loss: HolderLoss,
   order: (scope: StatusScope) => Promise<string | undefined>,
-): Promise<Case> {
-  const paths = authorityPaths(dataFolder);
-  const name = [loss.kind, loss.subject, loss.firmware ?? []]
+): Promise<LossCase> {
+  const { kind, subject, firmware } = loss;
+  const name = [kind, subject, firmware ?? []]
     .flat()
     .join('-')
     .replaceAll(/[^A-Za-z0-9.-]/g, '_');
-  const open = (await readCases(paths)).find((one) => one.name === name);
-  const begun: Case = open ?? {
+  const begun = await desk.openCase({
     name,
-    kind: loss.kind,
-    subject: loss.subject,
-    ...(loss.firmware === undefined ? {} : { firmware: loss.firmware }),
+    kind,
+    subject,
+    ...(firmware === undefined ? {} : { firmware }),
     reason,
     openedMs: clock.nowMs(),
     steps: [{ name: 'revoked' }],
-  };
-  if (open === undefined) await writeCase(paths, begun);
+  });
   const detail = await order(scopeOf(loss));
-  if (detail === undefined) return begun;
-  if (isDone(begun, 'revoked')) return begun;
-  const done = withStep(begun, { name: 'revoked', doneMs: clock.nowMs(), detail });
-  await writeCase(paths, done);
-  return done;
+  if (detail === undefined || isDone(begun, 'revoked')) return begun;
+  const done = await desk.finishStep(name, { name: 'revoked', doneMs: clock.nowMs(), detail });
+  // Another command has closed it meanwhile, and opened another one.
+  return isRefusal(done) ? begun : done;
 }
 
 function scopeOf({ kind, subject, firmware, withDevices = false }: HolderLoss): StatusScope {

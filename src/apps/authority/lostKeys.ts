@@ -13,8 +13,9 @@ import type { Begun } from '../../trust/approvals/permissions.ts';
 import { encodeAuditEntry } from '../../trust/audit/entry.ts';
 import { logKeyOf } from '../../trust/audit/publication.ts';
 import { serialMagnitude } from '../../trust/issuance/certification.ts';
-import { EnvironmentError } from '../../trust/ports/faults.ts';
+import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
 import { isLost } from '../../trust/ports/issuanceStore.ts';
+import { type CaseDesk, type LossCase, nextStep } from '../../trust/ports/lossCase.ts';
 import { changeOf } from '../../trust/status/notices.ts';
 import { RevocationLists } from '../../trust/status/lists.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
@@ -40,7 +41,8 @@ import {
   readBook,
   writeBook,
 } from './book.ts';
-import { type Case, nextStep, readCases, withStep, writeCase } from './cases.ts';
+import { withCasesAtRest } from './caseOffice.ts';
+import { Cases } from './cases.ts';
 import { Office, type OfficeOptions } from './office.ts';
 import { publishRootLists } from './rootList.ts';
 import { openAuthoritySnapshot } from './stores.ts';
@@ -56,7 +58,7 @@ export interface LossOptions extends OfficeOptions {
 
 /** A case that cannot go on by itself: what a person has to do before the same command goes on. */
 export interface Answered {
-  readonly case: Case;
+  readonly case: LossCase;
   readonly waitsFor?: string;
 }
 
@@ -72,15 +74,19 @@ const lastListMs = 20 * 365 * 86_400_000;
  * The case of the authority that issues in this line, as it is or opened now. From then on the process of the
  * authority does not start: to stop needs nobody's permission.
  */
-export async function beginLostAuthority(options: LossOptions, line: string): Promise<Case> {
-  const paths = authorityPaths(options.dataFolder);
-  const book = await readBook(paths);
+export async function beginLostAuthority(
+  desk: CaseDesk,
+  options: LossOptions,
+  line: string,
+): Promise<LossCase> {
+  const book = await readBook(authorityPaths(options.dataFolder));
   const ofLine = book.filter((record) => lineOf(record) === line).map(({ name }) => name);
-  const open = (await readCases(paths)).find(
+  const open = (await desk.cases()).find(
     (one) =>
       one.kind === 'authority' && ofLine.includes(one.subject) && nextStep(one) !== undefined,
   );
-  return open ?? openAuthorityCase(options, paths, line);
+  // Before anything else: from here on the lost key signs nothing in a process of ours.
+  return open ?? desk.openCase(caseOfAuthority(options, book, line));
 }
 
 /** Takes the steps of the case that are left: the root certifies the authority that takes the place. */
@@ -89,8 +95,8 @@ export async function answerLostAuthority(
   line: string,
   _permission: Begun<'root.use'>,
 ): Promise<Answered> {
-  const paths = authorityPaths(options.dataFolder);
-  return carryOn(options, paths, await beginLostAuthority(options, line), {
+  const begun = await withCasesAtRest(options, (desk) => beginLostAuthority(desk, options, line));
+  return carryOn(options, begun, {
     successor: (office, one) => makeSuccessor(office, one),
     replaced: (office, one) => replaceInBook(office, one),
     revoked: (office, one) => revokeLeaves(office, one, options),
@@ -103,14 +109,10 @@ export async function answerLostAuthority(
  * asks the status of, end within a week. What there is of them is revoked.
  */
 export async function answerLostResponder(options: LossOptions): Promise<Answered> {
-  const paths = authorityPaths(options.dataFolder);
-  const open = (await readCases(paths)).find(
-    (one) => one.kind === 'ocsp' && nextStep(one) !== undefined,
+  const begun = await begin(options, 'ocsp', async () =>
+    newCase(options, `ocsp-${options.clock.nowMs()}`, 'ocsp', 'ocsp', ['revoked']),
   );
-  const openedMs = options.clock.nowMs();
-  const begun = open ?? newCase(options, `ocsp-${openedMs}`, 'ocsp', 'ocsp', ['revoked']);
-  if (open === undefined) await writeCase(paths, begun);
-  return carryOn(options, paths, begun, {
+  return carryOn(options, begun, {
     revoked: async (office) => {
       const select = `${liveSerials} AND profile LIKE 'ocsp-%'`;
       const count = await revokeSelected(office, options, 'keyCompromise', select);
@@ -125,43 +127,32 @@ export async function answerLostResponder(options: LossOptions): Promise<Answere
  */
 export async function answerLostLog(options: LossOptions): Promise<Answered> {
   const paths = authorityPaths(options.dataFolder);
-  const open = (await readCases(paths)).find(
-    (one) => one.kind === 'log' && nextStep(one) !== undefined,
-  );
-  const begun = open ?? (await openLogCase(options, paths));
-  return carryOn(options, paths, begun, {
+  const begun = await begin(options, 'log', () => caseOfLog(options, paths));
+  return carryOn(options, begun, {
     recorded: recordLostLog,
     replaced: (_, one) => replaceLogKey(paths, one),
   });
 }
 
-/** A person says that nothing is left to wait for: devices enrol without a limit again. */
-export async function closeCase(
-  { dataFolder, clock }: Pick<OfficeOptions, 'dataFolder' | 'clock'>,
-  name: string,
-): Promise<Case> {
-  const paths = authorityPaths(dataFolder);
-  const found = (await readCases(paths)).find((one) => one.name === name);
-  if (found === undefined) throw refused(`there is no case ${name}`);
-  const waits = nextStep(found);
-  if (waits !== undefined)
-    throw refused(`the case ${name} is not at its end: ${waits} is to be done`);
-  const closed = { ...found, closedMs: found.closedMs ?? clock.nowMs() };
-  await writeCase(paths, closed);
-  return closed;
+/** The case of this kind that has a step to be done, or the one that is opened now. */
+function begin(
+  options: LossOptions,
+  kind: LossCase['kind'],
+  make: () => Promise<LossCase>,
+): Promise<LossCase> {
+  return withCasesAtRest(options, async (desk) => {
+    const cases = await desk.cases();
+    const open = cases.find((one) => one.kind === kind && nextStep(one) !== undefined);
+    return open ?? desk.openCase(await make());
+  });
 }
 
 /** What a step did, in words; or what it waits for, and then it is not done. */
 type StepResult = string | { readonly waitsFor: string };
 
-type Steps = Readonly<Record<string, (office: Office, one: Case) => Promise<StepResult>>>;
+type Steps = Readonly<Record<string, (office: Office, one: LossCase) => Promise<StepResult>>>;
 
-async function carryOn(
-  options: LossOptions,
-  paths: AuthorityPaths,
-  begun: Case,
-  steps: Steps,
-): Promise<Answered> {
+async function carryOn(options: LossOptions, begun: LossCase, steps: Steps): Promise<Answered> {
   let one = begun;
   for (;;) {
     const name = nextStep(one);
@@ -171,25 +162,26 @@ async function carryOn(
     options.onStep?.(name);
     // Opened anew for each step: the one before has changed the book.
     const office = await Office.open(options);
-    let result: StepResult;
     try {
-      result = await take(office, one);
+      const result = await take(office, one);
+      if (typeof result !== 'string') return { case: one, waitsFor: result.waitsFor };
+      const desk = await Cases.open(office.stores.cases);
+      // A crash before this line takes the step again, which finds what it did.
+      const step = { name, doneMs: options.clock.nowMs(), detail: result };
+      const saved = await desk.finishStep(one.name, step);
+      if (isRefusal(saved)) throw refused(saved.reason);
+      one = saved;
     } finally {
       await office.close();
     }
-    if (typeof result !== 'string') return { case: one, waitsFor: result.waitsFor };
-    // A crash before this line takes the step again, which finds what it did.
-    one = withStep(one, { name, doneMs: options.clock.nowMs(), detail: result });
-    await writeCase(paths, one);
   }
 }
 
-async function openAuthorityCase(
+function caseOfAuthority(
   options: LossOptions,
-  paths: AuthorityPaths,
+  book: readonly AuthorityRecord[],
   line: string,
-): Promise<Case> {
-  const book = await readBook(paths);
+): LossCase {
   const lost = active(book, line);
   const successor = nextName(book, line);
   const announced = book.find((one) => lineOf(one) === line && one.state === 'announced');
@@ -198,38 +190,33 @@ async function openAuthorityCase(
     throw refused(`${announced.name} is announced: birthmark ca rollover switch ${line} first`);
   }
   const names = ['successor', 'replaced', 'revoked', 'listed'];
-  const opened = {
+  return {
     ...newCase(options, lost.name, 'authority', lost.name, names),
     successor,
     ...(lost.role === 'operational' ? { perSecond: options.perSecond ?? usualPerSecond } : {}),
   };
-  // Before anything else: from here on the lost key signs nothing in a process of ours.
-  await writeCase(paths, opened);
-  return opened;
 }
 
-async function openLogCase(options: LossOptions, paths: AuthorityPaths): Promise<Case> {
+async function caseOfLog(options: LossOptions, paths: AuthorityPaths): Promise<LossCase> {
   const text = await readIfThere(logKeyPath(paths));
   if (text === undefined) throw refused('there is no key of the log');
   const { name } = logKeyOf(sha256, parseKeyFile(text).publicKeySpki);
   const at = options.clock.nowMs();
-  const opened = newCase(options, `log-${at}`, 'log', name, ['recorded', 'replaced']);
-  await writeCase(paths, opened);
-  return opened;
+  return newCase(options, `log-${at}`, 'log', name, ['recorded', 'replaced']);
 }
 
 function newCase(
   { reason, clock }: LossOptions,
   name: string,
-  kind: Case['kind'],
+  kind: LossCase['kind'],
   subject: string,
   steps: readonly string[],
-): Case {
+): LossCase {
   const openedMs = clock.nowMs();
   return { name, kind, subject, reason, openedMs, steps: steps.map((step) => ({ name: step })) };
 }
 
-async function makeSuccessor(office: Office, one: Case): Promise<StepResult> {
+async function makeSuccessor(office: Office, one: LossCase): Promise<StepResult> {
   const lost = recordOf(office, one.subject);
   const { role } = lost;
   const known = office.book.find(({ name }) => name === one.successor);
@@ -254,7 +241,10 @@ async function makeSuccessor(office: Office, one: Case): Promise<StepResult> {
 }
 
 /** In one write. Servers' authorities stay believed until devices were told of the next one. */
-async function replaceInBook(office: Office, { subject, successor }: Case): Promise<StepResult> {
+async function replaceInBook(
+  office: Office,
+  { subject, successor }: LossCase,
+): Promise<StepResult> {
   const { role } = recordOf(office, subject);
   const lostState = role === 'server' ? 'retired' : 'removed';
   await writeBook(
@@ -272,7 +262,7 @@ async function replaceInBook(office: Office, { subject, successor }: Case): Prom
 /** Births stay as they are: an element gets no other identity, and a listed one is believed by its own bytes. */
 async function revokeLeaves(
   office: Office,
-  { subject }: Case,
+  { subject }: LossCase,
   options: LossOptions,
 ): Promise<StepResult> {
   const select = `${liveSerials} AND issuer = $2 AND profile NOT LIKE 'link-%' AND profile NOT LIKE 'idevid%'`;
@@ -281,7 +271,7 @@ async function revokeLeaves(
 }
 
 /** The lost authority on the list of its root; and its own lists for the last time. */
-async function listLost(office: Office, one: Case, options: LossOptions): Promise<StepResult> {
+async function listLost(office: Office, one: LossCase, options: LossOptions): Promise<StepResult> {
   const lost = recordOf(office, one.subject);
   const own = await signLastLists(office, lost, options);
   const certificate = await readCertificateFile(office.paths, lost.name);
@@ -380,7 +370,7 @@ async function revokeSelected(
 }
 
 /** A leaf that stands in both logs: where the old one ended, as far as this database knows. */
-async function recordLostLog({ stores }: Office, one: Case): Promise<StepResult> {
+async function recordLostLog({ stores }: Office, one: LossCase): Promise<StepResult> {
   const head = await stores.audit.head();
   const where = head === undefined ? 'empty' : `${head.treeSize} ${toHex(head.root)}`;
   const entry = encodeAuditEntry({
@@ -395,7 +385,7 @@ async function recordLostLog({ stores }: Office, one: Case): Promise<StepResult>
 }
 
 /** The next start makes a key, and writes the log anew under its name. */
-async function replaceLogKey(paths: AuthorityPaths, one: Case): Promise<StepResult> {
+async function replaceLogKey(paths: AuthorityPaths, one: LossCase): Promise<StepResult> {
   const text = await readIfThere(logKeyPath(paths));
   // The folder first: a new key would take the old log for a forged one.
   const kept = `${paths.log}-${one.openedMs}`;

@@ -4,6 +4,7 @@
  */
 import { PostgresApprovalStore } from '../../drivers/store/postgres/approvalStore.ts';
 import { PostgresAuditStore } from '../../drivers/store/postgres/auditStore.ts';
+import { PostgresCaseStore } from '../../drivers/store/postgres/caseStore.ts';
 import { PostgresDatabase } from '../../drivers/store/postgres/database.ts';
 import { PostgresForeignStore } from '../../drivers/store/postgres/foreignStore.ts';
 import { PostgresGrantStore } from '../../drivers/store/postgres/grantStore.ts';
@@ -16,6 +17,7 @@ import { PostgresStatusStore } from '../../drivers/store/postgres/statusStore.ts
 import { firstRow, type Snapshot } from '../../drivers/store/snapshot.ts';
 import { SqliteApprovalStore } from '../../drivers/store/sqlite/approvalStore.ts';
 import { SqliteAuditStore } from '../../drivers/store/sqlite/auditStore.ts';
+import { SqliteCaseStore } from '../../drivers/store/sqlite/caseStore.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { SqliteForeignStore } from '../../drivers/store/sqlite/foreignStore.ts';
 import { SqliteGrantStore } from '../../drivers/store/sqlite/grantStore.ts';
@@ -27,6 +29,7 @@ import { openSqliteSnapshot } from '../../drivers/store/sqlite/snapshot.ts';
 import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
 import type { ApprovalStore } from '../../trust/ports/approvalStore.ts';
 import type { AuditStore } from '../../trust/ports/auditStore.ts';
+import type { CaseStore } from '../../trust/ports/caseStore.ts';
 import type { ForeignStore } from '../../trust/ports/foreignStore.ts';
 import type { GrantStore } from '../../trust/ports/grantStore.ts';
 import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
@@ -54,6 +57,7 @@ export interface AuthorityStores {
   readonly approvals: ApprovalStore;
   readonly profiles: ProfileStore;
   readonly status: StatusStore;
+  readonly cases: CaseStore;
   readonly close: () => Promise<void>;
 }
 
@@ -118,6 +122,7 @@ async function onSqlite(paths: AuthorityPaths): Promise<AuthorityStores> {
     approvals: new SqliteApprovalStore(database),
     profiles: new SqliteProfileStore(database),
     status: new SqliteStatusStore(database),
+    cases: new SqliteCaseStore(database),
     close: async () => {
       database.close();
     },
@@ -141,6 +146,7 @@ async function onPostgres(paths: AuthorityPaths, setting: StoreSetting): Promise
       approvals: new PostgresApprovalStore(database),
       profiles: new PostgresProfileStore(database),
       status: new PostgresStatusStore(database),
+      cases: new PostgresCaseStore(database),
       close: () => database.close(),
     };
     await requireOurs(stores, paths, setting);

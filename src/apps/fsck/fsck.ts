@@ -2,12 +2,14 @@
  * The independent checker of an issuing database. It reads the tables by itself, shares no statement with
  * the program that wrote them, trusts no index and no counter, and recomputes what they claim: nothing
  * signed that is not recorded, nothing recorded twice, no quota exceeded, one consistent log, every
- * revocation on the list where others look for it, and two persons behind every act that takes two.
+ * revocation on the list where others look for it, two persons behind every act that takes two, and every
+ * case of a lost key as the log has it.
  */
 import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import type { Row as StoredRow } from '../../drivers/store/sqlite/rows.ts';
 import { checkApprovals } from './approvalCheck.ts';
 import { ApprovalTrail } from './approvalTrail.ts';
+import { CaseTrail, checkCases } from './caseCheck.ts';
 import { checkLog } from './logCheck.ts';
 import { checkQuotas } from './quotaCheck.ts';
 import { checkCertificates } from './certificateCheck.ts';
@@ -71,10 +73,12 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
     const quotas = await checkQuotas(inspection);
     const trail = new StatusTrail(inspection.fault);
     const approvals = new ApprovalTrail(inspection.fault);
-    const trails = [trail, approvals];
+    const cases = new CaseTrail();
+    const trails = [trail, approvals, cases];
     const leaves = await checkLog(inspection, certificates.bySerial, trails);
     const lists = await checkStatus(inspection, keys, trail);
     const requests = await checkApprovals(inspection, approvals);
+    await checkCases(inspection, cases);
     const { signed: count, unfinished, revoked } = certificates;
     return {
       ok: faults.length === 0,

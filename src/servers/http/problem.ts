@@ -20,6 +20,7 @@ const refusalStatus: Readonly<Record<string, number>> = {
   'unknown-device': 404,
   'unknown-certificate': 404,
   'unknown-route': 404,
+  'unknown-case': 404,
   malformed: 400,
   'too-many': 413,
   duplicate: 409,

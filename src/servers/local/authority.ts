@@ -22,6 +22,7 @@ import type {
   TicketRequest,
   TicketView,
 } from '../../trust/ports/operatorAuthority.ts';
+import type { CaseDesk } from '../../trust/ports/lossCase.ts';
 import type { OrderRecord } from '../../trust/ports/orderStore.ts';
 import type {
   FloorDesk,
@@ -44,6 +45,7 @@ import {
   readTicketRequest,
   ticketDocument,
 } from './authorityFields.ts';
+import { caseRoutes } from './cases.ts';
 import { enrolmentDeskRoutes, type SecretActs, secretRoutes } from './enrolment.ts';
 import { evidenceRoutes } from './evidence.ts';
 import { Fields } from './fields.ts';
@@ -71,6 +73,7 @@ export interface AuthorityActs {
   readonly foreign: ForeignDesk;
   readonly enrolment: EnrolmentDesk;
   readonly profiles: ProfileDesk;
+  readonly cases: CaseDesk;
   readonly saveServerIdentity: (identity: Uint8Array) => Promise<void>;
   readonly createOrder: (request: OrderRequest, approval?: Uint8Array) => Outcome<OrderRecord>;
   readonly orders: () => Promise<readonly OrderRecord[]>;
@@ -120,6 +123,7 @@ export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void
   approvalRoutes(app, acts.approvals);
   operatorRoutes(app, acts.operators);
   profileRoutes(app, acts.profiles);
+  caseRoutes(app, acts.cases);
   evidenceRoutes(app, acts.evidence);
 }
 

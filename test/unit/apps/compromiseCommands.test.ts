@@ -1,16 +1,10 @@
-/** Cases of stations and families, and `birthmark ca compromise` against a running and a stopped server. */
+/** `birthmark ca compromise` against a running and a stopped server. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { authorityPaths } from '../../../src/apps/authority/authorityFolder.ts';
-import { nextStep, readCases } from '../../../src/apps/authority/cases.ts';
-import { answerLostHolder } from '../../../src/apps/authority/lostHolders.ts';
-import type { StatusScope } from '../../../src/trust/ports/statusOrders.ts';
 import { housePassphrase, statusHouse } from '../../support/statusHouse.ts';
 
 const command = fileURLToPath(new URL('../../../src/apps/cli/main.ts', import.meta.url));
@@ -37,40 +31,6 @@ async function birthmark(...words: readonly string[]): Promise<Ran> {
   await once(child, 'close');
   return { status: child.exitCode, stdout, stderr };
 }
-
-test('a case of a station: cut short it stays open, waits for a second person, and is done once', async (context) => {
-  const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-cases-'));
-  context.after(() => rmSync(dataFolder, { recursive: true, force: true }));
-  const options = { dataFolder, clock: { nowMs: () => 1_000 }, reason: 'stolen' };
-  const loss = { kind: 'station', subject: 'line 7', withDevices: true } as const;
-  const scopes: StatusScope[] = [];
-  const cut = answerLostHolder(options, loss, () => Promise.reject(new Error('cut')));
-  await assert.rejects(cut, /cut/);
-  const open = async (): Promise<string | undefined> => {
-    const [one] = await readCases(authorityPaths(dataFolder));
-    assert.ok(one !== undefined);
-    return nextStep(one);
-  };
-  assert.equal(await open(), 'revoked');
-  await answerLostHolder(options, loss, () => Promise.resolve(undefined));
-  assert.equal(await open(), 'revoked');
-  const order = (scope: StatusScope): Promise<string> => {
-    scopes.push(scope);
-    return Promise.resolve('3 devices');
-  };
-  const done = await answerLostHolder(options, loss, order);
-  assert.deepEqual(await answerLostHolder(options, loss, order), done);
-  assert.equal(await open(), undefined);
-  assert.deepEqual(scopes[0], { by: 'station', name: 'line 7', withDevices: true });
-  const family = { kind: 'family', subject: 'tpm', firmware: '1.0/4' } as const;
-  await answerLostHolder({ ...options, clock: { nowMs: () => 2_000 } }, family, order);
-  assert.deepEqual(scopes.at(-1), { by: 'family', name: 'tpm', firmware: '1.0/4' });
-  const cases = await readCases(authorityPaths(dataFolder));
-  assert.deepEqual(
-    cases.map(({ name }) => name),
-    ['station-line_7', 'family-tpm-1.0_4'],
-  );
-});
 
 test('against a server: a station falls while it runs, an authority when it is stopped', async (context) => {
   const house = await statusHouse(context);

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
 import { StatusClient } from '../../../drivers/links/local/statusClient.ts';
+import { type LossCase, nextStep } from '../../../trust/ports/lossCase.ts';
 import type { UnitSelection } from '../../../trust/ports/statusStore.ts';
 import {
   type AuthorityName,
@@ -9,7 +10,7 @@ import {
   authorityPaths,
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
-import { type Case, commandOf, nextStep, readCases } from '../../authority/cases.ts';
+import { commandOf } from '../../authority/cases.ts';
 import { assessCompromise, countFollowers, maximumListed } from '../../authority/compromise.ts';
 import { answerLostHolder, type HolderLoss } from '../../authority/lostHolders.ts';
 import {
@@ -18,7 +19,6 @@ import {
   answerLostLog,
   answerLostResponder,
   beginLostAuthority,
-  closeCase,
   type LossOptions,
 } from '../../authority/lostKeys.ts';
 import { openAuthoritySnapshot } from '../../authority/stores.ts';
@@ -26,8 +26,9 @@ import { readPassphrase } from '../../passphrase.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
 import { approvable, type ApprovableOptions } from '../approving.ts';
+import { withCases } from '../caseDesk.ts';
 import { defaultData } from '../dataFolder.ts';
-import { CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
+import { allowed, CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
 import { atRest } from './rollover.ts';
 import { carryOut } from './statusOrders.ts';
 
@@ -127,7 +128,7 @@ async function answer(
   });
   if (role !== undefined || /^factory-[a-z0-9-]{1,30}$/.test(whose)) {
     // First of all the lost key stops; who may have another one made is asked then.
-    await beginLostAuthority(loss(''), whose);
+    await withCases(options, (desk) => beginLostAuthority(desk, loss(''), whose));
     const what = `replace the lost key of ${whose}`;
     const answered = await atRest(options, 'root.use', { what }, (folder, begun) =>
       answerLostAuthority(loss(folder.passphrase), whose, begun),
@@ -164,10 +165,12 @@ async function answerHolder(
     );
     return tellDevices(options, await devicesOf(data, loss));
   }
-  await answerLostHolder({ dataFolder: data, clock, reason }, loss, async (scope) => {
-    const total = await order(scope);
-    return total && `${total.devices} devices with ${total.certificates} certificates`;
-  });
+  await withCases(options, (desk) =>
+    answerLostHolder(desk, { clock, reason }, loss, async (scope) => {
+      const total = await order(scope);
+      return total && `${total.devices} devices with ${total.certificates} certificates`;
+    }),
+  );
   return tellDevices(options, await devicesOf(data, loss));
 }
 
@@ -226,7 +229,7 @@ async function status(options: DataOptions): Promise<void> {
   const paths = authorityPaths(options.data);
   await requireInstallation(paths);
   const rows = [];
-  for (const one of await readCases(paths)) {
+  for (const one of await withCases(options, (desk) => desk.cases())) {
     rows.push({ ...one, followers: (await followersOf(one, options)) ?? null });
   }
   print(
@@ -248,7 +251,7 @@ async function status(options: DataOptions): Promise<void> {
 
 /** `undefined` where no device has to come back. */
 async function followersOf(
-  { kind, subject, successor, openedMs, perSecond }: Case,
+  { kind, subject, successor, openedMs, perSecond }: LossCase,
   options: DataOptions,
 ): Promise<Awaited<ReturnType<typeof countFollowers>> | undefined> {
   const paths = authorityPaths(options.data);
@@ -260,13 +263,14 @@ async function followersOf(
 }
 
 async function close(name: string, options: DataOptions): Promise<void> {
-  const closed = await closeCase({ dataFolder: options.data, clock }, name);
+  const atMs = clock.nowMs();
+  const closed = allowed(await withCases(options, (desk) => desk.closeCase(name, atMs)));
   print(options, { case: closed }, [
     `${name} is closed; the next start of the server sets no limit any more.`,
   ]);
 }
 
-function linesOf(one: Case): readonly string[] {
+function linesOf(one: LossCase): readonly string[] {
   const state = one.closedMs === undefined ? (nextStep(one) ?? 'all is done') : 'closed';
   return [
     `${one.name} (${commandOf(one)}): ${state}. ${one.reason}`,
@@ -277,7 +281,7 @@ function linesOf(one: Case): readonly string[] {
   ];
 }
 
-function paceOf({ name, perSecond = 0 }: Case): string {
+function paceOf({ name, perSecond = 0 }: LossCase): string {
   return `Devices enrol anew at ${perSecond} a second until birthmark ca compromise close ${name}.`;
 }
 

@@ -51,6 +51,15 @@ export class Answer {
     );
   }
 
+  /** For documents that have a reader of their own. */
+  value(name: string): unknown {
+    return this.#member(name);
+  }
+
+  values(name: string): readonly unknown[] {
+    return this.#list(name);
+  }
+
   answers(name: string): readonly Answer[] {
     return this.#list(name).map((entry) => new Answer(entry));
   }

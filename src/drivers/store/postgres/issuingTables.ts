@@ -4,6 +4,7 @@
  */
 import type { Migration } from '../sqlite/migrations.ts';
 import { approvalMigration } from './approvalTables.ts';
+import { caseMigration } from './caseStore.ts';
 
 export const issuingMigrations: readonly Migration[] = [
   {
@@ -263,4 +264,5 @@ export const issuingMigrations: readonly Migration[] = [
       );
     `,
   },
+  caseMigration,
 ];

@@ -3,6 +3,7 @@
  * to be unique over all batches is a unique index, so that no path of the program can break it.
  */
 import { approvalMigration } from './approvalTables.ts';
+import { caseMigration } from './caseStore.ts';
 import { foreignMigration } from './foreignTables.ts';
 import { grantMigration } from './grantTables.ts';
 import type { Migration } from './migrations.ts';
@@ -154,4 +155,5 @@ export const issuingMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  caseMigration,
 ];

@@ -1,0 +1,25 @@
+/** Cases of lost keys for commands: at the authority where it runs, else in its stores. */
+import { CaseClient } from '../../drivers/links/local/caseClient.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
+import type { CaseDesk } from '../../trust/ports/lossCase.ts';
+import { withCasesAtRest } from '../authority/caseOffice.ts';
+import { socketPathFor } from '../socketPath.ts';
+import { readStoreSetting } from '../storeSetting.ts';
+
+export async function withCases<Value>(
+  { data, store }: { readonly data: string; readonly store?: string | undefined },
+  use: (desk: CaseDesk) => Promise<Value>,
+): Promise<Value> {
+  const client = new CaseClient(socketPathFor(data, 'authority'));
+  try {
+    try {
+      await client.cases();
+    } catch (error) {
+      if (!(error instanceof EnvironmentError) || !error.retryable) throw error;
+      return await withCasesAtRest({ dataFolder: data, store: readStoreSetting(store) }, use);
+    }
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}
