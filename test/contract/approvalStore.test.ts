@@ -218,4 +218,25 @@ contract('approval store', issuingBackends, (check) => {
     assert.equal(await store.saveMassLimit(5, leaf('5'), spending()), 'saved');
     assert.equal((await store.mode())?.massLimit, 5);
   });
+
+  check(
+    'what one person changes in a day is counted, and forgotten a day later',
+    async (stores) => {
+      assert.equal(await stores.approvals.soleChangesLeft(0), undefined);
+      assert.equal(await stores.approvals.takeSoleChanges(0, 0, [leaf('alone')]), false);
+      const store = await house(stores);
+      const leaves = await stores.audit.countLeaves();
+      const hourMs = 3_600_000;
+      assert.equal(await store.takeSoleChanges(60, 0, [leaf('60')]), true);
+      assert.equal(await store.takeSoleChanges(30, 10 * hourMs, [leaf('30')]), true);
+      assert.equal(await store.takeSoleChanges(11, 20 * hourMs, [leaf('11')]), false);
+      assert.equal(await store.soleChangesLeft(20 * hourMs), 10);
+      // A clock that was put back frees nothing.
+      assert.equal(await store.soleChangesLeft(0), 10);
+      assert.equal(await store.soleChangesLeft(25 * hourMs), 70);
+      assert.equal(await store.takeSoleChanges(70, 25 * hourMs, []), true);
+      assert.equal(await store.soleChangesLeft(25 * hourMs), 0);
+      assert.equal(await stores.audit.countLeaves(), leaves + 2);
+    },
+  );
 });

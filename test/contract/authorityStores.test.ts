@@ -377,6 +377,14 @@ contract('authority stores', issuingBackends, (check) => {
     assert.deepEqual(await select({ ...family, firmware: '2.0' }, undefined, 9), ids(2));
     assert.deepEqual(await select({ by: 'product', name: 'none' }, undefined, 9), []);
     await assert.rejects(async () => select(family, 'nonsense', 3), TypeError);
+    const asked = [...ids(1, 2), 'zzzzzzzzzzzzzzzz'];
+    const among = async (selection: Parameters<typeof s.status.selected>[0]) => {
+      const found = await s.status.selected(selection, asked);
+      return asked.map((deviceId) => found.get(deviceId));
+    };
+    assert.deepEqual(await among(batch), [false, true, undefined]);
+    assert.deepEqual(await among({ ...family, firmware: '2.0' }), [false, true, undefined]);
+    assert.deepEqual(await among(family), [true, true, undefined]);
   });
 
   check('elements of others are bound once, and no more than was decided', async (s) => {

@@ -137,3 +137,30 @@ test('an operator comes, and a resting authority asks for two as well', async (c
   assert.deepEqual([waiting.code, waiting.document['act']], [4, 'authority.announce']);
   await it.startAuthority();
 });
+
+test('a provisioner in wrong hands revokes no more in a day than one person may', async (context) => {
+  const { it } = await house(context);
+  const names = ['app-1', 'app-2', 'app-3'];
+  for (const name of names) await it.enrol(name);
+  const notices = names.map((name, index) => ({
+    sequence: index + 1,
+    act: 'revoke-device' as const,
+    subject: name,
+    holder: name,
+    code: 'keyCompromise' as const,
+    reason: 'recalled',
+    atMs: Date.now(),
+  }));
+  const scope = { by: 'device', deviceIds: names } as const;
+  const order = { act: 'revoke', scope, code: 'keyCompromise', reason: 'recalled' } as const;
+  const approval = new Uint8Array(32);
+  const ordered = await it.issuing.recordOrdered(notices, { order, approval });
+  assert.equal(ordered?.refused, 'approval-unknown');
+  assert.deepEqual(await it.issuing.recordRevocations(notices), [3]);
+  assert.equal((await it.issuing.status()).revoked, 2);
+  await it.closeAuthority();
+  const refusals = readFileSync(join(it.dataFolder, 'authority/security/refusals.jsonl'), 'utf8');
+  assert.match(refusals, /approval-unknown/);
+  assert.match(refusals, /More devices than one person may change the status of/);
+  await it.startAuthority();
+});

@@ -127,7 +127,7 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
   }
 
   /** One person is enough. */
-  async massLimit(): Promise<number | undefined> {
+  async soleChangesLeft(): Promise<number | undefined> {
     return undefined;
   }
 
@@ -135,9 +135,14 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
     return undefined;
   }
 
-  async recordRevocations(notices: readonly AuthorityNotice[]): Promise<void> {
+  async recordRevocations(notices: readonly AuthorityNotice[]): Promise<readonly number[]> {
     this.#reach();
     this.told.push(...notices);
+    return [];
+  }
+
+  async recordOrdered(notices: readonly AuthorityNotice[]): Promise<undefined> {
+    await this.recordRevocations(notices);
   }
 
   #reach(): void {

@@ -274,8 +274,8 @@ export class MemoryRegistryStore implements RegistryStore {
     this.#lastManifest = Math.max(this.#lastManifest, sequence);
   }
 
-  async pendingNotices(limit: number): Promise<readonly AuthorityNotice[]> {
-    return this.#notices.slice(0, limit);
+  async pendingNotices(limit: number, after = 0): Promise<readonly AuthorityNotice[]> {
+    return this.#notices.filter(({ sequence }) => sequence > after).slice(0, limit);
   }
 
   async settleNotices(sequences: readonly number[]): Promise<void> {

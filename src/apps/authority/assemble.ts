@@ -132,7 +132,7 @@ export async function assemble(
     issuance,
     certification,
     sessionServers: sessionDesk(hierarchy, stores, keys, { issuance, verifier, clock }),
-    statusNotices: noticesIn(stores, foreign),
+    statusNotices: noticesDesk(stores, foreign, { clock, security }),
     cases,
     foreign,
     grants,
@@ -194,13 +194,6 @@ async function openCases({ cases: store }: AuthorityStores): Promise<Cases> {
   return cases;
 }
 
-function noticesIn(
-  { issuance: certificates, audit }: AuthorityStores,
-  foreign: ForeignElements,
-): StatusNotices {
-  return new StatusNotices({ crypto: nodeCrypto, certificates, audit, foreign });
-}
-
 /** What the line is told of lost keys, and what is told of the line. */
 function heeding(
   cases: Cases,
@@ -213,6 +206,22 @@ function heeding(
       security.note({ door: `line ${step}`, code, reason, subject: about.join(' ') });
     },
   };
+}
+
+function noticesDesk(
+  { issuance: certificates, status: units, audit, approvals }: AuthorityStores,
+  foreign: ForeignElements,
+  options: Pick<AssembleOptions, 'clock' | 'security'>,
+): StatusNotices {
+  return new StatusNotices({
+    ...options,
+    crypto: nodeCrypto,
+    certificates,
+    units,
+    audit,
+    approvals,
+    foreign,
+  });
 }
 
 function approvalParts(

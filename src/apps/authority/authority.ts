@@ -167,7 +167,6 @@ function actsOf(
     approvals: parts.approvals,
     certifyDevice: (request) => certification.certifyDevice(request),
     certifyInSession: (request) => certification.certifyInSession(request),
-    recordRevocations: (notices) => parts.statusNotices.record(notices),
     secrets: {
       secretHolder: (secret) => certification.secretHolder(secret),
       issueBySecret: (request) => certification.certifyBySecret(request),

@@ -2,7 +2,7 @@
 import type { AuthorityActs } from '../../servers/local/authority.ts';
 import type { OperatorActs } from '../../servers/local/approvals.ts';
 import type { ActKind, ActRequests } from '../../trust/approvals/acts.ts';
-import type { Approved, Permissions } from '../../trust/approvals/permissions.ts';
+import type { Approved, Begun, Permissions } from '../../trust/approvals/permissions.ts';
 import { keyOfRequest } from '../../trust/issuance/certification.ts';
 import { closeBatch } from '../../trust/personalization/closing.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
@@ -16,7 +16,14 @@ import { readProfile } from './profileDocument.ts';
 
 type Permitted = Pick<
   AuthorityActs,
-  'certify' | 'createOrder' | 'issueTicket' | 'closeBatch' | 'foreign' | 'operators' | 'profiles'
+  | 'certify'
+  | 'createOrder'
+  | 'issueTicket'
+  | 'closeBatch'
+  | 'foreign'
+  | 'operators'
+  | 'profiles'
+  | 'recordRevocations'
 >;
 
 export function permittedActs(parts: Parts): Permitted {
@@ -53,6 +60,11 @@ export function permittedActs(parts: Parts): Permitted {
       permitted(permissions, 'batch.close', { batch }, approval, (one) =>
         closeBatch(parts.closing, one),
       ),
+    recordRevocations: async (notices, approved) => {
+      if (approved === undefined) return parts.statusNotices.record(notices);
+      const begun = await beginStatusOrder(permissions, approved.order, approved.approval);
+      return isRefusal(begun) ? begun : parts.statusNotices.recordOrdered(begun, notices);
+    },
     foreign: foreignActs(parts),
     operators: operatorActs(parts, chainOf),
     profiles: profileActs(parts),
@@ -126,13 +138,22 @@ function operatorActs(
         operators.setMassLimit(one),
       ),
     statusOrder: async (order, approval, done) => {
-      const approved = await permissions.allow('status.mass', order, approval);
-      const begun = isRefusal(approved) ? approved : await permissions.begin(approved);
+      const begun = await beginStatusOrder(permissions, order, approval);
       if (isRefusal(begun)) return begun;
       if (done) await permissions.finish(begun);
       return undefined;
     },
   };
+}
+
+/** Each step of the order begins it, or finds it begun. */
+async function beginStatusOrder(
+  permissions: Permissions,
+  order: ActRequests['status.mass'],
+  approval: Uint8Array | undefined,
+): Promise<Begun<'status.mass'> | Refusal<string>> {
+  const approved = await permissions.allow('status.mass', order, approval);
+  return isRefusal(approved) ? approved : permissions.begin(approved);
 }
 
 async function permitted<Kind extends ActKind, Result>(

@@ -13,7 +13,7 @@ import {
   type SignedDocument,
 } from '../../trust/approvals/documents.ts';
 import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
-import { builtInProfiles } from '../../trust/issuance/profiles.ts';
+import { builtInProfiles, isProfileOfAuthority } from '../../trust/issuance/profiles.ts';
 import type { AuditEntry } from '../../trust/audit/entry.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { OperatorTrail } from './operatorTrail.ts';
@@ -45,6 +45,11 @@ export class ApprovalTrail {
   /** They were needed once, and so they are for good. */
   get twoPersons(): boolean {
     return this.#twoPersons;
+  }
+
+  /** The root's key was opened with two signatures, once at least. */
+  get rootWasUsed(): boolean {
+    return this.#rootWasUsed;
   }
 
   get operators(): Pick<OperatorTrail, 'operators' | 'massLimit'> {
@@ -107,7 +112,7 @@ export class ApprovalTrail {
   #judgeIssued({ profile, holder }: Issued): void {
     const [name = ''] = profile.split('@');
     // One step makes several certificates, and may be taken again: that somebody allowed it is what can be told.
-    if (builtInProfiles.get(name)?.authority !== undefined && !this.#rootWasUsed) {
+    if (isProfileOfAuthority(profile) && !this.#rootWasUsed) {
       this.#fault(`authority ${holder}: certified by one person`);
     }
     if (name !== 'station') return;

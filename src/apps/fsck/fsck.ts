@@ -10,7 +10,9 @@ import type { Row as StoredRow } from '../../drivers/store/sqlite/rows.ts';
 import { checkApprovals } from './approvalCheck.ts';
 import { ApprovalTrail } from './approvalTrail.ts';
 import { CaseTrail, checkCases } from './caseCheck.ts';
+import { ChangeTrail, readChanged } from './changeTrail.ts';
 import { checkLog } from './logCheck.ts';
+import { checkOrdered } from './orderedCheck.ts';
 import { checkQuotas } from './quotaCheck.ts';
 import { checkCertificates } from './certificateCheck.ts';
 import { IssuerKeys } from './issuerKeys.ts';
@@ -74,11 +76,14 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
     const trail = new StatusTrail(inspection.fault);
     const approvals = new ApprovalTrail(inspection.fault);
     const cases = new CaseTrail();
-    const trails = [trail, approvals, cases];
+    const changes = new ChangeTrail(inspection.fault, await readChanged(inspection), approvals);
+    const trails = [trail, approvals, cases, changes];
     const leaves = await checkLog(inspection, certificates.bySerial, trails);
+    changes.close();
     const lists = await checkStatus(inspection, keys, trail);
     const requests = await checkApprovals(inspection, approvals);
     await checkCases(inspection, cases);
+    await checkOrdered(inspection, approvals, changes.ordered, certificates.bySerial);
     const { signed: count, unfinished, revoked } = certificates;
     return {
       ok: faults.length === 0,

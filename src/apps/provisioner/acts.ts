@@ -57,8 +57,8 @@ export function localActs(options: ActOptions): ProvisionerActs {
     setProductRole: (product, role) => registry.setProductRole(product, role),
     planRevocation: (deviceIds) => revocation.plan(deviceIds),
     revokeDevices: async (deviceIds, reason) => {
-      const limit = await authority.massLimit();
-      return limit !== undefined && deviceIds.length > limit
+      const left = await authority.soleChangesLeft();
+      return left !== undefined && deviceIds.length > left
         ? refuse('approval-needed', 'More devices than one person may revoke: birthmark revoke.')
         : options.revoke(deviceIds, reason);
     },

@@ -193,6 +193,11 @@ export const choreNames = {
 const seconds = 1000;
 
 /** What comes round whether or not anybody asks. */
+/** What was changed here counts here; lists and answers follow when the authority takes it. */
+function tooMany(waiting: number): string {
+  return `${waiting} changes of status are more than one person may make in a day: they take an approval (docs/approvals.md)`;
+}
+
 export function standingChores(core: Core): readonly Chore[] {
   const { stores, authority, live, clock, manifests, traffic, status } = core;
   const { sessionCredentials } = core;
@@ -203,8 +208,9 @@ export function standingChores(core: Core): readonly Chore[] {
       everyMs: 5 * seconds,
       work: async () => {
         await settling(status, async () => {
-          const { stopped } = await tellAuthority(stores.registry, authority);
+          const { stopped, waiting } = await tellAuthority(stores.registry, authority);
           if (stopped !== undefined) throw new EnvironmentError(stopped, { retryable: true });
+          if (waiting > 0) throw new EnvironmentError(tooMany(waiting), { retryable: true });
         });
       },
     },

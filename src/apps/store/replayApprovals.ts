@@ -4,13 +4,15 @@
  */
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { Connection } from '../../drivers/store/sqlite/database.ts';
-import { integer } from '../../drivers/store/sqlite/rows.ts';
+import { blob, integer } from '../../drivers/store/sqlite/rows.ts';
 import { readDecision, readRequest, readSigned } from '../../trust/approvals/documents.ts';
 import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
 import type { AuditEntry } from '../../trust/audit/entry.ts';
 import { identifierOfKey } from '../../trust/issuance/issuer.ts';
 import { leastAdmins } from '../../trust/ports/approvalRules.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
+import { SoleChanges, soleChangesSetting } from '../../trust/ports/soleChanges.ts';
+import { reportedAct } from '../../trust/status/notices.ts';
 import { parseHex } from '../../wire/bytes/hex.ts';
 import { utf8 } from '../../wire/bytes/utf8.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
@@ -65,6 +67,9 @@ export class ApprovalReplay {
       case 'mass-limit':
         this.#run('UPDATE two_person SET mass_limit = ?', Number(subject));
         return;
+      case reportedAct:
+        this.#count(detail.split(' ').length, atMs);
+        return;
       case 'operator-added':
         this.#add(subject, detail, atMs);
         return;
@@ -83,6 +88,15 @@ export class ApprovalReplay {
         this.#run(revoke, atMs, subject);
         return;
     }
+  }
+
+  /** What one person changed before the restore counts behind it. */
+  #count(devices: number, atMs: number): void {
+    const select = 'SELECT value FROM settings WHERE name = ?';
+    const row = this.#connection.prepare(select).get(soleChangesSetting);
+    const changes = new SoleChanges(row && blob(row, 'value'));
+    const save = 'INSERT OR REPLACE INTO settings VALUES (?, ?)';
+    this.#run(save, soleChangesSetting, changes.with(devices, atMs));
   }
 
   /** Without the certificate nobody can be believed to be that operator: a name alone, and revoked. */

@@ -48,6 +48,10 @@ export function approvalRoutes(app: FastifyInstance, desk: ApprovalDeskPort): vo
     return { mode: { ...mode, installation: toHex(mode.installation) } };
   });
 
+  app.get('/v1/approvals/sole-changes', async () => ({
+    left: (await desk.soleChangesLeft()) ?? null,
+  }));
+
   app.get('/v1/approvals', async () => ({
     requests: (await desk.requests()).map(requestDocument),
   }));

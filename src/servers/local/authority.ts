@@ -31,6 +31,8 @@ import type {
 import type { ProfileDesk } from '../../trust/ports/profileDesk.ts';
 import type { StatusAuthority } from '../../trust/ports/statusAuthority.ts';
 import type { AuthorityNotice } from '../../trust/ports/registryStore.ts';
+import type { ApprovedOrder } from '../../trust/ports/statusOrders.ts';
+import type { Recorded } from '../../trust/status/notices.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { lineLimits } from '../../wire/line/fields.ts';
 import { sendProblem, sendRefusal } from '../http/problem.ts';
@@ -47,6 +49,7 @@ import {
 } from './authorityFields.ts';
 import { caseRoutes } from './cases.ts';
 import { enrolmentDeskRoutes, type SecretActs, secretRoutes } from './enrolment.ts';
+import { readApprovedOrder } from './statusOrders.ts';
 import { evidenceRoutes } from './evidence.ts';
 import { Fields } from './fields.ts';
 import { foreignRoutes } from './foreign.ts';
@@ -66,7 +69,10 @@ export interface AuthorityActs {
   ) => Outcome<readonly Uint8Array[]>;
   readonly certifyDevice: (request: LdevidRequest) => Promise<LdevidOutcome>;
   readonly certifyInSession: (request: SessionLdevidRequest) => Promise<LdevidOutcome>;
-  readonly recordRevocations: (notices: readonly AuthorityNotice[]) => Promise<number>;
+  readonly recordRevocations: (
+    notices: readonly AuthorityNotice[],
+    approved: ApprovedOrder | undefined,
+  ) => Outcome<Recorded>;
   readonly secrets: SecretActs;
   readonly certificateStatus: StatusAuthority;
   readonly sessionServers: SessionServerAuthority & FloorDesk;
@@ -167,9 +173,16 @@ function certificateRoutes(app: FastifyInstance, acts: AuthorityActs): void {
     );
   });
 
-  app.post('/v1/revocations', async (request, _reply) => ({
-    changed: await acts.recordRevocations(readNotices(request.body)),
-  }));
+  app.post('/v1/revocations', async (request, reply) => {
+    const outcome = await acts.recordRevocations(
+      readNotices(request.body),
+      readApprovedOrder(request.body),
+    );
+    return answer(reply, outcome, ({ changed, waiting }) => ({
+      changed,
+      waiting: waiting.map(({ sequence }) => sequence),
+    }));
+  });
 
   app.put('/v1/server-identity', async (request, _reply) => {
     await acts.saveServerIdentity(new Fields(request.body).base64('identity'));

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import {
+  type ApprovedOrder,
   statusActs,
   type StatusOrder,
   type StatusScope,
@@ -41,6 +42,14 @@ export function readStatusOrder(fields: Fields): Omit<StatusOrder, 'dryRun'> {
     code: readReason(fields),
     reason: fields.text('reason'),
   };
+}
+
+/** Beside what is to be changed under it. */
+export function readApprovedOrder(body: unknown): ApprovedOrder | undefined {
+  const fields = new Fields(body);
+  const approval = readApproval(fields);
+  if (approval === undefined) return undefined;
+  return { order: readStatusOrder(new Fields(fields.value('order'))), approval };
 }
 
 function readScope(fields: Fields): StatusScope {

@@ -38,6 +38,10 @@ export class ApprovalDesk implements ApprovalDeskPort {
     return this.#options.store.mode();
   }
 
+  soleChangesLeft(): Promise<number | undefined> {
+    return this.#options.store.soleChangesLeft(this.#options.clock.nowMs());
+  }
+
   operators(): Promise<readonly OperatorRecord[]> {
     return this.#options.store.operators();
   }

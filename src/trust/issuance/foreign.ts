@@ -22,7 +22,12 @@ import type { SpendingFault } from '../ports/approvalStore.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LdevidRequest } from '../ports/enrolment.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
-import type { BindingOutcome, ForeignAnchor, ForeignStore } from '../ports/foreignStore.ts';
+import type {
+  BindingOutcome,
+  ForeignAnchor,
+  ForeignDevice,
+  ForeignStore,
+} from '../ports/foreignStore.ts';
 import type { SignatureVerifier } from '../ports/keys.ts';
 import { identifierOfKey } from './issuer.ts';
 
@@ -127,6 +132,11 @@ export class ForeignElements {
   holderOfKey(spki: Uint8Array): Promise<string | undefined> {
     const { store, crypto } = this.#options;
     return store.deviceOfKey(identifierOfKey(crypto, spki));
+  }
+
+  /** Bound to its birth certificate; `undefined` for every other one. */
+  device(deviceId: string): Promise<ForeignDevice | undefined> {
+    return this.#options.store.device(deviceId);
   }
 
   deviceOfCertificate(sha256: Uint8Array): Promise<string | undefined> {

@@ -192,6 +192,12 @@ export function deviceProfiles(profiles: ReadonlyMap<string, Profile>): Readonly
   return new Set([...profiles.values()].filter(isDeviceProfile).map(({ name }) => name));
 }
 
+/** `name@version`, also of certificates that the log alone remembers. */
+export function isProfileOfAuthority(profile: string): boolean {
+  const [name = ''] = profile.replace(/^lost\//, '').split('@');
+  return builtInProfiles.get(name)?.authority !== undefined;
+}
+
 export function isDeviceProfile({ subject, issuedBy }: Profile): boolean {
   return subject === 'device' && issuedBy.includes('operational');
 }

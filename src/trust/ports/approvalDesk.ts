@@ -6,6 +6,8 @@ import type { Refusal } from './faults.ts';
 export interface ApprovalDeskPort {
   /** `undefined`: one person is enough. */
   mode(): Promise<TwoPersonMode | undefined>;
+  /** Devices whose status one person may still change today; `undefined` where one is enough for all. */
+  soleChangesLeft(): Promise<number | undefined>;
   /** By name, revoked ones included. */
   operators(): Promise<readonly OperatorRecord[]>;
   request(id: Uint8Array): Promise<RequestRecord | undefined>;

@@ -35,7 +35,7 @@ export interface TwoPersonMode {
   /** 16 random bytes: a request for this installation means nothing to another one. */
   readonly installation: Uint8Array;
   readonly sinceMs: number;
-  /** Devices whose status one person may change at once. */
+  /** Devices whose status one person may change at once, and everybody in a day without a second person. */
   readonly massLimit: number;
 }
 
@@ -118,6 +118,11 @@ export interface ApprovalStore {
     entry: Uint8Array,
     spending: Spending,
   ): Promise<'saved' | SpendingFault>;
+
+  /** Devices whose status one person may still change today; `undefined` where one is enough for all. */
+  soleChangesLeft(atMs: number): Promise<number | undefined>;
+  /** Takes so many of them and writes the leaves; false, and nothing, when fewer are left. */
+  takeSoleChanges(devices: number, atMs: number, entries: readonly Uint8Array[]): Promise<boolean>;
 
   /** In the order of their names, revoked ones included. */
   operators(): Promise<readonly OperatorRecord[]>;

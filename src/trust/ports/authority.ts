@@ -5,7 +5,7 @@ import type { Refusal } from './faults.ts';
 import type { ProfilePolicy } from './grantStore.ts';
 import type { LineTransport } from './lineTransport.ts';
 import type { AuthorityNotice } from './registryStore.ts';
-import type { StatusOrder } from './statusOrders.ts';
+import type { ApprovedOrder, StatusOrder } from './statusOrders.ts';
 
 /** DER certificates of the hierarchy. Several of a kind while one takes over from another. */
 export interface Hierarchy {
@@ -59,14 +59,19 @@ export interface ProvisioningAuthority
   publishServerIdentity(identity: Uint8Array): Promise<void>;
   /** In order, those after `sequence`; at most a page. */
   manifestsAfter(sequence: number): Promise<readonly PublishedManifest[]>;
-  /** Devices whose status one person may change at once; `undefined` where one person is enough. */
-  massLimit(): Promise<number | undefined>;
+  /** Devices whose status one person may still change today; `undefined` where one is enough for all. */
+  soleChangesLeft(): Promise<number | undefined>;
   /** Whether an order about more of them may go on; `done` after its last step. */
   permitStatusOrder(
     order: Omit<StatusOrder, 'dryRun'>,
     approval: Uint8Array | undefined,
     done: boolean,
   ): Promise<undefined | Refusal<string>>;
-  /** Durable and idempotent. */
-  recordRevocations(notices: readonly AuthorityNotice[]): Promise<void>;
+  /** Durable and idempotent. Returns the sequences of those that it does not take without an approval. */
+  recordRevocations(notices: readonly AuthorityNotice[]): Promise<readonly number[]>;
+  /** All of them, under an approval whose order has begun; it decides itself whether they are of that order. */
+  recordOrdered(
+    notices: readonly AuthorityNotice[],
+    approved: ApprovedOrder,
+  ): Promise<undefined | Refusal<string>>;
 }

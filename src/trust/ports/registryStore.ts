@@ -229,7 +229,7 @@ export interface RegistryStore {
   lastManifest(): Promise<number>;
   noteManifest(sequence: number): Promise<void>;
 
-  /** Oldest first. */
-  pendingNotices(limit: number): Promise<readonly AuthorityNotice[]>;
+  /** Oldest first, behind the one with that sequence. */
+  pendingNotices(limit: number, after?: number): Promise<readonly AuthorityNotice[]>;
   settleNotices(sequences: readonly number[]): Promise<void>;
 }

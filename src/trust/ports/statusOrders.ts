@@ -29,6 +29,24 @@ export interface StatusOrder {
   readonly dryRun: boolean;
 }
 
+/** Of an order about so many devices, how many it is about in all. */
+export function holdersOf({ by }: StatusScope, devices: number): number {
+  return by === 'certificate' || by === 'station' ? devices + 1 : devices;
+}
+
+/** As lists and notices say it. */
+export function codeOfOrder({ act, code }: Pick<StatusOrder, 'act' | 'code'>): RevocationReason {
+  if (act === 'revoke') return code;
+  return act === 'hold' ? 'certificateHold' : 'removeFromCRL';
+}
+
+/** An order that takes two persons, and what they signed. */
+export interface ApprovedOrder {
+  readonly order: Omit<StatusOrder, 'dryRun'>;
+  /** SHA-256 over the approved request. */
+  readonly approval: Uint8Array;
+}
+
 /** What one step of an order did, or would do. */
 export interface StatusStep {
   readonly devices: number;

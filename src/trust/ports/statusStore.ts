@@ -137,4 +137,9 @@ export interface StatusStore {
     after: string | undefined,
     limit: number,
   ): Promise<DevicePageOfSelection>;
+  /** Whether they are among those; devices that were not born here are not in the answer. */
+  selected(
+    selection: UnitSelection,
+    deviceIds: readonly string[],
+  ): Promise<ReadonlyMap<string, boolean>>;
 }

@@ -12,6 +12,8 @@ const batchSize = 500;
 
 export interface OutboxResult {
   readonly told: number;
+  /** Not taken: they are more than one person may change in a day, and are told again. */
+  readonly waiting: number;
   /** Why it stopped before the end; the rest stays for the next call. */
   readonly stopped: string | undefined;
 }
@@ -22,17 +24,24 @@ export async function tellAuthority(
   authority: Pick<ProvisioningAuthority, 'recordRevocations'>,
 ): Promise<OutboxResult> {
   let told = 0;
+  let waiting = 0;
+  let last = 0;
   for (;;) {
-    const notices = await store.pendingNotices(batchSize);
-    if (notices.length === 0) return { told, stopped: undefined };
+    const notices = await store.pendingNotices(batchSize, last);
+    if (notices.length === 0) return { told, waiting, stopped: undefined };
+    let refused: ReadonlySet<number>;
     try {
-      await authority.recordRevocations(notices);
+      refused = new Set(await authority.recordRevocations(notices));
     } catch (error) {
-      if (error instanceof EnvironmentError) return { told, stopped: error.message };
+      if (error instanceof EnvironmentError) return { told, waiting, stopped: error.message };
       throw error;
     }
+    const sequences = notices.map(({ sequence }) => sequence);
+    const settled = sequences.filter((sequence) => !refused.has(sequence));
     // A crash here tells the same notices again, which changes nothing at the authority.
-    await store.settleNotices(notices.map(({ sequence }) => sequence));
-    told += notices.length;
+    await store.settleNotices(settled);
+    told += settled.length;
+    waiting += refused.size;
+    last = sequences.at(-1) ?? last;
   }
 }

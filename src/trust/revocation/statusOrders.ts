@@ -8,7 +8,12 @@ import type { ProvisioningAuthority } from '../ports/authority.ts';
 import type { Clock } from '../ports/clock.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { AuthorityNotice, DeviceRecord, RegistryStore } from '../ports/registryStore.ts';
-import type { StatusOrder, StatusScope, StatusStep } from '../ports/statusOrders.ts';
+import {
+  codeOfOrder,
+  type StatusOrder,
+  type StatusScope,
+  type StatusStep,
+} from '../ports/statusOrders.ts';
 import type { StatusAuthority } from '../ports/statusAuthority.ts';
 import type { UnitSelection } from '../ports/statusStore.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -20,7 +25,7 @@ export interface StatusOrdersParts {
   readonly revocation: Revocation;
   /** Where devices are known that never came here. */
   readonly selection: Pick<StatusAuthority, 'devicesOf'>;
-  readonly authority: Pick<ProvisioningAuthority, 'recordRevocations'>;
+  readonly authority: Pick<ProvisioningAuthority, 'recordOrdered' | 'recordRevocations'>;
   readonly clock: Clock;
 }
 
@@ -42,6 +47,8 @@ type Cursor =
   | { readonly at: 'registry'; readonly after: string | undefined }
   | { readonly at: 'authority'; readonly after: string | undefined };
 
+type Order = StatusOrder & { readonly approval: Uint8Array | undefined };
+
 export class StatusOrders {
   readonly #parts: StatusOrdersParts;
 
@@ -49,8 +56,16 @@ export class StatusOrders {
     this.#parts = parts;
   }
 
-  /** `after`: what the step before said; the order is done when it says nothing. */
-  async step(order: StatusOrder, after: string | undefined): Promise<StatusStep | Refusal<string>> {
+  /**
+   * `after`: what the step before said; the order is done when it says nothing. Under an approval the
+   * authority changes first what is to be changed: what the registry reports later is no news to it.
+   */
+  async step(
+    asked: StatusOrder,
+    after: string | undefined,
+    approval?: Uint8Array,
+  ): Promise<StatusStep | Refusal<string>> {
+    const order: Order = { ...asked, approval };
     const { scope } = order;
     if (scope.by === 'device') return this.#named(order, scope.deviceIds);
     if (scope.by === 'certificate') return this.#certificate(order, scope.sha256);
@@ -66,10 +81,7 @@ export class StatusOrders {
     }
   }
 
-  async #named(
-    order: StatusOrder,
-    deviceIds: readonly string[],
-  ): Promise<StatusStep | Refusal<string>> {
+  async #named(order: Order, deviceIds: readonly string[]): Promise<StatusStep | Refusal<string>> {
     const { store } = this.#parts;
     for (const deviceId of deviceIds) {
       if ((await store.device(deviceId)) === undefined) {
@@ -82,10 +94,7 @@ export class StatusOrders {
     return this.#devices(order, [...new Set(deviceIds)], undefined);
   }
 
-  async #certificate(
-    order: StatusOrder,
-    sha256: Uint8Array,
-  ): Promise<StatusStep | Refusal<string>> {
+  async #certificate(order: Order, sha256: Uint8Array): Promise<StatusStep | Refusal<string>> {
     const { store, registry, revocation } = this.#parts;
     const { act, reason, code, dryRun } = order;
     const known = await store.certificate(sha256);
@@ -96,6 +105,10 @@ export class StatusOrders {
     const changed = known.state === after[act] ? 0 : 1;
     const step = { ...nothing, certificates: 1, changed };
     if (dryRun) return step;
+    const subject = toHex(sha256);
+    const notices = [this.#notice(order, 'revoke-certificate', subject, known.holder)];
+    const forbidden = await this.#tellFirst(order, notices);
+    if (forbidden !== undefined) return forbidden;
     if (act === 'revoke') {
       const report = await revocation.revokeCertificate(sha256, reason, code);
       return isRefusal(report) ? report : { ...step, ended: sum(report.ended) };
@@ -110,7 +123,7 @@ export class StatusOrders {
 
   /** Its own certificates first: nothing new is made under them while its devices are being counted. */
   async #station(
-    order: StatusOrder,
+    order: Order,
     scope: StatusScope & { readonly by: 'station' },
   ): Promise<StatusStep | Refusal<string>> {
     const certificates = await this.#parts.store.certificatesOf(scope.name);
@@ -128,7 +141,7 @@ export class StatusOrders {
   }
 
   async #ofRegistry(
-    order: StatusOrder,
+    order: Order,
     scope: StatusScope,
     after: string | undefined,
   ): Promise<StatusStep | Refusal<string>> {
@@ -139,7 +152,7 @@ export class StatusOrders {
   }
 
   async #ofAuthority(
-    order: StatusOrder,
+    order: Order,
     scope: StatusScope,
     after: string | undefined,
   ): Promise<StatusStep | Refusal<string>> {
@@ -157,7 +170,7 @@ export class StatusOrders {
   }
 
   async #devices(
-    order: StatusOrder,
+    order: Order,
     deviceIds: readonly string[],
     next: string | undefined,
   ): Promise<StatusStep | Refusal<string>> {
@@ -183,13 +196,17 @@ export class StatusOrders {
       next,
     };
     if (order.dryRun) return step;
+    const notice = (deviceId: string): AuthorityNotice =>
+      this.#notice(order, 'revoke-device', deviceId, deviceId);
+    const forbidden = await this.#tellFirst(order, deviceIds.map(notice));
+    if (forbidden !== undefined) return forbidden;
     const report = await this.#act(
       order,
       here.map(({ deviceId }) => deviceId),
     );
     if (isRefusal(report)) return report;
-    await this.#tell(order, elsewhere);
-    return { ...step, ended: sum(report.ended) };
+    const untaken = await this.#tellAlone(order, elsewhere.map(notice));
+    return untaken ?? { ...step, ended: sum(report.ended) };
   }
 
   #act(
@@ -203,25 +220,40 @@ export class StatusOrders {
       : revocation.reinstateDevices(deviceIds, reason);
   }
 
+  async #tellFirst(
+    { act, scope, code, reason, approval }: Order,
+    notices: readonly AuthorityNotice[],
+  ): Promise<undefined | Refusal<string>> {
+    if (approval === undefined || notices.length === 0) return undefined;
+    const order = { act, scope, code, reason };
+    return this.#parts.authority.recordOrdered(notices, { order, approval });
+  }
+
   /** Elements that never became devices here: their certificates are the authority's matter alone. */
-  async #tell({ act, reason, code }: StatusOrder, deviceIds: readonly string[]): Promise<void> {
-    if (deviceIds.length === 0) return;
+  async #tellAlone(
+    { approval }: Order,
+    notices: readonly AuthorityNotice[],
+  ): Promise<undefined | Refusal<string>> {
+    if (approval !== undefined || notices.length === 0) return undefined;
+    const waiting = await this.#parts.authority.recordRevocations(notices);
+    return waiting.length === 0
+      ? undefined
+      : refuse('approval-needed', 'Others have changed the status of as many devices today.');
+  }
+
+  #notice(
+    order: Order,
+    act: AuthorityNotice['act'],
+    subject: string,
+    holder: string,
+  ): AuthorityNotice {
     const atMs = this.#parts.clock.nowMs();
-    const codes = { revoke: code, hold: 'certificateHold', reinstate: 'removeFromCRL' } as const;
-    const notices = deviceIds.map((deviceId): AuthorityNotice => ({
-      sequence: 0,
-      act: 'revoke-device',
-      subject: deviceId,
-      holder: deviceId,
-      code: codes[act],
-      reason,
-      atMs,
-    }));
-    await this.#parts.authority.recordRevocations(notices);
+    const { reason } = order;
+    return { sequence: 0, act, subject, holder, code: codeOfOrder(order), reason, atMs };
   }
 }
 
-function wouldChange({ act }: StatusOrder, device: DeviceRecord): boolean {
+function wouldChange({ act }: Order, device: DeviceRecord): boolean {
   if (act === 'revoke') return device.state !== 'revoked';
   if (act === 'reinstate') return device.heldMs !== undefined;
   return device.state !== 'revoked' && device.heldMs === undefined;

@@ -13,6 +13,7 @@ import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts';
 import { TileFolder } from '../../../src/drivers/store/files/tileFolder.ts';
 import { DocumentFolder } from '../../../src/drivers/store/files/documentFolder.ts';
+import { SqliteApprovalStore } from '../../../src/drivers/store/sqlite/approvalStore.ts';
 import { SqliteAuditStore } from '../../../src/drivers/store/sqlite/auditStore.ts';
 import { SqliteDatabase } from '../../../src/drivers/store/sqlite/database.ts';
 import { SqliteForeignStore } from '../../../src/drivers/store/sqlite/foreignStore.ts';
@@ -195,8 +196,11 @@ export class World {
       grants,
       statusNotices: new StatusNotices({
         crypto,
+        clock,
         certificates,
+        units: new SqliteStatusStore(database),
         audit: auditStore,
+        approvals: new SqliteApprovalStore(database),
         foreign,
       }),
       lists: this.#lists(database, between, issuers),

@@ -8,8 +8,9 @@ import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { SqliteApprovalStore } from '../../../src/drivers/store/sqlite/approvalStore.ts';
 import { SqliteDatabase } from '../../../src/drivers/store/sqlite/database.ts';
 import { issuingMigrations } from '../../../src/drivers/store/sqlite/issuingTables.ts';
-import { readAuditEntry } from '../../../src/trust/audit/entry.ts';
+import { encodeAuditEntry, readAuditEntry } from '../../../src/trust/audit/entry.ts';
 import { EnvironmentError, isRefusal } from '../../../src/trust/ports/faults.ts';
+import { reportedAct } from '../../../src/trust/status/notices.ts';
 import { toHex } from '../../../src/wire/bytes/hex.ts';
 import { reopened, type TwoPersonHouse, twoPersonHouse } from '../../support/twoPersons.ts';
 
@@ -54,11 +55,15 @@ test('nothing that was taken away or used comes back with a backup', async (cont
   const withdraw = await house.permissions.allow('operator.withdraw', gone, asked.id);
   assert.ok(!isRefusal(withdraw));
   assert.equal(await house.operators.changeRole(withdraw), undefined);
+  const { nowMs } = house.world;
+  const said = { act: reportedAct, subject: 'revoked', detail: 'one two three', atMs: nowMs };
+  const entry = encodeAuditEntry({ kind: 'decision', ...said });
+  assert.equal(await house.store.takeSoleChanges(3, nowMs, [entry]), true);
   const late = await house.ask('eve', 'batch.close', close);
   assert.ok(!isRefusal(late));
 
   const store = await replayed(context, house, backup, from);
-  const { nowMs } = house.world;
+  assert.equal(await store.soleChangesLeft(nowMs), 97);
   assert.deepEqual((await store.operators()).find(({ name }) => name === 'kim')?.roles, []);
   assert.equal((await store.request(used))?.doneMs, nowMs);
   assert.equal((await store.request(asked.id))?.doneMs, nowMs);

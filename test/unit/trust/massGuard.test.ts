@@ -15,20 +15,20 @@ const order: StatusOrder = {
 const approval = new Uint8Array(32).fill(1);
 
 /** Three steps of two devices. */
-function house(limit: number | undefined, answer?: Refusal<string>) {
+function house(left: number | undefined, answer?: Refusal<string>) {
   const done: string[] = [];
   const asked: Array<readonly [approval: Uint8Array | undefined, done: boolean]> = [];
   const guard = new MassGuard({
     orders: {
-      step: async ({ dryRun }, after): Promise<StatusStep> => {
+      step: async ({ dryRun }, after, id): Promise<StatusStep> => {
         const at = Number(after ?? 0);
-        if (!dryRun) done.push(`step ${at}`);
+        if (!dryRun) done.push(id === undefined ? `step ${at}` : `approved step ${at}`);
         const next = at < 2 ? String(at + 1) : undefined;
         return { devices: 2, changed: 2, certificates: 2, notHere: 0, ended: 0, next };
       },
     },
     authority: {
-      massLimit: async () => limit,
+      soleChangesLeft: async () => left,
       permitStatusOrder: async (_order, id, isDone) => {
         asked.push([id, isDone]);
         return answer;
@@ -58,7 +58,7 @@ test('one person is enough for as many as the limit says, and where there is non
 test('beyond it every step is permitted, and the last one ends the approval', async () => {
   const { carryOut, done, asked } = house(5);
   assert.equal(await carryOut(approval), 'done');
-  assert.equal(done.length, 3);
+  assert.deepEqual(done, ['approved step 0', 'approved step 1', 'approved step 2']);
   assert.deepEqual(
     asked.map(([id, isDone]) => [id === approval, isDone]),
     [
@@ -71,11 +71,28 @@ test('beyond it every step is permitted, and the last one ends the approval', as
 });
 
 test('what is not permitted changes nothing, wherever the order is taken up', async () => {
-  const { guard, carryOut, done } = house(5, refuse('approval-needed', 'two persons'));
+  const { guard, carryOut, done } = house(3, refuse('approval-needed', 'two persons'));
   assert.equal(await carryOut(undefined), 'approval-needed');
   const middle = await guard.step(order, '1', undefined);
   assert.ok(isRefusal(middle));
   assert.deepEqual(done, []);
   const dry = await guard.step({ ...order, dryRun: true }, undefined, undefined);
   assert.ok(!isRefusal(dry), 'counting is free');
+});
+
+test('an approval that was given is used to the end, however little is left of its order', async () => {
+  const { guard, asked } = house(5);
+  const last = await guard.step(order, '2', approval);
+  assert.ok(!isRefusal(last));
+  assert.deepEqual(
+    asked.map(([, isDone]) => isDone),
+    [false, true],
+  );
+});
+
+test('a certificate that is named is one of somebody', async () => {
+  const { guard, done } = house(2, refuse('approval-needed', 'two persons'));
+  const scope = { by: 'certificate', sha256: approval } as const;
+  assert.ok(isRefusal(await guard.step({ ...order, scope }, '2', undefined)));
+  assert.deepEqual(done, []);
 });

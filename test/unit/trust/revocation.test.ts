@@ -116,15 +116,28 @@ test('the authority is told once it answers, and only once', async () => {
     recordRevocations: async (notices: readonly AuthorityNotice[]) => {
       if (down) throw new EnvironmentError('the authority does not answer', { retryable: true });
       told.push(...notices);
+      return [];
     },
   };
   const first = await tellAuthority(store, authority);
-  assert.deepEqual(first, { told: 0, stopped: 'the authority does not answer' });
+  assert.deepEqual(first, {
+    told: 0,
+    waiting: 0,
+    stopped: 'the authority does not answer',
+  });
   down = false;
-  assert.deepEqual(await tellAuthority(store, authority), { told: 3, stopped: undefined });
+  assert.deepEqual(await tellAuthority(store, authority), {
+    told: 3,
+    waiting: 0,
+    stopped: undefined,
+  });
   assert.deepEqual(
     told.map(({ act, subject }) => [act, subject]),
     ids.map((id) => ['revoke-device', id]),
   );
-  assert.deepEqual(await tellAuthority(store, authority), { told: 0, stopped: undefined });
+  assert.deepEqual(await tellAuthority(store, authority), {
+    told: 0,
+    waiting: 0,
+    stopped: undefined,
+  });
 });

@@ -1,7 +1,7 @@
 /** Orders about everything that has something in common, here and at the authority. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isRefusal, type Refusal } from '../../../src/trust/ports/faults.ts';
+import { isRefusal, type Refusal, refuse } from '../../../src/trust/ports/faults.ts';
 import type { AuthorityNotice } from '../../../src/trust/ports/registryStore.ts';
 import type {
   StatusOrder,
@@ -19,7 +19,11 @@ import { deviceIdOf, importedDevice, sha256Of } from '../../support/registrySamp
 const clock = { nowMs: () => 1000 };
 const elsewhere = 'zzzzzzzzzzzzzzzz';
 
-async function setUp(pages: Readonly<Record<string, ReadonlyArray<readonly string[]>>> = {}) {
+async function setUp(
+  pages: Readonly<Record<string, ReadonlyArray<readonly string[]>>> = {},
+  { waiting = [], refused }: { waiting?: readonly number[]; refused?: Refusal<string> } = {},
+) {
+  const ordered: string[] = [];
   const store = new MemoryRegistryStore();
   await store.importDevices(
     [1, 2, 3, 4].map((n) => importedDevice(n)),
@@ -65,11 +69,16 @@ async function setUp(pages: Readonly<Record<string, ReadonlyArray<readonly strin
     authority: {
       recordRevocations: async (notices) => {
         told.push(...notices);
+        return waiting;
+      },
+      recordOrdered: async (notices) => {
+        ordered.push(...notices.map(({ subject }) => subject));
+        return refused;
       },
     },
     clock,
   });
-  return { store, orders, dropped, told, asked };
+  return { store, orders, dropped, told, asked, ordered };
 }
 
 function order(scope: StatusScope, changes: Partial<StatusOrder> = {}): StatusOrder {
@@ -230,4 +239,25 @@ test('fingerprints as people write them', () => {
   for (const text of ['', 'zz', hex.slice(2), `${hex}00`]) {
     assert.equal(parseFingerprint(text), undefined);
   }
+});
+
+test('under an approval the authority changes first, and what it refuses changes nothing here', async () => {
+  const batch = [[deviceIdOf(1), elsewhere]];
+  const wanted = order({ by: 'batch', name: 'reel-7' });
+  const approval = sha256Of('approved');
+  const allowed = await setUp({ batch });
+  assert.ok(!isRefusal(await allowed.orders.step(wanted, undefined, approval)));
+  assert.deepEqual(allowed.ordered, [deviceIdOf(1), elsewhere]);
+  assert.deepEqual(allowed.told, [], 'what was ordered is not reported as well');
+  assert.equal((await allowed.store.device(deviceIdOf(1)))?.state, 'revoked');
+  const forbidden = await setUp({ batch }, { refused: refuse('not-ordered', 'another batch') });
+  const step = await forbidden.orders.step(wanted, undefined, approval);
+  assert.equal(isRefusal(step) && step.refused, 'not-ordered');
+  assert.equal((await forbidden.store.device(deviceIdOf(1)))?.state, 'released');
+});
+
+test('an element that never came here and waits at the authority is no success', async () => {
+  const { orders } = await setUp({ batch: [[elsewhere]] }, { waiting: [0] });
+  const step = await orders.step(order({ by: 'batch', name: 'reel-7' }), undefined);
+  assert.equal(isRefusal(step) && step.refused, 'approval-needed');
 });

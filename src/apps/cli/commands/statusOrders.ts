@@ -1,11 +1,12 @@
 /** `birthmark revoke`, `hold` and `reinstate`: the status of everything that has something in common. */
 import type { Command } from 'commander';
 import { ProvisionerClient } from '../../../drivers/links/local/provisionerClient.ts';
-import type {
-  StatusAct,
-  StatusOrder,
-  StatusScope,
-  StatusStep,
+import {
+  holdersOf,
+  type StatusAct,
+  type StatusOrder,
+  type StatusScope,
+  type StatusStep,
 } from '../../../trust/ports/statusOrders.ts';
 import { parseFingerprint } from '../../../trust/revocation/statusOrders.ts';
 import { isReason, type RevocationReason, revocationReasons } from '../../../wire/crl/reason.ts';
@@ -122,13 +123,14 @@ export async function carryOut(
   const asked = { act, scope, code: options.code ?? 'unspecified', reason };
   const client = new ProvisionerClient(socketPathFor(data, 'provisioner'));
   try {
-    const limit = (await withApprovals(options, (desk) => desk.mode()))?.massLimit;
+    const left = await withApprovals(options, (desk) => desk.soleChangesLeft());
     // Counted where it decides something, and where a person wants to know.
     const planned =
-      options.dryRun === true || limit !== undefined
+      options.dryRun === true || left !== undefined
         ? await allSteps(client, { ...asked, dryRun: true })
         : undefined;
-    const isMass = limit !== undefined && (planned?.devices ?? 0) > limit;
+    const holders = holdersOf(scope, planned?.devices ?? 0);
+    const isMass = left !== undefined && (holders > left || options.approval !== undefined);
     if (planned !== undefined && options.dryRun === true) {
       const would = isMass ? await wouldAsk(options, 'status.mass', asked) : undefined;
       tell(options, asked, planned, would);

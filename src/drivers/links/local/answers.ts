@@ -33,6 +33,10 @@ export class Answer {
     return typeof value === 'number' ? value : unexpected(name);
   }
 
+  numbers(name: string): readonly number[] {
+    return this.#list(name).map((entry) => (typeof entry === 'number' ? entry : unexpected(name)));
+  }
+
   optionalNumber(name: string): number | undefined {
     return this.#member(name) === null ? undefined : this.number(name);
   }

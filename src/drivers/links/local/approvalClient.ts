@@ -32,6 +32,10 @@ export class ApprovalClient implements ApprovalDeskPort {
     );
   }
 
+  soleChangesLeft(): Promise<number | undefined> {
+    return this.#get('/v1/approvals/sole-changes', (answer) => answer.optionalNumber('left'));
+  }
+
   operators(): Promise<readonly OperatorRecord[]> {
     return this.#get('/v1/operators', (answer) => answer.answers('operators').map(readOperator));
   }

@@ -29,7 +29,7 @@ import type {
 } from '../../../trust/ports/operatorAuthority.ts';
 import type { OrderRecord } from '../../../trust/ports/orderStore.ts';
 import type { AuthorityNotice } from '../../../trust/ports/registryStore.ts';
-import type { StatusOrder } from '../../../trust/ports/statusOrders.ts';
+import type { ApprovedOrder, StatusOrder } from '../../../trust/ports/statusOrders.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { type Answer, approvalMember, readAnswer } from './answers.ts';
@@ -172,14 +172,20 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
     return manifests;
   }
 
-  async recordRevocations(notices: readonly AuthorityNotice[]): Promise<void> {
-    allowed(await this.#post('/v1/revocations', { notices }, () => undefined));
+  recordRevocations(notices: readonly AuthorityNotice[]): Promise<readonly number[]> {
+    return this.#ask('/v1/revocations', { notices }, (answer) => answer.numbers('waiting'));
   }
 
-  massLimit(): Promise<number | undefined> {
-    return this.#get('/v1/approvals/mode', (answer) =>
-      answer.isNull('mode') ? undefined : answer.answer('mode').number('massLimit'),
-    );
+  recordOrdered(
+    notices: readonly AuthorityNotice[],
+    { order, approval }: ApprovedOrder,
+  ): Promise<undefined | Refusal<string>> {
+    const body = { notices, order: statusOrderBody(order), ...approvalMember(approval) };
+    return this.#post('/v1/revocations', body, () => undefined);
+  }
+
+  soleChangesLeft(): Promise<number | undefined> {
+    return this.#get('/v1/approvals/sole-changes', (answer) => answer.optionalNumber('left'));
   }
 
   permitStatusOrder(

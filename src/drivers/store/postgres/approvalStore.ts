@@ -13,6 +13,7 @@ import type {
   SpendingFault,
   TwoPersonMode,
 } from '../../../trust/ports/approvalStore.ts';
+import { SoleChanges, soleChangesSetting } from '../../../trust/ports/soleChanges.ts';
 import {
   modeOf,
   operatorsOf,
@@ -21,7 +22,7 @@ import {
   selectOperators,
   selectRequest,
 } from '../sqlite/approvalRows.ts';
-import { integer } from '../sqlite/rows.ts';
+import { blob, integer } from '../sqlite/rows.ts';
 import { beginSpending, spend } from './approvalRows.ts';
 import { appendLeaves } from './auditStore.ts';
 import type { Connection } from './connection.ts';
@@ -65,6 +66,26 @@ export class PostgresApprovalStore implements ApprovalStore {
       await connection.run('UPDATE two_person SET mass_limit = $1', massLimit);
       await appendLeaves(connection, [entry]);
       return 'saved';
+    });
+  }
+
+  soleChangesLeft(atMs: number): Promise<number | undefined> {
+    return this.#database.snapshot(async (connection) => {
+      const mode = await modeIn(connection);
+      return mode && (await soleChangesIn(connection)).left(mode.massLimit, atMs);
+    });
+  }
+
+  takeSoleChanges(devices: number, atMs: number, entries: readonly Uint8Array[]): Promise<boolean> {
+    const save = `INSERT INTO settings VALUES ($1, $2)
+      ON CONFLICT (name) DO UPDATE SET value = excluded.value`;
+    return this.#database.transact(async (connection) => {
+      const mode = await modeIn(connection);
+      const before = await soleChangesIn(connection);
+      if (mode === undefined || before.left(mode.massLimit, atMs) < devices) return false;
+      await connection.run(save, soleChangesSetting, before.with(devices, atMs));
+      await appendLeaves(connection, entries);
+      return true;
     });
   }
 
@@ -187,6 +208,12 @@ export class PostgresApprovalStore implements ApprovalStore {
 async function modeIn(connection: Connection): Promise<TwoPersonMode | undefined> {
   const row = await connection.first('SELECT * FROM two_person');
   return row === undefined ? undefined : modeOf(row);
+}
+
+async function soleChangesIn(connection: Connection): Promise<SoleChanges> {
+  const sql = 'SELECT value FROM settings WHERE name = $1';
+  const row = await connection.first(sql, soleChangesSetting);
+  return new SoleChanges(row && blob(row, 'value'));
 }
 
 async function operatorsIn(connection: Connection): Promise<readonly OperatorRecord[]> {

@@ -242,10 +242,10 @@ export class PostgresRegistryStore implements RegistryStore {
     await this.#change('UPDATE manifest_import SET sequence = greatest(sequence, $1)', sequence);
   }
 
-  pendingNotices(limit: number): Promise<readonly AuthorityNotice[]> {
-    const sql = 'SELECT * FROM notice ORDER BY sequence LIMIT $1';
+  pendingNotices(limit: number, after = 0): Promise<readonly AuthorityNotice[]> {
+    const sql = 'SELECT * FROM notice WHERE sequence > $1 ORDER BY sequence LIMIT $2';
     return this.#database.read(async (connection) =>
-      (await connection.all(sql, limit)).map(noticeOf),
+      (await connection.all(sql, after, limit)).map(noticeOf),
     );
   }
 

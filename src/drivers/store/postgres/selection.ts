@@ -5,7 +5,7 @@
 import type { DevicePageOfSelection, UnitSelection } from '../../../trust/ports/statusStore.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { blob, integer, text } from '../sqlite/rows.ts';
-import { keyIdOf, readCursor } from '../sqlite/selection.ts';
+import { isUnitOf, keyIdOf, readCursor } from '../sqlite/selection.ts';
 import type { Connection } from './connection.ts';
 
 /** `after`: TICKET.UNIT, as the last page said. */
@@ -31,6 +31,22 @@ export async function devicesOf(
   }
   return { deviceIds, next: undefined };
 }
+
+/** Whether each is one of them; who was not born here is left out. */
+export async function selected(
+  connection: Connection,
+  selection: UnitSelection,
+  deviceIds: readonly string[],
+): Promise<ReadonlyMap<string, boolean>> {
+  const tickets = new Set(await ticketsOf(connection, selection));
+  const rows = await connection.all(selectPlaces, deviceIds);
+  return new Map(
+    rows.map((row) => [text(row, 'device_id'), isUnitOf(row, tickets, selection)] as const),
+  );
+}
+
+const selectPlaces = `
+  SELECT device_id, ticket, firmware FROM units WHERE device_id = ANY ($1::text[])`;
 
 /** In ascending order. */
 async function ticketsOf(

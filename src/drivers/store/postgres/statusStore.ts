@@ -27,7 +27,7 @@ import {
 import { appendLeaves } from './auditStore.ts';
 import type { Connection } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
-import { devicesOf } from './selection.ts';
+import { devicesOf, selected } from './selection.ts';
 import { inherit, insertLists } from './statusRows.ts';
 
 export class PostgresStatusStore implements StatusStore {
@@ -138,6 +138,13 @@ export class PostgresStatusStore implements StatusStore {
     limit: number,
   ): Promise<DevicePageOfSelection> {
     return this.#database.read((connection) => devicesOf(connection, selection, after, limit));
+  }
+
+  selected(
+    selection: UnitSelection,
+    deviceIds: readonly string[],
+  ): Promise<ReadonlyMap<string, boolean>> {
+    return this.#database.read((connection) => selected(connection, selection, deviceIds));
   }
 
   /** Entries that were copied from a store that had not encoded them yet. */

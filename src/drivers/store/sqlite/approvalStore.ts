@@ -13,6 +13,7 @@ import type {
   SpendingFault,
   TwoPersonMode,
 } from '../../../trust/ports/approvalStore.ts';
+import { SoleChanges, soleChangesSetting } from '../../../trust/ports/soleChanges.ts';
 import {
   beginSpending,
   modeOf,
@@ -25,7 +26,7 @@ import {
 } from './approvalRows.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { appendLeaf } from './issuanceStore.ts';
-import { integer } from './rows.ts';
+import { blob, integer } from './rows.ts';
 
 export class SqliteApprovalStore implements ApprovalStore {
   readonly #database: SqliteDatabase;
@@ -66,6 +67,25 @@ export class SqliteApprovalStore implements ApprovalStore {
       connection.prepare('UPDATE two_person SET mass_limit = ?').run(massLimit);
       connection.prepare(appendLeaf).run(entry);
       return 'saved';
+    });
+  }
+
+  soleChangesLeft(atMs: number): Promise<number | undefined> {
+    return this.#database.read((connection) => {
+      const mode = modeIn(connection);
+      return mode && soleChangesIn(connection).left(mode.massLimit, atMs);
+    });
+  }
+
+  takeSoleChanges(devices: number, atMs: number, entries: readonly Uint8Array[]): Promise<boolean> {
+    const save = 'INSERT OR REPLACE INTO settings VALUES (?, ?)';
+    return this.#database.transact((connection) => {
+      const mode = modeIn(connection);
+      const before = soleChangesIn(connection);
+      if (mode === undefined || before.left(mode.massLimit, atMs) < devices) return false;
+      connection.prepare(save).run(soleChangesSetting, before.with(devices, atMs));
+      for (const entry of entries) connection.prepare(appendLeaf).run(entry);
+      return true;
     });
   }
 
@@ -184,6 +204,13 @@ export class SqliteApprovalStore implements ApprovalStore {
 function modeIn(connection: Connection): TwoPersonMode | undefined {
   const row = connection.prepare('SELECT * FROM two_person').get();
   return row === undefined ? undefined : modeOf(row);
+}
+
+function soleChangesIn(connection: Connection): SoleChanges {
+  const row = connection
+    .prepare('SELECT value FROM settings WHERE name = ?')
+    .get(soleChangesSetting);
+  return new SoleChanges(row && blob(row, 'value'));
 }
 
 function operatorsIn(connection: Connection): readonly OperatorRecord[] {

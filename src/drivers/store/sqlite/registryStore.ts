@@ -260,9 +260,11 @@ export class SqliteRegistryStore implements RegistryStore {
     await this.#database.transact((connection) => connection.prepare(sql).run(sequence));
   }
 
-  pendingNotices(limit: number): Promise<readonly AuthorityNotice[]> {
-    const sql = 'SELECT * FROM notice ORDER BY sequence LIMIT ?';
-    return this.#database.read((connection) => connection.prepare(sql).all(limit).map(noticeOf));
+  pendingNotices(limit: number, after = 0): Promise<readonly AuthorityNotice[]> {
+    const sql = 'SELECT * FROM notice WHERE sequence > ? ORDER BY sequence LIMIT ?';
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all(after, limit).map(noticeOf),
+    );
   }
 
   settleNotices(sequences: readonly number[]): Promise<void> {

@@ -7,7 +7,7 @@ import type { DevicePageOfSelection, UnitSelection } from '../../../trust/ports/
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { parseSpki } from '../../../wire/x509/spki.ts';
 import type { Connection } from './database.ts';
-import { blob, integer, text } from './rows.ts';
+import { blob, integer, type Row, text } from './rows.ts';
 
 /** `after`: TICKET.UNIT, as the last page said. */
 export function devicesOf(
@@ -36,6 +36,32 @@ export function devicesOf(
     }
   }
   return { deviceIds, next: undefined };
+}
+
+/** Whether each is one of them; who was not born here is left out. */
+export function selected(
+  connection: Connection,
+  selection: UnitSelection,
+  deviceIds: readonly string[],
+): ReadonlyMap<string, boolean> {
+  const tickets = new Set(ticketsOf(connection, selection));
+  const unit = connection.prepare('SELECT ticket, firmware FROM units WHERE device_id = ?');
+  return new Map(
+    deviceIds.flatMap((deviceId) => {
+      const row = unit.get(deviceId);
+      return row === undefined ? [] : [[deviceId, isUnitOf(row, tickets, selection)] as const];
+    }),
+  );
+}
+
+export function isUnitOf(
+  row: Row,
+  tickets: ReadonlySet<number>,
+  selection: UnitSelection,
+): boolean {
+  const firmware = selection.by === 'family' ? selection.firmware : undefined;
+  if (firmware !== undefined && text(row, 'firmware') !== firmware) return false;
+  return tickets.has(integer(row, 'ticket'));
 }
 
 /** In ascending order. */

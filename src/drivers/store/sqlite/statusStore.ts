@@ -19,7 +19,7 @@ import type { CertStatus } from '../../../wire/ocsp/response.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { appendLeaf } from './issuanceStore.ts';
 import { blob, integer, optionalText, type Row, text } from './rows.ts';
-import { devicesOf } from './selection.ts';
+import { devicesOf, selected } from './selection.ts';
 import { codeOf, inherit, insertLists } from './statusRows.ts';
 
 export class SqliteStatusStore implements StatusStore {
@@ -146,6 +146,13 @@ export class SqliteStatusStore implements StatusStore {
     limit: number,
   ): Promise<DevicePageOfSelection> {
     return this.#database.read((connection) => devicesOf(connection, selection, after, limit));
+  }
+
+  selected(
+    selection: UnitSelection,
+    deviceIds: readonly string[],
+  ): Promise<ReadonlyMap<string, boolean>> {
+    return this.#database.read((connection) => selected(connection, selection, deviceIds));
   }
 
   /** Revocations of before there were lists. */
