@@ -2,12 +2,15 @@
  * One SQLite database, opened for good: durable, migrated, held by this process alone, and written by
  * group commit. `transact` gathers every caller that waits at the moment into one transaction, since a
  * commit with a disk flush costs as much as dozens of rows; a caller's promise resolves only after the
- * commit that holds its work.
+ * flush of the commit that holds its work. While the disk works the event loop goes on, and the callers
+ * of the next commit gather.
  */
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
+import { Checkpointer } from './checkpointer.ts';
 import { environmentFault, isEnvironmental } from './faults.ts';
+import { LogFlush } from './logFlush.ts';
 import { type Migration, migrate } from './migrations.ts';
 import { holdLock, type ProcessLock } from './processLock.ts';
 
@@ -30,17 +33,31 @@ const maximumMembers = 2_000;
 const maximumWaiting = 100_000;
 
 interface Member {
-  /** Does the work; returns how to tell the caller once the commit has happened. */
+  /** Does the work; returns how to tell the caller once the commit is durable. */
   readonly run: (connection: Connection) => () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Whoever saw what the disk may not have yet. */
+interface Witness {
+  readonly settle: () => void;
   readonly reject: (error: unknown) => void;
 }
 
 export class SqliteDatabase implements Connection {
   readonly #database: DatabaseSync;
   readonly #lock: ProcessLock;
+  readonly #log: LogFlush;
+  readonly #checkpointer: Checkpointer;
   readonly #statements = new Map<string, StatementSync>();
   #waiting: Member[] = [];
-  #scheduled = false;
+  /** From the first caller that waits to the flush of its commit. */
+  #busy = false;
+  /** Of the commit that is being flushed. */
+  #witnesses: Witness[] = [];
+  /** A flush failed: what of the log is on the disk is unknown. */
+  #doubtful = false;
+  #rowsBefore = 0;
   #closed = false;
 
   /**
@@ -50,11 +67,14 @@ export class SqliteDatabase implements Connection {
   constructor(options: DatabaseOptions) {
     this.#lock = holdLock(options.path);
     try {
-      this.#database = connect(options);
+      const { database, log } = connect(options);
+      this.#database = database;
+      this.#log = log;
     } catch (error) {
       this.#lock.release();
       throw environmentFault(error, `cannot open ${options.path}`);
     }
+    this.#checkpointer = new Checkpointer(options.path);
   }
 
   prepare(sql: string): StatementSync {
@@ -90,51 +110,125 @@ export class SqliteDatabase implements Connection {
     });
   }
 
-  /** Reads what is committed. Must not write. */
+  /**
+   * Reads what is committed. Must not write. The promise resolves when what was read is durable: nothing
+   * may follow from a row that a loss of power takes back.
+   */
   read<Result>(work: (connection: Connection) => Result): Promise<Result> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       if (this.#closed) throw new TypeError('the database is closed');
       try {
-        resolve(work(this));
+        this.#heal();
+        const result = work(this);
+        if (this.#witnesses.length === 0) resolve(result);
+        else this.#witnesses.push({ settle: () => resolve(result), reject });
       } catch (error) {
         throw environmentFault(error, 'cannot read the database');
       }
     });
   }
 
-  /** Commits what waits, then lets go of file and lock. */
+  /** Commits and flushes what waits, then lets go of file and lock. */
   close(): void {
     if (this.#closed) return;
     while (this.#waiting.length > 0) this.#commit();
     this.#closed = true;
+    if (this.#witnesses.length > 0) this.#flushNow();
+    this.#log.close();
+    this.#checkpointer.close();
     this.#database.close();
     this.#lock.release();
   }
 
   #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
+    if (this.#busy) return;
+    this.#busy = true;
     // After the callbacks of this turn of the event loop: their calls join the same commit.
     setImmediate(() => {
-      this.#scheduled = false;
       if (this.#closed) return;
       this.#commit();
-      if (this.#waiting.length > 0) this.#schedule();
+      if (this.#witnesses.length === 0) this.#goOn();
+      else this.#flush();
     });
+  }
+
+  #goOn(): void {
+    this.#busy = false;
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+
+  #flush(): void {
+    this.#log.flush((error) => {
+      // Whoever closed the database meanwhile flushed it, and told everybody.
+      if (this.#closed) return;
+      this.#flushed(error);
+      this.#goOn();
+    });
+  }
+
+  #flushNow(): void {
+    try {
+      this.#log.flushNow();
+    } catch (error) {
+      this.#flushed(error);
+      return;
+    }
+    this.#flushed(null);
+  }
+
+  #flushed(error: unknown): void {
+    const witnesses = this.#witnesses;
+    this.#witnesses = [];
+    if (error === null) {
+      for (const { settle } of witnesses) settle();
+      return;
+    }
+    this.#doubtful = true;
+    const fault = environmentFault(error, 'cannot write the database');
+    for (const { reject } of witnesses) reject(fault);
+  }
+
+  /**
+   * After a failed flush the system may take the lost pages of the log for written. Everything is written
+   * once more, into the database itself, and the log begun anew; before that succeeds nothing is answered.
+   */
+  #heal(): void {
+    if (!this.#doubtful) return;
+    const { busy } = this.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() ?? {};
+    if (busy !== 0) {
+      throw new EnvironmentError('the disk has failed, and the database is being read', {
+        retryable: true,
+      });
+    }
+    this.#doubtful = false;
   }
 
   #commit(): void {
     const members = this.#waiting.splice(0, maximumMembers);
-    let settled: ReadonlyArray<() => void>;
     try {
-      settled = this.#runTogether(members) ?? this.#runApart(members);
+      this.#heal();
+      this.#checkpointer.turn(this.#database);
+      const settled = this.#runTogether(members) ?? this.#runApart(members);
+      for (const [index, { reject }] of members.entries()) {
+        const settle = settled[index];
+        if (settle !== undefined) this.#witnesses.push({ settle, reject });
+      }
+      const rows = this.#changedRows();
+      this.#checkpointer.changed(rows);
+      if (rows === 0) this.#flushed(null);
     } catch (error) {
       this.#rollBack();
       const fault = environmentFault(error, 'cannot write the database');
       for (const member of members) member.reject(fault);
-      return;
     }
-    for (const settle of settled) settle();
+  }
+
+  /** Since it was asked before. */
+  #changedRows(): number {
+    const { n } = this.prepare('SELECT total_changes() AS n').get() ?? {};
+    const rows = Number(n) - this.#rowsBefore;
+    this.#rowsBefore += rows;
+    return rows;
   }
 
   /**
@@ -151,7 +245,8 @@ export class SqliteDatabase implements Connection {
       this.#rollBack();
       return undefined;
     }
-    // A crash before this line leaves nothing of any member; after it, everything of all.
+    // A crash before this line leaves nothing of any member; after it, and a loss of power after the flush,
+    // everything of all.
     this.#database.exec('COMMIT');
     return settled;
   }
@@ -191,7 +286,10 @@ export class SqliteDatabase implements Connection {
   }
 }
 
-function connect({ path, migrations, cacheMebibytes = 64 }: DatabaseOptions): DatabaseSync {
+function connect({ path, migrations, cacheMebibytes = 64 }: DatabaseOptions): {
+  readonly database: DatabaseSync;
+  readonly log: LogFlush;
+} {
   // Before SQLite makes it: its journal and shared memory files inherit this mode.
   closeSync(openSync(path, 'a', 0o600));
   const database = new DatabaseSync(path, {
@@ -205,10 +303,12 @@ function connect({ path, migrations, cacheMebibytes = 64 }: DatabaseOptions): Da
       PRAGMA synchronous = FULL;
       PRAGMA trusted_schema = OFF;
       PRAGMA cache_size = -${cacheMebibytes * 1024};
-      PRAGMA wal_autocheckpoint = 4000;
+      PRAGMA wal_autocheckpoint = 0;
     `);
     migrate(database, migrations);
-    return database;
+    // From here on `LogFlush` flushes what was committed.
+    database.exec('PRAGMA synchronous = NORMAL');
+    return { database, log: new LogFlush(path) };
   } catch (error) {
     database.close();
     throw error;
