@@ -206,7 +206,8 @@ async function openBench(
   const eui64Base = new Uint8Array(8);
   const approvals = new SqliteApprovalStore(database);
   const permissions = new Permissions({ store: approvals, crypto, clock });
-  const orders = new Orders({ crypto, clock, store, orderKey: issuer.signer, eui64Base });
+  const bears = (): boolean => true;
+  const orders = new Orders({ crypto, clock, store, orderKey: issuer.signer, bears, eui64Base });
   const asked = await permissions.allow(
     'order.create',
     {

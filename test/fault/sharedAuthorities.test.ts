@@ -105,7 +105,14 @@ async function openShop(world: World, schema: string) {
   const store = new PostgresOrderStore(database);
   const { clock, keys } = world;
   const eui64Base = Uint8Array.of(2, 0, 0, 0xff, 0xfe, 0, 0, 0);
-  const orders = new Orders({ crypto: nodeCrypto, clock, store, orderKey: keys.order, eui64Base });
+  const orders = new Orders({
+    crypto: nodeCrypto,
+    clock,
+    store,
+    orderKey: keys.order,
+    bears: () => true,
+    eui64Base,
+  });
   const station = new TestStation(
     { answer: () => Promise.reject(new Error()) },
     keys.order,

@@ -5,24 +5,19 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { assemble, type Parts } from '../../src/apps/authority/assemble.ts';
-import { authorityPaths, requireInstallation } from '../../src/apps/authority/authorityFolder.ts';
+import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
 import { type AuthorityRecord, defaultBook, parseBook } from '../../src/apps/authority/book.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import { withCasesAtRest } from '../../src/apps/authority/caseOffice.ts';
 import { answerLostHolder } from '../../src/apps/authority/lostHolders.ts';
 import { answerLostAuthority } from '../../src/apps/authority/lostKeys.ts';
-import { addFactory, announce, switchOver } from '../../src/apps/authority/rollover.ts';
-import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
+import { addAuthority, announce, switchOver } from '../../src/apps/authority/rollover.ts';
 import { fsck } from '../../src/apps/fsck/fsck.ts';
 import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import { issuerFor } from '../../src/trust/issuance/issuer.ts';
-import { isRefusal } from '../../src/trust/ports/faults.ts';
 import { MalformedError } from '../../src/wire/bytes/malformed.ts';
-import { isEndorsed } from '../../src/wire/line/endorsement.ts';
-import { alone, begunAlone } from '../support/alone.ts';
-import { testElement, TestStation, unitRequest } from '../support/issuing/station.ts';
-import { testSigner } from '../support/issuing/world.ts';
+import { begunAlone } from '../support/alone.ts';
+import { assembled, birth } from '../support/issuing/assembled.ts';
 
 const clock = { nowMs: Date.now };
 const serves = { products: ['pump'], batches: ['special'] };
@@ -84,20 +79,27 @@ test('births, a rollover and a lost key of one of them; the others go on as they
   assert.equal(await bornUnder('pump', 'p-4'), 'factory-pumps-3');
 
   // One more, later; its name and its births are nobody else's.
-  const wells = { role: 'factory-wells', serves: { products: ['well'], batches: [] } };
+  const wells = {
+    role: 'factory-wells',
+    adds: 'factory',
+    serves: { products: ['well'], batches: [] },
+  };
   assert.equal(await bornUnder('well', 'w-1'), 'factory');
-  const added = await addFactory(options, await begunAlone('authority.announce', wells));
+  const added = await addAuthority(options, await begunAlone('authority.announce', wells));
   assert.equal(added.state, 'active');
-  assert.deepEqual(await addFactory(options, await begunAlone('authority.announce', wells)), added);
+  assert.deepEqual(
+    await addAuthority(options, await begunAlone('authority.announce', wells)),
+    added,
+  );
   assert.equal(await bornUnder('well', 'w-2'), 'factory-wells');
   for (const [role, product, reason] of [
     ['factory-wells', 'spring', /is there already/],
     ['factory-springs', 'well', /are for the same births/],
     ['springs', 'spring', /called factory-/],
   ] as const) {
-    const other = { role, serves: { products: [product], batches: [] } };
+    const other = { role, adds: 'factory', serves: { products: [product], batches: [] } };
     await assert.rejects(
-      addFactory(options, await begunAlone('authority.announce', other)),
+      addAuthority(options, await begunAlone('authority.announce', other)),
       reason,
     );
   }
@@ -124,62 +126,6 @@ test('births, a rollover and a lost key of one of them; the others go on as they
   assert.deepEqual(report.faults, []);
   assert.equal(report.units, 10);
 });
-
-async function assembled<Value>(
-  { dataFolder, passphrase }: { readonly dataFolder: string; readonly passphrase: string },
-  use: (parts: Parts) => Promise<Value>,
-): Promise<Value> {
-  const paths = authorityPaths(dataFolder);
-  const stores = await openAuthorityStores(paths, undefined);
-  const security = { note: () => undefined };
-  const more = { passphrase, clock, onUnsigned: () => undefined, security };
-  const parts = await assemble(paths, await requireInstallation(paths), stores, more);
-  try {
-    return await use(parts);
-  } finally {
-    await parts.close();
-    await stores.close();
-  }
-}
-
-async function birth(
-  { orders, line, hierarchy }: Parts,
-  product: string,
-  batch: string,
-): Promise<readonly [certificate: Uint8Array, above: readonly Uint8Array[]]> {
-  const ordered = await orders.create(
-    await alone('order.create', {
-      order: batch,
-      product,
-      family: 'software',
-      hwType: '1.3.6.1.4.1.32473.1',
-      partNumber: 'S-1',
-      quantity: 1,
-      leastProof: 'line-anchored',
-      serverIdentity: Uint8Array.of(0xa1, 1, 2),
-    }),
-  );
-  assert.ok(!isRefusal(ordered));
-  const signer = testSigner();
-  const ticket = await orders.issueTicket(
-    await alone('ticket.issue', {
-      batch,
-      count: 1,
-      stationKeySpki: signer.publicKeySpki,
-      notBeforeMs: Date.now() - 1_000,
-      notAfterMs: Date.now() + 60_000,
-    }),
-  );
-  assert.ok(!isRefusal(ticket));
-  const orderKey = { publicKeySpki: hierarchy.orderKeySpki };
-  const station = new TestStation(line, orderKey, ticket.signed, signer);
-  const unit = await unitRequest(testElement(batch), await station.open());
-  const { units, chain } = await station.endorseWhole([unit]);
-  const [endorsed] = units;
-  assert.ok(endorsed !== undefined);
-  assert.ok(isEndorsed(endorsed), isEndorsed(endorsed) ? '' : endorsed.code);
-  return [endorsed.certificate, chain];
-}
 
 test('the batch counts before the product, and what nobody is for goes to the one for everything', () => {
   const everything = { name: 'factory', serves: undefined };

@@ -25,7 +25,7 @@ import {
   type SignRequest,
   signRequests,
 } from '../../src/apps/authority/offlineRoot.ts';
-import { addFactory, announce, switchOver } from '../../src/apps/authority/rollover.ts';
+import { addAuthority, announce, switchOver } from '../../src/apps/authority/rollover.ts';
 import { answerLostAuthority } from '../../src/apps/authority/lostKeys.ts';
 import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
@@ -278,8 +278,9 @@ test('one more factory authority waits for the root, and issues when its certifi
   const house = halves(context);
   const { root, server, ask } = house;
   await installed(house);
-  const asked = { role: 'factory-pumps', serves: { products: ['pump'], batches: [] } };
-  const added = await addFactory(server, await begunAlone('authority.announce', asked));
+  const serves = { products: ['pump'], batches: [] };
+  const asked = { role: 'factory-pumps', adds: 'factory', serves };
+  const added = await addAuthority(server, await begunAlone('authority.announce', asked));
   assert.match(added.pending ?? '', /factory-pumps\.csr/);
   await (await startAuthority(server)).close();
   const back = await atRoot(root, (open) => signRequests(open, [ask('factory', 'factory-pumps')]));

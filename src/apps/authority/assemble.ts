@@ -12,15 +12,16 @@ import { Certification } from '../../trust/issuance/certification.ts';
 import { ForeignElements } from '../../trust/issuance/foreign.ts';
 import { EnrolmentGrants } from '../../trust/issuance/grants.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
-import { type Issuer, issuerFor, issuerFrom } from '../../trust/issuance/issuer.ts';
+import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import { Operators } from '../../trust/issuance/operators.ts';
+import { birthRoles } from '../../trust/issuance/profile.ts';
 import { ProfileBook } from '../../trust/issuance/profileBook.ts';
 import { builtInProfiles } from '../../trust/issuance/profiles.ts';
 import { GenerationCounter } from '../../trust/issuance/serverGenerations.ts';
 import { type SessionServerOptions, SessionServers } from '../../trust/issuance/sessionServers.ts';
 import type { ClosingOptions } from '../../trust/personalization/closing.ts';
 import { LineService, type LineServiceOptions } from '../../trust/personalization/lineService.ts';
-import { Orders } from '../../trust/personalization/orders.ts';
+import { Orders, type OrdersOptions } from '../../trust/personalization/orders.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
@@ -38,6 +39,7 @@ import {
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
 import { type AuthorityRecord, readCertifiedBook } from './book.ts';
+import { isSelfSigned } from './authorityNames.ts';
 import { Cases } from './cases.ts';
 import { readStoredProfile } from './profileDocument.ts';
 import { distributionOf } from './statusPlan.ts';
@@ -101,13 +103,10 @@ export async function assemble(
   const { authorities, orderKey, manifestKey, sealingKey, logSigner } = keys;
   const profiles = await openProfiles(stores, clock);
   const shared = { crypto, clock, decompress: decompressPoint };
-  const issuance = new Issuance({
-    ...shared,
-    store: stores.issuance,
-    profiles: profiles.current,
-    labelled: profiles.labelled,
-    issuers: authorities.issuers,
-  });
+  const { current, labelled, births } = profiles;
+  const { issuers } = authorities;
+  const issuing = { store: stores.issuance, profiles: current, labelled, issuers };
+  const issuance = new Issuance({ ...shared, ...issuing });
   const { foreign, grants } = enrolmentDesks(stores, clock, profiles);
   const certification = new Certification({
     ...shared,
@@ -117,11 +116,14 @@ export async function assemble(
     foreign,
     grants,
     verifier,
+    births,
   });
   const { organization: maker, eui64Base } = installation;
   const manifestCertificate = await readCertificateFile(paths, otherKeys.manifest);
-  const chain = birthChains(authorities);
+  const chain = birthChains(issuance, authorities);
   const ordering = { crypto, clock, store: stores.orders, chain };
+  const bears: OrdersOptions['bears'] = (birth) => issuance.authorityOf(birth) !== undefined;
+  const ledger = await configuredLedger(paths);
   const documents = new DocumentFolder(paths.documents);
   return {
     installation,
@@ -147,7 +149,7 @@ export async function assemble(
       anchors: hierarchy.server,
       ...heeding(cases, security),
     }),
-    orders: new Orders({ ...ordering, orderKey, eui64Base, ledger: await configuredLedger(paths) }),
+    orders: new Orders({ ...ordering, orderKey, bears, eui64Base, ledger }),
     logSigner,
     closing: { ...ordering, documents, manifestKey, manifestCertificate, maker },
     close: async () => {
@@ -175,14 +177,13 @@ function sessionDesk(
   });
 }
 
-/** Of the factory authority that certifies such births; the root is everybody's own. */
-function birthChains({
-  issuers,
-  certificates,
-}: OpenedKeys['authorities']): ClosingOptions['chain'] {
-  const factories = issuers.filter(({ role }) => role === 'factory');
-  return (use) => {
-    const certificate = certificates.get(issuerFor(factories, use)?.name ?? '');
+/** Of the authority that certifies such births; the root is everybody's own. */
+function birthChains(
+  issuance: Issuance,
+  { certificates }: OpenedKeys['authorities'],
+): ClosingOptions['chain'] {
+  return (birth) => {
+    const certificate = certificates.get(issuance.authorityOf(birth)?.name ?? '');
     return certificate === undefined ? [] : [certificate];
   };
 }
@@ -329,7 +330,7 @@ async function openAuthorities(
     if (state === 'removed' && !existsSync(certificatePath(paths, name))) continue;
     const certificate = await readCertificateFile(paths, name);
     certificates.set(name, certificate);
-    if (role === 'root' || state === 'removed') continue;
+    if (isSelfSigned(record) || state === 'removed') continue;
     const { publicKey, notAfterMs } = parseCertificate(certificate);
     // All that it has issued has ended with it (profile lint: a leaf ends no later than its issuer).
     if (state === 'retired' && notAfterMs < clock.nowMs()) continue;
@@ -360,15 +361,15 @@ async function readHierarchy(
   orderKey: Signer,
 ): Promise<Parts['hierarchy']> {
   const believed = book.filter(({ state }) => state !== 'removed');
-  const of = (role: AuthorityRecord['role']): Promise<readonly Uint8Array[]> => {
+  const of = (...roles: ReadonlyArray<Issuer['role']>): Promise<readonly Uint8Array[]> => {
     // The active one first: what is shown as the chain of a new certificate.
-    const records = believed.filter((record) => record.role === role);
+    const records = believed.filter((record) => roles.includes(record.role));
     const sorted = records.toSorted((left, right) => rankOf(left) - rankOf(right));
     return Promise.all(sorted.map(({ name }) => readCertificateFile(paths, name)));
   };
   return {
     roots: await of('root'),
-    factory: await of('factory'),
+    factory: await of(...birthRoles),
     operational: await of('operational'),
     server: await of('server'),
     links: await readLinks(paths, new Set(believed.map(({ name }) => name))),

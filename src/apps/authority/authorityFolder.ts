@@ -19,10 +19,23 @@ import { parseHex, toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import { encodePem, parsePem } from '../../wire/x509/pem.ts';
 
-/** Authorities, each a key and a certificate of this name. */
+/** Authorities that every installation has, each a key and a certificate of this name. */
 export const authorityNames = ['root', 'factory', 'operational', 'server'] as const;
 
 export type AuthorityName = (typeof authorityNames)[number];
+
+/** And what a person may add: signers of chips, and the product attestation authorities of Matter. */
+export const authorityRoles = [
+  'root',
+  'factory',
+  'operational',
+  'server',
+  'chip-signer',
+  'matter-paa',
+  'matter-pai',
+] as const;
+
+export type AuthorityRole = (typeof authorityRoles)[number];
 
 /** Keys that are no authority's. */
 export const otherKeys = {

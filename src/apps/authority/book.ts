@@ -8,11 +8,15 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CertificateSignatureAlgorithm } from '../../trust/ports/keys.ts';
 import type { Serves } from '../../trust/issuance/issuer.ts';
+import { birthRoles } from '../../trust/issuance/profile.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import {
   type AuthorityName,
   authorityNames,
   type AuthorityPaths,
+  type AuthorityRole,
+  authorityRoles,
   certificatePath,
   writeWhole,
 } from './authorityFolder.ts';
@@ -35,13 +39,17 @@ export const authorityAlgorithms: readonly CertificateSignatureAlgorithm[] = [
 export interface AuthorityRecord {
   /** Of its key and of its certificate file. */
   readonly name: string;
-  readonly role: AuthorityName;
+  readonly role: AuthorityRole;
   readonly algorithm: CertificateSignatureAlgorithm;
+  /** Name of the profile of its certificate; absent for that of its role. */
+  readonly profile?: string;
   /** The record whose common name it has: RFC 4210 §4.4, a new key under the same name. */
   readonly sharesNameOf?: string;
+  /** First name of its line, where it follows an authority whose common name it has not. */
+  readonly line?: string;
   /** A PKCS#11 URI (RFC 7512), `offline` for a root's on another machine; absent for an encrypted file in the folder. */
   readonly key?: string;
-  /** Of a factory authority that is for some births alone; absent for the one that is for all others. */
+  /** Of an authority that is for some births alone; absent for the one of its role that is for all others. */
   readonly serves?: Serves;
   readonly state: AuthorityState;
 }
@@ -96,28 +104,37 @@ export function parseBook(
   const names = new Set(records.map(({ name }) => name));
   if (names.size !== records.length) fail('two authorities of one name');
   for (const role of roles) active(records, role);
-  for (const { name, role, algorithm, key } of records) {
-    // Four signatures a second: enough for a handful of authorities, and for nothing else.
-    if (algorithm === 'SLH-DSA-SHA2-128s' && role !== 'root') {
-      fail(`${name}: ${algorithm} is for roots`);
-    }
-    if (key === offlineKey && role !== 'root') fail(`${name}: a root alone stays off line`);
-  }
-  for (const record of records.filter(({ serves }) => serves !== undefined)) {
-    const { name, role } = record;
-    if (role !== 'factory' || !name.startsWith('factory-')) {
-      fail(`${name}: a factory authority alone, called factory-..., is for some products`);
-    }
+  for (const record of records) checkRecord(record);
+  for (const record of records) {
     if (record.state === 'removed') continue;
+    const line = lineOf(record);
     // One that is the first of its line waits for its root as announced, and nobody issues meanwhile.
-    const isBegun = records.some(
-      (one) => lineOf(one) === lineOf(record) && one.state !== 'announced',
-    );
-    if (isBegun) active(records, lineOf(record));
-    const also = records.find((one) => lineOf(one) !== lineOf(record) && overlap(one, record));
-    if (also !== undefined) fail(`${name} and ${also.name} are for the same births`);
+    const isBegun = records.some((one) => lineOf(one) === line && one.state !== 'announced');
+    if (isBegun) active(records, line);
+    const also = records.find((one) => lineOf(one) !== line && overlap(one, record));
+    if (also !== undefined) fail(`${record.name} and ${also.name} are for the same births`);
   }
   return records;
+}
+
+function checkRecord({ name, role, algorithm, key, serves }: AuthorityRecord): void {
+  // Four signatures a second: enough for a handful of authorities, and for nothing else.
+  if (algorithm === 'SLH-DSA-SHA2-128s' && role !== 'root')
+    fail(`${name}: ${algorithm} is for roots`);
+  if (key === offlineKey && role !== 'root') fail(`${name}: a root alone stays off line`);
+  const isChosen = birthRoles.includes(role);
+  if (serves !== undefined && !(isChosen && name.startsWith(`${role}-`))) {
+    fail(`${name}: one that certifies births alone, called ${role}-..., is for some of them`);
+  }
+  const isForeign = !authorityNames.some((one) => one === role);
+  if (!isForeign) return;
+  if (algorithm !== 'ecdsa-with-SHA256')
+    fail(`${name}: whoever reads its certificates knows P-256`);
+  // The last four digits of its common name are how a reader of a chip finds it.
+  if (role === 'chip-signer' && !/^chip-signer-[0-9a-f]{4}$/.test(name)) {
+    fail(`${name}: it is called chip-signer- and four hexadecimal digits`);
+  }
+  if (name !== role && !name.startsWith(`${role}-`)) fail(`${name}: it is called ${role}-...`);
 }
 
 export async function writeBook(
@@ -129,10 +146,10 @@ export async function writeBook(
 
 /**
  * What stays the same from one generation to the next: the role, or the first name of an authority that is
- * for some births alone.
+ * one of several in its role.
  */
-export function lineOf({ name, role, serves, sharesNameOf = name }: AuthorityRecord): string {
-  return serves === undefined ? role : sharesNameOf;
+export function lineOf({ name, role, serves, sharesNameOf = name, line }: AuthorityRecord): string {
+  return serves === undefined && role !== 'matter-pai' ? role : (line ?? sharesNameOf);
 }
 
 /** The one of a line that issues; of roots the first, which the others stand beside. */
@@ -144,12 +161,55 @@ export function active(records: readonly AuthorityRecord[], line: string): Autho
   return first;
 }
 
-/** The next free name of a line: operational-2, operational-3, ... */
+/** A line, or the line of an authority of that name. Throws an `EnvironmentError` when there is neither. */
+export function lineNamed(records: readonly AuthorityRecord[], text: string): string {
+  const found =
+    records.find((record) => lineOf(record) === text) ?? records.find(({ name }) => name === text);
+  if (found !== undefined) return lineOf(found);
+  throw new EnvironmentError(`no authority is called ${text}`, { retryable: false });
+}
+
+/** The next of its line, announced: of its name, unless told or a signer of chips, whose name is one key's. */
+export function successorOf(
+  present: AuthorityRecord,
+  name: string,
+  {
+    algorithm = present.algorithm,
+    profile = present.profile,
+    key,
+    newName = present.role === 'chip-signer',
+  }: {
+    readonly algorithm?: AuthorityRecord['algorithm'] | undefined;
+    readonly profile?: string | undefined;
+    readonly key?: string | undefined;
+    readonly newName?: boolean | undefined;
+  } = {},
+): AuthorityRecord {
+  const { role, serves } = present;
+  const called = newName
+    ? serves && { line: lineOf(present) }
+    : { sharesNameOf: present.sharesNameOf ?? present.name };
+  return {
+    name,
+    role,
+    algorithm,
+    ...(profile === undefined ? {} : { profile }),
+    ...(key === undefined ? {} : { key }),
+    ...called,
+    ...(serves === undefined ? {} : { serves }),
+    state: 'announced',
+  };
+}
+
+/** The next free name of a line: operational-2, operational-3, ...; for a signer of chips the next number. */
 export function nextName(records: readonly AuthorityRecord[], line: string): string {
   const taken = new Set(records.map(({ name }) => name));
+  const isSigner = records.some((one) => lineOf(one) === line && one.role === 'chip-signer');
+  const named = (number: number): string =>
+    isSigner ? `chip-signer-${number.toString(16).padStart(4, '0')}` : `${line}-${number}`;
   let number = 2;
-  while (taken.has(`${line}-${number}`)) number += 1;
-  return `${line}-${number}`;
+  while (taken.has(named(number))) number += 1;
+  return named(number);
 }
 
 const bookFile = 'authorities.json';
@@ -159,28 +219,33 @@ function recordOf(entry: unknown): AuthorityRecord {
     typeof entry === 'object' && entry !== null ? Reflect.get(entry, name) : undefined;
   const one = <Word extends string>(name: string, words: readonly Word[]): Word =>
     words.find((word) => word === member(name)) ?? fail(name);
+  const optionalText = <Name extends string>(text: Name): { readonly [key in Name]?: string } => {
+    const none: { readonly [key in Name]?: string } = {};
+    const value = member(text);
+    if (value === undefined) return none;
+    return typeof value === 'string' ? { ...none, [text]: value } : fail(text);
+  };
   const name = member('name');
-  const key = member('key');
-  const sharesNameOf = member('sharesNameOf');
   if (typeof name !== 'string' || !/^[a-z][a-z0-9-]{0,39}$/.test(name)) fail('name');
-  if (sharesNameOf !== undefined && typeof sharesNameOf !== 'string') fail('sharesNameOf');
-  if (key !== undefined && typeof key !== 'string') fail('key');
   return {
     name,
-    role: one('role', authorityNames),
+    role: one('role', authorityRoles),
     algorithm: one('algorithm', authorityAlgorithms),
-    ...(key === undefined ? {} : { key }),
-    ...(sharesNameOf === undefined ? {} : { sharesNameOf }),
+    ...optionalText('profile'),
+    ...optionalText('key'),
+    ...optionalText('sharesNameOf'),
+    ...optionalText('line'),
     ...servesOf(member('serves')),
     state: one('state', authorityStates),
   };
 }
 
 function overlap(
-  { serves: left, state }: AuthorityRecord,
-  { serves: right }: AuthorityRecord,
+  { role, serves: left, state }: AuthorityRecord,
+  { role: otherRole, serves: right }: AuthorityRecord,
 ): boolean {
-  if (left === undefined || right === undefined || state === 'removed') return false;
+  if (role !== otherRole || state === 'removed') return false;
+  if (left === undefined || right === undefined) return false;
   return (
     left.products.some((product) => right.products.includes(product)) ||
     left.batches.some((batch) => right.batches.includes(batch))

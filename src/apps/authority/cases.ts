@@ -127,7 +127,10 @@ export class Cases implements CaseDesk {
 
 /** What is given to `birthmark ca compromise`. */
 export function commandOf({ kind, subject }: LossCase): string {
-  if (kind === 'authority') return subject.replace(/-\d+$/, '');
+  // The four digits of a signer of chips are its own, what stands behind others counts generations.
+  if (kind === 'authority') {
+    return subject.startsWith('chip-signer') ? subject : subject.replace(/-\d+$/, '');
+  }
   return kind === 'station' || kind === 'family' ? `${kind} ${subject}` : kind;
 }
 

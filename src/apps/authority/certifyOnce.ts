@@ -5,7 +5,7 @@
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { Issuance } from '../../trust/issuance/issuance.ts';
 import type { Issuer } from '../../trust/issuance/issuer.ts';
-import { builtInProfiles } from '../../trust/issuance/profiles.ts';
+import type { Profile } from '../../trust/issuance/profile.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
 import { isLost, type IssuanceStore } from '../../trust/ports/issuanceStore.ts';
@@ -21,7 +21,7 @@ import type { Extension } from '../../wire/x509/model.ts';
 import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
 
 export interface Subject {
-  readonly profile: string;
+  readonly profile: Profile;
   /** Common name. */
   readonly name: string;
   readonly signer: Pick<Signer, 'publicKeySpki' | 'algorithm'>;
@@ -41,7 +41,7 @@ export async function certifyOnce(
     store,
     crypto: nodeCrypto,
     clock,
-    profiles: builtInProfiles,
+    profiles: new Map([[profile.name, profile]]),
     issuers: [issuer],
   });
   await issuance.recover();
@@ -59,7 +59,7 @@ export async function certifyOnce(
   if (present !== undefined) return present;
   const commitment = nextRootSha256 === undefined ? {} : { nextRootSha256 };
   const content = { spki: signer.publicKeySpki, name, ...commitment };
-  const [issued] = await issuance.issue([{ profile, content }]);
+  const [issued] = await issuance.issue([{ profile: profile.name, content }]);
   if (issued !== undefined && !isRefusal(issued)) return issued.certificate;
   const reason = issued?.reason ?? 'no answer';
   throw new EnvironmentError(`the certificate ${name} cannot be issued: ${reason}`, {

@@ -6,10 +6,13 @@
 import { firstRow, type Snapshot } from '../../drivers/store/snapshot.ts';
 import { integer, text } from '../../drivers/store/sqlite/rows.ts';
 import { unitStates } from '../../trust/ports/orderStore.ts';
-import type { AuthorityName } from './authorityFolder.ts';
+import type { AuthorityRole } from './authorityFolder.ts';
+import { aboveOf, isSelfSigned } from './authorityNames.ts';
+import { active, type AuthorityRecord, lineOf } from './book.ts';
 
 export interface CompromiseReport {
-  readonly role: AuthorityName;
+  /** As a rollover has it: a role, or the first name of one of several in it. */
+  readonly line: string;
   /** Certificates that are signed, not revoked and not past their end, by profile. */
   readonly live: ReadonlyArray<{ readonly profile: string; readonly count: number }>;
   /** Devices that can enrol anew with their identity from birth. */
@@ -67,34 +70,48 @@ export async function countFollowers(
   }
 }
 
-/** `snapshot` is closed at the end. */
+/** Of the authority that issues in this line, `line` as a rollover has it. `snapshot` is closed at the end. */
 export async function assessCompromise(
   snapshot: Snapshot,
-  role: AuthorityName,
+  book: readonly AuthorityRecord[],
+  line: string,
   nowMs: number,
 ): Promise<CompromiseReport> {
   try {
-    const live = await liveProfiles(snapshot, role, nowMs);
-    return { role, live, ...(await followers(snapshot, role, nowMs)), steps: stepsOf[role] };
+    const { role } = active(book, line);
+    const names = issuersOf(book, line, role);
+    const live = await liveProfiles(snapshot, names, nowMs);
+    const counted = await followers(snapshot, role, names, nowMs);
+    return { line, live, ...counted, steps: stepsOf(role, line) };
   } finally {
     await snapshot.close();
   }
 }
 
+/** Every key whose certificates are worth nothing then: of a root all of those that it certifies. */
+function issuersOf(
+  book: readonly AuthorityRecord[],
+  line: string,
+  role: AuthorityRole,
+): readonly string[] {
+  const ofLine = book.filter((record) => lineOf(record) === line);
+  const below = book.filter((record) => aboveOf(record.role) === role);
+  const names = [...ofLine, ...below].map(({ name }) => name);
+  return isSelfSigned({ role }) ? ['self', ...names] : names;
+}
+
 /** Without their versions. */
 async function liveProfiles(
   snapshot: Snapshot,
-  role: AuthorityName,
+  names: readonly string[],
   nowMs: number,
 ): Promise<CompromiseReport['live']> {
   const counts = new Map<string, number>();
   const select = `
     SELECT profile, count(*) AS n
     FROM issuances JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-    WHERE not_after_ms > $1 AND (issuer = $2 OR issuer LIKE $3) AND revocations.id IS NULL
+    WHERE not_after_ms > $1 AND issuer IN (${places(names, 2)}) AND revocations.id IS NULL
     GROUP BY profile`;
-  // Under a root is everything; of another role every key: operational, operational-2, ...
-  const names = role === 'root' ? ['self', '%'] : [role, `${role}-%`];
   for await (const row of snapshot.rows(select, nowMs, ...names)) {
     const [name = ''] = text(row, 'profile').split('@');
     counts.set(name, (counts.get(name) ?? 0) + integer(row, 'n'));
@@ -104,81 +121,112 @@ async function liveProfiles(
     .toSorted((left, right) => (left.profile < right.profile ? -1 : 1));
 }
 
+/** $2, $3, ... for as many values. */
+function places(values: readonly unknown[], first: number): string {
+  return values.map((_, index) => `$${first + index}`).join(', ');
+}
+
 type Followers = Pick<CompromiseReport, 'canFollow' | 'cannotFollow' | 'listed'>;
 
 /** By role: whose certificates fall, and which of the holders have another identity to come back with. */
-function followers(snapshot: Snapshot, role: AuthorityName, nowMs: number): Promise<Followers> {
-  const locked = unitStates.indexOf('locked');
+function followers(
+  snapshot: Snapshot,
+  role: AuthorityRole,
+  names: readonly string[],
+  nowMs: number,
+): Promise<Followers> {
   switch (role) {
     case 'server':
       return Promise.resolve({ canFollow: 0, cannotFollow: 0, listed: [] });
-    case 'operational':
-      return split(snapshot, enrolledDevices, [nowMs], [locked]);
-    case 'factory':
+    case 'operational': {
+      const enrolled = `
+        SELECT holder AS device_id FROM issuances
+        JOIN signatures USING (id) LEFT JOIN revocations USING (id)
+        WHERE not_after_ms > $1 AND issuer IN (${places(names, 2)}) AND revocations.id IS NULL
+          AND holder IS NOT NULL`;
+      const where = notBorn(names.length + 2);
+      const left = { where, value: unitStates.indexOf('locked') };
+      return split(snapshot, enrolled, [nowMs, ...names], left);
+    }
     case 'root':
+    case 'factory':
+    case 'chip-signer':
+    case 'matter-paa':
+    case 'matter-pai': {
       // The identity from birth is what everything else is got with, and nobody gives an element another.
-      return split(snapshot, bornDevices, [], undefined);
+      const born = `
+        SELECT device_id FROM units JOIN issuances USING (id) JOIN signatures USING (id)
+        LEFT JOIN revocations USING (id)
+        WHERE issuer IN (${places(names, 1)}) AND revocations.id IS NULL`;
+      return split(snapshot, born, names);
+    }
   }
 }
 
+/** `left`: which of the devices cannot follow; all of them unless told. */
 async function split(
   snapshot: Snapshot,
   devices: string,
-  values: readonly number[],
-  born: readonly number[] | undefined,
+  values: ReadonlyArray<string | number>,
+  left?: { readonly where: string; readonly value: number },
 ): Promise<Followers> {
   const all = `SELECT DISTINCT device_id FROM (${devices}) AS devices`;
-  const left = born === undefined ? all : `${all} WHERE device_id NOT IN (${bornElsewhere})`;
-  const count = async (sql: string, parameters: readonly number[]): Promise<number> => {
-    return integer(
-      await firstRow(snapshot, `SELECT count(*) AS n FROM (${sql}) AS counted`, ...parameters),
-      'n',
-    );
+  const lost = left === undefined ? all : `${all} WHERE ${left.where}`;
+  const lostValues = left === undefined ? values : [...values, left.value];
+  const count = async (sql: string, some: ReadonlyArray<string | number>): Promise<number> => {
+    const counted = `SELECT count(*) AS n FROM (${sql}) AS counted`;
+    return integer(await firstRow(snapshot, counted, ...some), 'n');
   };
   const total = await count(all, values);
-  const parameters = [...values, ...(born ?? [])];
-  const lost = await count(left, parameters);
+  const cannotFollow = await count(lost, lostValues);
   const listed: string[] = [];
-  const select = `${left} ORDER BY device_id LIMIT ${maximumListed}`;
-  for await (const row of snapshot.rows(select, ...parameters)) listed.push(text(row, 'device_id'));
-  return { canFollow: total - lost, cannotFollow: lost, listed };
+  const select = `${lost} ORDER BY device_id LIMIT ${maximumListed}`;
+  for await (const row of snapshot.rows(select, ...lostValues)) listed.push(text(row, 'device_id'));
+  return { canFollow: total - cannotFollow, cannotFollow, listed };
 }
 
-const enrolledDevices = `
-  SELECT holder AS device_id FROM issuances
-  JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-  WHERE (issuer = 'operational' OR issuer LIKE 'operational-%') AND revocations.id IS NULL AND not_after_ms > $1 AND holder IS NOT NULL`;
+/** No identity from birth to come back with. `place`: of the state of a finished unit among the values. */
+function notBorn(place: number): string {
+  return `device_id NOT IN (
+    SELECT device_id FROM units LEFT JOIN revocations USING (id)
+    WHERE state = $${place} AND revocations.id IS NULL
+    UNION SELECT device_id FROM foreign_devices WHERE revoked_ms IS NULL)`;
+}
 
-const bornDevices = `
-  SELECT device_id FROM units JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-  WHERE revocations.id IS NULL`;
-
-const bornElsewhere = `
-  SELECT device_id FROM units LEFT JOIN revocations USING (id)
-  WHERE state = $2 AND revocations.id IS NULL
-  UNION SELECT device_id FROM foreign_devices WHERE revoked_ms IS NULL`;
-
-const stepsOf: Readonly<Record<AuthorityName, readonly string[]>> = {
-  root: [
-    'stop the server: nothing below this root is worth anything',
-    'make a new installation with birthmark ca init, and pin its authorities by hand where old ones were',
-  ],
-  factory: [
-    'stop the server',
-    'birthmark ca compromise factory --reason ...',
-    'start the server: enrolled devices go on with their LDevIDs; none of them can enrol anew by itself',
-  ],
-  operational: [
-    'stop the server',
-    'birthmark ca compromise operational --reason ...',
-    'start the server: devices enrol anew with their identity from birth, as fast as they are let in',
-    'give those that cannot follow a secret each: birthmark enrolment secret create --device ID',
-    'birthmark ca compromise status, and close when they are back',
-  ],
-  server: [
-    'stop the server',
-    'birthmark ca compromise server --reason ..., then start the server',
-    'birthmark ca rollover remove server when devices were told; enrol stations, applications and operators anew',
-    'until then whoever has the key can stand in for this server before devices that were not told',
-  ],
-};
+function stepsOf(role: AuthorityRole, line: string): readonly string[] {
+  switch (role) {
+    case 'root':
+      return [
+        'stop the server: nothing below this root is worth anything',
+        'make a new installation with birthmark ca init, and pin its authorities by hand where old ones were',
+      ];
+    case 'matter-paa':
+      return [
+        'have it withdrawn from the Distributed Compliance Ledger: commissioners believe it until then',
+        'elements that were born below it keep their certificates, and no commissioner takes them in',
+      ];
+    case 'factory':
+    case 'chip-signer':
+    case 'matter-pai':
+      return [
+        'stop the server',
+        `birthmark ca compromise ${line} --reason ...`,
+        'start the server: enrolled devices go on with their LDevIDs; none of them can enrol anew by itself',
+      ];
+    case 'operational':
+      return [
+        'stop the server',
+        `birthmark ca compromise ${line} --reason ...`,
+        'start the server: devices enrol anew with their identity from birth, as fast as they are let in',
+        'give those that cannot follow a secret each: birthmark enrolment secret create --device ID',
+        'birthmark ca compromise status, and close when they are back',
+      ];
+    case 'server':
+      return [
+        'stop the server',
+        `birthmark ca compromise ${line} --reason ..., then start the server`,
+        `birthmark ca rollover remove ${line} when devices were told; enrol stations, applications and operators anew`,
+        'until then whoever has the key can stand in for this server before devices that were not told',
+      ];
+  }
+}

@@ -7,13 +7,13 @@ import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import { integer, text } from '../../drivers/store/sqlite/rows.ts';
 import { endOf } from '../../trust/issuance/prepare.ts';
 import type { Profile } from '../../trust/issuance/profile.ts';
-import { builtInProfiles } from '../../trust/issuance/profiles.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { printName } from '../../wire/x509/names.ts';
 import { type AuthorityPaths, otherKeys, readCertificateFile } from './authorityFolder.ts';
-import { authorityProfiles } from './authorityNames.ts';
+import { type Profiles, profileOf } from './authorityNames.ts';
 import { type AuthorityRecord, readCertifiedBook } from './book.ts';
+import { currentProfiles } from './profileDocument.ts';
 
 export interface HorizonRow {
   readonly kind: 'authority' | 'certificates' | 'list' | 'key';
@@ -56,7 +56,8 @@ const noticeMs = 365 * 86_400_000;
 export async function horizonOf(options: HorizonOptions): Promise<Horizon> {
   const { paths, snapshot, nowMs, untilMs } = options;
   try {
-    const authorities = await readAuthorities(paths);
+    const profiles = await readProfiles(snapshot);
+    const authorities = await readAuthorities(paths, profiles);
     const manifest = parseCertificate(await readCertificateFile(paths, otherKeys.manifest));
     const signer = rowOf('authority', otherKeys.manifest, printName(manifest.subject), {
       endsMs: manifest.notAfterMs,
@@ -64,14 +65,17 @@ export async function horizonOf(options: HorizonOptions): Promise<Horizon> {
     const rows = [
       ...authorities.map(({ row }) => row),
       { ...signer, kind: 'certificates' as const },
-      ...(await certificateRows(snapshot, nowMs)),
+      ...(await certificateRows(snapshot, profiles, nowMs)),
       ...(await listRows(snapshot)),
       ...keyRows(),
     ].toSorted((left, right) => (left.endsMs ?? Infinity) - (right.endsMs ?? Infinity));
-    const events = [...authorities.flatMap((one) => generations(one, untilMs)), ...endsOf(signer)]
+    const events = [
+      ...authorities.flatMap((one) => generations(one, profiles, untilMs)),
+      ...endsOf(signer),
+    ]
       .filter(({ atMs }) => atMs >= nowMs && atMs <= untilMs)
       .toSorted((left, right) => left.atMs - right.atMs);
-    return { rows, events, warnings: warningsOf(authorities, rows, nowMs) };
+    return { rows, events, warnings: warningsOf(authorities, rows, profiles, nowMs) };
   } finally {
     await snapshot.close();
   }
@@ -81,9 +85,12 @@ export async function horizonOf(options: HorizonOptions): Promise<Horizon> {
  * The leaf that lives longest of those that an authority of the role goes on issuing. The signer of manifests
  * is made with its authority, ends with it and comes anew with the next one.
  */
-export function longestLeaf(role: AuthorityRecord['role']): { name: string; lifeMs: number } {
+export function longestLeaf(
+  role: AuthorityRecord['role'],
+  profiles: Profiles,
+): { name: string; lifeMs: number } {
   let longest = { name: '', lifeMs: 0 };
-  for (const { name, issuedBy, authority, lifetime } of builtInProfiles.values()) {
+  for (const { name, issuedBy, authority, lifetime } of profiles.values()) {
     if (authority !== undefined || name === 'documents' || !issuedBy.includes(role)) continue;
     const lifeMs = lifeOf(lifetime);
     if (lifeMs !== undefined && lifeMs > longest.lifeMs) longest = { name, lifeMs };
@@ -96,7 +103,18 @@ interface Standing {
   readonly row: HorizonRow;
 }
 
-async function readAuthorities(paths: AuthorityPaths): Promise<readonly Standing[]> {
+async function readProfiles(snapshot: Snapshot): Promise<Profiles> {
+  const stored: Array<{ readonly text: string }> = [];
+  for await (const row of snapshot.rows('SELECT document FROM profiles')) {
+    stored.push({ text: text(row, 'document') });
+  }
+  return currentProfiles(stored);
+}
+
+async function readAuthorities(
+  paths: AuthorityPaths,
+  profiles: Profiles,
+): Promise<readonly Standing[]> {
   const book = await readCertifiedBook(paths);
   return Promise.all(
     book
@@ -104,7 +122,7 @@ async function readAuthorities(paths: AuthorityPaths): Promise<readonly Standing
       .map(async (record) => {
         const { name, role } = record;
         const { subject, notAfterMs } = parseCertificate(await readCertificateFile(paths, name));
-        const issuesUntilMs = notAfterMs - longestLeaf(role).lifeMs;
+        const issuesUntilMs = notAfterMs - longestLeaf(role, profiles).lifeMs;
         const dates = { endsMs: notAfterMs, issuesUntilMs };
         return { record, row: rowOf('authority', name, printName(subject), dates) };
       }),
@@ -112,7 +130,11 @@ async function readAuthorities(paths: AuthorityPaths): Promise<readonly Standing
 }
 
 /** By profile, and as the first of them ends; what has no end has none to tell. */
-async function certificateRows(snapshot: Snapshot, nowMs: number): Promise<HorizonRow[]> {
+async function certificateRows(
+  snapshot: Snapshot,
+  profiles: Profiles,
+  nowMs: number,
+): Promise<HorizonRow[]> {
   const select = `
     SELECT profile, count(*) AS n, min(not_after_ms) AS first_ms, max(not_after_ms) AS last_ms
     FROM issuances JOIN signatures USING (id) LEFT JOIN revocations USING (id)
@@ -121,7 +143,8 @@ async function certificateRows(snapshot: Snapshot, nowMs: number): Promise<Horiz
   const rows: HorizonRow[] = [];
   for await (const row of snapshot.rows(select, nowMs, noExpirationMs)) {
     const [name = ''] = text(row, 'profile').split('@');
-    if (builtInProfiles.get(name)?.authority !== undefined) continue;
+    // What leads from one generation to another has a name of no profile.
+    if (profiles.get(name)?.authority !== undefined || name.startsWith('link-')) continue;
     const count = integer(row, 'n');
     const detail = `${count} ${count === 1 ? 'certificate' : 'certificates'}, the last one ends ${day(integer(row, 'last_ms'))}`;
     rows.push(rowOf('certificates', name, detail, { endsMs: integer(row, 'first_ms') }));
@@ -157,13 +180,17 @@ function keyRows(): HorizonRow[] {
 }
 
 /** The end of what stands, and of what has to come after it, as long as each is made just in time. */
-function generations({ record, row }: Standing, untilMs: number): HorizonEvent[] {
-  const { role, state, name } = record;
+function generations(
+  { record, row }: Standing,
+  profiles: Profiles,
+  untilMs: number,
+): HorizonEvent[] {
+  const { state, name } = record;
   const { endsMs, issuesUntilMs } = row;
   if (endsMs === undefined || issuesUntilMs === undefined) return [];
   const events: HorizonEvent[] = [{ atMs: endsMs, name, event: 'ends' }];
   if (state !== 'active') return events;
-  const lifeMs = lifeOf(builtInProfiles.get(authorityProfiles[role])?.lifetime);
+  const lifeMs = lifeOf(profileOf(record, profiles).lifetime);
   const leafMs = endsMs - issuesUntilMs;
   const stepMs = (lifeMs ?? 0) - leafMs;
   for (let atMs = issuesUntilMs, first = true; atMs <= untilMs; atMs += stepMs, first = false) {
@@ -182,12 +209,13 @@ function endsOf({ name, endsMs }: HorizonRow): HorizonEvent[] {
 function warningsOf(
   authorities: readonly Standing[],
   rows: readonly HorizonRow[],
+  profiles: Profiles,
   nowMs: number,
 ): string[] {
   const warnings = authorities.flatMap(({ record: { name, role, state }, row }) => {
     const { endsMs, issuesUntilMs } = row;
     if (state !== 'active' || endsMs === undefined || issuesUntilMs === undefined) return [];
-    const leaf = longestLeaf(role).name;
+    const leaf = longestLeaf(role, profiles).name;
     if (issuesUntilMs <= nowMs) {
       return `${name} ends on ${day(endsMs)}, before a certificate of profile ${leaf} would: it issues none`;
     }
@@ -219,8 +247,8 @@ function rowOf(
 }
 
 /** Counted from the beginning of 2000; years differ by a day. `undefined` for no end. */
-function lifeOf(lifetime: Profile['lifetime'] | undefined): number | undefined {
-  if (lifetime === undefined || lifetime.kind === 'unlimited') return undefined;
+function lifeOf(lifetime: Profile['lifetime']): number | undefined {
+  if (lifetime.kind === 'unlimited') return undefined;
   const fromMs = Date.UTC(2000, 0, 1);
   return endOf(lifetime, fromMs, fromMs) - fromMs;
 }

@@ -23,9 +23,11 @@ import {
   readInstallation,
 } from './authorityFolder.ts';
 import { active, type AuthorityRecord, lineOf, offlineKey, readBook } from './book.ts';
+import { type Profiles, profileOf } from './authorityNames.ts';
 import { Cases } from './cases.ts';
 import { initializeAuthority } from './initialize.ts';
 import { checkCertificate, isSignedBy, pinOnce, publicSigner, requested } from './requests.ts';
+import { currentProfiles } from './profileDocument.ts';
 import { completeAnnouncement } from './rollover.ts';
 import { distributionOf } from './statusPlan.ts';
 import { type AuthorityStores, openAuthorityStores } from './stores.ts';
@@ -102,6 +104,7 @@ class ImportDesk {
   readonly #organization: string;
   readonly #nowMs: number;
   readonly #root: Issuer;
+  readonly #profiles: Profiles;
   readonly #requested: Awaited<ReturnType<typeof requested>>;
 
   private constructor(
@@ -110,6 +113,7 @@ class ImportDesk {
     organization: string,
     nowMs: number,
     root: Issuer,
+    profiles: Profiles,
     waiting: Awaited<ReturnType<typeof requested>>,
   ) {
     this.#paths = paths;
@@ -117,6 +121,7 @@ class ImportDesk {
     this.#organization = organization;
     this.#nowMs = nowMs;
     this.#root = root;
+    this.#profiles = profiles;
     this.#requested = waiting;
   }
 
@@ -135,7 +140,9 @@ class ImportDesk {
     const distribution = await distributionOf(stores.status, book, record, spki);
     const signer = publicSigner(spki, record.algorithm);
     const root = issuerFrom('root', certificate, signer, { name, distribution });
-    return new ImportDesk(paths, stores, organization, nowMs, root, await requested(paths, book));
+    const profiles = currentProfiles(await stores.profiles.profiles());
+    const waiting = await requested(paths, book);
+    return new ImportDesk(paths, stores, organization, nowMs, root, profiles, waiting);
   }
 
   async take(blocks: readonly PemBlock[]): Promise<Omit<Imported, 'pending'>> {
@@ -167,8 +174,12 @@ class ImportDesk {
     if (found === undefined) {
       throw refused(`${printName(subject)} is for no key that this installation asked for`);
     }
-    const at = { organization: this.#organization, root: this.#root, nowMs: this.#nowMs };
-    checkCertificate(der, found.record, at);
+    checkCertificate(der, found.record, {
+      organization: this.#organization,
+      profile: profileOf(found.record, this.#profiles),
+      root: this.#root,
+      nowMs: this.#nowMs,
+    });
     return found.record;
   }
 

@@ -9,13 +9,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
+import { subjectOf } from '../../trust/issuance/prepare.ts';
+import { builtIn } from '../../trust/issuance/profiles.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
 import type { StatusStore } from '../../trust/ports/statusStore.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
-import { encodeName } from '../../wire/x509/names.ts';
 import {
   authorityPaths,
   type AuthorityPaths,
@@ -29,7 +30,15 @@ import {
   writeInstallation,
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
-import { authorityProfiles, commonNameOf, manifestNameOf, underName } from './authorityNames.ts';
+import {
+  aboveOf,
+  commonNameOf,
+  isSelfSigned,
+  manifestNameOf,
+  profileOf,
+  type Profiles,
+  underName,
+} from './authorityNames.ts';
 import {
   type AuthorityRecord,
   defaultBook,
@@ -40,6 +49,7 @@ import {
 } from './book.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { certifyOnce, type Subject } from './certifyOnce.ts';
+import { currentProfiles } from './profileDocument.ts';
 import { certificateOrRequest, checkRoot, pinOnce } from './requests.ts';
 import { commitToNext } from './nextRoot.ts';
 import { publishRootLists } from './rootList.ts';
@@ -107,7 +117,10 @@ export async function initializeAuthority(options: InitializeOptions): Promise<I
   const files = await KeyFolder.open({ folder: paths.keys, passphrase, ...cost });
   await makeOtherKeys(files);
   const keys = new AuthorityKeys(files);
-  const { issuance, status, approvals, close } = await openAuthorityStores(paths, options.store);
+  const { issuance, status, approvals, profiles, close } = await openAuthorityStores(
+    paths,
+    options.store,
+  );
   let pending: readonly string[] = [];
   try {
     if (complete !== undefined && (await approvals.mode()) !== undefined) {
@@ -115,7 +128,12 @@ export async function initializeAuthority(options: InitializeOptions): Promise<I
       return { ...paths, pending };
     }
     const distributions = await createLists(status, book, options.status);
-    const stores = { issuance, status, distributions };
+    const stores = {
+      issuance,
+      status,
+      distributions,
+      profiles: currentProfiles(await profiles.profiles()),
+    };
     pending = await new Foundation(options, paths, files, keys, stores).lay(book);
   } finally {
     await close();
@@ -166,6 +184,7 @@ async function tell(
   for (const { name, key, algorithm } of roots) await told(name, key, algorithm);
   for (const { name, role, key, algorithm } of others) {
     await told(name, key, algorithm);
+    if (aboveOf(role) !== 'root') continue;
     for (const root of roots.slice(1)) await told(underName(name, root.name), key, algorithm);
     if (role === 'server') await told(otherKeys.manifest, undefined, 'ecdsa-with-SHA256');
   }
@@ -184,6 +203,13 @@ interface FoundationStores {
   readonly issuance: IssuanceStore;
   readonly status: StatusStore;
   readonly distributions: Distributions;
+  readonly profiles: Profiles;
+}
+
+/** One whose certificate is there, and that certifies others. */
+interface Standing {
+  readonly record: AuthorityRecord;
+  readonly issuer: Issuer;
 }
 
 class Foundation {
@@ -212,70 +238,83 @@ class Foundation {
    * the requests that wait for a root on another machine.
    */
   async lay(book: readonly AuthorityRecord[]): Promise<readonly string[]> {
-    const { organization } = this.#options;
-    const roots = await this.#roots(book);
-    const [first, ...further] = roots;
+    const roots = await this.#selfSigned(book, 'root');
+    const paas = await this.#selfSigned(book, 'matter-paa');
     const pending: string[] = [];
-    for (const record of book.filter(({ role }) => role !== 'root')) {
-      const subject = {
-        profile: authorityProfiles[record.role],
-        name: commonNameOf(organization, record),
-        signer: await this.#keys.make(record),
-        key: record.key ?? 'file',
-      };
-      const certificate =
-        first?.record.key === offlineKey
-          ? await certificateOrRequest(this.#paths, organization, record, subject.signer)
-          : await this.#make(record.name, subject, first?.issuer);
-      if (typeof certificate === 'string') {
-        pending.push(certificate);
-        continue;
-      }
-      if (first?.record.key === offlineKey) this.#tell(record.name, subject, certificate);
-      for (const { record: root, issuer } of further) {
-        await this.#make(underName(record.name, root.name), subject, issuer);
-      }
-      if (record.role !== 'server') continue;
-      const signer = await this.#files.signer(otherKeys.manifest);
-      const manifest = { profile: 'documents', name: manifestNameOf(organization), signer };
-      const issuer = issuerFrom('server', certificate, subject.signer, this.#standing(record));
-      await this.#make(otherKeys.manifest, { ...manifest, key: 'file' }, issuer);
+    for (const record of book.filter((one) => !isSelfSigned(one))) {
+      const above = aboveOf(record.role) === 'root' ? roots : paas;
+      const waits = await this.#certify(record, above);
+      if (waits !== undefined) pending.push(waits);
     }
     // A root on another machine signs its list there.
-    const here = roots.filter(({ record }) => record.key !== offlineKey);
+    const here = [...roots, ...paas].filter(({ record }) => record.key !== offlineKey);
     const issuers = here.map(({ issuer }) => issuer);
     await publishRootLists(this.#stores.status, issuers, this.#options.clock);
     return pending;
   }
 
-  async #roots(
-    book: readonly AuthorityRecord[],
-  ): Promise<ReadonlyArray<{ readonly record: AuthorityRecord; readonly issuer: Issuer }>> {
+  /** The file of a request that waits for a root on another machine, when one does. */
+  async #certify(
+    record: AuthorityRecord,
+    [first, ...further]: readonly Standing[],
+  ): Promise<string | undefined> {
     const { organization } = this.#options;
-    const roots: Array<{ readonly record: AuthorityRecord; readonly issuer: Issuer }> = [];
-    for (const record of book.filter(({ role }) => role === 'root')) {
-      const name = commonNameOf(organization, record);
+    const subject = {
+      profile: profileOf(record, this.#stores.profiles),
+      name: commonNameOf(organization, record),
+      signer: await this.#keys.make(record),
+      key: record.key ?? 'file',
+    };
+    const { profile, signer } = subject;
+    const certificate =
+      first?.record.key === offlineKey
+        ? await certificateOrRequest(this.#paths, organization, { record, profile, signer })
+        : await this.#make(record.name, subject, first?.issuer);
+    if (typeof certificate === 'string') return certificate;
+    if (first?.record.key === offlineKey) this.#tell(record.name, subject, certificate);
+    for (const { record: root, issuer } of further) {
+      await this.#make(underName(record.name, root.name), subject, issuer);
+    }
+    if (record.role !== 'server') return undefined;
+    const manifest = {
+      profile: builtIn('documents'),
+      name: manifestNameOf(organization),
+      signer: await this.#files.signer(otherKeys.manifest),
+      key: 'file',
+    };
+    const issuer = issuerFrom('server', certificate, signer, this.#standing(record));
+    await this.#make(otherKeys.manifest, manifest, issuer);
+    return undefined;
+  }
+
+  async #selfSigned(
+    book: readonly AuthorityRecord[],
+    role: 'root' | 'matter-paa',
+  ): Promise<readonly Standing[]> {
+    const { organization } = this.#options;
+    const made: Standing[] = [];
+    for (const record of book.filter((one) => one.role === role)) {
       if (record.key === offlineKey) {
-        if (roots.length > 0) throw new TypeError('only the first root may be off line');
-        roots.push({ record, issuer: await this.#offlineRoot(record) });
+        if (made.length > 0) throw new TypeError('only the first root may be off line');
+        made.push({ record, issuer: await this.#offlineRoot(record) });
         continue;
       }
       const signer = await this.#keys.make(record);
-      const subject = encodeName(['organizationName', organization], ['commonName', name]);
-      const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
-      const self = rootToBe(nodeCrypto, subject, signer, period);
+      const name = commonNameOf(organization, record);
+      const profile = profileOf(record, this.#stores.profiles);
+      const self = rootToBe(nodeCrypto, subjectOf(profile, organization, { name }), signer, {
+        notBeforeMs: 0,
+        notAfterMs: noExpirationMs,
+      });
       const nextRootSha256 =
-        this.#options.commitNextRoot === true && roots.length === 0
+        this.#options.commitNextRoot === true && role === 'root' && made.length === 0
           ? await commitToNext(this.#keys, book, record.algorithm)
           : undefined;
-      const made = { profile: 'root', name, signer, key: record.key ?? 'file', nextRootSha256 };
-      const certificate = await this.#make(record.name, made, self);
-      roots.push({
-        record,
-        issuer: issuerFrom('root', certificate, signer, this.#standing(record)),
-      });
+      const subject = { profile, name, signer, key: record.key ?? 'file', nextRootSha256 };
+      const certificate = await this.#make(record.name, subject, self);
+      made.push({ record, issuer: issuerFrom(role, certificate, signer, this.#standing(record)) });
     }
-    return roots;
+    return made;
   }
 
   #standing({ name }: AuthorityRecord): Pick<Issuer, 'name' | 'distribution'> {

@@ -35,10 +35,12 @@ import {
 import {
   active,
   type AuthorityRecord,
+  lineNamed,
   lineOf,
   nextName,
   offlineKey,
   readBook,
+  successorOf,
   writeBook,
 } from './book.ts';
 import { withCasesAtRest } from './caseOffice.ts';
@@ -77,9 +79,10 @@ const lastListMs = 20 * 365 * 86_400_000;
 export async function beginLostAuthority(
   desk: CaseDesk,
   options: LossOptions,
-  line: string,
+  whose: string,
 ): Promise<LossCase> {
   const book = await readBook(authorityPaths(options.dataFolder));
+  const line = lineNamed(book, whose);
   const ofLine = book.filter((record) => lineOf(record) === line).map(({ name }) => name);
   const open = (await desk.cases()).find(
     (one) =>
@@ -220,14 +223,7 @@ async function makeSuccessor(office: Office, one: LossCase): Promise<StepResult>
   const lost = recordOf(office, one.subject);
   const { role } = lost;
   const known = office.book.find(({ name }) => name === one.successor);
-  const next: AuthorityRecord = known ?? {
-    name: one.successor ?? nextName(office.book, lineOf(lost)),
-    role,
-    algorithm: lost.algorithm,
-    sharesNameOf: lost.sharesNameOf ?? lost.name,
-    ...(lost.serves === undefined ? {} : { serves: lost.serves }),
-    state: 'announced',
-  };
+  const next = known ?? successorOf(lost, one.successor ?? nextName(office.book, lineOf(lost)));
   if (known === undefined) await writeBook(office.paths, [...office.book, next]);
   // Devices pin the authority of servers: without a link from the lost key none of them would come along.
   const pending = await office.replace(lost, next, { follows: role === 'server' });
@@ -265,7 +261,7 @@ async function revokeLeaves(
   { subject }: LossCase,
   options: LossOptions,
 ): Promise<StepResult> {
-  const select = `${liveSerials} AND issuer = $2 AND profile NOT LIKE 'link-%' AND profile NOT LIKE 'idevid%'`;
+  const select = `${liveSerials} AND issuer = $2 AND profile NOT LIKE 'link-%' AND id NOT IN (SELECT id FROM units)`;
   const count = await revokeSelected(office, options, 'superseded', select, subject);
   return `${count} certificates`;
 }

@@ -5,12 +5,14 @@
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
+import { subjectOf } from '../../trust/issuance/prepare.ts';
+import type { Profile } from '../../trust/issuance/profile.ts';
+import { builtIn } from '../../trust/issuance/profiles.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { Signer } from '../../trust/ports/keys.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
-import { encodeName } from '../../wire/x509/names.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import {
   authorityPaths,
@@ -23,16 +25,19 @@ import {
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
 import {
-  authorityProfiles,
+  aboveOf,
   commonNameOf,
-  crossRootProfile,
-  linkProfiles,
+  faultOfRole,
+  linkProfileOf,
   manifestNameOf,
+  profileOf,
+  type Profiles,
   underName,
 } from './authorityNames.ts';
 import { active, type AuthorityRecord, offlineKey, readBook } from './book.ts';
 import { certifyOnce } from './certifyOnce.ts';
 import { commitToNext, requireCommitted } from './nextRoot.ts';
+import { currentProfiles } from './profileDocument.ts';
 import { certificateOrRequest } from './requests.ts';
 import { requireUnrevoked } from './revokedAuthorities.ts';
 import { publishRootLists } from './rootList.ts';
@@ -47,11 +52,14 @@ export interface OfficeOptions {
   readonly store?: StoreSetting | undefined;
 }
 
+const fatal = { retryable: false };
+
 /** The folder with its keys and its database, for as long as one step takes. */
 export class Office {
   readonly paths: AuthorityPaths;
   readonly book: readonly AuthorityRecord[];
   readonly stores: AuthorityStores;
+  readonly #profiles: Profiles;
   readonly #installation: Installation;
   readonly #files: KeyFolder;
   readonly #keys: AuthorityKeys;
@@ -63,6 +71,7 @@ export class Office {
     installation: Installation,
     files: KeyFolder,
     stores: AuthorityStores,
+    profiles: Profiles,
     clock: Clock,
   ) {
     this.paths = paths;
@@ -71,6 +80,7 @@ export class Office {
     this.#files = files;
     this.#keys = new AuthorityKeys(files);
     this.stores = stores;
+    this.#profiles = profiles;
     this.#clock = clock;
   }
 
@@ -81,7 +91,8 @@ export class Office {
     const files = await KeyFolder.open({ folder: paths.keys, passphrase });
     // Its lock keeps the authority's process away.
     const stores = await openAuthorityStores(paths, store);
-    return new Office(paths, book, installation, files, stores, clock);
+    const profiles = currentProfiles(await stores.profiles.profiles());
+    return new Office(paths, book, installation, files, stores, profiles, clock);
   }
 
   async close(): Promise<void> {
@@ -105,7 +116,8 @@ export class Office {
       signer,
       await this.#standing(next, signer.publicKeySpki),
     );
-    const link = next.sharesNameOf === undefined ? crossRootProfile : linkProfiles[next.role];
+    const link = linkProfileOf(next, this.#profiles);
+    if (link === undefined) return undefined;
     await this.#make(underName(next.name, present.name), next, signer, link, old);
     await this.#make(underName(present.name, next.name), present, old.signer, link, issuer);
     if (next.role !== 'root') return undefined;
@@ -113,14 +125,20 @@ export class Office {
     // Whoever believes the new root only has to find a way down to everything that issues.
     for (const record of this.book) {
       // A new root must not vouch for a key that was given up.
-      if (record.role === 'root' || record.state === 'removed') continue;
+      if (aboveOf(record.role) !== 'root' || record.state === 'removed') continue;
       const certificate = await readCertificateFile(this.paths, record.name);
       const { spki } = parseCertificate(certificate).publicKey;
       const key = { publicKeySpki: spki, algorithm: record.algorithm };
-      const profile = authorityProfiles[record.role];
+      const profile = profileOf(record, this.#profiles);
       await this.#make(underName(record.name, next.name), record, key, profile, issuer);
     }
     return undefined;
+  }
+
+  /** Throws an `EnvironmentError` when the profile that it names is none for an authority of its role. */
+  requireFit(record: AuthorityRecord): void {
+    const fault = faultOfRole(record.role, profileOf(record, this.#profiles));
+    if (fault !== undefined) throw new EnvironmentError(`${record.name}: ${fault}`, fatal);
   }
 
   /** Key and certificate of an authority, and no link with another one. Returns as `certify` does. */
@@ -143,7 +161,8 @@ export class Office {
     if (follows) {
       const signer = await this.#keys.make(next);
       const file = underName(next.name, lost.name);
-      await this.#make(file, next, signer, linkProfiles[next.role], await this.issuer(lost));
+      const link = linkProfileOf(next, this.#profiles);
+      if (link !== undefined) await this.#make(file, next, signer, link, await this.issuer(lost));
     }
     return undefined;
   }
@@ -153,37 +172,50 @@ export class Office {
     const signer = await this.#files.signer(otherKeys.manifest);
     const name = manifestNameOf(this.#installation.organization);
     const issuer = await this.issuer(server);
-    const certificate = await this.#certify({ profile: 'documents', name, signer }, issuer);
+    const certificate = await this.#certify(
+      { profile: builtIn('documents'), name, signer },
+      issuer,
+    );
     await writeCertificateFile(this.paths, otherKeys.manifest, certificate);
   }
 
   async #certificateOf(next: AuthorityRecord, signer: Signer): Promise<Uint8Array | string> {
     const { organization } = this.#installation;
-    const profile = authorityProfiles[next.role];
-    if (next.role === 'root') return this.#rootCertificate(next, signer);
-    const root = active(this.book, 'root');
-    if (root.key === offlineKey) {
-      return certificateOrRequest(this.paths, organization, next, signer);
+    const profile = profileOf(next, this.#profiles);
+    const above = aboveOf(next.role);
+    if (above === 'self') {
+      const commitment = next.role === 'root' ? await this.#commitment(next, signer) : undefined;
+      return this.#selfSigned(next, signer, profile, commitment);
     }
-    return this.#make(next.name, next, signer, profile, await this.issuer(root));
+    const issuing = active(this.book, above);
+    if (issuing.key === offlineKey) {
+      return certificateOrRequest(this.paths, organization, { record: next, profile, signer });
+    }
+    return this.#make(next.name, next, signer, profile, await this.issuer(issuing));
   }
 
   /** Where the present root has committed to a key, it is this one, and the new one commits in its turn. */
-  async #rootCertificate(next: AuthorityRecord, signer: Signer): Promise<Uint8Array> {
-    const { organization } = this.#installation;
+  async #commitment(next: AuthorityRecord, signer: Signer): Promise<Uint8Array | undefined> {
     const present = await readCertificateFile(this.paths, active(this.book, 'root').name);
     const committed = requireCommitted(present, next.name, signer);
     const book = this.book.some(({ name }) => name === next.name)
       ? this.book
       : [...this.book, next];
-    const nextRootSha256 = committed
-      ? await commitToNext(this.#keys, book, next.algorithm)
-      : undefined;
+    return committed ? commitToNext(this.#keys, book, next.algorithm) : undefined;
+  }
+
+  #selfSigned(
+    next: AuthorityRecord,
+    signer: Signer,
+    profile: Profile,
+    nextRootSha256: Uint8Array | undefined,
+  ): Promise<Uint8Array> {
+    const { organization } = this.#installation;
     const name = commonNameOf(organization, next);
-    const subject = encodeName(['organizationName', organization], ['commonName', name]);
     const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
+    const subject = subjectOf(profile, organization, { name });
     const self = rootToBe(nodeCrypto, subject, signer, period);
-    return this.#make(next.name, next, signer, authorityProfiles.root, self, nextRootSha256);
+    return this.#make(next.name, next, signer, profile, self, nextRootSha256);
   }
 
   /** Rejects with an `EnvironmentError` when it is revoked: a lost key vouches for nobody. */
@@ -196,16 +228,17 @@ export class Office {
   async settled(): Promise<void> {
     const unfinished = await this.stores.issuance.unfinished(0, 1);
     if (unfinished.length === 0) return;
-    throw new EnvironmentError('something waits to be signed: start the server once, and stop it', {
-      retryable: false,
-    });
+    throw new EnvironmentError(
+      'something waits to be signed: start the server once, and stop it',
+      fatal,
+    );
   }
 
   async #make(
     file: string,
     record: AuthorityRecord,
     signer: Pick<Signer, 'publicKeySpki' | 'algorithm'>,
-    profile: string,
+    profile: Profile,
     issuer: Issuer,
     nextRootSha256?: Uint8Array,
   ): Promise<Uint8Array> {

@@ -10,6 +10,8 @@ import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
+import type { Profile } from '../../trust/issuance/profile.ts';
+import { builtIn, builtInProfiles } from '../../trust/issuance/profiles.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { changeOf } from '../../trust/status/notices.ts';
@@ -22,7 +24,7 @@ import { parseCertificationRequest } from '../../wire/x509/certificationRequest.
 import { attributeText, encodeName, printName } from '../../wire/x509/names.ts';
 import { encodePem } from '../../wire/x509/pem.ts';
 import {
-  type AuthorityName,
+  type AuthorityRole,
   type AuthorityPaths,
   pathsIn,
   readCertificateFile,
@@ -31,7 +33,7 @@ import {
   writeWhole,
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
-import { authorityProfiles, commonNameOf, isNameOfRole } from './authorityNames.ts';
+import { aboveOf, commonNameOf, faultOfRole, isNameOfRole, profileOf } from './authorityNames.ts';
 import { active, type AuthorityRecord, hasBook, readBook, writeBook } from './book.ts';
 import { certifyOnce } from './certifyOnce.ts';
 import { publishRootLists } from './rootList.ts';
@@ -58,9 +60,11 @@ export interface RootPlan {
 
 /** A request of an authority, as whoever stands at the root decides about it. */
 export interface SignRequest {
-  readonly role: Exclude<AuthorityName, 'root'>;
+  readonly role: AuthorityRole;
   /** DER of PKCS#10. */
   readonly request: Uint8Array;
+  /** Of the certificate; that of the role unless told. */
+  readonly profile?: Profile | undefined;
 }
 
 export interface Certified {
@@ -89,7 +93,7 @@ export async function createRoot(options: RootFolder, plan: RootPlan): Promise<U
       notBeforeMs: 0,
       notAfterMs: noExpirationMs,
     });
-    const made = { profile: authorityProfiles.root, name, signer, key: '' };
+    const made = { profile: builtIn('root'), name, signer, key: '' };
     const certificate = await certifyOnce({ clock, store: stores.issuance }, made, self);
     await stores.status.createLists({ authority: 'root', shards: 1, baseUrl: plan.statusUrl });
     await writeCertificateFile(paths, record.name, certificate);
@@ -160,9 +164,9 @@ export async function signRequests(
 ): Promise<readonly Certified[]> {
   const subjects = requests.map((request) => subjectOf(organization, request));
   const certified: Certified[] = [];
-  for (const { role, name, spki } of subjects) {
+  for (const { profile, name, spki } of subjects) {
     const signer = { publicKeySpki: spki, algorithm: issuer.signer.algorithm };
-    const subject = { profile: authorityProfiles[role], name, signer, key: '' };
+    const subject = { profile, name, signer, key: '' };
     const certificate = await certifyOnce({ clock, store: stores.issuance }, subject, issuer);
     certified.push({ name, certificate });
   }
@@ -172,8 +176,10 @@ export async function signRequests(
 /** What whoever stands at the root reads before it is signed. Rejects as `signRequests` does. */
 export function subjectOf(
   organization: string,
-  { role, request }: SignRequest,
-): { readonly role: SignRequest['role']; readonly name: string; readonly spki: Uint8Array } {
+  { role, request, profile = profileOf({ role }, builtInProfiles) }: SignRequest,
+): Asked {
+  const fault = aboveOf(role) === 'root' ? faultOfRole(role, profile) : 'no root certifies it';
+  if (fault !== undefined) throw refused(`${role}: ${fault}`);
   const { subject, publicKey, signatureAlgorithm, info, signature } = readRequest(request);
   const name = attributeText(subject, 'commonName') ?? '';
   const expected = encodeName(['organizationName', organization], ['commonName', name]);
@@ -184,7 +190,15 @@ export function subjectOf(
   if (!verifier.verify(publicKey.spki, signatureAlgorithm.oid, info, signature)) {
     throw refused(`the request of ${name} is not signed by its own key`);
   }
-  return { role, name, spki: publicKey.spki };
+  return { role, profile, name, spki: publicKey.spki };
+}
+
+export interface Asked {
+  readonly role: AuthorityRole;
+  readonly profile: Profile;
+  /** Common name. */
+  readonly name: string;
+  readonly spki: Uint8Array;
 }
 
 /** Ends the certificate of an authority and signs the list that says so. Idempotent. */

@@ -2,6 +2,7 @@
 import { Ajv } from 'ajv';
 import { readFileSync } from 'node:fs';
 import type { Profile } from '../../trust/issuance/profile.ts';
+import { builtInProfiles } from '../../trust/issuance/profiles.ts';
 import { InvariantError, type Refusal, refuse } from '../../trust/ports/faults.ts';
 
 const isProfile = new Ajv({ allErrors: true }).compile<ProfileDocument>(schema());
@@ -27,6 +28,19 @@ export function readStoredProfile(text: string): Profile {
   const profile = readProfile(JSON.parse(text));
   if ('refused' in profile) throw new InvariantError(`a stored profile: ${profile.reason}`);
   return profile;
+}
+
+/** Every profile as it is now: those that come with Birthmark, and those that a person added. */
+export function currentProfiles(
+  stored: ReadonlyArray<{ readonly text: string }>,
+): ReadonlyMap<string, Profile> {
+  const current = new Map<string, Profile>();
+  for (const { text } of stored) {
+    const profile = readStoredProfile(text);
+    const { version = 0 } = current.get(profile.name) ?? {};
+    if (profile.version > version) current.set(profile.name, profile);
+  }
+  return new Map([...current, ...builtInProfiles]);
 }
 
 function schema(): object {

@@ -8,11 +8,11 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
-import { identifierOfKey, type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
+import { identifierIn, type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import { lint } from '../../trust/issuance/lint.ts';
-import { extensionsOf } from '../../trust/issuance/prepare.ts';
-import { builtInProfiles } from '../../trust/issuance/profiles.ts';
-import { EnvironmentError, InvariantError, isRefusal } from '../../trust/ports/faults.ts';
+import { extensionsOf, subjectOf } from '../../trust/issuance/prepare.ts';
+import type { Profile } from '../../trust/issuance/profile.ts';
+import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
 import type { Signer } from '../../trust/ports/keys.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
@@ -27,8 +27,9 @@ import {
   findExtension,
   subjectKeyIdentifier,
 } from '../../wire/x509/extensions.ts';
-import { attributeText, encodeName, printName } from '../../wire/x509/names.ts';
+import { attributeText, printName } from '../../wire/x509/names.ts';
 import { encodePem, parsePem } from '../../wire/x509/pem.ts';
+import { parseSpki } from '../../wire/x509/spki.ts';
 import {
   type AuthorityPaths,
   certificatePath,
@@ -36,15 +37,23 @@ import {
   writeCertificateFile,
   writeWhole,
 } from './authorityFolder.ts';
-import { authorityProfiles, commonNameOf } from './authorityNames.ts';
+import { commonNameOf } from './authorityNames.ts';
 import type { AuthorityRecord } from './book.ts';
 
 /** DER of the certificate where it came back; else the file of the request, which is there then. */
 export async function certificateOrRequest(
   paths: AuthorityPaths,
   organization: string,
-  record: AuthorityRecord,
-  signer: Signer,
+  {
+    record,
+    profile,
+    signer,
+  }: {
+    readonly record: AuthorityRecord;
+    /** Of its certificate. */
+    readonly profile: Profile;
+    readonly signer: Signer;
+  },
 ): Promise<Uint8Array | string> {
   const text = await readIfThere(certificatePath(paths, record.name));
   if (text !== undefined) return parsePem(text, 'CERTIFICATE');
@@ -52,15 +61,14 @@ export async function certificateOrRequest(
   if ((await readIfThere(file)) !== undefined) return file;
   await mkdir(requestFolder(paths), { recursive: true, mode: 0o700 });
   const name = commonNameOf(organization, record);
-  const profile = builtInProfiles.get(authorityProfiles[record.role]);
-  if (profile === undefined) throw new InvariantError(`no profile for ${record.role}`);
+  const { key } = parseSpki(signer.publicKeySpki);
   const request = prepareCertificationRequest({
-    subject: encodeName(['organizationName', organization], ['commonName', name]),
+    subject: subjectOf(profile, organization, { name }),
     spki: signer.publicKeySpki,
     // Our root decides by the profile alone; other software copies what it is asked for.
     extensions: [
       ...extensionsOf(profile),
-      subjectKeyIdentifier(identifierOfKey(nodeCrypto, signer.publicKeySpki)),
+      subjectKeyIdentifier(identifierIn(profile, nodeCrypto, key)),
     ],
   });
   const signature = await signer.sign(request.toBeSigned);
@@ -94,10 +102,12 @@ export function checkCertificate(
   record: AuthorityRecord,
   {
     organization,
+    profile,
     root,
     nowMs,
   }: {
     readonly organization: string;
+    readonly profile: Profile;
     readonly root: Issuer;
     readonly nowMs: number;
   },
@@ -106,14 +116,12 @@ export function checkCertificate(
   const { subject, tbs, notBeforeMs, notAfterMs } = parsed;
   const told = printName(subject);
   const name = commonNameOf(organization, record);
-  const expected = encodeName(['organizationName', organization], ['commonName', name]);
+  const expected = subjectOf(profile, organization, { name });
   if (!equal(subject.der, expected)) throw refused(`${told} is not the name of ${record.name}`);
   if (!isSignedBy({ ...parsed, oid: parsed.signatureAlgorithm.oid }, root.signer.publicKeySpki)) {
     throw refused(`${told} is not signed by the root of this installation`);
   }
   if (notBeforeMs > nowMs || notAfterMs <= nowMs) throw refused(`${told} is not valid now`);
-  const profile = builtInProfiles.get(authorityProfiles[record.role]);
-  if (profile === undefined) throw new InvariantError(`no profile for ${record.role}`);
   // Judged as of its making, which the root may date back by the tolerance for clocks that are behind.
   const madeMs = Math.min(nowMs, notBeforeMs + toleranceMs);
   const linted = lint(nodeCrypto, { tbs, profile, issuer: root, nowMs: madeMs });

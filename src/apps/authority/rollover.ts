@@ -13,16 +13,18 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Begun } from '../../trust/approvals/permissions.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
-import { authorityPaths, readCertificateFile } from './authorityFolder.ts';
+import { authorityPaths, authorityRoles, readCertificateFile } from './authorityFolder.ts';
 import {
   active,
   authorityAlgorithms,
   type AuthorityRecord,
+  lineNamed,
   lineOf,
   nextName,
   offlineKey,
   parseBook,
   readBook,
+  successorOf,
   writeBook,
 } from './book.ts';
 import { Office, type OfficeOptions } from './office.ts';
@@ -42,7 +44,7 @@ export async function announce(
   options: RolloverOptions,
   { request }: Begun<'authority.announce'>,
 ): Promise<Announced> {
-  const { key, newName = false } = request;
+  const { key, newName, profile } = request;
   const algorithm = algorithmNamed(request.algorithm);
   const office = await Office.open(options);
   try {
@@ -50,24 +52,14 @@ export async function announce(
     const present = active(office.book, line);
     if (present.key === offlineKey) {
       // A next root made here would be one whose key was never off line.
-      throw new EnvironmentError(
-        `${present.name} is on another machine, and stays what it is here`,
-        {
-          retryable: false,
-        },
-      );
+      throw refused(`${present.name} is on another machine, and stays what it is here`);
     }
     await office.requireGood(present);
     const begun = office.book.find((one) => lineOf(one) === line && one.state === 'announced');
-    const next = begun ?? {
-      name: nextName(office.book, line),
-      role: present.role,
-      algorithm: algorithm ?? present.algorithm,
-      ...(key === undefined ? {} : { key }),
-      ...(newName ? {} : { sharesNameOf: present.sharesNameOf ?? present.name }),
-      ...(present.serves === undefined ? {} : { serves: present.serves }),
-      state: 'announced',
-    };
+    const next =
+      begun ??
+      successorOf(present, nextName(office.book, line), { algorithm, key, newName, profile });
+    if (begun === undefined) office.requireFit(next);
     // Written first: a crash behind this line is mended by the same command.
     if (begun === undefined) await writeBook(office.paths, [...office.book, next]);
     const pending = await office.certify(present, next);
@@ -78,35 +70,40 @@ export async function announce(
 }
 
 /**
- * One more factory authority, for some births alone: it issues from the next start on, or from the one after
- * its certificate came from a root on another machine. Rejects with a `MalformedError` that says which
- * authority is for the same births already.
+ * One more authority, or the first of its role: it issues from the next start on, or from the one after its
+ * certificate came from a root on another machine. Rejects with a `MalformedError` that says which authority
+ * is for the same births already.
  */
-export async function addFactory(
+export async function addAuthority(
   options: RolloverOptions,
   { request }: Begun<'authority.announce'>,
 ): Promise<Announced> {
-  const { role: name, serves, key } = request;
-  if (serves === undefined) throw new TypeError('a factory authority for nothing');
-  const algorithm = algorithmNamed(request.algorithm);
+  const { role: name, adds, serves, profile, key } = request;
+  const role = authorityRoles.find((one) => one === adds);
+  if (role === undefined || role === 'root') throw refused(`${adds} is no role of authorities`);
   const office = await Office.open(options);
   try {
-    const known = office.book.find((one) => one.name === name);
     const record: AuthorityRecord = {
       name,
-      role: 'factory',
-      algorithm: algorithm ?? active(office.book, 'factory').algorithm,
+      role,
+      algorithm: algorithmNamed(request.algorithm) ?? 'ecdsa-with-SHA256',
+      ...(profile === undefined ? {} : { profile }),
       ...(key === undefined ? {} : { key }),
-      serves,
+      ...(serves === undefined ? {} : { serves }),
       state: 'announced',
     };
+    const known = office.book.find((one) => one.name === name);
     if (known !== undefined && !isDeepStrictEqual({ ...known, state: 'announced' }, record)) {
-      throw new EnvironmentError(`${name} is there already, and another one`, { retryable: false });
+      throw refused(`${name} is there already, and another one`);
     }
+    if (known?.state === 'active') return known;
+    office.requireFit(record);
     if (known === undefined) {
-      await writeBook(office.paths, parseBook([...office.book, record]));
+      // As it will be: an announced one is in nobody's way.
+      parseBook([...office.book, { ...record, state: 'active' }]);
+      await writeBook(office.paths, [...office.book, record]);
     }
-    return known?.state === 'active' ? known : await beginIssuing(office, record);
+    return await beginIssuing(office, record);
   } finally {
     await office.close();
   }
@@ -118,7 +115,7 @@ async function beginIssuing(office: Office, record: AuthorityRecord): Promise<An
   if (pending !== undefined) return { ...record, pending };
   const issuing: AuthorityRecord = { ...record, state: 'active' };
   const others = office.book.filter(({ name }) => name !== record.name);
-  await writeBook(office.paths, [...others, issuing]);
+  await writeBook(office.paths, parseBook([...others, issuing]));
   return issuing;
 }
 
@@ -198,12 +195,7 @@ function has(
 function algorithmNamed(text: string | undefined): AuthorityRecord['algorithm'] | undefined {
   const known = authorityAlgorithms.find((one) => one === text);
   if (known !== undefined || text === undefined) return known;
-  throw new EnvironmentError(`${text} is no algorithm of authorities`, { retryable: false });
-}
-
-function lineNamed(book: readonly AuthorityRecord[], text: string): string {
-  if (book.some((record) => lineOf(record) === text)) return text;
-  throw new EnvironmentError(`no authority is called ${text}`, { retryable: false });
+  throw refused(`${text} is no algorithm of authorities`);
 }
 
 function the(
@@ -213,7 +205,11 @@ function the(
 ): AuthorityRecord {
   const found = book.find((record) => lineOf(record) === line && record.state === state);
   if (found !== undefined) return found;
-  throw new EnvironmentError(`no ${line} authority is ${state}`, { retryable: false });
+  throw refused(`no ${line} authority is ${state}`);
+}
+
+function refused(message: string): EnvironmentError {
+  return new EnvironmentError(message, { retryable: false });
 }
 
 function changed(

@@ -13,6 +13,7 @@ import { type ListSchedule, RevocationLists } from '../../trust/status/lists.ts'
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { authorityPaths, readCertificateFile, requireInstallation } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
+import { isSelfSigned } from './authorityNames.ts';
 import { offlineKey, readBook } from './book.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { distributionOf } from './statusPlan.ts';
@@ -64,13 +65,13 @@ export async function signRootLists(
     const book = await readBook(paths);
     const roots: Issuer[] = [];
     for (const record of book) {
-      const isHere = record.role === 'root' && record.key !== offlineKey;
+      const isHere = isSelfSigned(record) && record.key !== offlineKey;
       if (!isHere || record.state === 'removed') continue;
       const certificate = await readCertificateFile(paths, record.name);
       const { spki } = parseCertificate(certificate).publicKey;
       const signer = await keys.signer(record, spki);
       const distribution = await distributionOf(store, book, record, spki);
-      roots.push(issuerFrom('root', certificate, signer, { name: record.name, distribution }));
+      roots.push(issuerFrom(record.role, certificate, signer, { name: record.name, distribution }));
     }
     if (roots.length === 0) {
       throw new EnvironmentError(

@@ -2,8 +2,10 @@
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { type Distribution, distributionFrom } from '../../trust/issuance/distribution.ts';
 import { identifierOfKey } from '../../trust/issuance/issuer.ts';
+import { birthRoles } from '../../trust/issuance/profile.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { AuthorityLists, StatusStore } from '../../trust/ports/statusStore.ts';
+import { isSelfSigned } from './authorityNames.ts';
 import type { AuthorityRecord } from './book.ts';
 
 export interface StatusPlan {
@@ -57,25 +59,38 @@ export async function distributionOf(
   const present = await store.authorityLists();
   const own = present.find(({ authority }) => authority === name);
   if (own !== undefined) return distributionFrom(role, own);
-  const siblings = [role, ...authorities.filter((one) => one.role === role).map((one) => one.name)];
+  const example = exampleOf[role] ?? role;
+  const siblings = [
+    example,
+    ...authorities.filter((one) => one.role === example).map((one) => one.name),
+  ];
   const [first] = siblings.flatMap((one) => present.filter(({ authority }) => authority === one));
   const { shards, baseUrl } = first ?? plannedLists(role, name, undefined);
   const keyIdentifier = identifierOfKey(nodeCrypto, spki);
+  const isHeir = name !== role && present.some(({ authority }) => authority === role);
   const made = await store.createLists(
-    { authority: name, shards, baseUrl },
-    name === role ? undefined : { from: role, keyIdentifier },
+    { authority: name, shards: role === 'chip-signer' ? 1 : shards, baseUrl },
+    isHeir ? { from: role, keyIdentifier } : undefined,
   );
   return distributionFrom(role, made);
 }
+
+/** Whose lists are the pattern for one that no installation begins with. */
+const exampleOf: Readonly<Partial<Record<AuthorityRecord['role'], AuthorityRecord['role']>>> = {
+  'chip-signer': 'factory',
+  'matter-pai': 'factory',
+  'matter-paa': 'root',
+};
 
 function plannedLists(
   role: AuthorityRecord['role'],
   name: string,
   plan: StatusPlan | undefined,
 ): AuthorityLists {
-  const named = plan !== undefined && (role !== 'factory' || plan.birth === true);
-  // A root certifies a handful: one list, complete.
-  const shards = named && role !== 'root' ? (plan.shards ?? usualShards) : 1;
+  const named = plan !== undefined && (!birthRoles.includes(role) || plan.birth === true);
+  // A root certifies a handful: one list, complete. Certificates of chips have no room to say on which they are.
+  const isOne = isSelfSigned({ role }) || role === 'chip-signer';
+  const shards = named && !isOne ? (plan.shards ?? usualShards) : 1;
   return { authority: name, shards, baseUrl: named ? plan.baseUrl : undefined };
 }
 

@@ -5,6 +5,7 @@
  */
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { builtIn } from '../../trust/issuance/profiles.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { type FirstAdmin, switchToTwoPersons } from '../../trust/approvals/twoPersons.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
@@ -72,7 +73,7 @@ export async function beginTwoPersons(
     for (const [index, { name }] of admins.entries()) {
       const publicKeySpki = keysOfAdmins[index] ?? new Uint8Array(0);
       const signer = { publicKeySpki, algorithm: 'ecdsa-with-SHA256' as const };
-      const subject = { profile: 'operator', name, signer, key: '' };
+      const subject = { profile: builtIn('operator'), name, signer, key: '' };
       const certificate = await certifyOnce({ clock, store: stores.issuance }, subject, issuer);
       first.push({ name, certificate });
     }

@@ -6,6 +6,7 @@ import { readAuditEntry } from '../../trust/audit/entry.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
 import { completeEither, parseEitherCertificate } from '../../wire/c509/either.ts';
 import { firstRow } from '../../drivers/store/snapshot.ts';
+import { namesBirth } from '../../wire/x509/birthName.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
 import { attributeText } from '../../wire/x509/names.ts';
 import type { Inspection, Row } from './fsck.ts';
@@ -135,12 +136,14 @@ function checkContent(row: Row, certificate: Certificate, fault: (text: string) 
   }
   if (certificate.notAfterMs !== number(row, 'not_after_ms'))
     fault('another end in what is signed');
-  // Devices are named by their number, everybody else by a common name.
-  const { subject } = certificate;
+  if (!isNamed(row, certificate)) fault('another holder in what is signed');
+}
+
+/** Devices are named by their number, chips by theirs, everybody else by a common name. */
+function isNamed(row: Row, { subject }: Certificate): boolean {
+  if (!isNull(row, 'unit')) return namesBirth(subject, string(row, 'device_id'), bytes(row, 'uid'));
   const named = attributeText(subject, 'serialNumber') ?? attributeText(subject, 'commonName');
-  if (named !== string(row, isNull(row, 'unit') ? 'holder' : 'device_id')) {
-    fault('another holder in what is signed');
-  }
+  return named === string(row, 'holder');
 }
 
 /** The table of keys has exactly the keys of the units. */

@@ -1,6 +1,12 @@
 /** The keys of the authorities, for whoever doubts their signatures. */
 import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { toHex } from '../../wire/bytes/hex.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
+import {
+  decodeSubjectKeyIdentifier,
+  extensionOids,
+  findExtension,
+} from '../../wire/x509/extensions.ts';
 
 export class IssuerKeys {
   readonly #keys = new Map<string, KeyObject>();
@@ -9,10 +15,13 @@ export class IssuerKeys {
   /** `issuers`: DER certificates by name. */
   constructor(issuers: ReadonlyMap<string, Uint8Array>) {
     for (const [name, certificate] of issuers) {
-      const { spki, key: bits } = parseCertificate(certificate).publicKey;
+      const { publicKey, extensions } = parseCertificate(certificate);
+      const { spki } = publicKey;
       const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
       this.#keys.set(name, key);
-      this.#identifiers.set(name, keyIdentifierOf(bits));
+      const named = findExtension(extensions, extensionOids.subjectKeyIdentifier);
+      if (named === undefined) continue;
+      this.#identifiers.set(name, toHex(decodeSubjectKeyIdentifier(named.value)));
     }
   }
 
@@ -24,7 +33,7 @@ export class IssuerKeys {
     return keys.some((key) => verify(digestOf(key), data, key, signature));
   }
 
-  /** Hexadecimal, as the log names it. */
+  /** Hexadecimal, as its certificate and the log name it. */
   identifierOf(issuer: string): string | undefined {
     return this.#identifiers.get(issuer);
   }

@@ -62,14 +62,15 @@ export class Manifests {
   async #pull(): Promise<Refusal<string> | undefined> {
     const { registry, authority, hierarchy, owner } = this.#ports;
     for (;;) {
-      const { roots, manifestSigners } = hierarchy();
+      const { roots, factory, manifestSigners } = hierarchy();
       const manifests = await authority.manifestsAfter(await registry.lastManifest());
       if (manifests.length === 0) return undefined;
       for (const { sequence, bytes } of manifests) {
         const verifier = this.#verifier({
           format: 'birthmark',
           signers: manifestSigners,
-          anchors: roots,
+          // A PAI stands below no root of this installation.
+          anchors: [...roots, ...factory],
         });
         const manifest = verifier.push(bytes) ?? verifier.finish();
         if (isRefusal(manifest)) return manifest;

@@ -2,24 +2,28 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseKeyFile } from '../../drivers/keys/software/keyFile.ts';
-import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { LogFolder } from '../../drivers/store/files/tileFolder.ts';
 import { logKeyOf } from '../../trust/audit/publication.ts';
 import { type SeenCheckpoint, verifyLog } from '../../trust/audit/verify.ts';
-import { identifierOfBits } from '../../trust/issuance/issuer.ts';
-import { EnvironmentError } from '../../trust/ports/faults.ts';
+import { EnvironmentError, InvariantError } from '../../trust/ports/faults.ts';
 import { changeOf } from '../../trust/status/notices.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { parseCertificateList, revokedEntries } from '../../wire/crl/certificateList.ts';
 import type { SignedCheckpoint } from '../../wire/tlog/checkpoint.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
+import {
+  decodeSubjectKeyIdentifier,
+  extensionOids,
+  findExtension,
+} from '../../wire/x509/extensions.ts';
 import { checkpointOf, type LogCopy, seenInFolder } from '../audit/logCopy.ts';
 import {
   type AuthorityPaths,
   otherKeys,
   readCertificateFile,
 } from '../authority/authorityFolder.ts';
+import { isSelfSigned } from '../authority/authorityNames.ts';
 import { readBook } from '../authority/book.ts';
 import { sha256 } from '../authority/witnesses.ts';
 import type { PublishedList } from './replay.ts';
@@ -82,9 +86,12 @@ export async function authoritiesOf(
 ): Promise<ReadonlyMap<string, KnownAuthority>> {
   const known = new Map<string, KnownAuthority>();
   for (const { name, role } of await readBook(paths)) {
-    const { publicKey } = parseCertificate(await readCertificateFile(paths, name));
-    const identifier = toHex(identifierOfBits(nodeCrypto, publicKey.key));
-    known.set(identifier, { name, isRoot: role === 'root', spki: publicKey.spki });
+    const { publicKey, extensions } = parseCertificate(await readCertificateFile(paths, name));
+    // As the log has it: signers of chips identify keys by SHA-1.
+    const found = findExtension(extensions, extensionOids.subjectKeyIdentifier);
+    if (found === undefined) throw new InvariantError(`${name} is no authority's certificate`);
+    const identifier = toHex(decodeSubjectKeyIdentifier(found.value));
+    known.set(identifier, { name, isRoot: isSelfSigned({ role }), spki: publicKey.spki });
   }
   return known;
 }

@@ -274,11 +274,11 @@ async function issuedWith(
 async function teach(
   registry: RegistryStore,
   { code, reason, atMs }: Revocation,
-  { profile, holder, certificateSha256 }: IssuedEntry,
+  { ticketId, holder, certificateSha256 }: IssuedEntry,
 ): Promise<void> {
   if (isFinal(code)) {
     // Whoever's birth certificate is revoked has nothing left.
-    if (profile.startsWith('idevid@')) await registry.revokeDevices([holder], reason, atMs, code);
+    if (ticketId !== undefined) await registry.revokeDevices([holder], reason, atMs, code);
     await registry.setCertificateState(certificateSha256, 'revoked', reason, atMs, code);
     return;
   }

@@ -28,6 +28,7 @@ export function readOrderRequest(body: unknown): OrderRequest {
     partNumber: fields.optionalText('partNumber', 64) ?? '',
     quantity: fields.integer('quantity', 1, maximumTicketCount),
     leastProof: fields.oneOf('leastProof', proofLevels),
+    ...(fields.has('profile') ? { profile: fields.text('profile', 40) } : {}),
     ...(fields.has('eui64First') ? { eui64First: fields.hex('eui64First') } : {}),
     ...(fields.has('serverIdentity') ? { serverIdentity: fields.base64('serverIdentity') } : {}),
     ...(fields.has('batches') ? { batches: readBatches(fields) } : {}),

@@ -36,7 +36,11 @@ export interface ActRequests {
     readonly algorithm?: string;
     readonly key?: string;
     readonly newName?: boolean;
-    /** Of one more factory authority: births that it is for. */
+    /** Name of the profile of its certificate. */
+    readonly profile?: string;
+    /** Role of one more authority; `role` is its name then. */
+    readonly adds?: string;
+    /** Births that this one is for. */
     readonly serves?: { readonly products: readonly string[]; readonly batches: readonly string[] };
   };
   readonly 'authority.switch': { readonly role: string };

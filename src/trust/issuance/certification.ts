@@ -40,6 +40,7 @@ import type { Issuance } from './issuance.ts';
 import { identifierOfKey } from './issuer.ts';
 import { backdatingMs } from './prepare.ts';
 import { isNativeTbs } from './nativeForm.ts';
+import { birthProfiles, builtInProfiles } from './profiles.ts';
 
 export interface CertificationOptions {
   readonly crypto: Crypto;
@@ -50,6 +51,8 @@ export interface CertificationOptions {
   readonly grants: EnrolmentGrants;
   readonly clock: Clock;
   readonly verifier: ProofVerifier;
+  /** Names of the profiles that elements are born with; without it those that come with Birthmark. */
+  readonly births?: ReadonlySet<string>;
   /** For requests in C509; without it they are none. */
   readonly decompress?: PointDecompressor;
 }
@@ -76,9 +79,11 @@ export type CertificationRefusal = Refusal<
 
 export class Certification {
   readonly #options: CertificationOptions;
+  readonly #births: ReadonlySet<string>;
 
   constructor(options: CertificationOptions) {
     this.#options = options;
+    this.#births = options.births ?? birthProfiles(builtInProfiles);
   }
 
   /** DER of the certificate. */
@@ -152,7 +157,7 @@ export class Certification {
     // Who asks natively is answered natively (draft-ietf-cose-cbor-encoded-cert §4).
     const form = this.#formOf(asked.request);
     const issued = await this.#options.certificates.certificatesOf(deviceId);
-    const birth = issued.filter(isBirth);
+    const birth = issued.filter((one) => this.#isBirth(one));
     const isDevices =
       birth.some((one) => this.#certifies(one, spki)) || (await this.#isWitnessed(request, birth));
     if (!isDevices) return refuse('rejected', 'The key was not certified here at birth.');
@@ -160,7 +165,7 @@ export class Certification {
       deviceId,
       profile,
       keyIdentifier: identifierOfKey(this.#options.crypto, spki),
-      cause: issued.every(isBirth) ? 'first' : 'renewal',
+      cause: birth.length === issued.length ? 'first' : 'renewal',
       expiredForMs: 0,
     });
     return this.#issueGranted(granted, { profile, deviceId, spki, form });
@@ -190,6 +195,10 @@ export class Certification {
     const used = await grants.useSecret(secret, keyIdentifier);
     if (used === undefined) return refuse('bad-secret', 'The secret is bound to another key.');
     return this.#issueGranted(used, { profile, deviceId, spki });
+  }
+
+  #isBirth({ profile }: IssuedCertificate): boolean {
+    return this.#births.has(profile.slice(0, profile.lastIndexOf('@')));
   }
 
   #certifies(issued: IssuedCertificate, spki: Uint8Array): boolean {
@@ -256,7 +265,7 @@ export class Certification {
     const refusal = await this.#refusalOfRevoked(deviceId);
     return (
       refusal ?? {
-        cause: isBirth(shown) ? 'first' : 'renewal',
+        cause: this.#isBirth(shown) ? 'first' : 'renewal',
         expiredForMs: clock.nowMs() - shown.notAfterMs,
       }
     );
@@ -267,7 +276,7 @@ export class Certification {
     const revoked = await foreign.refusalOfRevoked(deviceId);
     if (revoked !== undefined) return revoked;
     const others = await certificates.certificatesOf(deviceId);
-    if (others.some((other) => other.revokedMs !== undefined && isBirth(other))) {
+    if (others.some((other) => other.revokedMs !== undefined && this.#isBirth(other))) {
       return refuse('rejected', 'The identity from birth is revoked.');
     }
     if (others.some((other) => other.held)) return refuse('rejected', 'The device is on hold.');
@@ -416,8 +425,4 @@ interface GrantedContent {
   readonly spki: Uint8Array;
   /** X.509 unless the request was native C509. */
   readonly form?: 'der' | 'native';
-}
-
-function isBirth({ profile }: IssuedCertificate): boolean {
-  return profile.startsWith('idevid@');
 }

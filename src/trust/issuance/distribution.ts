@@ -5,6 +5,7 @@
 import { shardOf } from '../../wire/crl/shard.ts';
 import type { AuthorityLists } from '../ports/statusStore.ts';
 import type { IssuerRole } from './profile.ts';
+import { respondingRoles } from './profiles.ts';
 
 export interface Distribution {
   /** The authority's name in URLs. */
@@ -13,7 +14,7 @@ export interface Distribution {
   readonly baseUrl: string;
   /** Lists that its certificates are spread over. */
   readonly shards: number;
-  /** Whether a responder answers for it: not for a root, whose key sleeps. */
+  /** Whether a responder answers for it: not for one whose key sleeps, nor for what ecosystems prescribe. */
   readonly responder: boolean;
 }
 
@@ -23,7 +24,8 @@ export function distributionFrom(
   { authority, shards, baseUrl }: AuthorityLists,
 ): Distribution | undefined {
   if (baseUrl === undefined) return undefined;
-  return { authority, baseUrl, shards, responder: role !== 'root' };
+  const responder = respondingRoles.some((one) => one === role);
+  return { authority, baseUrl, shards, responder };
 }
 
 /** Bounds what every certificate carries three times. */

@@ -19,12 +19,13 @@ import type {
   UnfinishedIntent,
   UnitIntent,
 } from '../ports/issuanceStore.ts';
-import { type BirthUse, type Issuer, issuerFor } from './issuer.ts';
+import { type Birth, type BirthUse, type Issuer, issuerFor, issuersOf } from './issuer.ts';
 import { lint, type LintedTbs } from './lint.ts';
 import { Siblings } from './lints/siblings.ts';
 import { type CertificateContent, compileProfile, type Prepared, serialBytes } from './prepare.ts';
 import { isNativeTbs, nativeTbsOf } from './nativeForm.ts';
 import { type Profile, profileLabel } from './profile.ts';
+import { isBirthProfile } from './profiles.ts';
 
 export interface IssuanceOptions {
   readonly store: IssuanceStore;
@@ -254,12 +255,19 @@ export class Issuance {
     return { linted, intent: intentOf(request, prepared, nowMs) };
   }
 
+  /** Who certifies such a birth; `undefined` where nobody here does. */
+  authorityOf({ profile: name, ...use }: Birth): Issuer | undefined {
+    const profile = this.#options.profiles.get(name);
+    if (profile === undefined || !isBirthProfile(profile)) return undefined;
+    return issuerFor(issuersOf(profile, this.#options.issuers), use);
+  }
+
   /** `undefined` where nobody here issues the profile. */
   #encoderFor({ profile: name, issuer: named, use }: IssueRequest): Encoder | undefined {
     const { crypto, profiles, issuers } = this.#options;
     const profile = profiles.get(name);
     if (profile === undefined) return undefined;
-    const candidates = issuers.filter(({ role }) => profile.issuedBy.includes(role));
+    const candidates = issuersOf(profile, issuers);
     const issuer =
       named === undefined
         ? issuerFor(candidates, use)

@@ -16,10 +16,15 @@ import type { Signer } from '../ports/keys.ts';
 import type { Distribution } from './distribution.ts';
 import type { IssuerRole, Profile } from './profile.ts';
 
-/** What an element is born for: it decides which of several factory authorities certifies it. */
+/** What an element is born for: it decides which of several authorities certifies it. */
 export interface BirthUse {
   readonly product: string;
   readonly batch: string;
+}
+
+/** With what, as its order says. */
+export interface Birth extends BirthUse {
+  readonly profile: string;
 }
 
 /** Of an authority that is not for every birth: one name that fits is enough. */
@@ -43,6 +48,18 @@ export function issuerFor<One extends Pick<Issuer, 'serves'>>(
     issuers.find(({ serves }) => serves?.products.includes(use.product)) ??
     everything
   );
+}
+
+/** Of those that issue: whose certificates the profile's are, of the vendor that it names. */
+export function issuersOf(
+  { issuedBy, matter }: Profile,
+  issuers: readonly Issuer[],
+): readonly Issuer[] {
+  return issuers.filter(({ role, subject }) => {
+    if (!issuedBy.includes(role)) return false;
+    const vendor = attributeText(subject, 'matterVendorId');
+    return matter?.vendorId === undefined || vendor === undefined || vendor === matter.vendorId;
+  });
 }
 
 export interface Issuer {

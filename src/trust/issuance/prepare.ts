@@ -207,10 +207,19 @@ export function isMatterDevice({ subject, authority }: Profile): boolean {
   return subject === 'matter' && authority === undefined;
 }
 
+/** DER of the subject that a certificate of the profile has. */
+export function subjectOf(
+  profile: Profile,
+  organization: string,
+  content: Pick<CertificateContent, 'name' | 'hardware'>,
+): Uint8Array {
+  return subjectEncoder(profile, organization)(content);
+}
+
 function subjectEncoder(
   profile: Profile,
   organization: string,
-): (content: CertificateContent) => Uint8Array {
+): (content: Pick<CertificateContent, 'name' | 'hardware'>) => Uint8Array {
   const ofMaker: NamePart = ['organizationName', organization];
   switch (profile.subject) {
     case 'device': {

@@ -21,6 +21,9 @@ export const issuerRoles = [
 
 export type IssuerRole = (typeof issuerRoles)[number];
 
+/** Of the authorities that certify births. */
+export const birthRoles: readonly IssuerRole[] = ['factory', 'chip-signer', 'matter-pai'];
+
 /**
  * `authority`: O and CN. `device`: O and X520SerialNumber, which is the deviceId (IEEE 802.1AR).
  * `named`: O and CN, the name of a server, station or application. `chip`: O and X520SerialNumber, which is

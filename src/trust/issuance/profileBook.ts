@@ -17,7 +17,7 @@ import { EnvironmentError, InvariantError, type Refusal, refuse } from '../ports
 import type { ProfileView } from '../ports/profileDesk.ts';
 import type { ProfileRecord, ProfileStore } from '../ports/profileStore.ts';
 import { faultsOfProfile, type Profile, profileLabel } from './profile.ts';
-import { isDeviceProfile } from './profiles.ts';
+import { isBirthProfile, isDeviceProfile } from './profiles.ts';
 
 export interface ProfileBookOptions {
   readonly store: ProfileStore;
@@ -38,6 +38,7 @@ export class ProfileBook {
   readonly #current = new Map<string, Profile>();
   readonly #labelled = new Map<string, Profile>();
   readonly #devices = new Set<string>();
+  readonly #births = new Set<string>();
 
   private constructor(options: ProfileBookOptions) {
     this.#options = options;
@@ -75,6 +76,11 @@ export class ProfileBook {
   /** Names of those that enrolment gives to devices. Follows what is added. */
   get devices(): ReadonlySet<string> {
     return this.#devices;
+  }
+
+  /** Names of those that elements are born with. Follows what is added. */
+  get births(): ReadonlySet<string> {
+    return this.#births;
   }
 
   views(): readonly ProfileView[] {
@@ -159,8 +165,13 @@ export class ProfileBook {
 
   #makeCurrent(profile: Profile): void {
     this.#current.set(profile.name, profile);
-    if (isDeviceProfile(profile)) this.#devices.add(profile.name);
-    else this.#devices.delete(profile.name);
+    for (const [names, belongs] of [
+      [this.#devices, isDeviceProfile(profile)],
+      [this.#births, isBirthProfile(profile)],
+    ] as const) {
+      if (belongs) names.add(profile.name);
+      else names.delete(profile.name);
+    }
   }
 
   #requireSame(profile: Profile, { sha256 }: ProfileView): void {

@@ -2,7 +2,7 @@
 import { keyPurposes } from '../../wire/x509/extensions.ts';
 import { exampleGenerationOid } from '../../wire/x509/serverGeneration.ts';
 import { hardwareProfiles } from './hardwareProfiles.ts';
-import { checkedProfiles, type IssuerRole, type Profile } from './profile.ts';
+import { birthRoles, checkedProfiles, type IssuerRole, type Profile } from './profile.ts';
 
 /** RFC 9336 §3.1. */
 const documentSigning = '1.3.6.1.5.5.7.3.36';
@@ -202,7 +202,25 @@ export function isDeviceProfile({ subject, issuedBy }: Profile): boolean {
   return subject === 'device' && issuedBy.includes('operational');
 }
 
-function linkOf(role: IssuerRole, profile: Profile): Profile {
+/** Names of the profiles that elements are born with. */
+export function birthProfiles(profiles: ReadonlyMap<string, Profile>): ReadonlySet<string> {
+  return new Set([...profiles.values()].filter(isBirthProfile).map(({ name }) => name));
+}
+
+export function isBirthProfile({ subject, issuedBy, authority }: Profile): boolean {
+  const isElement = subject === 'device' || subject === 'chip' || subject === 'matter';
+  return isElement && authority === undefined && issuedBy.some((role) => birthRoles.includes(role));
+}
+
+/** Throws a `TypeError` when none of that name came with Birthmark. */
+export function builtIn(name: string): Profile {
+  const found = builtInProfiles.get(name);
+  if (found === undefined) throw new TypeError(`no built-in profile ${name}`);
+  return found;
+}
+
+/** Of what leads from one generation of such an authority to another. */
+export function linkOf(role: IssuerRole, profile: Profile): Profile {
   const authority = { excludesHosts: false, ...profile.authority, linksGenerations: true };
   return { ...profile, name: `link-${role}`, issuedBy: [role], authority };
 }

@@ -10,9 +10,10 @@ import type { OpenAnswer } from '../../wire/line/opening.ts';
 import { bareAnchor } from '../../wire/c509/bareAnchor.ts';
 import { encodeAnchors, encodeDeviceId } from '../../wire/line/slotData.ts';
 import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
+import { namesBirth } from '../../wire/x509/birthName.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Certificate } from '../../wire/x509/model.ts';
-import { attributeText, sameName } from '../../wire/x509/names.ts';
+import { sameName } from '../../wire/x509/names.ts';
 import { p256Spki } from '../../wire/x509/spki.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import type { Element, ElementContents } from '../ports/element.ts';
@@ -111,7 +112,7 @@ function certificateFault(
     const leaf = parseCertificate(unit.certificate);
     const issuer = parseCertificate(chain[0] ?? new Uint8Array(0));
     if (!equal(leaf.publicKey.spki, p256Spki(keys.sign))) return 'the certificate has another key';
-    if (attributeText(leaf.subject, 'serialNumber') !== unit.deviceId) {
+    if (!namesBirth(leaf.subject, unit.deviceId, unit.uid)) {
       return 'the certificate names another device';
     }
     return isIssued(leaf, issuer, verifier) ? undefined : 'the certificate is not of its issuer';

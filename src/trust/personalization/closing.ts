@@ -28,7 +28,7 @@ import { InvariantError, type Refusal, refuse } from '../ports/faults.ts';
 import type { Signer } from '../ports/keys.ts';
 import type { ClosedBatch } from '../ports/operatorAuthority.ts';
 import type { OrderRecord, OrderStore, UnitRecord, UnitState } from '../ports/orderStore.ts';
-import type { BirthUse } from '../issuance/issuer.ts';
+import type { Birth } from '../issuance/issuer.ts';
 import { certificateOf } from './endorse.ts';
 
 export interface ClosingOptions {
@@ -39,8 +39,8 @@ export interface ClosingOptions {
   readonly manifestKey: Signer;
   /** DER of the certificate of that key; importers pin it. */
   readonly manifestCertificate: Uint8Array;
-  /** DER certificates of the factory authority of such births and those above it, without the root. */
-  readonly chain: (use: BirthUse) => readonly Uint8Array[];
+  /** DER certificates of the authority of such births and those above it, without the root. */
+  readonly chain: (birth: Birth) => readonly Uint8Array[];
   /** Organization of the factory authority. */
   readonly maker: string;
 }
@@ -161,7 +161,7 @@ function recordOf(
   const certificate = certificateOf(unit.tbs, unit.signature);
   const organization: Entity = { organizationName: maker };
   const signKey = parseCertificate(certificate).publicKey.key;
-  const above = chain({ product: order.product, batch });
+  const above = chain({ profile: order.profile, product: order.product, batch });
   const { deviceId, eui64, agreeKey, proofLevel } = unit;
   return {
     model: unit.model,

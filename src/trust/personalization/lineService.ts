@@ -16,7 +16,7 @@ import { bindingTo, prepareSigned } from '../../wire/line/signed.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
 import type { Issuance } from '../issuance/issuance.ts';
-import type { BirthUse } from '../issuance/issuer.ts';
+import type { Birth } from '../issuance/issuer.ts';
 import type { Clock } from '../ports/clock.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { ProofVerifier, SealingKey, Signer } from '../ports/keys.ts';
@@ -38,8 +38,8 @@ export interface LineServiceOptions {
   readonly sealingKey: SealingKey;
   /** DER certificates that elements pin for servers. */
   readonly anchors: readonly Uint8Array[];
-  /** DER certificates of the factory authority and those above it, without the root. */
-  readonly chain: (use: BirthUse) => readonly Uint8Array[];
+  /** DER certificates of the authority of such births and those above it, without the root. */
+  readonly chain: (birth: Birth) => readonly Uint8Array[];
   readonly lostElements?: EndorsementOptions['lostElements'];
   /** Hears of everything that was refused, requests and single units. */
   readonly onRefusal?: (refusal: LineRefusal) => void;
@@ -139,7 +139,8 @@ export class LineService {
       const { code, reason, uid } = unit;
       this.#options.onRefusal?.({ step: 'endorse', code, reason, ticketId: ticket.ticketId, uid });
     }
-    const chain = this.#options.chain({ product: order.product, batch: ticket.batch });
+    const { product, profile } = order;
+    const chain = this.#options.chain({ profile, product, batch: ticket.batch });
     return encodeEndorseAnswer({ units, chain });
   }
 

@@ -11,6 +11,7 @@ import type { Approved } from '../approvals/permissions.ts';
 import { isSpendingFault, refuseApproval } from '../approvals/refusals.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
 import type { SpendingFault } from '../ports/approvalStore.ts';
+import type { Birth } from '../issuance/issuer.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
 import type { Signer } from '../ports/keys.ts';
@@ -23,6 +24,8 @@ export interface OrdersOptions {
   readonly clock: Clock;
   readonly store: OrderStore;
   readonly orderKey: Signer;
+  /** Whether an authority here certifies such births. */
+  readonly bears: (birth: Birth) => boolean;
   /** Where the first range of EUI-64s begins when an order names none. */
   readonly eui64Base: Uint8Array;
   /** Hears of every order and ticket before it is made. */
@@ -35,6 +38,7 @@ export type OrderRefusal = Refusal<
   | 'batch-exists'
   | 'eui64-overlap'
   | 'no-server-identity'
+  | 'no-authority'
   | SpendingFault
 >;
 
@@ -53,11 +57,15 @@ export class Orders {
   }
 
   async create(approved: Approved<'order.create'>): Promise<OrderRecord | OrderRefusal> {
-    const { crypto, clock, store } = this.#options;
+    const { crypto, clock, store, bears } = this.#options;
     const { request, spending } = approved;
     const fault = faultOfOrder(request);
     if (fault !== undefined) return refuse('invalid', fault);
     const { batches = [{ batch: request.order, quantity: request.quantity }] } = request;
+    const { product, profile = usualBirth } = request;
+    if (!batches.every(({ batch }) => bears({ profile, product, batch }))) {
+      return refuse('no-authority', `No authority here certifies births of profile ${profile}.`);
+    }
     const serverIdentity = request.serverIdentity ?? (await store.setting(serverIdentitySetting));
     if (serverIdentity === undefined) {
       return refuse(
@@ -71,9 +79,9 @@ export class Orders {
     }
     const record: OrderRecord = {
       order: request.order,
-      product: request.product,
+      product,
       family: request.family,
-      profile: 'idevid',
+      profile,
       hwType: request.hwType,
       // A manifest names a part: the product, where the maker has no number for it.
       partNumber: request.partNumber === '' ? request.product : request.partNumber,
@@ -166,6 +174,9 @@ export class Orders {
     };
   }
 }
+
+/** What elements are born with unless their order says otherwise. */
+export const usualBirth = 'idevid';
 
 /** Largest order; more is several orders. */
 export const maximumOrder: number = maximumTicketCount;

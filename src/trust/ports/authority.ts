@@ -10,7 +10,7 @@ import type { ApprovedOrder, StatusOrder } from './statusOrders.ts';
 /** DER certificates of the hierarchy. Several of a kind while one takes over from another. */
 export interface Hierarchy {
   readonly roots: readonly Uint8Array[];
-  /** Issue IDevIDs. */
+  /** Issue identities from birth. */
   readonly factory: readonly Uint8Array[];
   /** Issue LDevIDs. */
   readonly operational: readonly Uint8Array[];

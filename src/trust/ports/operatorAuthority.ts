@@ -14,6 +14,8 @@ export interface OrderRequest {
   readonly partNumber: string;
   readonly quantity: number;
   readonly leastProof: ProofLevel;
+  /** Of the birth certificates; `idevid` when absent. */
+  readonly profile?: string;
   /** The next free range when absent. */
   readonly eui64First?: Uint8Array;
   /** That of the installation when absent. */

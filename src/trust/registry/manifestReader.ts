@@ -15,8 +15,8 @@ import type {
   ManifestProofLevel,
 } from '../../wire/manifest/record.ts';
 import { EntrySplitter } from '../../wire/manifest/splitter.ts';
+import { namesBirth } from '../../wire/x509/birthName.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
-import { attributeText } from '../../wire/x509/names.ts';
 import { p256Spki } from '../../wire/x509/spki.ts';
 import { type PathRules, verifyPath } from '../peers/paths.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
@@ -159,10 +159,7 @@ export class ManifestReader {
       return refuse('wrong-key', 'the certificate is for another key than its slot holds');
     }
     const { birth } = record;
-    if (
-      birth !== undefined &&
-      attributeText(certificate.subject, 'serialNumber') !== birth.deviceId
-    ) {
+    if (birth !== undefined && !namesBirth(certificate.subject, birth.deviceId, record.uniqueId)) {
       return refuse('wrong-identity', 'the certificate names another device');
     }
     // Judged when the element was made: these certificates outlive their log signer by decades, and an

@@ -205,7 +205,14 @@ export class World {
       }),
       lists: this.#lists(database, between, issuers),
       openLog: () => this.#openLog(auditStore, between),
-      orders: new Orders({ crypto, clock, store, orderKey, eui64Base }),
+      orders: new Orders({
+        crypto,
+        clock,
+        store,
+        orderKey,
+        bears: (birth) => issuance.authorityOf(birth) !== undefined,
+        eui64Base,
+      }),
       line: new LineService({
         crypto,
         clock,

@@ -76,7 +76,8 @@ export class RealAuthority implements LineTransport {
       issuers: [factory],
     });
     const eui64Base = Uint8Array.of(0x02, 0, 0, 0xff, 0xfe, 0, 0, 0);
-    const orders = new Orders({ crypto, clock, store, orderKey: orderSigner, eui64Base });
+    const bears = (): boolean => true;
+    const orders = new Orders({ crypto, clock, store, orderKey: orderSigner, bears, eui64Base });
     const order = await orders.create(
       await alone('order.create', {
         order: 'order-1',

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { startAuthority } from '../../../src/apps/authority/authority.ts';
+import { builtInProfiles } from '../../../src/trust/issuance/profiles.ts';
 import { type Horizon, horizonOf, longestLeaf } from '../../../src/apps/authority/horizon.ts';
 import { initializeAuthority } from '../../../src/apps/authority/initialize.ts';
 import { announce, remove, switchOver } from '../../../src/apps/authority/rollover.ts';
@@ -79,7 +80,7 @@ test('to 2041: when the next generation is due, and the one after that', async (
   const { at } = await open(context);
   const { events } = await at(startMs);
   const dates = events.filter(({ name }) => name === 'operational').map(({ atMs }) => atMs);
-  const { lifeMs } = longestLeaf('operational');
+  const { lifeMs } = longestLeaf('operational', builtInProfiles);
   assert.equal(lifeMs, 365 * dayMs);
   const firstMs = startMs + 3653 * dayMs - lifeMs;
   assert.deepEqual(dates, [firstMs, startMs + 3653 * dayMs]);

@@ -33,9 +33,10 @@ import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
+import { registerAddAuthority } from './addAuthority.ts';
 import { registerCeremony } from './ceremony.ts';
 import { registerCompromise } from './compromise.ts';
-import { registerFactory } from './factory.ts';
+
 import { registerFloor } from './floor.ts';
 import { registerHorizon } from './horizon.ts';
 import { registerRollover } from './rollover.ts';
@@ -128,7 +129,7 @@ when it has none. A second call after a crash makes what is missing and keeps wh
   registerFloor(ca);
   registerCeremony(ca);
   registerRoot(ca);
-  registerFactory(ca);
+  registerAddAuthority(ca);
   registerHorizon(ca);
 }
 

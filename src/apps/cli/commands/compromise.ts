@@ -5,11 +5,12 @@ import { StatusClient } from '../../../drivers/links/local/statusClient.ts';
 import { type LossCase, nextStep } from '../../../trust/ports/lossCase.ts';
 import type { UnitSelection } from '../../../trust/ports/statusStore.ts';
 import {
-  type AuthorityName,
-  authorityNames,
   authorityPaths,
+  authorityRoles,
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
+import { isSelfSigned } from '../../authority/authorityNames.ts';
+import { lineNamed, readCertifiedBook } from '../../authority/book.ts';
 import { commandOf } from '../../authority/cases.ts';
 import { assessCompromise, countFollowers, maximumListed } from '../../authority/compromise.ts';
 import { answerLostHolder, type HolderLoss } from '../../authority/lostHolders.ts';
@@ -48,7 +49,7 @@ const help = `
 Whose key:
   factory, operational, server   an authority's: another one takes its place under the root, the old one
                                  issues no more, what it gave is revoked, lists say so (server stopped)
-  factory-NAME                   of one that is for some births alone: the same
+  factory-NAME, chip-signer, matter-pai, ...   of one that was added: the same
   ocsp                           the responders': their certificates are revoked, new keys at the next start
                                  (server stopped)
   log                            the log's: it goes on under a new key and name, and says where the old one
@@ -107,15 +108,15 @@ async function answer(
   await requireInstallation(authorityPaths(options.data));
   if (whose === 'station' || whose === 'family') return answerHolder(whose, name, options);
   if (name !== undefined) throw usage(`${whose} takes no name`);
-  const role = authorityNames.find((one) => one === whose);
+  const role = authorityRoles.find((one) => whose === one || whose.startsWith(`${one}-`));
   if (options.dryRun === true) {
-    if (role !== undefined) return assess(role, options);
+    if (role !== undefined) return assess(whose, options);
     throw usage('--dry-run is for authorities, stations and families');
   }
   const reason = reasonOf(options);
-  if (role === 'root') {
+  if (role !== undefined && isSelfSigned({ role })) {
     throw new CommandFailure(
-      'a root is answered for by people: see birthmark ca compromise root --dry-run',
+      `it is answered for by people: see birthmark ca compromise ${whose} --dry-run`,
     );
   }
   const loss = (passphrase: string): LossOptions => ({
@@ -126,7 +127,7 @@ async function answer(
     reason,
     ...(options.perSecond === undefined ? {} : { perSecond: options.perSecond }),
   });
-  if (role !== undefined || /^factory-[a-z0-9-]{1,30}$/.test(whose)) {
+  if (role !== undefined) {
     // First of all the lost key stops; who may have another one made is asked then.
     await withCases(options, (desk) => beginLostAuthority(desk, loss(''), whose));
     const what = `replace the lost key of ${whose}`;
@@ -200,14 +201,16 @@ function tellDevices(options: OutputOptions, deviceIds: readonly string[]): void
   print(options, {}, ['Devices that cannot follow:', ...deviceIds.map((id) => `  ${id}`)]);
 }
 
-async function assess(role: AuthorityName, options: CompromiseOptions): Promise<void> {
+async function assess(whose: string, options: CompromiseOptions): Promise<void> {
   const paths = authorityPaths(options.data);
+  const book = await readCertifiedBook(paths);
+  const line = lineNamed(book, whose);
   const snapshot = await openAuthoritySnapshot(paths, readStoreSetting(options.store));
-  const report = await assessCompromise(snapshot, role, Date.now());
+  const report = await assessCompromise(snapshot, book, line, Date.now());
   const { live, canFollow, cannotFollow, listed, steps } = report;
   const kinds = live.map(({ profile, count }) => `${count} ${profile}`).join(', ');
   print(options, { dryRun: true, ...report }, [
-    `Certificates that fall with the ${role} authority: ${kinds === '' ? 'none' : kinds}.`,
+    `Certificates that fall with the authority ${line}: ${kinds === '' ? 'none' : kinds}.`,
     `Devices that can follow by themselves: ${canFollow}; that cannot: ${cannotFollow}.`,
     ...listed.map((deviceId) => `  ${deviceId}`),
     ...(cannotFollow > listed.length ? [`  and ${cannotFollow - listed.length} more`] : []),

@@ -44,6 +44,7 @@ interface CreateOptions extends ApprovableOptions {
   readonly hwType: string;
   readonly partNumber?: string;
   readonly leastProof: ProofLevel;
+  readonly profile?: string;
   readonly eui64?: Uint8Array;
   readonly serverIdentity?: string;
   readonly batch?: ReadonlyArray<{ readonly batch: string; readonly quantity: number }>;
@@ -104,6 +105,7 @@ function registerCreate(order: Command): void {
     .option('--hw-type <oid>', 'OID of the kind of hardware (RFC 4108)', exampleHwType)
     .option('--part-number <text>', 'what the manifest calls the part (default: the product)')
     .option('--least-proof <level>', proofLevels.join(', '), proofLevel, 'line-anchored')
+    .option('--profile <name>', 'what elements are born with (default: idevid)')
     .option('--eui64 <hex>', 'first EUI-64 of the range (default: the next free one)', eui64)
     .option('--server-identity <file>', "the server's EDHOC credential (default: this server's)")
     .option('--batch <name=n...>', 'batches of the order (default: one of its name)', batches)
@@ -115,7 +117,8 @@ function registerCreate(order: Command): void {
       `
 Examples:
   birthmark order create 2026-07 --product th-sensor --quantity 1000
-  birthmark order create 2026-08 --product th-sensor --quantity 8000 --batch reel-1=4000 --batch reel-2=4000`,
+  birthmark order create 2026-08 --product th-sensor --quantity 8000 --batch reel-1=4000 --batch reel-2=4000
+  birthmark order create 2026-09 --product bulb --quantity 500 --profile matter-dac`,
     )
     .action(create);
 }
@@ -129,6 +132,7 @@ async function create(name: string, options: CreateOptions): Promise<void> {
     partNumber: options.partNumber ?? options.product,
     quantity: options.quantity,
     leastProof: options.leastProof,
+    ...(options.profile === undefined ? {} : { profile: options.profile }),
     ...(options.eui64 === undefined ? {} : { eui64First: options.eui64 }),
     ...(options.serverIdentity === undefined
       ? {}
@@ -186,7 +190,7 @@ async function show(name: string, options: DataOptions): Promise<void> {
     })),
   };
   print(options, document, [
-    `Order ${order.order}: ${order.quantity} × ${order.product} (${order.family}), at least ${order.leastProof}.`,
+    `Order ${order.order}: ${order.quantity} × ${order.product} (${order.family}), profile ${order.profile}, at least ${order.leastProof}.`,
     ...table([
       ['batch', 'quantity', 'state'],
       ...batches.map(({ batch, quantity, closedMs }) => [

@@ -1,8 +1,7 @@
 /** `birthmark profile`: what certificates say, as data. */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { ProfileClient } from '../../../drivers/links/local/profileClient.ts';
-import { faultsOfProfile, type Profile, profileLabel } from '../../../trust/issuance/profile.ts';
+import { type Profile, profileLabel } from '../../../trust/issuance/profile.ts';
 import { profileText } from '../../../trust/issuance/profileBook.ts';
 import { isRefusal } from '../../../trust/ports/faults.ts';
 import type { ProfileView } from '../../../trust/ports/profileDesk.ts';
@@ -13,14 +12,8 @@ import { sha256 } from '../../authority/witnesses.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { approvable, type ApprovableOptions, ask, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
-import {
-  allowed,
-  CommandFailure,
-  exitCodes,
-  type OutputOptions,
-  print,
-  table,
-} from '../terminal.ts';
+import { profileFrom } from '../profileFile.ts';
+import { allowed, CommandFailure, type OutputOptions, print, table } from '../terminal.ts';
 
 interface DataOptions extends OutputOptions {
   readonly data: string;
@@ -108,7 +101,7 @@ async function show(wanted: string, options: DataOptions): Promise<void> {
 }
 
 function check(file: string, options: OutputOptions): void {
-  const profile = sound(file);
+  const profile = profileFrom(file);
   const hash = toHex(sha256(utf8(profileText(profile))));
   print(options, { profile: profileLabel(profile), sha256: hash }, [
     `${profileLabel(profile)} is sound. SHA-256 ${hash}`,
@@ -116,7 +109,7 @@ function check(file: string, options: OutputOptions): void {
 }
 
 async function add(file: string, options: AddOptions): Promise<void> {
-  const profile = sound(file);
+  const profile = profileFrom(file);
   const change = { profile: profileLabel(profile), sha256: sha256(utf8(profileText(profile))) };
   const hash = toHex(change.sha256);
   if (options.dryRun === true) {
@@ -135,22 +128,6 @@ async function add(file: string, options: AddOptions): Promise<void> {
   print(options, documentOf(added), [
     `${added.name}@${added.version} is there, SHA-256 ${toHex(added.sha256)}.`,
   ]);
-}
-
-/** Ends the command with everything that is wrong. */
-function sound(file: string): Profile {
-  let document: unknown;
-  try {
-    document = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new CommandFailure(`${file}: ${reason}`, exitCodes.usage);
-  }
-  const profile = readProfile(document);
-  if (isRefusal(profile)) throw new CommandFailure(`${file}: ${profile.reason}`);
-  const faults = faultsOfProfile(profile);
-  if (faults.length > 0) throw new CommandFailure(`${file}: ${faults.join('; ')}`);
-  return profile;
 }
 
 function lifeOf({ lifetime }: Profile): string {

@@ -10,6 +10,7 @@ import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import {
   authorityNames,
   authorityPaths,
+  authorityRoles,
   readCertificateFile,
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
@@ -34,6 +35,7 @@ interface DataOptions extends ApprovableOptions {
 interface AnnounceOptions extends DataOptions {
   readonly algorithm?: AuthorityRecord['algorithm'];
   readonly key?: string;
+  readonly profile?: string;
   readonly newName?: boolean;
 }
 
@@ -57,6 +59,7 @@ export function registerRollover(ca: Command): void {
   step(rollover, 'announce', 'Make the next authority of a role, and publish it')
     .addOption(new Option('--algorithm <name>', 'of its key').choices(authorityAlgorithms))
     .option('--key <uri>', 'keep its key in a PKCS#11 token (RFC 7512)')
+    .option('--profile <name>', 'profile of its certificate (default: that of the present one)')
     .option('--new-name', 'a root of another name (RFC 8649)')
     .action((role: string, options: AnnounceOptions) => announceOne(lineOf(role), options));
   step(rollover, 'switch', 'Let the announced authority issue').action(
@@ -83,16 +86,16 @@ function step(rollover: Command, verb: string, description: string): Command {
     .addHelpText('after', `\nExample:\n  birthmark ca rollover ${verb} server`);
 }
 
-/** A role, or a factory authority that is for some births alone. */
+/** A role, or the first name of one of several in it. */
 function lineOf(text: string): string {
-  const role = authorityNames.find((name) => name === text);
-  if (role !== undefined || /^factory-[a-z0-9-]{1,30}$/.test(text)) return text;
-  const names = authorityNames.join(', ');
-  throw new CommandFailure(`an authority is one of ${names}, or factory-NAME`, exitCodes.usage);
+  const role = authorityRoles.find((name) => text === name || text.startsWith(`${name}-`));
+  if (role !== undefined && /^[a-z0-9-]{1,40}$/.test(text)) return text;
+  const names = authorityRoles.join(', ');
+  throw new CommandFailure(`an authority is one of ${names}, or ROLE-NAME`, exitCodes.usage);
 }
 
 async function announceOne(role: string, options: AnnounceOptions): Promise<void> {
-  const { algorithm, key, newName } = options;
+  const { algorithm, key, profile, newName } = options;
   if (newName === true && role !== 'root') {
     throw new CommandFailure('--new-name is for roots', exitCodes.usage);
   }
@@ -101,6 +104,7 @@ async function announceOne(role: string, options: AnnounceOptions): Promise<void
     role,
     ...(algorithm === undefined ? {} : { algorithm }),
     ...(key === undefined ? {} : { key }),
+    ...(profile === undefined ? {} : { profile }),
     ...(newName === undefined ? {} : { newName }),
   };
   if (options.dryRun === true) {

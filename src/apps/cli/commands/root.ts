@@ -5,10 +5,12 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
 import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
 import { faultOfBaseUrl } from '../../../trust/issuance/distribution.ts';
+import { profileLabel } from '../../../trust/issuance/profile.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import type { RevocationReason } from '../../../wire/crl/reason.ts';
 import { encodePem, findPem } from '../../../wire/x509/pem.ts';
-import { type AuthorityName, authorityNames, writeWhole } from '../../authority/authorityFolder.ts';
+import { authorityRoles, writeWhole } from '../../authority/authorityFolder.ts';
+import { aboveOf } from '../../authority/authorityNames.ts';
 import { authorityAlgorithms, type AuthorityRecord } from '../../authority/book.ts';
 import { importFromRoot } from '../../authority/imports.ts';
 import {
@@ -23,6 +25,7 @@ import {
 import { readPassphrase } from '../../passphrase.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
 import { defaultData } from '../dataFolder.ts';
+import { profileFrom } from '../profileFile.ts';
 import { rootSecret, shareOptions, sharesFor, type SharesOptions } from '../rootShares.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
 
@@ -42,6 +45,7 @@ interface CreateOptions extends OutputOptions, SharesOptions {
 
 interface SignOptions extends RootOptions {
   readonly out: string;
+  readonly profile?: readonly RoleFile[];
   readonly dryRun?: boolean;
 }
 
@@ -101,6 +105,7 @@ export function registerRoot(ca: Command): void {
   atFolder(ca, 'sign-request', 'At the root: certify the authorities that ask')
     .argument('<role=file...>', 'what each request is to be, and its file', roleFiles)
     .requiredOption('--out <folder>', 'where the certificates are written')
+    .option('--profile <role=file...>', 'a profile of your own for it, JSON', roleFiles)
     .option('--dry-run', 'say what would be signed')
     .addHelpText('after', help)
     .action(sign);
@@ -150,14 +155,23 @@ async function create(options: CreateOptions): Promise<void> {
 }
 
 async function sign(requests: readonly RoleFile[], options: SignOptions): Promise<void> {
-  const read = await Promise.all(requests.map(readRequest));
+  const profiles = new Map(
+    (options.profile ?? []).map(({ role, file }) => [role, profileFrom(file)] as const),
+  );
+  const read = (await Promise.all(requests.map(readRequest))).map((one) => ({
+    ...one,
+    profile: profiles.get(one.role),
+  }));
   const opening = { folder: options.root, passphrase: await rootSecret(options), clock };
   await atRoot(opening, async (root) => {
-    const asked = read.map(({ role, request, file }) => {
-      const { name, spki } = subjectOf(root.organization, { role, request });
-      return { role, name, file, key: toHex(nodeCrypto.hash('SHA-256', spki)) };
+    const asked = read.map((one) => {
+      const { role, profile, name, spki } = subjectOf(root.organization, one);
+      const key = toHex(nodeCrypto.hash('SHA-256', spki));
+      return { role, profile: profileLabel(profile), name, file: one.file, key };
     });
-    const told = asked.map(({ role, name, key }) => `  ${role}: ${name}, key SHA-256 ${key}`);
+    const told = asked.map(
+      ({ role, profile, name, key }) => `  ${role}: ${name}, ${profile}, key SHA-256 ${key}`,
+    );
     if (options.dryRun === true) {
       print(options, { dryRun: true, requests: asked }, ['Would certify:', ...told]);
       return;
@@ -222,14 +236,14 @@ interface RoleFile {
   readonly file: string;
 }
 
+const certifiedRoles = authorityRoles.filter((role) => aboveOf(role) === 'root');
+
 /** ROLE=FILE, several times. */
 function roleFiles(text: string, before?: readonly RoleFile[]): readonly RoleFile[] {
   const at = text.indexOf('=');
-  const role = authorityNames.find(
-    (name): name is Exclude<AuthorityName, 'root'> => name !== 'root' && name === text.slice(0, at),
-  );
+  const role = certifiedRoles.find((name) => name === text.slice(0, at));
   if (at < 0 || role === undefined) {
-    throw new InvalidArgumentError('factory=FILE, operational=FILE or server=FILE is expected');
+    throw new InvalidArgumentError(`ROLE=FILE is expected, of ${certifiedRoles.join(', ')}`);
   }
   return [...(before ?? []), { role, file: text.slice(at + 1) }];
 }

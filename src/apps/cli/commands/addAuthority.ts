@@ -1,27 +1,36 @@
-/** `birthmark ca add-factory`: one more factory authority, for the births of some products or batches alone. */
+/** `birthmark ca add`: one more authority, for some births alone, for chips, or for Matter. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
 import { authorityAlgorithms } from '../../authority/book.ts';
-import { addFactory } from '../../authority/rollover.ts';
+import { addAuthority } from '../../authority/rollover.ts';
 import { approvable, type ApprovableOptions, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import { CommandFailure, exitCodes, print } from '../terminal.ts';
 import { atRest } from './rollover.ts';
 
-interface FactoryOptions extends ApprovableOptions {
+interface AddOptions extends ApprovableOptions {
   readonly products?: readonly string[];
   readonly batches?: readonly string[];
+  readonly profile?: string;
   readonly algorithm?: string;
   readonly key?: string;
   readonly dryRun?: boolean;
 }
 
-export function registerFactory(ca: Command): void {
-  approvable(ca.command('add-factory'))
-    .description('Make one more factory authority, for some births alone (server stopped)')
-    .argument('<name>', 'it is called factory-NAME', nameOf)
+const addedRoles = ['factory', 'chip-signer', 'matter-paa', 'matter-pai'] as const;
+
+export function registerAddAuthority(ca: Command): void {
+  approvable(ca.command('add'))
+    .description('Make one more authority (server stopped)')
+    .addArgument(ca.createArgument('<role>', 'what it certifies').choices(addedRoles))
+    .argument(
+      '[name]',
+      'it is called ROLE-NAME; of a signer of chips four hexadecimal digits',
+      word,
+    )
     .option('--products <names...>', 'products whose births it certifies')
     .option('--batches <names...>', 'batches whose births it certifies, whatever their product')
+    .option('--profile <name>', 'profile of its certificate (default: that of its role)')
     .addOption(new Option('--algorithm <name>', 'of its key').choices(authorityAlgorithms))
     .option('--key <uri>', 'keep its key in a PKCS#11 token (RFC 7512)')
     .option('--data <folder>', 'data folder', defaultData())
@@ -30,33 +39,45 @@ export function registerFactory(ca: Command): void {
     .addHelpText(
       'after',
       `
-Example:
-  birthmark ca add-factory pumps --products pump valve
+Examples:
+  birthmark ca add factory pumps --products pump valve
+  birthmark ca add chip-signer 0001                    then: order create --profile chip-idevid
+  birthmark ca add matter-paa
+  birthmark ca add matter-pai acme --profile acme-pai  then: order create --profile acme-meter-dac
 
 It issues from the next start of the server on. Its next generation: birthmark ca rollover announce factory-pumps`,
     )
     .action(add);
 }
 
-async function add(name: string, options: FactoryOptions): Promise<void> {
-  const { products = [], batches = [], algorithm, key } = options;
-  if (products.length + batches.length === 0) {
+async function add(
+  role: (typeof addedRoles)[number],
+  word: string | undefined,
+  options: AddOptions,
+): Promise<void> {
+  const { products = [], batches = [], profile, algorithm, key } = options;
+  const isForSome = products.length + batches.length > 0;
+  if (role === 'factory' && !isForSome) {
     throw new CommandFailure('--products or --batches says what it is for', exitCodes.usage);
   }
   if (key !== undefined) parseKeyUri(key);
+  const name = word === undefined ? role : `${role}-${word}`;
   const request = {
     role: name,
+    adds: role,
     ...(algorithm === undefined ? {} : { algorithm }),
+    ...(profile === undefined ? {} : { profile }),
     ...(key === undefined ? {} : { key }),
-    serves: { products, batches },
+    ...(isForSome ? { serves: { products, batches } } : {}),
   };
   if (options.dryRun === true) {
     const asked = await wouldAsk(options, 'authority.announce', request);
-    const said = `Would make ${name} for ${[...products, ...batches].join(', ')}.`;
-    print(options, { dryRun: true, request, ...asked.document }, [said, ...asked.lines]);
+    const uses = isForSome ? ` for ${[...products, ...batches].join(', ')}` : '';
+    const document = { dryRun: true, request, ...asked.document };
+    print(options, document, [`Would make ${name}${uses}.`, ...asked.lines]);
     return;
   }
-  const made = await atRest(options, 'authority.announce', request, addFactory);
+  const made = await atRest(options, 'authority.announce', request, addAuthority);
   if (made === undefined) return;
   print(options, { added: made }, [
     made.pending === undefined
@@ -65,7 +86,7 @@ async function add(name: string, options: FactoryOptions): Promise<void> {
   ]);
 }
 
-function nameOf(text: string): string {
-  if (/^[a-z][a-z0-9-]{0,30}$/.test(text)) return `factory-${text}`;
+function word(text: string): string {
+  if (/^[a-z0-9][a-z0-9-]{0,25}$/.test(text)) return text;
   throw new InvalidArgumentError('a short lower-case word is expected');
 }
