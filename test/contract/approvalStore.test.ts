@@ -204,6 +204,11 @@ contract('approval store', issuingBackends, (check) => {
       (await store.requests(2)).map((record) => record.id),
       [late.id, next(1).id],
     );
+    assert.deepEqual(
+      (await store.requests(1, late.id)).map((record) => record.id),
+      [next(1).id],
+    );
+    assert.deepEqual(await store.requests(9, bytesOf('none', 32)), []);
   });
 
   check('one signature is enough where the act says so', async (stores) => {

@@ -76,10 +76,9 @@ contract('authority stores', issuingBackends, (check) => {
       assert.equal(await orders.createOrder(next, batches, leaf('2')), 'batch-exists');
       assert.equal(await orders.createOrder(next, [], leaf('2')), 'eui64-overlap');
       assert.equal(await orders.createOrder(orderRow(2, 1), [], leaf('2')), 'created');
-      assert.deepEqual(
-        (await orders.orders(1)).map(({ order: name }) => name),
-        ['order-2'],
-      );
+      assert.equal((await orders.orders(1))[0]?.order, 'order-2');
+      assert.deepEqual(await orders.orders(9, 'order-2'), [order]);
+      assert.deepEqual(await orders.orders(9, 'none'), []);
       assert.deepEqual(await s.audit.leaves(0, 9), [leaf('1'), leaf('2')]);
     },
   );

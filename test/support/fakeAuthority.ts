@@ -15,6 +15,7 @@ import type {
 import type { SessionLdevidRequest } from '../../src/trust/ports/sessionEnrolment.ts';
 import type { ProfilePolicy } from '../../src/trust/ports/grantStore.ts';
 import { EnvironmentError, refuse } from '../../src/trust/ports/faults.ts';
+import type { LinkRequest, LinkResponse } from '../../src/trust/ports/link.ts';
 import type { LineStep } from '../../src/trust/ports/lineTransport.ts';
 import type { AuthorityNotice } from '../../src/trust/ports/registryStore.ts';
 import { parseCertificationRequest } from '../../src/wire/x509/certificationRequest.ts';
@@ -144,6 +145,22 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
   async recordOrdered(notices: readonly AuthorityNotice[]): Promise<undefined> {
     await this.recordRevocations(notices);
   }
+
+  /** What the local door would answer; a path that nobody has filled in has an empty document. */
+  readonly documents = new Map<string, object>();
+  readonly asked: LinkRequest[] = [];
+
+  async send(request: LinkRequest): Promise<LinkResponse> {
+    this.#reach();
+    this.asked.push(request);
+    const [path = ''] = request.path.split('?');
+    const document = this.documents.get(path);
+    const problem = { code: 'unknown-here', detail: 'nothing' };
+    const body = new Uint8Array(Buffer.from(JSON.stringify(document ?? problem)));
+    return { status: document === undefined ? 404 : 200, body };
+  }
+
+  close(): void {}
 
   #reach(): void {
     if (this.away) throw new EnvironmentError('the authority does not answer', { retryable: true });

@@ -16,7 +16,7 @@ import { checkpointFile, keyFile } from '../../trust/ports/tileStore.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import { fromUtf8 } from '../../wire/bytes/utf8.ts';
-import { parseCheckpoint, type SignedCheckpoint } from '../../wire/tlog/checkpoint.ts';
+import { encodeNote, parseCheckpoint, type SignedCheckpoint } from '../../wire/tlog/checkpoint.ts';
 import { type NoteKey, parseNoteKey } from '../../wire/tlog/noteKey.ts';
 import { encodeInclusion } from '../../wire/tlog/proof.ts';
 import { parseEntries, tilePath, tileWidth } from '../../wire/tlog/tile.ts';
@@ -126,7 +126,7 @@ export async function checkpointOf({ files, key }: LogCopy): Promise<SignedCheck
 
 /** Every entry under the checkpoint, in order. Rejects with an `EnvironmentError` when a bundle is missing. */
 export async function* entriesOf(
-  { files }: LogCopy,
+  { files }: Pick<LogCopy, 'files'>,
   { treeSize }: SignedCheckpoint,
   from = 0,
 ): AsyncGenerator<{ readonly index: number; readonly entry: Uint8Array }> {
@@ -152,11 +152,10 @@ export async function* entriesOf(
 
 /** C2SP tlog-proof: that this leaf stands under the checkpoint. */
 export async function proofText(
-  { files }: LogCopy,
-  { treeSize }: SignedCheckpoint,
+  { files }: Pick<LogCopy, 'files'>,
+  { treeSize, text, signatures }: SignedCheckpoint,
   leafIndex: number,
 ): Promise<string> {
   const path = await new TiledTree(files, sha256, treeSize).inclusion(leafIndex);
-  const content = (await files.read(checkpointFile)) ?? new Uint8Array(0);
-  return encodeInclusion({ leafIndex, path, checkpoint: fromUtf8(content) ?? '' });
+  return encodeInclusion({ leafIndex, path, checkpoint: encodeNote(text, signatures) });
 }

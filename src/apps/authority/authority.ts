@@ -17,8 +17,9 @@ import { toHex } from '../../wire/bytes/hex.ts';
 import { socketPathFor } from '../socketPath.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { assemble, type Parts } from './assemble.ts';
-import { type Auditing, startAuditing } from './auditing.ts';
-import { authorityPaths, requireInstallation } from './authorityFolder.ts';
+import { type Auditing, type AuditingOptions, startAuditing } from './auditing.ts';
+import { authorityPaths, type AuthorityPaths, requireInstallation } from './authorityFolder.ts';
+import { inspection } from './inspection.ts';
 import { permittedActs } from './permitted.ts';
 import { startStatusKeeping, type StatusKeeping } from './statusKeeping.ts';
 import { openAuthorityStores } from './stores.ts';
@@ -48,7 +49,7 @@ export interface RunningAuthority {
   close(): Promise<void>;
 }
 
-const maximumOrders = 1_000;
+const systemClock: Clock = { nowMs: Date.now };
 const signAgainMs = 2_000;
 const manifestPage = 8;
 const maximumRequestBytes = 4_194_304;
@@ -60,7 +61,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
   const stores = await openAuthorityStores(paths, config.store);
   let security: SecurityLogFolder | undefined;
   try {
-    const clock = config.clock ?? { nowMs: Date.now };
+    const clock = config.clock ?? systemClock;
     const { passphrase, onTrouble = () => undefined } = config;
     const log = new SecurityLogFolder({ folder: paths.security, clock, onTrouble });
     security = log;
@@ -72,23 +73,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
     const parts = await assemble(paths, installation, stores, options);
     // Before anything new is issued: what T1 promised is signed first.
     const recovery = await recoverWhatCan(parts);
-    const auditing = await startAuditing({
-      folder: paths.log,
-      store: parts.stores.audit,
-      signer: parts.logSigner,
-      witnesses: await readWitnesses(paths.folder),
-      clock,
-      security: log,
-      onTrouble,
-    });
-    const keeping = startStatusKeeping({
-      ...parts,
-      store: parts.stores.status,
-      audit: parts.stores.audit,
-      clock,
-      publishEveryMs: config.publishEveryMs,
-      onTrouble,
-    });
+    const work = await startWork(config, parts, { paths, clock, security: log, onTrouble });
     const socketPath = socketPathFor(config.dataFolder, 'authority');
     const door = await openLocalDoor({
       path: socketPath,
@@ -96,7 +81,7 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       onRefusal: config.onRefusal ?? (() => undefined),
       routes: (app) => {
         noteRefusals(app, log);
-        authorityRoutes(app, paced(actsOf(parts, auditing, keeping, recovery), parts.cases, clock));
+        authorityRoutes(app, paced(actsOf(config, parts, work, recovery), parts.cases, clock));
       },
     });
     const timer = setInterval(() => {
@@ -111,8 +96,8 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       close: async () => {
         clearInterval(timer);
         await door.close();
-        await keeping.close();
-        await auditing.close();
+        await work.keeping.close();
+        await work.auditing.close();
         await parts.close();
         security?.close();
         await stores.close();
@@ -123,6 +108,34 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
     await stores.close();
     throw error;
   }
+}
+
+/** What goes on beside the answers: the log with its witnesses, and the lists. */
+interface Work {
+  readonly auditing: Auditing;
+  readonly keeping: StatusKeeping;
+}
+
+async function startWork(
+  { publishEveryMs }: AuthorityConfig,
+  parts: Parts,
+  {
+    paths,
+    ...shared
+  }: Omit<AuditingOptions, 'folder' | 'store' | 'signer' | 'witnesses'> & {
+    readonly paths: AuthorityPaths;
+  },
+): Promise<Work> {
+  const { audit, status: store } = parts.stores;
+  const auditing = await startAuditing({
+    ...shared,
+    folder: paths.log,
+    store: audit,
+    signer: parts.logSigner,
+    witnesses: await readWitnesses(paths.folder),
+  });
+  const keeping = startStatusKeeping({ ...parts, ...shared, store, audit, publishEveryMs });
+  return { auditing, keeping };
 }
 
 /** A token that is away is no reason not to start: what waits for it is signed when it is back. */
@@ -153,12 +166,12 @@ function paced(acts: AuthorityActs, { perSecond }: Parts['cases'], clock: Clock)
 }
 
 function actsOf(
+  { dataFolder, store, clock = systemClock }: AuthorityConfig,
   parts: Parts,
-  { log }: Auditing,
-  { desk }: StatusKeeping,
+  { auditing: { log }, keeping: { desk } }: Work,
   recovery: Recovery,
 ): AuthorityActs {
-  const { certification, documents, hierarchy, line } = parts;
+  const { certification, documents, hierarchy, line, installation } = parts;
   const { orders: orderStore, issuance: issuanceStore } = parts.stores;
   return {
     line: (step, request) => line.answer(step, request),
@@ -175,7 +188,7 @@ function actsOf(
     sessionServers: parts.sessionServers,
     enrolment: parts.grants,
     saveServerIdentity: (identity) => orderStore.saveSetting(serverIdentitySetting, identity),
-    orders: () => orderStore.orders(maximumOrders),
+    orders: (limit, before) => orderStore.orders(limit, before),
     order: (order) => viewOf(orderStore, order),
     closedBatches: (afterSequence) => orderStore.closedBatches(afterSequence, manifestPage),
     manifestPath: async (batch) => {
@@ -185,10 +198,11 @@ function actsOf(
     },
     cases: parts.cases,
     evidence: new Evidence(orderStore, issuanceStore),
+    inspection: inspection({ paths: authorityPaths(dataFolder), installation, store, clock, log }),
     status: async () => {
       const head = await log.advance();
       return {
-        organization: parts.installation.organization,
+        organization: installation.organization,
         ...(await issuanceStore.countCertificates()),
         recovered: recovery.finished,
         withheld: recovery.withheld.length,

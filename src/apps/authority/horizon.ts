@@ -7,6 +7,7 @@ import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import { integer, text } from '../../drivers/store/sqlite/rows.ts';
 import { endOf } from '../../trust/issuance/prepare.ts';
 import type { Profile } from '../../trust/issuance/profile.ts';
+import type { Horizon, HorizonEvent, HorizonRow } from '../../trust/ports/inspection.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { printName } from '../../wire/x509/names.ts';
@@ -14,33 +15,6 @@ import { type AuthorityPaths, otherKeys, readCertificateFile } from './authority
 import { type Profiles, profileOf } from './authorityNames.ts';
 import { type AuthorityRecord, readCertifiedBook } from './book.ts';
 import { currentProfiles } from './profileDocument.ts';
-
-export interface HorizonRow {
-  readonly kind: 'authority' | 'certificates' | 'list' | 'key';
-  readonly name: string;
-  /** Subject, or what it is. */
-  readonly detail: string;
-  /** `undefined`: no end. Of several certificates or lists the first one's. */
-  readonly endsMs: number | undefined;
-  /** Of authorities with an end: from then on its longest certificate would outlive it, and is not issued. */
-  readonly issuesUntilMs?: number | undefined;
-}
-
-export interface HorizonEvent {
-  readonly atMs: number;
-  readonly name: string;
-  /** What happens, or has to be done by then, in words. */
-  readonly event: string;
-}
-
-export interface Horizon {
-  /** What ends first stands first. */
-  readonly rows: readonly HorizonRow[];
-  /** From now to the end of the plan, generations to come included. */
-  readonly events: readonly HorizonEvent[];
-  /** What has ended, issues no more, or will soon. */
-  readonly warnings: readonly string[];
-}
 
 export interface HorizonOptions {
   readonly paths: AuthorityPaths;

@@ -1,6 +1,7 @@
 /** What the local door may do, and how: one place where an operator's acts meet registry and authority. */
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
+import type { ResourceActs } from '../../servers/http/resources.ts';
 import type { ProvisionerActs } from '../../servers/local/provisioner.ts';
 import { verifyPath } from '../../trust/peers/paths.ts';
 import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authority.ts';
@@ -42,19 +43,32 @@ export interface ActOptions {
   readonly clock: Clock;
   /** The outbox has something to tell. */
   readonly onRevoked: () => void;
-  readonly statusStep: ProvisionerActs['statusStep'];
+  readonly statusStep: ResourceActs['statusStep'];
   readonly status: () => Promise<object>;
 }
 
 export function localActs(options: ActOptions): ProvisionerActs {
-  const { registry, telemetry, revocation, manifests, authority } = options;
+  const { registry, telemetry, manifests } = options;
   return {
-    device: (deviceId) => registry.device(deviceId),
-    devices: (page) => registry.devices(page),
-    certificatesOf: (holder) => registry.certificatesOf(holder),
-    cloneEvidenceOf: (deviceId) => options.stores.clones.evidenceOf(deviceId),
-    telemetry,
+    resources: {
+      devices: registry,
+      clones: options.stores.clones,
+      telemetry,
+      acts: resourceActs(options),
+    },
     setProductRole: (product, role) => registry.setProductRole(product, role),
+    importManifest: (order) => manifests.importFile(order),
+    pullManifests: () => manifests.pull(),
+    enrolApplication: (name, kind, request) => enrolClient(options, name, kind, request),
+    admitStation: (name, certificate) => admitStation(options, name, certificate),
+    status: options.status,
+  };
+}
+
+function resourceActs(options: ActOptions): ResourceActs {
+  const { registry, revocation, authority } = options;
+  return {
+    revokeDevice: (deviceId, reason) => options.revoke([deviceId], reason),
     planRevocation: (deviceIds) => revocation.plan(deviceIds),
     revokeDevices: async (deviceIds, reason) => {
       const left = await authority.soleChangesLeft();
@@ -80,11 +94,6 @@ export function localActs(options: ActOptions): ProvisionerActs {
       return refusal;
     },
     statusStep: options.statusStep,
-    importManifest: (order) => manifests.importFile(order),
-    pullManifests: () => manifests.pull(),
-    enrolApplication: (name, kind, request) => enrolClient(options, name, kind, request),
-    admitStation: (name, certificate) => admitStation(options, name, certificate),
-    status: options.status,
   };
 }
 

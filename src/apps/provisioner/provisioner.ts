@@ -174,7 +174,7 @@ async function open(
         ...core,
         ...traffic,
         est,
-        acts: { ...acts, revokeDevice: (deviceId, reason) => revoke([deviceId], reason) },
+        resources: acts.resources,
         answers: core.stores.answers,
         apiRate: config.apiRate,
         broker: () => ({ host: config.names[0] ?? config.host, port: ports().mqtt }),

@@ -1,27 +1,28 @@
 /** What stands behind each HTTP door. */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
-import { type ApiOptions, apiRoutes } from '../../servers/http/api.ts';
+import { ApprovalClient } from '../../drivers/links/local/approvalClient.ts';
+import { apiRoutes } from '../../servers/http/api.ts';
 import type { RateLimit } from '../../servers/http/apiDescription.ts';
-import { admitReaders, readerOf } from '../../servers/http/bearer.ts';
+import { admitCallers } from '../../servers/http/callers.ts';
 import { channelBindingOf } from '../../servers/http/channelBinding.ts';
 import { deviceRoutes } from '../../servers/http/deviceDoor.ts';
 import { type EstOptions, estRoutes } from '../../servers/http/est.ts';
 import { peerOf } from '../../servers/http/httpDoor.ts';
+import { operatorVerifier } from '../../servers/http/operators.ts';
 import type { Metrics } from '../../servers/http/metrics.ts';
+import type { Resources } from '../../servers/http/resources.ts';
 import { stationRoutes } from '../../servers/http/stationDoor.ts';
 import { Enrolment } from '../../trust/enrolment/enrolment.ts';
 import type { AnswerStore } from '../../trust/ports/answerStore.ts';
 import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { LineTransport } from '../../trust/ports/lineTransport.ts';
-import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import type { ReadTokens } from '../../trust/registry/readTokens.ts';
 import type { Registry } from '../../trust/registry/registry.ts';
 import type { HttpDoorName } from './doors.ts';
 import { estServices } from './estServices.ts';
-import type { Stores } from './stores.ts';
 import type { TelemetryIntake } from './telemetryIntake.ts';
 
 /** What EST needs. */
@@ -37,16 +38,15 @@ export interface EnrolmentParts {
 export interface RouteOptions {
   readonly est: Omit<EstOptions, 'peerOf'>;
   readonly registry: Registry;
-  readonly stores: Pick<Stores, 'clones'>;
-  readonly telemetry: TelemetryStore;
   readonly intake: TelemetryIntake;
   readonly authority: ProvisioningAuthority;
+  readonly verifier: SoftwareVerifier;
   readonly tokens: ReadTokens;
   readonly metrics: Metrics;
   readonly clock: Clock;
   /** Where devices find the broker. */
   readonly broker: () => { readonly host: string; readonly port: number };
-  readonly acts: ApiOptions['acts'];
+  readonly resources: Resources;
   readonly answers: AnswerStore;
   readonly apiRate?: RateLimit | undefined;
   /** A station has closed a ticket: a manifest may be waiting. */
@@ -59,7 +59,8 @@ const payloadBytes = 32 * 1024;
 export function doorRoutes(
   options: RouteOptions,
 ): Record<HttpDoorName, (app: FastifyInstance) => void> {
-  const { registry, stores, telemetry, tokens, metrics, acts, answers, clock } = options;
+  const { tokens, metrics, answers, clock, authority, verifier } = options;
+  const operators = new ApprovalClient(authority);
   return {
     device: (app) => deviceDoor(app, options),
     station: (app) =>
@@ -69,13 +70,19 @@ export function doorRoutes(
       }),
     api: (app) => {
       const onRefusal = (code: string): void => metrics.refused('api', code);
-      admitReaders(app, { verifyToken: (token) => tokens.verify(token), onRefusal });
+      admitCallers(app, {
+        verifyToken: (token) => tokens.verify(token),
+        verifyOperator: operatorVerifier({
+          operators: () => operators.operators(),
+          verifier,
+          clock,
+        }),
+        isSingleOperator: async () => (await authority.soleChangesLeft()) === undefined,
+        onRefusal,
+      });
       apiRoutes(app, {
-        devices: registry,
-        clones: stores.clones,
-        telemetry,
-        acts,
-        callerOf,
+        ...options.resources,
+        authority,
         answers,
         clock,
         rate: options.apiRate,
@@ -84,13 +91,6 @@ export function doorRoutes(
       });
     },
   };
-}
-
-function callerOf(request: FastifyRequest): string {
-  const reader = readerOf(request);
-  if (reader !== undefined) return `token/${reader.id}`;
-  const { kind, holder } = peerOf(request);
-  return `${kind}/${holder}`;
 }
 
 /** EST as both doors have it that offer it; a device is served by one request at a time over both. */

@@ -2,7 +2,7 @@
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { Metrics } from '../../servers/http/metrics.ts';
 import { openStatusDoor, type StatusDoor } from '../../servers/http/status.ts';
-import type { ProvisionerActs } from '../../servers/local/provisioner.ts';
+import type { ResourceActs } from '../../servers/http/resources.ts';
 import type { Staple } from '../../servers/tls/door.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, refuse } from '../../trust/ports/faults.ts';
@@ -93,7 +93,7 @@ export function stapleOf({ status }: Pick<Core, 'status'>): Staple | undefined {
 export function statusSteps(
   { status, stores, registry, revocation, authority, clock }: Core,
   told: () => Promise<void>,
-): ProvisionerActs['statusStep'] {
+): ResourceActs['statusStep'] {
   if (status === undefined) {
     const away = refuse(
       'unreachable',

@@ -2,7 +2,9 @@
 import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
 import { Ajv } from 'ajv';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify';
+import { actHeaders, problems } from './apiSchemas.ts';
+import type { Admission } from './callers.ts';
 
 /** Requests of one caller, acts and reads together. */
 export interface RateLimit {
@@ -32,13 +34,17 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
         title: 'Birthmark',
         version: '1',
         description:
-          'Devices, their certificates and their telemetry. Callers show a certificate of an application ' +
-          'or operator (`birthmark application enrol`). Errors are problem documents (RFC 9457) with a ' +
-          'stable `code`.',
+          'Devices, their certificates and their telemetry, and the authority behind them. Programs show a ' +
+          'certificate (`birthmark application enrol`); operators sign the connection with their key. ' +
+          'Errors are problem documents (RFC 9457) with a stable `code`.',
       },
       tags: [
-        { name: 'devices', description: 'Devices and what they said' },
+        { name: 'devices', description: 'Devices, what they said, and orders about many' },
         { name: 'certificates', description: 'Single certificates of anybody' },
+        { name: 'authorities', description: 'Who issues what, until when, and the lists' },
+        { name: 'orders', description: 'What is to be personalized' },
+        { name: 'approvals', description: 'Operators, and what takes two of them' },
+        { name: 'log', description: 'The audit log of the authority' },
       ],
     },
   });
@@ -49,9 +55,10 @@ export function descriptionOf(app: FastifyInstance): object {
   const document = app.swagger();
   const certificate = { type: 'mutualTLS', description: 'a certificate of the server authority' };
   const token = { type: 'http', scheme: 'bearer', description: 'birthmark token: GET alone' };
+  const operator = { type: 'http', scheme: 'concealed', description: 'RFC 9729, by an operator' };
   return {
     ...document,
-    components: { ...componentsOf(document), securitySchemes: { certificate, token } },
+    components: { ...componentsOf(document), securitySchemes: { certificate, token, operator } },
   };
 }
 
@@ -73,4 +80,39 @@ export async function limitRate(
     // The headers of draft-ietf-httpapi-ratelimit-headers, on answers and on refusals.
     enableDraftSpec: true,
   });
+}
+
+interface RouteParts {
+  readonly params?: object;
+  readonly querystring?: object;
+  readonly body?: object;
+  /** Schema of a JSON document, or the media type of other content. */
+  readonly answer: object | string;
+  readonly may?: Admission;
+  readonly bodyLimit?: number;
+}
+
+/** A route with a body is an act: conditional, and safe to send again. */
+export function described(
+  operationId: string,
+  tag: string,
+  summary: string,
+  { answer, may, bodyLimit, ...request }: RouteParts,
+): RouteShorthandOptions {
+  const content =
+    typeof answer === 'string'
+      ? { content: { [answer]: { schema: { type: 'string', contentMediaType: answer } } } }
+      : answer;
+  return {
+    schema: {
+      operationId,
+      tags: [tag],
+      summary,
+      ...request,
+      ...('body' in request ? { headers: actHeaders } : {}),
+      response: { 200: { description: summary, ...content }, ...problems },
+    },
+    ...(may === undefined ? {} : { config: { may } }),
+    ...(bodyLimit === undefined ? {} : { bodyLimit }),
+  };
 }

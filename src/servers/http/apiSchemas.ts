@@ -7,15 +7,19 @@ import {
   certificateStates,
   deviceStates,
 } from '../../trust/ports/registryStore.ts';
+import { statusActs } from '../../trust/ports/statusOrders.ts';
 import { telemetryPaths } from '../../trust/ports/telemetryStore.ts';
+import { revocationReasons } from '../../wire/crl/reason.ts';
+import { pageSizes } from './pages.ts';
 import { problemType } from './problem.ts';
 
-/** Entries of a page. */
-export const pageSizes = { usual: 100, most: 1000 } as const;
-export const maximumReason = 200;
+const maximumReason = 200;
+/** Devices by name: of one revocation, and of one order. */
+const maximumNamed = 10_000;
+const maximumOrdered = 1_000;
 
 /** A JSON Schema of an object. */
-type Schema = Readonly<Record<string, unknown>>;
+export type Schema = Readonly<Record<string, unknown>>;
 
 const deviceId = {
   type: 'string',
@@ -23,19 +27,47 @@ const deviceId = {
   description: '16 characters of lower-case Crockford base32, permanent',
 } as const;
 
-const sha256 = {
+export const sha256: Schema = {
   type: 'string',
   pattern: '^[0-9a-f]{64}$',
   description: 'SHA-256 over the whole DER certificate, in hexadecimal',
 } as const;
 
-const timeMs = (description: string) =>
-  ({
-    type: ['integer', 'null'],
-    description: `${description}; milliseconds of Unix time`,
-  }) as const;
+const deviceIds = (most: number) => ({
+  type: 'array',
+  items: { type: 'string', minLength: 1, maxLength: 64 },
+  minItems: 1,
+  maxItems: most,
+});
 
-const limit = {
+const reason = {
+  type: 'string',
+  minLength: 1,
+  maxLength: maximumReason,
+  pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
+  description: 'why, for the registry and the audit log',
+} as const;
+
+export const name: Schema = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 64,
+  pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
+} as const;
+
+/** Of acts that may take two persons. */
+export const approval: Schema = {
+  type: 'string',
+  pattern: '^[0-9a-f]{64}$',
+  description: 'SHA-256 of the approved request that allows it',
+} as const;
+
+export const timeMs = (description: string): Schema => ({
+  type: ['integer', 'null'],
+  description: `${description}; milliseconds of Unix time`,
+});
+
+export const limit: Schema = {
   type: 'integer',
   minimum: 1,
   maximum: pageSizes.most,
@@ -88,7 +120,7 @@ const message = {
   payload: { type: 'string', contentEncoding: 'base64' },
 } as const;
 
-const next = (description: string, type: 'string' | 'integer') => ({
+export const next = (description: string, type: 'string' | 'integer'): Schema => ({
   type,
   description: `${description}; absent on the last page`,
 });
@@ -96,19 +128,54 @@ const next = (description: string, type: 'string' | 'integer') => ({
 /** Bodies and documents by name. Objects are closed: a member that is misspelt is refused, not ignored. */
 export const schemas: Readonly<
   Record<
-    'reason' | 'devicePage' | 'device' | 'certificate' | 'telemetryPage' | 'revocation',
+    | 'reason'
+    | 'named'
+    | 'namedWithReason'
+    | 'statusOrder'
+    | 'statusStep'
+    | 'devicePage'
+    | 'device'
+    | 'certificate'
+    | 'telemetryPage'
+    | 'revocation'
+    | 'revocationPlan',
     Schema
   >
 > = {
-  reason: closed({
-    reason: {
-      type: 'string',
-      minLength: 1,
-      maxLength: maximumReason,
-      pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
-      description: 'why, for the registry and the audit log',
+  reason: closed({ reason }),
+  named: closed({ deviceIds: deviceIds(maximumNamed) }),
+  namedWithReason: closed({ deviceIds: deviceIds(maximumNamed), reason }),
+  statusOrder: closed(
+    {
+      act: { type: 'string', enum: statusActs },
+      by: {
+        type: 'string',
+        enum: ['device', 'certificate', 'batch', 'product', 'station', 'family'],
+      },
+      deviceIds: deviceIds(maximumOrdered),
+      sha256,
+      name: { ...name, description: 'of the batch, product, station or family' },
+      firmware: { ...name, description: 'of a family: those born with this firmware alone' },
+      withDevices: { type: 'boolean', description: 'of a station: and what it personalized' },
+      code: { type: 'string', enum: Object.keys(revocationReasons) },
+      reason,
+      dryRun: { type: 'boolean', description: 'count, and change nothing' },
+      after: { type: 'string', maxLength: 60, description: '`next` of the step before' },
+      approval,
     },
-  }),
+    ['act', 'by', 'code', 'reason'],
+  ),
+  statusStep: closed(
+    {
+      devices: { type: 'integer' },
+      changed: { type: 'integer', description: 'whose status was another before' },
+      certificates: { type: 'integer' },
+      notHere: { type: 'integer', description: 'devices that the registry does not know' },
+      ended: { type: 'integer', description: 'connections, sessions and answers that ended' },
+      next: next('`after` of the next step', 'string'),
+    },
+    ['devices', 'changed', 'certificates', 'notHere', 'ended'],
+  ),
   devicePage: closed(
     {
       devices: { type: 'array', items: closed(device) },
@@ -151,6 +218,17 @@ export const schemas: Readonly<
       type: 'number',
       description: 'from the request until the last of them had ended, durable write included',
     },
+  }),
+  revocationPlan: closed({
+    devices: {
+      type: 'array',
+      items: closed({
+        deviceId,
+        revokedAlready: { type: 'boolean' },
+        certificates: { type: 'integer' },
+      }),
+    },
+    unknown: { type: 'array', items: { type: 'string' } },
   }),
 };
 
@@ -206,13 +284,13 @@ export const problems: Readonly<Record<'4xx' | '5xx', object>> = {
   },
 };
 
-function closed(
+export function closed(
   properties: Readonly<Record<string, object>>,
   required: readonly string[] = Object.keys(properties),
 ): Schema {
   return { type: 'object', properties, required, additionalProperties: false };
 }
 
-function query(properties: Readonly<Record<string, object>>): Schema {
+export function query(properties: Readonly<Record<string, object>>): Schema {
   return closed(properties, []);
 }

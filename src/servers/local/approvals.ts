@@ -11,9 +11,10 @@ import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { StatusOrder } from '../../trust/ports/statusOrders.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { parseHex, toHex } from '../../wire/bytes/hex.ts';
+import { nextOf } from '../http/pages.ts';
 import { sendProblem, sendRefusal } from '../http/problem.ts';
 import { readApproval } from './authorityFields.ts';
-import { Fields } from './fields.ts';
+import { FieldError, Fields, type PageQuery, readPage } from './fields.ts';
 import { readStatusOrder } from './statusOrders.ts';
 
 type Outcome<Value> = Promise<Value | Refusal<string>>;
@@ -52,9 +53,13 @@ export function approvalRoutes(app: FastifyInstance, desk: ApprovalDeskPort): vo
     left: (await desk.soleChangesLeft()) ?? null,
   }));
 
-  app.get('/v1/approvals', async () => ({
-    requests: (await desk.requests()).map(requestDocument),
-  }));
+  app.get<{ Querystring: PageQuery }>('/v1/approvals', async ({ query }) => {
+    const { limit, before } = readPage(query);
+    const id = before === undefined ? undefined : parseHex(before);
+    if (before !== undefined && id?.length !== 32) throw new FieldError('before is a request');
+    const page = await desk.requests(limit, id);
+    return { requests: page.map(requestDocument), ...nextOf(page, limit, (one) => toHex(one.id)) };
+  });
 
   app.get<{ Params: { id: string } }>('/v1/approvals/:id', async ({ params }, reply) => {
     const id = parseHex(params.id);

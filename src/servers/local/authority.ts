@@ -13,6 +13,7 @@ import type { LdevidOutcome, LdevidRequest } from '../../trust/ports/enrolment.t
 import type { SessionLdevidRequest } from '../../trust/ports/sessionEnrolment.ts';
 import type { EvidenceDesk } from '../../trust/ports/evidence.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+import type { InspectionDesk } from '../../trust/ports/inspection.ts';
 import type { LineStep } from '../../trust/ports/lineTransport.ts';
 import type {
   AuthorityStatus,
@@ -35,6 +36,7 @@ import type { ApprovedOrder } from '../../trust/ports/statusOrders.ts';
 import type { Recorded } from '../../trust/status/notices.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { lineLimits } from '../../wire/line/fields.ts';
+import { nextOf } from '../http/pages.ts';
 import { sendProblem, sendRefusal } from '../http/problem.ts';
 import { approvalRoutes, type OperatorActs, operatorRoutes } from './approvals.ts';
 import {
@@ -51,8 +53,9 @@ import { caseRoutes } from './cases.ts';
 import { enrolmentDeskRoutes, type SecretActs, secretRoutes } from './enrolment.ts';
 import { readApprovedOrder } from './statusOrders.ts';
 import { evidenceRoutes } from './evidence.ts';
-import { Fields } from './fields.ts';
+import { Fields, type PageQuery, readPage } from './fields.ts';
 import { foreignRoutes } from './foreign.ts';
+import { inspectionRoutes } from './inspection.ts';
 import { profileRoutes } from './profiles.ts';
 import { sessionServerRoutes } from './sessionServers.ts';
 import { statusRoutes } from './status.ts';
@@ -82,7 +85,8 @@ export interface AuthorityActs {
   readonly cases: CaseDesk;
   readonly saveServerIdentity: (identity: Uint8Array) => Promise<void>;
   readonly createOrder: (request: OrderRequest, approval?: Uint8Array) => Outcome<OrderRecord>;
-  readonly orders: () => Promise<readonly OrderRecord[]>;
+  /** A page, newest first; those older than the order `before`. */
+  readonly orders: (limit: number, before?: string) => Promise<readonly OrderRecord[]>;
   readonly order: (order: string) => Promise<OrderView | undefined>;
   readonly issueTicket: (request: TicketRequest, approval?: Uint8Array) => Outcome<TicketView>;
   readonly closeBatch: (batch: string, approval?: Uint8Array) => Outcome<ClosedBatch>;
@@ -95,6 +99,7 @@ export interface AuthorityActs {
   readonly approvals: ApprovalDeskPort;
   readonly operators: OperatorActs;
   readonly evidence: EvidenceDesk;
+  readonly inspection: InspectionDesk;
   readonly status: () => Promise<AuthorityStatus>;
 }
 
@@ -131,6 +136,7 @@ export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void
   profileRoutes(app, acts.profiles);
   caseRoutes(app, acts.cases);
   evidenceRoutes(app, acts.evidence);
+  inspectionRoutes(app, acts.inspection);
 }
 
 function certificateRoutes(app: FastifyInstance, acts: AuthorityActs): void {
@@ -191,7 +197,11 @@ function certificateRoutes(app: FastifyInstance, acts: AuthorityActs): void {
 }
 
 function orderRoutes(app: FastifyInstance, acts: AuthorityActs): void {
-  app.get('/v1/orders', async () => ({ orders: (await acts.orders()).map(orderDocument) }));
+  app.get<{ Querystring: PageQuery }>('/v1/orders', async ({ query }) => {
+    const { limit, before } = readPage(query);
+    const page = await acts.orders(limit, before);
+    return { orders: page.map(orderDocument), ...nextOf(page, limit, ({ order }) => order) };
+  });
 
   app.get<{ Params: { order: string } }>('/v1/orders/:order', async (request, reply) => {
     const view = await acts.order(request.params.order);

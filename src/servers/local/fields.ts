@@ -1,10 +1,16 @@
 /** Reads the JSON bodies of local commands: every member by name, with a message for the person who sent it. */
 import { parseBase64 } from '../../wire/bytes/base64.ts';
 import { parseHex } from '../../wire/bytes/hex.ts';
+import { pageSizes } from '../http/pages.ts';
 
 /** The body is not what the route takes; becomes status 400 with this message. */
 export class FieldError extends Error {
   readonly statusCode = 400;
+}
+
+export interface PageQuery {
+  readonly limit?: string;
+  readonly before?: string;
 }
 
 export class Fields {
@@ -106,4 +112,16 @@ function decodeBase64(value: unknown, name: string): Uint8Array {
   const bytes = typeof value === 'string' ? parseBase64(value) : undefined;
   if (bytes === undefined) throw new FieldError(`${name} is base64`);
   return bytes;
+}
+
+/** Of a list that grows, newest first: how much of it, and behind which entry. Throws a `FieldError`. */
+export function readPage({ limit, before }: PageQuery): {
+  readonly limit: number;
+  readonly before: string | undefined;
+} {
+  if (limit === undefined) return { limit: pageSizes.usual, before };
+  if (!/^\d{1,4}$/.test(limit) || Number(limit) < 1 || Number(limit) > pageSizes.most) {
+    throw new FieldError(`limit is a whole number from 1 to ${pageSizes.most}`);
+  }
+  return { limit: Number(limit), before };
 }

@@ -1,39 +1,15 @@
-/** The provisioner's local door: orders about everything that has something in common, a step a request. */
-import type { FastifyInstance } from 'fastify';
-import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+/** Orders about everything that has something in common, as both processes' doors read them. */
 import {
   type ApprovedOrder,
   statusActs,
   type StatusOrder,
   type StatusScope,
-  type StatusStep,
 } from '../../trust/ports/statusOrders.ts';
-import { sendRefusal } from '../http/problem.ts';
 import { readApproval, readReason } from './authorityFields.ts';
 import { FieldError, Fields } from './fields.ts';
 import { readSelection } from './status.ts';
 
-export interface StatusOrderActs {
-  readonly statusStep: (
-    order: StatusOrder,
-    after: string | undefined,
-    approval: Uint8Array | undefined,
-  ) => Promise<StatusStep | Refusal<string>>;
-}
-
 const maximumNamed = 1_000;
-
-export function statusOrderRoutes(app: FastifyInstance, acts: StatusOrderActs): void {
-  app.post('/v1/status/orders', async (request, reply) => {
-    const fields = new Fields(request.body);
-    const order: StatusOrder = { ...readStatusOrder(fields), dryRun: fields.flag('dryRun') };
-    const after = fields.optionalText('after', 60);
-    const step = await acts.statusStep(order, after, readApproval(fields));
-    if (isRefusal(step)) return sendRefusal(reply, step);
-    const { next, ...counts } = step;
-    return { ...counts, ...(next === undefined ? {} : { next }) };
-  });
-}
 
 export function readStatusOrder(fields: Fields): Omit<StatusOrder, 'dryRun'> {
   return {

@@ -23,7 +23,6 @@ export const maximumRequestMs: number = 30 * 86_400_000;
 const skewMs = 300_000;
 /** Of one operator. */
 const maximumWaiting = 100;
-const maximumListed = 1_000;
 
 export class ApprovalDesk implements ApprovalDeskPort {
   readonly #options: ApprovalOptions;
@@ -50,8 +49,8 @@ export class ApprovalDesk implements ApprovalDeskPort {
     return this.#options.store.request(id);
   }
 
-  requests(): Promise<readonly RequestRecord[]> {
-    return this.#options.store.requests(maximumListed);
+  requests(limit: number, before?: Uint8Array): Promise<readonly RequestRecord[]> {
+    return this.#options.store.requests(limit, before);
   }
 
   async submit(signed: Uint8Array): Promise<RequestRecord | ApprovalRefusal> {

@@ -11,8 +11,8 @@ export interface ApprovalDeskPort {
   /** By name, revoked ones included. */
   operators(): Promise<readonly OperatorRecord[]>;
   request(id: Uint8Array): Promise<RequestRecord | undefined>;
-  /** Newest first. */
-  requests(): Promise<readonly RequestRecord[]>;
+  /** A page, newest first; those taken in before the request `before`. */
+  requests(limit: number, before?: Uint8Array): Promise<readonly RequestRecord[]>;
   /** Takes a signed request in. The same one twice is one. */
   submit(signed: Uint8Array): Promise<RequestRecord | Refusal<string>>;
   /** Takes a signed decision in. */

@@ -143,8 +143,8 @@ export interface ApprovalStore {
   ): Promise<RoleOutcome | SpendingFault>;
 
   request(id: Uint8Array): Promise<RequestRecord | undefined>;
-  /** Newest first. */
-  requests(limit: number): Promise<readonly RequestRecord[]>;
+  /** Newest first; those taken in before the request `before`, none when there is no such request. */
+  requests(limit: number, before?: Uint8Array): Promise<readonly RequestRecord[]>;
   /** `known` for the very same document; `too-many` when `most` of the requester wait. */
   addRequest(
     request: NewRequest,

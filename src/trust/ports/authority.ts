@@ -3,6 +3,7 @@ import type { EnrolmentAuthority } from './enrolment.ts';
 import type { SessionEnrolmentAuthority } from './sessionEnrolment.ts';
 import type { Refusal } from './faults.ts';
 import type { ProfilePolicy } from './grantStore.ts';
+import type { Link } from './link.ts';
 import type { LineTransport } from './lineTransport.ts';
 import type { AuthorityNotice } from './registryStore.ts';
 import type { ApprovedOrder, StatusOrder } from './statusOrders.ts';
@@ -37,7 +38,7 @@ export interface PublishedManifest {
 
 /** Every call rejects with an `EnvironmentError`, retryable, when the authority cannot be reached. */
 export interface ProvisioningAuthority
-  extends LineTransport, EnrolmentAuthority, SessionEnrolmentAuthority {
+  extends LineTransport, EnrolmentAuthority, SessionEnrolmentAuthority, Link {
   hierarchy(): Promise<Hierarchy>;
   /** How each profile of devices is given out. */
   policies(): Promise<readonly ProfilePolicy[]>;

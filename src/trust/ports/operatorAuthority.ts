@@ -79,8 +79,8 @@ export interface AuthorityStatus {
 export interface OperatorAuthority {
   status(): Promise<AuthorityStatus>;
   createOrder(request: OrderRequest, approval?: Uint8Array): Promise<OrderRecord | Refusal<string>>;
-  /** Newest first. */
-  orders(): Promise<readonly OrderRecord[]>;
+  /** A page, newest first; those older than the order `before`. */
+  orders(limit: number, before?: string): Promise<readonly OrderRecord[]>;
   order(order: string): Promise<OrderView | undefined>;
   issueTicket(request: TicketRequest, approval?: Uint8Array): Promise<TicketView | Refusal<string>>;
   closeBatch(batch: string, approval?: Uint8Array): Promise<ClosedBatch | Refusal<string>>;

@@ -141,8 +141,8 @@ export interface OrderStore {
     spending?: Spending,
   ): Promise<OrderOutcome>;
   order(order: string): Promise<OrderRecord | undefined>;
-  /** Newest first. */
-  orders(limit: number): Promise<readonly OrderRecord[]>;
+  /** Newest first; those older than the order `before`, none when there is no such order. */
+  orders(limit: number, before?: string): Promise<readonly OrderRecord[]>;
   batches(order: string): Promise<readonly BatchRecord[]>;
   batch(batch: string): Promise<BatchRecord | undefined>;
   /** First address behind every range that was given out; `undefined` before the first order. */

@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { startAuthority } from '../../../src/apps/authority/authority.ts';
 import { builtInProfiles } from '../../../src/trust/issuance/profiles.ts';
-import { type Horizon, horizonOf, longestLeaf } from '../../../src/apps/authority/horizon.ts';
+import { horizonOf, longestLeaf } from '../../../src/apps/authority/horizon.ts';
 import { initializeAuthority } from '../../../src/apps/authority/initialize.ts';
 import { announce, remove, switchOver } from '../../../src/apps/authority/rollover.ts';
 import { openAuthoritySnapshot } from '../../../src/apps/authority/stores.ts';
 import { socketPathFor } from '../../../src/apps/socketPath.ts';
 import { AuthorityClient } from '../../../src/drivers/links/local/authorityClient.ts';
 import { isRefusal } from '../../../src/trust/ports/faults.ts';
+import type { Horizon } from '../../../src/trust/ports/inspection.ts';
 import { startMs } from '../../support/issuing/world.ts';
 import { testKey, testRequest } from '../../support/pki.ts';
 

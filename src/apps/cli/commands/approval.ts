@@ -13,6 +13,7 @@ import { toHex } from '../../../wire/bytes/hex.ts';
 import { describe, linesOf, parseId, withApprovals } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import { openOperator } from '../operatorFolder.ts';
+import { everyEntry } from '../pages.ts';
 import { allowed, CommandFailure, type OutputOptions, print, table } from '../terminal.ts';
 
 interface DataOptions extends OutputOptions {
@@ -72,9 +73,13 @@ BIRTHMARK_OPERATOR_PASSPHRASE or a prompt. What is signed is the hash of exactly
 
 async function list(options: DataOptions & { readonly all?: boolean }): Promise<void> {
   const nowMs = Date.now();
-  const requests = (await withApprovals(options, (desk) => desk.requests())).filter(
-    (request) => options.all === true || isOpen(request, nowMs),
+  const all = await withApprovals(options, (desk) =>
+    everyEntry(
+      (limit, before: Uint8Array | undefined) => desk.requests(limit, before),
+      ({ id }) => id,
+    ),
   );
+  const requests = all.filter((request) => options.all === true || isOpen(request, nowMs));
   print(options, { requests: requests.map((request) => documentOf(request, nowMs)) }, [
     ...table([
       ['request', 'act', 'asked by', 'until', ''],

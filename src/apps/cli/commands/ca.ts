@@ -3,10 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import {
   authorityPaths,
-  type AuthorityPaths,
-  certificatePath,
-  otherKeys,
-  readCertificateFile,
   readInstallation,
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
@@ -15,21 +11,18 @@ import {
   type AuthorityRecord,
   defaultBook,
   offlineKey,
-  readCertifiedBook,
 } from '../../authority/book.ts';
 import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
 import { initializeAuthority } from '../../authority/initialize.ts';
+import { readAuthorities } from '../../authority/inspection.ts';
 import type { StatusPlan } from '../../authority/statusPlan.ts';
 import { faultOfBaseUrl } from '../../../trust/issuance/distribution.ts';
 import { isShardCount, maximumShards } from '../../../wire/crl/shard.ts';
 import { parseHex } from '../../../wire/bytes/hex.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
-import { noExpirationMs } from '../../../wire/der/time.ts';
 import { signatureAlgorithmOids } from '../../../wire/x509/algorithms.ts';
 import { parseCertificate } from '../../../wire/x509/certificate.ts';
-import { printName } from '../../../wire/x509/names.ts';
 import { parsePem } from '../../../wire/x509/pem.ts';
-import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
@@ -280,7 +273,7 @@ function pairs(text: string, before?: ReadonlyMap<string, string>): ReadonlyMap<
 async function show(options: DataOptions): Promise<void> {
   const paths = authorityPaths(options.data);
   const { organization, eui64Base } = await requireInstallation(paths);
-  const certificates = await readAll(paths);
+  const certificates = await readAuthorities(paths);
   const document = {
     organization,
     folder: paths.folder,
@@ -303,45 +296,4 @@ async function show(options: DataOptions): Promise<void> {
       ]),
     ]),
   ]);
-}
-
-interface ShownCertificate {
-  readonly name: string;
-  readonly role: string;
-  readonly state: string;
-  readonly algorithm: string;
-  /** `file`, or the URI of a token. */
-  readonly key: string;
-  readonly subject: string;
-  readonly sha256: string;
-  readonly file: string;
-  /** `undefined`: no end. */
-  readonly notAfterMs: number | undefined;
-}
-
-async function readAll(paths: AuthorityPaths): Promise<readonly ShownCertificate[]> {
-  const shown: ShownCertificate[] = [];
-  const manifest = {
-    name: otherKeys.manifest,
-    role: otherKeys.manifest,
-    algorithm: 'ecdsa-with-SHA256',
-    state: 'active',
-  };
-  for (const record of [...(await readCertifiedBook(paths)), manifest]) {
-    const { name, role, state, algorithm } = record;
-    const der = await readCertificateFile(paths, name);
-    const { subject, notAfterMs } = parseCertificate(der);
-    shown.push({
-      name,
-      role,
-      state,
-      algorithm,
-      key: 'key' in record ? (record.key ?? 'file') : 'file',
-      subject: printName(subject),
-      sha256: toHex(nodeCrypto.hash('SHA-256', der)),
-      file: certificatePath(paths, name),
-      notAfterMs: notAfterMs === noExpirationMs ? undefined : notAfterMs,
-    });
-  }
-  return shown;
 }

@@ -23,6 +23,7 @@ import {
   withApprovals,
   wouldAsk,
 } from '../approving.ts';
+import { everyEntry } from '../pages.ts';
 import {
   allowed,
   CommandFailure,
@@ -160,7 +161,12 @@ async function create(name: string, options: CreateOptions): Promise<void> {
 }
 
 async function list(options: DataOptions): Promise<void> {
-  const orders = await withAuthority(options, (authority) => authority.orders());
+  const orders = await withAuthority(options, (authority) =>
+    everyEntry(
+      (limit, before: string | undefined) => authority.orders(limit, before),
+      ({ order }) => order,
+    ),
+  );
   print(options, { orders: orders.map(orderDocument) }, [
     ...table([
       ['order', 'product', 'quantity', 'ordered'],

@@ -1,14 +1,15 @@
 /** How many devices were told of an authority, asked of the provisioner over its local socket. */
 import { EnvironmentError, isRefusal } from '../../../trust/ports/faults.ts';
+import type { Link } from '../../../trust/ports/link.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { readAnswer } from './answers.ts';
-import { LocalClient } from './localClient.ts';
+import { linkTo, type Reach } from './localClient.ts';
 
 export class AnchorsClient {
-  readonly #client: LocalClient;
+  readonly #client: Link;
 
-  constructor(socketPath: string) {
-    this.#client = new LocalClient(socketPath, 'provisioner');
+  constructor(reach: Reach) {
+    this.#client = linkTo(reach, 'provisioner');
   }
 
   close(): void {

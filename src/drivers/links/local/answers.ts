@@ -2,10 +2,10 @@
  * Reads JSON answers of a local process. It is the same user's program, perhaps of another version:
  * what is not as expected is told, never cast.
  */
-import { EnvironmentError, type Refusal, refuse } from '../../../trust/ports/faults.ts';
+import { EnvironmentError, isRefusal, type Refusal, refuse } from '../../../trust/ports/faults.ts';
+import type { LinkResponse } from '../../../trust/ports/link.ts';
 import { parseBase64 } from '../../../wire/bytes/base64.ts';
 import { parseHex, toHex } from '../../../wire/bytes/hex.ts';
-import type { LocalResponse } from './localClient.ts';
 
 export class Answer {
   readonly #members: object;
@@ -35,6 +35,16 @@ export class Answer {
 
   numbers(name: string): readonly number[] {
     return this.#list(name).map((entry) => (typeof entry === 'number' ? entry : unexpected(name)));
+  }
+
+  /** Of the numbers in an object, whatever their names. */
+  sum(name: string): number {
+    const members = this.#member(name);
+    if (typeof members !== 'object' || members === null) unexpected(name);
+    return Object.values(members).reduce<number>(
+      (total, count) => total + (typeof count === 'number' ? count : unexpected(name)),
+      0,
+    );
   }
 
   optionalNumber(name: string): number | undefined {
@@ -102,7 +112,7 @@ export function approvalMember(approval: Uint8Array | undefined): { readonly app
 
 /** The answer, or the refusal that a problem document (RFC 9457) tells. */
 export function readAnswer<Value>(
-  { status, body }: LocalResponse,
+  { status, body }: LinkResponse,
   read: (answer: Answer) => Value,
 ): Value | Refusal<string> {
   const answer = new Answer(parseJson(body));
@@ -113,6 +123,20 @@ export function readAnswer<Value>(
   throw new EnvironmentError(`the other process failed: ${detail} [${code}]`, {
     retryable: status === 503,
   });
+}
+
+/** A no where the caller expects none. */
+export class RefusedError extends EnvironmentError {
+  constructor({ refused, reason }: Refusal<string>) {
+    super(`refused: ${reason} [${refused}]`, { retryable: false });
+    this.name = 'RefusedError';
+  }
+}
+
+/** For what is not refused to whoever may ask at all. Throws a `RefusedError`. */
+export function allowed<Value>(outcome: Value | Refusal<string>): Value {
+  if (isRefusal(outcome)) throw new RefusedError(outcome);
+  return outcome;
 }
 
 function parseJson(body: Uint8Array): unknown {

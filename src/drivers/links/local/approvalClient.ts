@@ -9,17 +9,18 @@ import {
   type TwoPersonMode,
 } from '../../../trust/ports/approvalStore.ts';
 import type { IssuedChain } from '../../../trust/ports/authority.ts';
-import { EnvironmentError, isRefusal, type Refusal } from '../../../trust/ports/faults.ts';
+import { isRefusal, type Refusal } from '../../../trust/ports/faults.ts';
+import type { Link } from '../../../trust/ports/link.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
-import { type Answer, approvalMember, readAnswer } from './answers.ts';
-import { LocalClient } from './localClient.ts';
+import { allowed, type Answer, approvalMember, readAnswer } from './answers.ts';
+import { linkTo, type Reach } from './localClient.ts';
 
 export class ApprovalClient implements ApprovalDeskPort {
-  readonly #client: LocalClient;
+  readonly #client: Link;
 
-  constructor(socketPath: string) {
-    this.#client = new LocalClient(socketPath, 'authority');
+  constructor(reach: Reach) {
+    this.#client = linkTo(reach, 'authority');
   }
 
   close(): void {
@@ -49,8 +50,9 @@ export class ApprovalClient implements ApprovalDeskPort {
     return isRefusal(outcome) ? undefined : outcome;
   }
 
-  requests(): Promise<readonly RequestRecord[]> {
-    return this.#get('/v1/approvals', (answer) =>
+  requests(limit: number, before?: Uint8Array): Promise<readonly RequestRecord[]> {
+    const behind = before === undefined ? '' : `&before=${toHex(before)}`;
+    return this.#get(`/v1/approvals?limit=${limit}${behind}`, (answer) =>
       answer.answers('requests').map(readRequestRecord),
     );
   }
@@ -103,12 +105,7 @@ export class ApprovalClient implements ApprovalDeskPort {
 
   /** For what is never refused. */
   async #get<Value>(path: string, read: (answer: Answer) => Value): Promise<Value> {
-    const outcome = readAnswer(await this.#client.send({ method: 'GET', path }), read);
-    if (!isRefusal(outcome)) return outcome;
-    const { reason, refused } = outcome;
-    throw new EnvironmentError(`the authority refused: ${reason} [${refused}]`, {
-      retryable: false,
-    });
+    return allowed(readAnswer(await this.#client.send({ method: 'GET', path }), read));
   }
 
   async #post<Value>(

@@ -30,23 +30,29 @@ import type {
 import type { OrderRecord } from '../../../trust/ports/orderStore.ts';
 import type { AuthorityNotice } from '../../../trust/ports/registryStore.ts';
 import type { ApprovedOrder, StatusOrder } from '../../../trust/ports/statusOrders.ts';
+import type { Link, LinkRequest, LinkResponse } from '../../../trust/ports/link.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
-import { type Answer, approvalMember, readAnswer } from './answers.ts';
+import { allowed, type Answer, approvalMember, readAnswer } from './answers.ts';
 import { readClosedBatch, readOrder, readOrderView, readTicketView } from './authorityAnswers.ts';
 import { readPolicy } from './deskAnswers.ts';
-import { LocalClient, type LocalRequest } from './localClient.ts';
+import { linkTo, type Reach } from './localClient.ts';
 import { statusOrderBody } from './provisionerClient.ts';
 
 export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority {
-  readonly #client: LocalClient;
+  readonly #client: Link;
 
-  constructor(socketPath: string) {
-    this.#client = new LocalClient(socketPath, 'authority');
+  constructor(reach: Reach) {
+    this.#client = linkTo(reach, 'authority');
   }
 
   close(): void {
     this.#client.close();
+  }
+
+  /** For what is only passed on. */
+  send(request: LinkRequest): Promise<LinkResponse> {
+    return this.#client.send(request);
   }
 
   async post(step: LineStep, message: Uint8Array): Promise<Uint8Array> {
@@ -224,8 +230,11 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
     return this.#post('/v1/orders', body, readOrder);
   }
 
-  orders(): Promise<readonly OrderRecord[]> {
-    return this.#get('/v1/orders', (answer) => answer.answers('orders').map(readOrder));
+  orders(limit: number, before?: string): Promise<readonly OrderRecord[]> {
+    const behind = before === undefined ? '' : `&before=${encodeURIComponent(before)}`;
+    return this.#get(`/v1/orders?limit=${limit}${behind}`, (answer) =>
+      answer.answers('orders').map(readOrder),
+    );
   }
 
   async order(order: string): Promise<OrderView | undefined> {
@@ -289,7 +298,7 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
   }
 
   async #send<Value>(
-    request: LocalRequest,
+    request: LinkRequest,
     read: (answer: Answer) => Value,
   ): Promise<Value | Refusal<string>> {
     return readAnswer(await this.#client.send(request), read);
@@ -308,10 +317,4 @@ function enrolmentRefusal({ refused, reason }: Refusal<string>): Refusal<Authori
 
 function json(body: object): { readonly contentType: string; readonly body: string } {
   return { contentType: 'application/json', body: JSON.stringify(body) };
-}
-
-function allowed<Value>(outcome: Value | Refusal<string>): Value {
-  if (!isRefusal(outcome)) return outcome;
-  const { reason, refused } = outcome;
-  throw new EnvironmentError(`the authority refused: ${reason} [${refused}]`, { retryable: false });
 }

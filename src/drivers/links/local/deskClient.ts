@@ -6,7 +6,7 @@ import type {
   ForeignDesk,
   SecretOrder,
 } from '../../../trust/ports/enrolmentDesk.ts';
-import { EnvironmentError, isRefusal, type Refusal } from '../../../trust/ports/faults.ts';
+import type { Refusal } from '../../../trust/ports/faults.ts';
 import type { ForeignAnchor } from '../../../trust/ports/foreignStore.ts';
 import type {
   ApprovalDecision,
@@ -14,17 +14,18 @@ import type {
   ProfilePolicy,
   SecretRecord,
 } from '../../../trust/ports/grantStore.ts';
+import type { Link } from '../../../trust/ports/link.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
-import { type Answer, approvalMember, readAnswer } from './answers.ts';
+import { allowed, type Answer, approvalMember, readAnswer } from './answers.ts';
 import { readAnchor, readApproval, readCreated, readPolicy, readSecret } from './deskAnswers.ts';
-import { LocalClient } from './localClient.ts';
+import { linkTo, type Reach } from './localClient.ts';
 
 export class DeskClient implements ForeignDesk, EnrolmentDesk {
-  readonly #client: LocalClient;
+  readonly #client: Link;
 
-  constructor(socketPath: string) {
-    this.#client = new LocalClient(socketPath, 'authority');
+  constructor(reach: Reach) {
+    this.#client = linkTo(reach, 'authority');
   }
 
   close(): void {
@@ -95,12 +96,7 @@ export class DeskClient implements ForeignDesk, EnrolmentDesk {
   }
 
   async #get<Value>(path: string, read: (answer: Answer) => Value): Promise<Value> {
-    const outcome = readAnswer(await this.#client.send({ method: 'GET', path }), read);
-    if (!isRefusal(outcome)) return outcome;
-    const { reason, refused } = outcome;
-    throw new EnvironmentError(`the authority refused: ${reason} [${refused}]`, {
-      retryable: false,
-    });
+    return allowed(readAnswer(await this.#client.send({ method: 'GET', path }), read));
   }
 
   #post<Value>(

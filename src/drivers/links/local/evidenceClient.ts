@@ -8,15 +8,16 @@ import type {
 } from '../../../trust/ports/evidence.ts';
 import { EnvironmentError, isRefusal, type Refusal } from '../../../trust/ports/faults.ts';
 import { unitStates } from '../../../trust/ports/orderStore.ts';
+import type { Link } from '../../../trust/ports/link.ts';
 import { proofLevels } from '../../../wire/line/ticket.ts';
 import { type Answer, readAnswer } from './answers.ts';
-import { LocalClient } from './localClient.ts';
+import { linkTo, type Reach } from './localClient.ts';
 
 export class EvidenceClient implements EvidenceDesk {
-  readonly #client: LocalClient;
+  readonly #client: Link;
 
-  constructor(socketPath: string) {
-    this.#client = new LocalClient(socketPath, 'authority');
+  constructor(reach: Reach) {
+    this.#client = linkTo(reach, 'authority');
   }
 
   close(): void {

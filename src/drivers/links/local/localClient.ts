@@ -1,20 +1,17 @@
 /** HTTP over a socket of this machine: one request, one answer, and whose fault it was when there is none. */
 import { Agent, request } from 'node:http';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
+import type { Link, LinkRequest, LinkResponse } from '../../../trust/ports/link.ts';
 
-export interface LocalRequest {
-  readonly method: 'GET' | 'POST' | 'PUT';
-  readonly path: string;
-  readonly contentType?: string;
-  readonly body?: Uint8Array | string;
+/** Where a client finds its process: the path of a socket, or a link that is there already. */
+export type Reach = string | Link;
+
+/** `name` is who is to be reached, for messages. */
+export function linkTo(reach: Reach, name: string): Link {
+  return typeof reach === 'string' ? new LocalClient(reach, name) : reach;
 }
 
-export interface LocalResponse {
-  readonly status: number;
-  readonly body: Uint8Array;
-}
-
-export class LocalClient {
+export class LocalClient implements Link {
   readonly #socketPath: string;
   readonly #name: string;
   readonly #timeoutMs: number;
@@ -28,7 +25,7 @@ export class LocalClient {
   }
 
   /** Rejects with a retryable `EnvironmentError`; whether the request was carried out is then unknown. */
-  send({ method, path, contentType, body }: LocalRequest): Promise<LocalResponse> {
+  send({ method, path, contentType, body }: LinkRequest): Promise<LinkResponse> {
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => {
         reject(this.#unreachable(error));

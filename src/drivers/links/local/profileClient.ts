@@ -1,14 +1,15 @@
 /** Profiles of the authority, reached over its local socket. */
-import { EnvironmentError, isRefusal, type Refusal } from '../../../trust/ports/faults.ts';
+import type { Refusal } from '../../../trust/ports/faults.ts';
 import type { ProfileDesk, ProfileView } from '../../../trust/ports/profileDesk.ts';
-import { type Answer, approvalMember, readAnswer } from './answers.ts';
-import { LocalClient } from './localClient.ts';
+import type { Link } from '../../../trust/ports/link.ts';
+import { allowed, type Answer, approvalMember, readAnswer } from './answers.ts';
+import { linkTo, type Reach } from './localClient.ts';
 
 export class ProfileClient implements ProfileDesk {
-  readonly #client: LocalClient;
+  readonly #client: Link;
 
-  constructor(socketPath: string) {
-    this.#client = new LocalClient(socketPath, 'authority');
+  constructor(reach: Reach) {
+    this.#client = linkTo(reach, 'authority');
   }
 
   close(): void {
@@ -17,12 +18,7 @@ export class ProfileClient implements ProfileDesk {
 
   async profiles(): Promise<readonly ProfileView[]> {
     const response = await this.#client.send({ method: 'GET', path: '/v1/profiles' });
-    const outcome = readAnswer(response, (answer) => answer.answers('profiles').map(readView));
-    if (!isRefusal(outcome)) return outcome;
-    const { reason, refused } = outcome;
-    throw new EnvironmentError(`the authority refused: ${reason} [${refused}]`, {
-      retryable: false,
-    });
+    return allowed(readAnswer(response, (answer) => answer.answers('profiles').map(readView)));
   }
 
   async addProfile(

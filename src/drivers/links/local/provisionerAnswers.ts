@@ -140,7 +140,7 @@ export function readReport(answer: Answer): RevocationView {
       certificates: device.number('certificates'),
     })),
     killMs: answer.number('killMs'),
-    endedInAll: answer.number('endedInAll'),
+    endedInAll: answer.sum('ended'),
   };
 }
 

@@ -3,10 +3,11 @@ import type { Refusal } from '../../../trust/ports/faults.ts';
 import type { DeviceRole, DeviceState } from '../../../trust/ports/registryStore.ts';
 import type { RevocationPlan } from '../../../trust/ports/revocationReport.ts';
 import type { StatusOrder, StatusStep } from '../../../trust/ports/statusOrders.ts';
+import type { Link } from '../../../trust/ports/link.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { type Answer, approvalMember, readAnswer } from './answers.ts';
-import { LocalClient } from './localClient.ts';
+import { linkTo, type Reach } from './localClient.ts';
 import {
   type DevicePageView,
   type DeviceView,
@@ -40,18 +41,18 @@ export interface ManifestSummary {
 }
 
 export class ProvisionerClient {
-  readonly #client: LocalClient;
+  readonly #client: Link;
 
-  constructor(socketPath: string) {
-    this.#client = new LocalClient(socketPath, 'provisioner');
+  constructor(reach: Reach) {
+    this.#client = linkTo(reach, 'provisioner');
   }
 
   close(): void {
     this.#client.close();
   }
 
-  async status(): Promise<ProvisionerStatus | Refusal<string>> {
-    return readAnswer(await this.#client.send({ method: 'GET', path: '/v1/status' }), readStatus);
+  status(): Promise<ProvisionerStatus | Refusal<string>> {
+    return this.#get('/v1/status', readStatus);
   }
 
   /** A page of at most a thousand, in order of deviceId. */
@@ -59,22 +60,22 @@ export class ProvisionerClient {
     after?: string;
     state?: DeviceState;
   }): Promise<DevicePageView | Refusal<string>> {
-    return this.#post('/v1/devices/list', page, readDevicePage);
+    const query = new URLSearchParams({ limit: '1000', ...page });
+    return this.#get(`/v1/devices?${query.toString()}`, readDevicePage);
   }
 
   device(deviceId: string): Promise<DeviceView | Refusal<string>> {
-    return this.#post('/v1/devices/show', { deviceId }, readDevice);
+    return this.#get(`/v1/devices/${encodeURIComponent(deviceId)}`, readDevice);
   }
 
   /** The latest messages, newest first. */
   telemetry(deviceId: string): Promise<readonly TelemetryView[] | Refusal<string>> {
-    return this.#post('/v1/devices/telemetry', { deviceId }, (answer) =>
-      answer.answers('messages').map(readMessage),
-    );
+    const path = `/v1/devices/${encodeURIComponent(deviceId)}/telemetry?limit=1000`;
+    return this.#get(path, (answer) => answer.answers('messages').map(readMessage));
   }
 
   planRevocation(deviceIds: readonly string[]): Promise<RevocationPlan | Refusal<string>> {
-    return this.#post('/v1/devices/revoke', { deviceIds, dryRun: true }, readPlan);
+    return this.#post('/v1/devices/plan-revocation', { deviceIds }, readPlan);
   }
 
   revokeDevices(
@@ -85,15 +86,15 @@ export class ProvisionerClient {
   }
 
   revokeCertificate(sha256Hex: string, reason: string): Promise<RevocationView | Refusal<string>> {
-    return this.#post('/v1/certificates/revoke', { sha256: sha256Hex, reason }, readReport);
+    return this.#post(`/v1/certificates/${sha256Hex}/revoke`, { reason }, readReport);
   }
 
   hold(sha256Hex: string, reason: string): Promise<undefined | Refusal<string>> {
-    return this.#post('/v1/certificates/hold', { sha256: sha256Hex, reason }, nothing);
+    return this.#post(`/v1/certificates/${sha256Hex}/hold`, { reason }, nothing);
   }
 
   reinstate(sha256Hex: string, reason: string): Promise<undefined | Refusal<string>> {
-    return this.#post('/v1/certificates/reinstate', { sha256: sha256Hex, reason }, nothing);
+    return this.#post(`/v1/certificates/${sha256Hex}/reinstate`, { reason }, nothing);
   }
 
   /** One step of an order; `after` is what the step before called `next`. */
@@ -141,6 +142,13 @@ export class ProvisionerClient {
   ): Promise<EnrolledClient | Refusal<string>> {
     const body = { kind, name, request: toBase64(request) };
     return this.#post('/v1/applications', body, readEnrolledClient);
+  }
+
+  async #get<Value>(
+    path: string,
+    read: (answer: Answer) => Value,
+  ): Promise<Value | Refusal<string>> {
+    return readAnswer(await this.#client.send({ method: 'GET', path }), read);
   }
 
   async #post<Value>(

@@ -1,5 +1,5 @@
 /** Credentials of session servers from the authority, over its local socket. */
-import { EnvironmentError, isRefusal, type Refusal, refuse } from '../../../trust/ports/faults.ts';
+import { isRefusal, type Refusal, refuse } from '../../../trust/ports/faults.ts';
 import type {
   CredentialStanding,
   FloorDesk,
@@ -9,17 +9,18 @@ import type {
   SessionServerCredential,
   SessionServerRequest,
 } from '../../../trust/ports/sessionServerAuthority.ts';
+import type { Link, LinkRequest } from '../../../trust/ports/link.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
-import { type Answer, readAnswer } from './answers.ts';
-import { LocalClient, type LocalRequest } from './localClient.ts';
+import { allowed, type Answer, readAnswer } from './answers.ts';
+import { linkTo, type Reach } from './localClient.ts';
 
 const prefix = '/v1/session-servers';
 
 export class SessionServerClient implements SessionServerAuthority, FloorDesk {
-  readonly #client: LocalClient;
+  readonly #client: Link;
 
-  constructor(socketPath: string) {
-    this.#client = new LocalClient(socketPath, 'authority');
+  constructor(reach: Reach) {
+    this.#client = linkTo(reach, 'authority');
   }
 
   close(): void {
@@ -98,7 +99,7 @@ export class SessionServerClient implements SessionServerAuthority, FloorDesk {
   }
 
   async #send<Value>(
-    request: LocalRequest,
+    request: LinkRequest,
     read: (answer: Answer) => Value,
   ): Promise<Value | Refusal<string>> {
     return readAnswer(await this.#client.send(request), read);
@@ -117,10 +118,4 @@ function readGenerations(answer: Answer): ServerGenerations {
 
 function json(body: object): { readonly contentType: string; readonly body: string } {
   return { contentType: 'application/json', body: JSON.stringify(body) };
-}
-
-function allowed<Value>(outcome: Value | Refusal<string>): Value {
-  if (!isRefusal(outcome)) return outcome;
-  const { reason, refused } = outcome;
-  throw new EnvironmentError(`the authority refused: ${reason} [${refused}]`, { retryable: false });
 }

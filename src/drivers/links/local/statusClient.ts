@@ -1,5 +1,5 @@
 /** The status of certificates from the authority, over its local socket. */
-import { EnvironmentError, isRefusal, type Refusal } from '../../../trust/ports/faults.ts';
+import { isRefusal } from '../../../trust/ports/faults.ts';
 import type {
   NewsCursor,
   SignedAnswer,
@@ -12,15 +12,16 @@ import type {
   ListSummary,
   UnitSelection,
 } from '../../../trust/ports/statusStore.ts';
+import type { Link } from '../../../trust/ports/link.ts';
 import { unsuccessful, type Unsuccessful } from '../../../wire/ocsp/response.ts';
-import { type Answer, readAnswer } from './answers.ts';
-import { LocalClient } from './localClient.ts';
+import { allowed, type Answer, readAnswer } from './answers.ts';
+import { linkTo, type Reach } from './localClient.ts';
 
 export class StatusClient implements StatusAuthority {
-  readonly #client: LocalClient;
+  readonly #client: Link;
 
-  constructor(socketPath: string) {
-    this.#client = new LocalClient(socketPath, 'authority');
+  constructor(reach: Reach) {
+    this.#client = linkTo(reach, 'authority');
   }
 
   close(): void {
@@ -119,10 +120,4 @@ function readNews(answer: Answer): StatusNews {
     })),
     more: answer.oneOf('more', [true, false]),
   };
-}
-
-function allowed<Value>(outcome: Value | Refusal<string>): Value {
-  if (!isRefusal(outcome)) return outcome;
-  const { reason, refused } = outcome;
-  throw new EnvironmentError(`the authority refused: ${reason} [${refused}]`, { retryable: false });
 }

@@ -1,14 +1,15 @@
 /** The provisioner's desk for tokens, reached over its local socket. */
 import type { Refusal } from '../../../trust/ports/faults.ts';
 import type { TokenRecord } from '../../../trust/ports/tokenStore.ts';
+import type { Link, LinkRequest } from '../../../trust/ports/link.ts';
 import { type Answer, readAnswer } from './answers.ts';
-import { LocalClient, type LocalRequest } from './localClient.ts';
+import { linkTo, type Reach } from './localClient.ts';
 
 export class TokenClient {
-  readonly #client: LocalClient;
+  readonly #client: Link;
 
-  constructor(socketPath: string) {
-    this.#client = new LocalClient(socketPath, 'provisioner');
+  constructor(reach: Reach) {
+    this.#client = linkTo(reach, 'provisioner');
   }
 
   close(): void {
@@ -36,7 +37,7 @@ export class TokenClient {
   }
 
   async #send<Value>(
-    request: LocalRequest,
+    request: LinkRequest,
     body: object | undefined,
     read: (answer: Answer) => Value,
   ): Promise<Value | Refusal<string>> {

@@ -157,10 +157,13 @@ export class PostgresApprovalStore implements ApprovalStore {
     });
   }
 
-  requests(limit: number): Promise<readonly RequestRecord[]> {
-    const sql = `${selectRequest} ORDER BY approvals.id DESC LIMIT $1`;
+  requests(limit: number, before?: Uint8Array): Promise<readonly RequestRecord[]> {
+    const ids = before === undefined ? [] : [before];
+    const older =
+      ids.length === 0 ? '' : 'WHERE approvals.id < (SELECT id FROM approvals WHERE sha256 = $2)';
+    const sql = `${selectRequest} ${older} ORDER BY approvals.id DESC LIMIT $1`;
     return this.#database.read(async (connection) =>
-      (await connection.all(sql, limit)).map(requestOf),
+      (await connection.all(sql, limit, ...ids)).map(requestOf),
     );
   }
 

@@ -67,9 +67,12 @@ export class PostgresOrderStore implements OrderStore {
     });
   }
 
-  orders(limit: number): Promise<readonly OrderRecord[]> {
+  orders(limit: number, before?: string): Promise<readonly OrderRecord[]> {
+    const names = before === undefined ? [] : [before];
+    const older = names.length === 0 ? '' : 'WHERE id < (SELECT id FROM orders WHERE name = $2)';
+    const sql = `${selectOrder} ${older} ORDER BY id DESC LIMIT $1`;
     return this.#database.read(async (connection) =>
-      (await connection.all(`${selectOrder} ORDER BY id DESC LIMIT $1`, limit)).map(orderOf),
+      (await connection.all(sql, limit, ...names)).map(orderOf),
     );
   }
 

@@ -156,9 +156,17 @@ export class SqliteApprovalStore implements ApprovalStore {
     });
   }
 
-  requests(limit: number): Promise<readonly RequestRecord[]> {
-    const sql = `${selectRequest} ORDER BY approvals.id DESC LIMIT ?`;
-    return this.#database.read((connection) => connection.prepare(sql).all(limit).map(requestOf));
+  requests(limit: number, before?: Uint8Array): Promise<readonly RequestRecord[]> {
+    const ids = before === undefined ? [] : [before];
+    const older =
+      ids.length === 0 ? '' : 'WHERE approvals.id < (SELECT id FROM approvals WHERE sha256 = ?)';
+    const sql = `${selectRequest} ${older} ORDER BY approvals.id DESC LIMIT ?`;
+    return this.#database.read((connection) =>
+      connection
+        .prepare(sql)
+        .all(...ids, limit)
+        .map(requestOf),
+    );
   }
 
   addRequest(

@@ -65,9 +65,15 @@ export class SqliteOrderStore implements OrderStore {
     });
   }
 
-  orders(limit: number): Promise<readonly OrderRecord[]> {
+  orders(limit: number, before?: string): Promise<readonly OrderRecord[]> {
+    const names = before === undefined ? [] : [before];
+    const older = names.length === 0 ? '' : 'WHERE id < (SELECT id FROM orders WHERE name = ?)';
+    const sql = `${selectOrder} ${older} ORDER BY id DESC LIMIT ?`;
     return this.#database.read((connection) =>
-      connection.prepare(`${selectOrder} ORDER BY id DESC LIMIT ?`).all(limit).map(orderOf),
+      connection
+        .prepare(sql)
+        .all(...names, limit)
+        .map(orderOf),
     );
   }
 
