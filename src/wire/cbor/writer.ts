@@ -61,15 +61,17 @@ export function boolean(value: boolean): Uint8Array {
 }
 
 /** A CBOR sequence (RFC 8742): items one after the other with nothing around them. */
-export function sequence(...items: readonly Uint8Array[]): Uint8Array {
-  return concat(...items);
-}
+export const sequence: (...items: readonly Uint8Array[]) => Uint8Array = concat;
 
-/** Head of an item in its shortest form; for callers that write the content themselves. */
+/**
+ * Head of an item in its shortest form; for callers that write the content themselves. Heads of one byte
+ * are shared like `trueItem`: nobody writes into an item.
+ */
 export function head(major: number, value: number): Uint8Array {
   if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`${value} is no CBOR length`);
   const initial = major << 5;
-  if (value < 24) return Uint8Array.of(initial | value);
+  const short = value < 24 ? shortHeads[initial | value] : undefined;
+  if (short !== undefined) return short;
   if (value < 0x100) return Uint8Array.of(initial | 24, value);
   if (value < 0x1_0000) return Uint8Array.of(initial | 25, value >> 8, value & 255);
   const low = value % 0x1_0000_0000;
@@ -85,3 +87,7 @@ export function head(major: number, value: number): Uint8Array {
     ...lowBytes,
   );
 }
+
+const shortHeads: readonly Uint8Array[] = Array.from({ length: 256 }, (_, byte) =>
+  Uint8Array.of(byte),
+);

@@ -27,12 +27,14 @@ export function kdf(
   return crypto.hkdfExpand(suite.hash, prk, info(label, context, lengthBytes), lengthBytes);
 }
 
-/** info = ( info_label : int, context : bstr, length : uint ). The context is copied once only. */
+/** info = ( info_label : int, context : bstr, length : uint ). */
 export function info(label: number, context: Uint8Array, lengthBytes: number): Uint8Array {
-  const labelItem = cbor.integer(label);
-  const contextHead = cbor.head(2, context.length);
-  const lengthItem = cbor.integer(lengthBytes);
-  return cbor.sequence(labelItem, contextHead, context, lengthItem);
+  return cbor.sequence(
+    cbor.integer(label),
+    cbor.head(2, context.length),
+    context,
+    cbor.integer(lengthBytes),
+  );
 }
 
 export function hashOfMessage1({ crypto, suite }: Algorithms, message1: Uint8Array): Uint8Array {
