@@ -14,7 +14,6 @@ import { startAuthority } from '../../src/apps/authority/authority.ts';
 import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
 import { defaultBook, parseBook, readBook } from '../../src/apps/authority/book.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
-import { answerLostAuthority } from '../../src/apps/authority/lostKeys.ts';
 import { addAuthority, announce, remove, switchOver } from '../../src/apps/authority/rollover.ts';
 import { startIpSensor } from '../../src/apps/device/ipSensor.ts';
 import { fsck, type FsckReport } from '../../src/apps/fsck/fsck.ts';
@@ -42,6 +41,7 @@ import { attributeText, printName } from '../../src/wire/x509/names.ts';
 import { encodePem, parsePem } from '../../src/wire/x509/pem.ts';
 import { p256Point } from '../../src/wire/x509/spki.ts';
 import { begunAlone } from '../support/alone.ts';
+import { replaceLost } from '../support/lostAuthority.ts';
 import { assembled, birth } from '../support/issuing/assembled.ts';
 import { openssl, opensslMissing, withFiles } from '../support/openssl.ts';
 
@@ -115,8 +115,7 @@ test('a signer’s next generation has a name of its own, a PAI’s the same; a 
   await remove(options, await begunAlone('authority.remove', { role }));
   assert.equal(await bornUnder('matter-dac'), pai);
   const loss = { ...options, reason: 'stolen' };
-  const begun = await begunAlone('root.use', { what: 'replace the lost key of matter-pai' });
-  assert.equal((await answerLostAuthority(loss, 'matter-pai', begun)).waitsFor, undefined);
+  assert.equal((await replaceLost(loss, 'matter-pai')).waitsFor, undefined);
   const third = await bornUnder('matter-dac');
   assert.match(third, /^Maker PAI /);
   assert.notEqual(third, pai);

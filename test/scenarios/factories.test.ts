@@ -10,13 +10,13 @@ import { type AuthorityRecord, defaultBook, parseBook } from '../../src/apps/aut
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import { withCasesAtRest } from '../../src/apps/authority/caseOffice.ts';
 import { answerLostHolder } from '../../src/apps/authority/lostHolders.ts';
-import { answerLostAuthority } from '../../src/apps/authority/lostKeys.ts';
 import { addAuthority, announce, switchOver } from '../../src/apps/authority/rollover.ts';
 import { fsck } from '../../src/apps/fsck/fsck.ts';
 import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import { issuerFor } from '../../src/trust/issuance/issuer.ts';
 import { MalformedError } from '../../src/wire/bytes/malformed.ts';
 import { begunAlone } from '../support/alone.ts';
+import { replaceLost } from '../support/lostAuthority.ts';
 import { assembled, birth } from '../support/issuing/assembled.ts';
 
 const clock = { nowMs: Date.now };
@@ -71,11 +71,7 @@ test('births, a rollover and a lost key of one of them; the others go on as they
   await switchOver(options, await begunAlone('authority.switch', line));
   assert.equal(await bornUnder('pump', 'p-3'), 'factory-pumps-2');
   assert.equal(await bornUnder('meter', 'm-2'), 'factory');
-  await answerLostAuthority(
-    { ...options, reason: 'stolen' },
-    'factory-pumps',
-    await begunAlone('root.use', { what: 'replace a lost key' }),
-  );
+  await replaceLost({ ...options, reason: 'stolen' }, 'factory-pumps');
   assert.equal(await bornUnder('pump', 'p-4'), 'factory-pumps-3');
 
   // One more, later; its name and its births are nobody else's.

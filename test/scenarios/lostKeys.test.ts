@@ -21,7 +21,6 @@ import { withCasesAtRest } from '../../src/apps/authority/caseOffice.ts';
 import { countFollowers } from '../../src/apps/authority/compromise.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import {
-  answerLostAuthority,
   answerLostLog,
   answerLostResponder,
   type Answered,
@@ -48,16 +47,13 @@ import { encodeCertId, encodeOcspRequest } from '../../src/wire/ocsp/request.ts'
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import { encodePem } from '../../src/wire/x509/pem.ts';
 import { begunAlone } from '../support/alone.ts';
+import { replaceLost } from '../support/lostAuthority.ts';
 import { openssl, opensslMissing } from '../support/openssl.ts';
 import { pki } from '../support/peers.ts';
 import { testKey, testRequest } from '../support/pki.ts';
 import { deviceIdOf } from '../support/registrySamples.ts';
 
 const organization = 'Maker';
-
-function rootUse(): ReturnType<typeof begunAlone<'root.use'>> {
-  return begunAlone('root.use', { what: 'replace a lost key' });
-}
 
 interface House extends LossOptions {
   readonly folder: string;
@@ -209,7 +205,7 @@ test(
     });
     const answered = await cutAtEveryStep(
       { ...house, perSecond: 0.5 },
-      async (options) => answerLostAuthority(options, 'operational', await rootUse()),
+      async (options) => replaceLost(options, 'operational'),
       async (step) => {
         // Until its place is taken nothing here signs with the lost key.
         if (step === 'successor' || step === 'replaced') {
@@ -222,7 +218,7 @@ test(
     // What was done and not written down is done again, and nothing changes by it.
     for (const step of ['successor', 'replaced', 'revoked', 'listed']) {
       await forgetStep(house, 'operational', step);
-      await answerLostAuthority(house, 'operational', await rootUse());
+      await replaceLost(house, 'operational');
     }
     const states = (await readBook(authorityPaths(house.dataFolder))).map(
       ({ name, state }) => `${name} ${state}`,
@@ -332,9 +328,7 @@ test(
       assert.ok(!isRefusal(issued));
       return authority.status();
     });
-    const answered = await cutAtEveryStep(house, async (options) =>
-      answerLostAuthority(options, 'server', await rootUse()),
-    );
+    const answered = await cutAtEveryStep(house, async (options) => replaceLost(options, 'server'));
     assert.equal(answered.case.successor, 'server-2');
     assert.equal(answered.case.perSecond, undefined);
     const manifests = house.certificate('manifest');
@@ -360,9 +354,7 @@ test(
 
 test('factory: births stay what they are, and the lost authority is on the list of the root', async (context) => {
   const house = await open(context);
-  const answered = await cutAtEveryStep(house, async (options) =>
-    answerLostAuthority(options, 'factory', await rootUse()),
-  );
+  const answered = await cutAtEveryStep(house, async (options) => replaceLost(options, 'factory'));
   assert.deepEqual(
     answered.case.steps.map(({ name, doneMs }) => `${name} ${doneMs === undefined}`),
     ['successor false', 'replaced false', 'revoked false', 'listed false'],
@@ -439,15 +431,12 @@ test('the log: a new key, a new name, the same leaves, and one that says where t
 test('what cannot be answered is said, and nothing is begun', async (context) => {
   const house = await open(context);
   await announce(house, await begunAlone('authority.announce', { role: 'operational' }));
-  await assert.rejects(
-    answerLostAuthority(house, 'operational', await rootUse()),
-    /operational-2 is announced/,
-  );
+  await assert.rejects(replaceLost(house, 'operational'), /operational-2 is announced/);
   const unknown = await closeCase(house, 'operational');
   assert.ok(isRefusal(unknown) && unknown.refused === 'unknown-case');
   assert.deepEqual(await selectCases(house.database), []);
   await assert.rejects(
-    answerLostAuthority(
+    replaceLost(
       {
         ...house,
         onStep: () => {
@@ -455,7 +444,6 @@ test('what cannot be answered is said, and nothing is begun', async (context) =>
         },
       },
       'factory',
-      await rootUse(),
     ),
     /cut/,
   );
@@ -466,7 +454,7 @@ test('what cannot be answered is said, and nothing is begun', async (context) =>
 test('a case that vanishes, or that is ended past the log, is a fault', async (context) => {
   const house = await open(context);
   await answerLostResponder(house);
-  await answerLostAuthority(house, 'factory', await rootUse());
+  await replaceLost(house, 'factory');
   await closeCase(house, 'factory');
   await assertSound(house);
   const tampered: ReadonlyArray<readonly [string, RegExp]> = [

@@ -1,5 +1,6 @@
 /** A root on another machine: requests out, certificates in, and what is refused on either side. */
 import { begunAlone } from '../support/alone.ts';
+import { replaceLost } from '../support/lostAuthority.ts';
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -26,7 +27,6 @@ import {
   signRequests,
 } from '../../src/apps/authority/offlineRoot.ts';
 import { addAuthority, announce, switchOver } from '../../src/apps/authority/rollover.ts';
-import { answerLostAuthority } from '../../src/apps/authority/lostKeys.ts';
 import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
@@ -216,12 +216,8 @@ test('a lost authority waits for its root twice: for the next one, and for the l
   const house = halves(context);
   const { root, server, path, ask } = house;
   await installed(house);
-  const answer = async (): ReturnType<typeof answerLostAuthority> =>
-    answerLostAuthority(
-      { ...server, reason: 'stolen' },
-      'operational',
-      await begunAlone('root.use', { what: 'replace a lost key' }),
-    );
+  const answer = async (): ReturnType<typeof replaceLost> =>
+    replaceLost({ ...server, reason: 'stolen' }, 'operational');
   assert.match((await answer()).waitsFor ?? '', /operational-2\.csr/);
   await assert.rejects(startAuthority(server), /the key of operational is lost/);
   const back = await atRoot(root, (open) =>

@@ -9,11 +9,12 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
 import { readBook } from '../../src/apps/authority/book.ts';
-import { answerLostAuthority, type LossOptions } from '../../src/apps/authority/lostKeys.ts';
+import type { LossOptions } from '../../src/apps/authority/lostKeys.ts';
 import { announce } from '../../src/apps/authority/rollover.ts';
 import { backUp, restore } from '../../src/apps/store/backup.ts';
 import { recover, releaseRecovery } from '../../src/apps/store/recover.ts';
 import { begunAlone } from '../support/alone.ts';
+import { replaceLost } from '../support/lostAuthority.ts';
 import { Installation, passphrase } from '../support/installation.ts';
 
 const idle = async (): Promise<void> => undefined;
@@ -23,8 +24,7 @@ function lossOf({ folder, clock }: Installation): LossOptions {
 }
 
 async function compromise(installation: Installation, line: string): Promise<void> {
-  const use = await begunAlone('root.use', { what: 'replace a lost key' });
-  const { waitsFor } = await answerLostAuthority(lossOf(installation), line, use);
+  const { waitsFor } = await replaceLost(lossOf(installation), line);
   assert.equal(waitsFor, undefined);
 }
 

@@ -53,7 +53,8 @@ export async function openApprovalOffice(options: OfficeOptions): Promise<Approv
 
 /**
  * An act of a resting authority, which opens the folder by itself. The approval is spent before it begins
- * and ends when it is done; cut short between, the same command takes it up again.
+ * and ends when it is done; cut short between, or when it waits for something, the same command takes it up
+ * again.
  */
 export async function carryOutAtRest<Kind extends ActKind, Result>(
   options: OfficeOptions,
@@ -67,6 +68,7 @@ export async function carryOutAtRest<Kind extends ActKind, Result>(
     readonly approval: Uint8Array | undefined;
   },
   act: (begun: Begun<Kind>) => Promise<Result>,
+  isDone: (result: Result) => boolean = (result) => !isRefusal(result),
 ): Promise<Result | Refusal<string>> {
   const begun = await inOffice(options, async ({ permissions }) => {
     const approved = await permissions.allow(kind, request, approval);
@@ -74,7 +76,7 @@ export async function carryOutAtRest<Kind extends ActKind, Result>(
   });
   if (isRefusal(begun)) return begun;
   const result = await act(begun);
-  await inOffice(options, ({ permissions }) => permissions.finish(begun));
+  if (isDone(result)) await inOffice(options, ({ permissions }) => permissions.finish(begun));
   return result;
 }
 

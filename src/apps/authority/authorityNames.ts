@@ -34,12 +34,19 @@ const crossRootProfile = 'cross-root';
 /** All that an installation has, by name. */
 export type Profiles = ReadonlyMap<string, Profile>;
 
+export function profileNameOf({
+  profile,
+  role,
+}: Pick<AuthorityRecord, 'role' | 'profile'>): string {
+  return profile ?? rules[role].profile;
+}
+
 /** Of the certificate of an authority. Throws an `EnvironmentError` when there is no such profile. */
 export function profileOf(
-  { profile, role }: Pick<AuthorityRecord, 'role' | 'profile'>,
+  record: Pick<AuthorityRecord, 'role' | 'profile'>,
   profiles: Profiles,
 ): Profile {
-  const name = profile ?? rules[role].profile;
+  const name = profileNameOf(record);
   const found = profiles.get(name);
   if (found !== undefined) return found;
   throw new EnvironmentError(`there is no profile ${name}`, { retryable: false });

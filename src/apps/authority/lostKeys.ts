@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { parseKeyFile } from '../../drivers/keys/software/keyFile.ts';
 import { blob } from '../../drivers/store/sqlite/rows.ts';
+import type { RootUse } from '../../trust/approvals/acts.ts';
 import type { Begun } from '../../trust/approvals/permissions.ts';
 import { encodeAuditEntry } from '../../trust/audit/entry.ts';
 import { logKeyOf } from '../../trust/audit/publication.ts';
@@ -40,13 +41,13 @@ import {
   nextName,
   offlineKey,
   readBook,
-  successorOf,
   writeBook,
 } from './book.ts';
 import { withCasesAtRest } from './caseOffice.ts';
 import { Cases } from './cases.ts';
 import { Office, type OfficeOptions } from './office.ts';
 import { publishRootLists } from './rootList.ts';
+import { requireCertificate, requireLists, successorIn } from './rootUse.ts';
 import { openAuthoritySnapshot } from './stores.ts';
 
 export interface LossOptions extends OfficeOptions {
@@ -96,14 +97,14 @@ export async function beginLostAuthority(
 export async function answerLostAuthority(
   options: LossOptions,
   line: string,
-  _permission: Begun<'root.use'>,
+  { request: use }: Begun<'root.use'>,
 ): Promise<Answered> {
   const begun = await withCasesAtRest(options, (desk) => beginLostAuthority(desk, options, line));
   return carryOn(options, begun, {
-    successor: (office, one) => makeSuccessor(office, one),
+    successor: (office, one) => makeSuccessor(office, one, use),
     replaced: (office, one) => replaceInBook(office, one),
     revoked: (office, one) => revokeLeaves(office, one, options),
-    listed: (office, one) => listLost(office, one, options),
+    listed: (office, one) => listLost(office, one, options, use),
   });
 }
 
@@ -219,11 +220,12 @@ function newCase(
   return { name, kind, subject, reason, openedMs, steps: steps.map((step) => ({ name: step })) };
 }
 
-async function makeSuccessor(office: Office, one: LossCase): Promise<StepResult> {
+async function makeSuccessor(office: Office, one: LossCase, use: RootUse): Promise<StepResult> {
   const lost = recordOf(office, one.subject);
   const { role } = lost;
   const known = office.book.find(({ name }) => name === one.successor);
-  const next = known ?? successorOf(lost, one.successor ?? nextName(office.book, lineOf(lost)));
+  const next = successorIn(office.book, lost, one);
+  requireCertificate(use, office.organization, next, await office.keyOf(next));
   if (known === undefined) await writeBook(office.paths, [...office.book, next]);
   // Devices pin the authority of servers: without a link from the lost key none of them would come along.
   const pending = await office.replace(lost, next, { follows: role === 'server' });
@@ -267,7 +269,12 @@ async function revokeLeaves(
 }
 
 /** The lost authority on the list of its root; and its own lists for the last time. */
-async function listLost(office: Office, one: LossCase, options: LossOptions): Promise<StepResult> {
+async function listLost(
+  office: Office,
+  one: LossCase,
+  options: LossOptions,
+  use: RootUse,
+): Promise<StepResult> {
   const lost = recordOf(office, one.subject);
   const own = await signLastLists(office, lost, options);
   const certificate = await readCertificateFile(office.paths, lost.name);
@@ -278,6 +285,7 @@ async function listLost(office: Office, one: LossCase, options: LossOptions): Pr
       waitsFor: `the root: birthmark ca root revoke ${lost.name}.pem there, and its list to birthmark ca import`,
     };
   }
+  await requireLists(use, options, certificate);
   await revokeAuthority(office, certificate, options);
   const here = roots.filter(({ key }) => key !== offlineKey);
   const issuers = await Promise.all(here.map((root) => office.issuer(root)));

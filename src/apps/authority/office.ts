@@ -141,6 +141,15 @@ export class Office {
     if (fault !== undefined) throw new EnvironmentError(`${record.name}: ${fault}`, fatal);
   }
 
+  get organization(): string {
+    return this.#installation.organization;
+  }
+
+  /** DER of the SubjectPublicKeyInfo; made when it is not there. */
+  async keyOf(record: AuthorityRecord): Promise<Uint8Array> {
+    return (await this.#keys.make(record)).publicKeySpki;
+  }
+
   /** Key and certificate of an authority, and no link with another one. Returns as `certify` does. */
   async certifyAlone(record: AuthorityRecord): Promise<string | undefined> {
     const certificate = await this.#certificateOf(record, await this.#keys.make(record));

@@ -7,7 +7,6 @@ import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { Begun } from '../../trust/approvals/permissions.ts';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
-import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { ListSummary, StatusStore } from '../../trust/ports/statusStore.ts';
 import { type ListSchedule, RevocationLists } from '../../trust/status/lists.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
@@ -16,6 +15,7 @@ import { AuthorityKeys } from './authorityKeys.ts';
 import { isSelfSigned } from './authorityNames.ts';
 import { offlineKey, readBook } from './book.ts';
 import type { StoreSetting } from '../storeSetting.ts';
+import { requireLists } from './rootUse.ts';
 import { distributionOf } from './statusPlan.ts';
 import { openAuthorityStores } from './stores.ts';
 
@@ -53,7 +53,7 @@ export async function signRootLists(
     /** Default: SQLite, in the folder. */
     readonly store?: StoreSetting | undefined;
   },
-  _permission: Begun<'root.use'>,
+  { request }: Begun<'root.use'>,
 ): Promise<readonly ListSummary[]> {
   const paths = authorityPaths(options.dataFolder);
   await requireInstallation(paths);
@@ -73,12 +73,7 @@ export async function signRootLists(
       const distribution = await distributionOf(store, book, record, spki);
       roots.push(issuerFrom(record.role, certificate, signer, { name: record.name, distribution }));
     }
-    if (roots.length === 0) {
-      throw new EnvironmentError(
-        'the root is on another machine: birthmark ca root list there, then birthmark ca import here',
-        { retryable: false },
-      );
-    }
+    await requireLists(request, options, undefined);
     await publishRootLists(store, roots, clock);
     const lists = await Promise.all(
       roots.map(({ name }) => store.list({ authority: name, shard: 0 })),

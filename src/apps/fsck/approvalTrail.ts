@@ -3,7 +3,7 @@
  * and that every act that needs them stands directly behind the one use of an approval for exactly it.
  */
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
-import { type ActKind, actRules, readParameters } from '../../trust/approvals/acts.ts';
+import { type ActKind, actRules, type Plain, readParameters } from '../../trust/approvals/acts.ts';
 import {
   type DecisionDocument,
   readDecision,
@@ -33,7 +33,10 @@ export class ApprovalTrail {
   readonly #stations: string[] = [];
   readonly #operators = new OperatorTrail();
   #twoPersons = false;
-  #rootWasUsed = false;
+  /** Certificates of authorities that the root was opened for: `profile name`. */
+  readonly #certifiable = new Set<string>();
+  /** One step makes several certificates, and may be taken again: that somebody allowed it can be told. */
+  #wasAnnounced = false;
   /** The first admins come with the mode itself, directly behind it. */
   #founding = false;
   #last: AuditEntry | undefined;
@@ -47,9 +50,9 @@ export class ApprovalTrail {
     return this.#twoPersons;
   }
 
-  /** The root's key was opened with two signatures, once at least. */
-  get rootWasUsed(): boolean {
-    return this.#rootWasUsed;
+  /** Two persons had the root certify an authority in place of a lost one, once at least. */
+  get wasReplaced(): boolean {
+    return this.#certifiable.size > 0;
   }
 
   get operators(): Pick<OperatorTrail, 'operators' | 'massLimit'> {
@@ -103,16 +106,26 @@ export class ApprovalTrail {
       (approvers === undefined || this.#operators.holds(known.decision?.document.by, approvers));
     if (!isAllowed) this.#fault(`approval ${id}: used without the roles that it takes`);
     this.#logged.set(id, { ...known, uses: known.uses + 1 });
-    if (act === 'authority.announce' || act === 'root.use') this.#rootWasUsed = true;
-    if (act !== 'station.enrol') return;
-    const { name } = readParameters(document.parameters);
-    if (typeof name === 'string') this.#stations.push(name);
+    const { name, certificates } = readParameters(document.parameters);
+    if (act === 'authority.announce') this.#wasAnnounced = true;
+    if (act === 'root.use') this.#noteCertifiable(certificates);
+    if (act === 'station.enrol' && typeof name === 'string') this.#stations.push(name);
+  }
+
+  #noteCertifiable(certificates: Plain | undefined): void {
+    for (const one of Array.isArray(certificates) ? certificates : []) {
+      this.#certifiable.add(`${Reflect.get(one, 'profile')} ${Reflect.get(one, 'name')}`);
+    }
   }
 
   #judgeIssued({ profile, holder }: Issued): void {
     const [name = ''] = profile.split('@');
-    // One step makes several certificates, and may be taken again: that somebody allowed it is what can be told.
-    if (isProfileOfAuthority(profile) && !this.#rootWasUsed) {
+    const isAllowed =
+      this.#wasAnnounced ||
+      this.#certifiable.has(`${name} ${holder}`) ||
+      // From a lost authority of servers to the one that takes its place, which carries its name.
+      (name.startsWith('link-') && this.wasReplaced);
+    if (isProfileOfAuthority(profile) && !isAllowed) {
       this.#fault(`authority ${holder}: certified by one person`);
     }
     if (name !== 'station') return;

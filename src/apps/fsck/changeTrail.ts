@@ -44,7 +44,7 @@ export class ChangeTrail {
   readonly #changed: ReadonlyMap<string, Changed>;
   readonly #approvals: Pick<
     ApprovalTrail,
-    'approvals' | 'operators' | 'twoPersons' | 'rootWasUsed'
+    'approvals' | 'operators' | 'twoPersons' | 'wasReplaced'
   >;
   /** `kind holder`: what was said to happen. */
   readonly #announced = new Set<string>();
@@ -57,7 +57,7 @@ export class ChangeTrail {
   constructor(
     fault: (text: string) => void,
     changed: ReadonlyMap<string, Changed>,
-    approvals: Pick<ApprovalTrail, 'approvals' | 'operators' | 'twoPersons' | 'rootWasUsed'>,
+    approvals: Pick<ApprovalTrail, 'approvals' | 'operators' | 'twoPersons' | 'wasReplaced'>,
   ) {
     this.#fault = fault;
     this.#changed = changed;
@@ -134,7 +134,7 @@ export class ChangeTrail {
   #needsNobody({ profile, isScrapped }: Changed, reason: string): boolean {
     if (isProfileOfAuthority(profile) || profile.startsWith('ocsp-')) return true;
     if (reason === 'scrapped') return isScrapped;
-    return reason.startsWith('superseded: ') && this.#approvals.rootWasUsed;
+    return reason.startsWith('superseded: ') && this.#approvals.wasReplaced;
   }
 
   #require(kind: Change['kind'], holder: string): void {

@@ -29,8 +29,7 @@ export interface ActRequests {
   readonly 'operator.withdraw': { readonly name: string; readonly role: OperatorRole };
   readonly 'operator.revoke': { readonly name: string };
   readonly 'limit.mass': { readonly devices: number };
-  /** The root's key opens; `what` says for what. */
-  readonly 'root.use': { readonly what: string };
+  readonly 'root.use': RootUse;
   readonly 'authority.announce': {
     readonly role: string;
     readonly algorithm?: string;
@@ -49,6 +48,26 @@ export interface ActRequests {
   readonly 'profile.change': { readonly profile: string; readonly sha256: Uint8Array };
   /** What a restored store was found to lack, in numbers, for whoever looks at it before it starts. */
   readonly 'store.release': { readonly report: Readonly<Record<string, number | string>> };
+}
+
+/** All that the root's key is opened for. */
+export interface RootUse {
+  /** For people. */
+  readonly what: string;
+  /** `key` is DER of SubjectPublicKeyInfo. */
+  readonly certificates: ReadonlyArray<{
+    readonly profile: string;
+    readonly name: string;
+    readonly key: Uint8Array;
+  }>;
+  /** SHA-256 of certificates of authorities that its list names from then on. */
+  readonly revokes: readonly Uint8Array[];
+  /** What else the lists of the roots say: SHA-256 over serial numbers, reasons and times. */
+  readonly lists: ReadonlyArray<{
+    readonly authority: string;
+    readonly entries: number;
+    readonly sha256: Uint8Array;
+  }>;
 }
 
 export type ActKind = keyof ActRequests;

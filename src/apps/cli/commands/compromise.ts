@@ -9,6 +9,7 @@ import {
   authorityRoles,
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
+import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { isSelfSigned } from '../../authority/authorityNames.ts';
 import { lineNamed, readCertifiedBook } from '../../authority/book.ts';
 import { commandOf } from '../../authority/cases.ts';
@@ -22,15 +23,15 @@ import {
   beginLostAuthority,
   type LossOptions,
 } from '../../authority/lostKeys.ts';
+import { useForLoss } from '../../authority/rootUse.ts';
 import { openAuthoritySnapshot } from '../../authority/stores.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
-import { approvable, type ApprovableOptions } from '../approving.ts';
+import { approvable, type ApprovableOptions, ask } from '../approving.ts';
 import { withCases } from '../caseDesk.ts';
 import { defaultData } from '../dataFolder.ts';
 import { allowed, CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
-import { atRest } from './rollover.ts';
 import { carryOut } from './statusOrders.ts';
 
 interface CompromiseOptions extends ApprovableOptions {
@@ -129,12 +130,18 @@ async function answer(
   });
   if (role !== undefined) {
     // First of all the lost key stops; who may have another one made is asked then.
-    await withCases(options, (desk) => beginLostAuthority(desk, loss(''), whose));
-    const what = `replace the lost key of ${whose}`;
-    const answered = await atRest(options, 'root.use', { what }, (folder, begun) =>
-      answerLostAuthority(loss(folder.passphrase), whose, begun),
+    const one = await withCases(options, (desk) => beginLostAuthority(desk, loss(''), whose));
+    const folder = loss(await readPassphrase());
+    const use = await useForLoss(folder, one);
+    const asked = await ask(options, 'root.use', () => use);
+    if (asked === undefined) return;
+    const answered = await carryOutAtRest(
+      folder,
+      { kind: 'root.use', ...asked },
+      (begun) => answerLostAuthority(folder, whose, begun),
+      ({ waitsFor }) => waitsFor === undefined,
     );
-    return answered === undefined ? undefined : tell(options, answered);
+    return tell(options, allowed(answered));
   }
   if (whose === 'ocsp')
     return tell(options, await answerLostResponder(loss(await readPassphrase())));

@@ -8,6 +8,7 @@ import { parseCertificateList, revokedEntries } from '../../../wire/crl/certific
 import { encodePem } from '../../../wire/x509/pem.ts';
 import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { signRootLists } from '../../authority/rootList.ts';
+import { useForLists } from '../../authority/rootUse.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
@@ -125,11 +126,12 @@ async function show(authority: string, shard: string, options: ShowOptions): Pro
 }
 
 async function signRoot(options: ApprovableOptions): Promise<void> {
-  const asked = await ask(options, 'root.use', () => ({ what: 'sign its revocation list' }));
-  if (asked === undefined) return;
-  const passphrase = await readPassphrase();
   const store = readStoreSetting(options.store);
   const folder = { dataFolder: options.data, clock: { nowMs: Date.now }, store };
+  const use = await useForLists(folder);
+  const asked = await ask(options, 'root.use', () => use);
+  if (asked === undefined) return;
+  const passphrase = await readPassphrase();
   const lists = allowed(
     await carryOutAtRest(folder, { kind: 'root.use', ...asked }, (begun) =>
       signRootLists({ ...folder, passphrase }, begun),
