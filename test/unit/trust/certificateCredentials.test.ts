@@ -253,6 +253,24 @@ test('every certificate that opens nothing', async () => {
     cred: der,
   };
   assert.equal(await world.handshake(uri), 'unknown-credential');
+  // The right certificate, and beside it a parameter that says who knows what.
+  const twice = {
+    idCred: cbor.map(
+      [cbor.integer(4), cbor.bytes(Uint8Array.of(1))],
+      [cbor.integer(label.x5chain), cbor.bytes(der)],
+    ),
+    cred: cbor.bytes(der),
+  };
+  const also = {
+    ...twice,
+    idCred: cbor.map(
+      [cbor.integer(label.x5chain), cbor.bytes(der)],
+      [cbor.integer(label.x5t), cbor.array(cbor.integer(-16), cbor.bytes(sha256Of(der)))],
+    ),
+  };
+  for (const shownTwice of [twice, also]) {
+    assert.equal(await world.handshake(shownTwice), 'unknown-credential');
+  }
   assert.equal(world.sessions, 1);
 });
 

@@ -101,9 +101,10 @@ test('a revocation between the candidates and the session, with a crash in it, i
   device.revoked = true;
   field.restartServer();
   await device.submit('too late');
+  await field.time.until(() => field.refusals('unknown-connection') === 1);
+  assert.equal(store.sessionRows.length, 0);
   await field.time.until(() => device.count('resting') === 1);
   assert.deepEqual(field.textsOf(device.deviceId), ['first']);
-  assert.equal(store.sessionRows.length, 0);
 });
 
 test('message_1 never touches a live session; a new session replaces it only when it is used', async () => {
@@ -125,6 +126,8 @@ test('message_1 never touches a live session; a new session replaces it only whe
   await field.time.until(() => device.count('telemetry') === 3);
   assert.equal(store.sessionRows.length, 1);
   assert.notEqual(store.sessionRows[0]?.id, before?.id);
+  const confirmed = field.observations.filter(({ kind }) => kind === 'session-confirmed');
+  assert.equal(confirmed.length, 2, 'each by its first request alone');
 });
 
 test('a duplicate of message_1 gets the stored message_2, after a restart too, and no other state', async () => {
