@@ -90,7 +90,7 @@ test('births, a rollover and a lost key of one of them; the others go on as they
   assert.equal(await bornUnder('well', 'w-2'), 'factory-wells');
   for (const [role, product, reason] of [
     ['factory-wells', 'spring', /is there already/],
-    ['factory-springs', 'well', /are for the same births/],
+    ['factory-springs', 'well', /are for the same devices/],
     ['springs', 'spring', /called factory-/],
   ] as const) {
     const other = { role, adds: 'factory', serves: { products: [product], batches: [] } };
@@ -140,7 +140,7 @@ test('a book that would leave births without an authority, or with two, is refus
   const slips: readonly unknown[] = [
     [root, { ...pumps }, ...others],
     [...defaultBook, { ...pumps, name: 'pumps' }],
-    [...defaultBook, { ...pumps, role: 'operational', name: 'operational-pumps' }],
+    [...defaultBook, { ...pumps, role: 'server', name: 'server-pumps' }],
     [...defaultBook, { ...pumps, serves: {} }],
     [...defaultBook, { ...pumps, serves: { products: 'pump' } }],
     [...defaultBook, { ...pumps, serves: { products: [1] } }],

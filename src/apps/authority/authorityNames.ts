@@ -79,6 +79,7 @@ export function faultOfRole(role: AuthorityRole, profile: Profile): string | und
   if ((profile.subject === 'matter') !== role.startsWith('matter-')) {
     return `profile ${name} names its subject in another way`;
   }
+  if (role === 'root' && profile.name !== rules.root.profile) return 'roots have the profile root';
   if (excludesHosts.includes(role) && !authority.excludesHosts) {
     return `profile ${name} would let a device pass as a server: excludesHosts is false`;
   }

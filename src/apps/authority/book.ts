@@ -112,7 +112,7 @@ export function parseBook(
     const isBegun = records.some((one) => lineOf(one) === line && one.state !== 'announced');
     if (isBegun) active(records, line);
     const also = records.find((one) => lineOf(one) !== line && overlap(one, record));
-    if (also !== undefined) fail(`${record.name} and ${also.name} are for the same births`);
+    if (also !== undefined) fail(`${record.name} and ${also.name} are for the same devices`);
   }
   return records;
 }
@@ -122,9 +122,10 @@ function checkRecord({ name, role, algorithm, key, serves }: AuthorityRecord): v
   if (algorithm === 'SLH-DSA-SHA2-128s' && role !== 'root')
     fail(`${name}: ${algorithm} is for roots`);
   if (key === offlineKey && role !== 'root') fail(`${name}: a root alone stays off line`);
-  const isChosen = birthRoles.includes(role);
+  // A door shows one certificate to all devices, so that they pin one authority of servers.
+  const isChosen = birthRoles.includes(role) || role === 'operational';
   if (serves !== undefined && !(isChosen && name.startsWith(`${role}-`))) {
-    fail(`${name}: one that certifies births alone, called ${role}-..., is for some of them`);
+    fail(`${name}: one that certifies devices, called ${role}-..., may be for some of them alone`);
   }
   const isForeign = !authorityNames.some((one) => one === role);
   if (!isForeign) return;

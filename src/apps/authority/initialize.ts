@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
-import { subjectOf } from '../../trust/issuance/prepare.ts';
+import { encodeSubjectOf } from '../../trust/issuance/prepare.ts';
 import { builtIn } from '../../trust/issuance/profiles.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
@@ -302,7 +302,7 @@ class Foundation {
       const signer = await this.#keys.make(record);
       const name = commonNameOf(organization, record);
       const profile = profileOf(record, this.#stores.profiles);
-      const self = rootToBe(nodeCrypto, subjectOf(profile, organization, { name }), signer, {
+      const self = rootToBe(nodeCrypto, encodeSubjectOf(profile, organization, { name }), signer, {
         notBeforeMs: 0,
         notAfterMs: noExpirationMs,
       });

@@ -5,7 +5,7 @@
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
-import { subjectOf } from '../../trust/issuance/prepare.ts';
+import { encodeSubjectOf } from '../../trust/issuance/prepare.ts';
 import type { Profile } from '../../trust/issuance/profile.ts';
 import { builtIn } from '../../trust/issuance/profiles.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
@@ -222,7 +222,7 @@ export class Office {
     const { organization } = this.#installation;
     const name = commonNameOf(organization, next);
     const period = { notBeforeMs: 0, notAfterMs: noExpirationMs };
-    const subject = subjectOf(profile, organization, { name });
+    const subject = encodeSubjectOf(profile, organization, { name });
     const self = rootToBe(nodeCrypto, subject, signer, period);
     return this.#make(next.name, next, signer, profile, self, nextRootSha256);
   }

@@ -10,6 +10,7 @@ import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
+import { encodeSubjectOf } from '../../trust/issuance/prepare.ts';
 import type { Profile } from '../../trust/issuance/profile.ts';
 import { builtIn, builtInProfiles } from '../../trust/issuance/profiles.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
@@ -182,7 +183,7 @@ export function subjectOf(
   if (fault !== undefined) throw refused(`${role}: ${fault}`);
   const { subject, publicKey, signatureAlgorithm, info, signature } = readRequest(request);
   const name = attributeText(subject, 'commonName') ?? '';
-  const expected = encodeName(['organizationName', organization], ['commonName', name]);
+  const expected = encodeSubjectOf(profile, organization, { name });
   if (!equal(subject.der, expected) || !isNameOfRole(organization, role, name)) {
     throw refused(`${printName(subject)} is no name of a ${role} authority of ${organization}`);
   }

@@ -10,7 +10,7 @@ import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { identifierIn, type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import { lint } from '../../trust/issuance/lint.ts';
-import { extensionsOf, subjectOf } from '../../trust/issuance/prepare.ts';
+import { extensionsOf, encodeSubjectOf } from '../../trust/issuance/prepare.ts';
 import type { Profile } from '../../trust/issuance/profile.ts';
 import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
 import type { Signer } from '../../trust/ports/keys.ts';
@@ -63,7 +63,7 @@ export async function certificateOrRequest(
   const name = commonNameOf(organization, record);
   const { key } = parseSpki(signer.publicKeySpki);
   const request = prepareCertificationRequest({
-    subject: subjectOf(profile, organization, { name }),
+    subject: encodeSubjectOf(profile, organization, { name }),
     spki: signer.publicKeySpki,
     // Our root decides by the profile alone; other software copies what it is asked for.
     extensions: [
@@ -116,7 +116,7 @@ export function checkCertificate(
   const { subject, tbs, notBeforeMs, notAfterMs } = parsed;
   const told = printName(subject);
   const name = commonNameOf(organization, record);
-  const expected = subjectOf(profile, organization, { name });
+  const expected = encodeSubjectOf(profile, organization, { name });
   if (!equal(subject.der, expected)) throw refused(`${told} is not the name of ${record.name}`);
   if (!isSignedBy({ ...parsed, oid: parsed.signatureAlgorithm.oid }, root.signer.publicKeySpki)) {
     throw refused(`${told} is not signed by the root of this installation`);

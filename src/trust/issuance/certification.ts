@@ -29,15 +29,14 @@ import type {
   SecretRequest,
 } from '../ports/enrolment.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
-import type { GrantReference } from '../ports/grantStore.ts';
 import type { IssuanceStore, IssuedCertificate } from '../ports/issuanceStore.ts';
 import type { ProofVerifier } from '../ports/keys.ts';
 import type { SessionLdevidRequest } from '../ports/sessionEnrolment.ts';
 import type { OrderStore } from '../ports/orderStore.ts';
 import type { ForeignElements } from './foreign.ts';
 import { type EnrolmentGrants, type GrantOutcome, unsignedRetryAfterS } from './grants.ts';
-import type { Issuance } from './issuance.ts';
-import { identifierOfKey } from './issuer.ts';
+import type { Issuance, IssueRequest } from './issuance.ts';
+import { type BirthUse, identifierOfKey } from './issuer.ts';
 import { backdatingMs } from './prepare.ts';
 import { isNativeTbs } from './nativeForm.ts';
 import { birthProfiles, builtInProfiles } from './profiles.ts';
@@ -46,7 +45,7 @@ export interface CertificationOptions {
   readonly crypto: Crypto;
   readonly issuance: Issuance;
   readonly certificates: IssuanceStore;
-  readonly units: Pick<OrderStore, 'unitByDevice'>;
+  readonly units: Pick<OrderStore, 'unitByDevice' | 'ticket' | 'order'>;
   readonly foreign: ForeignElements;
   readonly grants: EnrolmentGrants;
   readonly clock: Clock;
@@ -325,8 +324,23 @@ export class Certification {
     if (isRefusal(granted) || 'retryAfterS' in granted) return granted;
     if ('spentOn' in granted) return this.#issuedOn(granted.spentOn, spki, form);
     const content = { spki, name: deviceId };
-    const certificate = await this.#issue(profile, content, granted.grants, form);
+    const use = this.#options.issuance.isShared(profile) ? await this.#useOf(deviceId) : undefined;
+    const more = { grants: granted.grants, form, use };
+    const certificate = await this.#issue(profile, content, more);
     return isRefusal(certificate) ? refuse('rejected', certificate.reason) : { certificate };
+  }
+
+  /** By this authority's own records: of its births, and of those that it has bound. */
+  async #useOf(deviceId: string): Promise<BirthUse | undefined> {
+    const { units, foreign } = this.#options;
+    const unit = await units.unitByDevice(deviceId);
+    if (unit === undefined) {
+      const product = await foreign.productOf(deviceId);
+      return product === undefined ? undefined : { product, batch: '' };
+    }
+    const ticket = await units.ticket(unit.ticketId);
+    const order = ticket && (await units.order(ticket.order));
+    return order && ticket && { product: order.product, batch: ticket.batch };
   }
 
   /** The answer got lost: the same key gets the same certificate, and nothing new is made. */
@@ -376,10 +390,9 @@ export class Certification {
   async #issue(
     profile: string,
     content: { spki: Uint8Array; name: string; hosts?: readonly string[] },
-    grants: readonly GrantReference[] = [],
-    form: 'der' | 'native' = 'der',
+    more: Pick<IssueRequest, 'grants' | 'form' | 'use'> = {},
   ): Promise<Uint8Array | Refusal<'lint' | 'rejected'>> {
-    const [outcome] = await this.#options.issuance.issue([{ profile, content, grants, form }]);
+    const [outcome] = await this.#options.issuance.issue([{ profile, content, ...more }]);
     if (outcome === undefined) return refuse('rejected', 'Nothing was issued.');
     if (!isRefusal(outcome)) return outcome.certificate;
     return refuse(outcome.refused === 'lint' ? 'lint' : 'rejected', outcome.reason);

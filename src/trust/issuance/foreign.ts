@@ -88,6 +88,11 @@ export class ForeignElements {
     return this.#options.store.anchors();
   }
 
+  /** Of a device that is bound. */
+  async productOf(deviceId: string): Promise<string | undefined> {
+    return (await this.#options.store.device(deviceId))?.product;
+  }
+
   /** Whether the certificate shown makes the device what the request says; binds it the first time. */
   async refusalOf(request: LdevidRequest): Promise<Refusal<'rejected'> | undefined> {
     const { store, crypto, clock, verifier } = this.#options;

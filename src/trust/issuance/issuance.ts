@@ -48,8 +48,8 @@ export interface IssueRequest {
   readonly profile: string;
   /** Name of the authority: for what another key than the present one of its role has to issue. */
   readonly issuer?: string;
-  /** Of a birth. */
-  readonly use?: BirthUse;
+  /** Of a birth, or of a device that was born here. */
+  readonly use?: BirthUse | undefined;
   /** X.509 unless told: `native` is C509 signed as CBOR. */
   readonly form?: 'der' | 'native';
   readonly content: CertificateContent;
@@ -253,6 +253,13 @@ export class Issuance {
     const linted = lint(crypto, { tbs, profile, issuer, nowMs, decompress }, this.#siblings);
     if (isRefusal(linted)) return linted;
     return { linted, intent: intentOf(request, prepared, nowMs) };
+  }
+
+  /** Whether several authorities share the profile, each for some devices. */
+  isShared(name: string): boolean {
+    const profile = this.#options.profiles.get(name);
+    const issuers = profile === undefined ? [] : issuersOf(profile, this.#options.issuers);
+    return issuers.some(({ serves }) => serves !== undefined);
   }
 
   /** Who certifies such a birth; `undefined` where nobody here does. */

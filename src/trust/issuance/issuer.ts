@@ -5,9 +5,11 @@ import { encodeSignatureAlgorithm } from '../../wire/x509/algorithms.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import {
   decodeBasicConstraints,
+  decodeNameConstraints,
   decodeSubjectKeyIdentifier,
   extensionOids,
   findExtension,
+  type NameConstraints,
 } from '../../wire/x509/extensions.ts';
 import type { Name } from '../../wire/x509/model.ts';
 import { attributeText, parseName } from '../../wire/x509/names.ts';
@@ -16,7 +18,7 @@ import type { Signer } from '../ports/keys.ts';
 import type { Distribution } from './distribution.ts';
 import type { IssuerRole, Profile } from './profile.ts';
 
-/** What an element is born for: it decides which of several authorities certifies it. */
+/** What an element is born for: it decides which of several authorities certifies it, then and later. */
 export interface BirthUse {
   readonly product: string;
   readonly batch: string;
@@ -71,6 +73,8 @@ export interface Issuer {
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
   readonly pathLength: number | undefined;
+  /** Names that it may certify; absent for all. */
+  readonly nameConstraints?: NameConstraints | undefined;
   /** DER of the AlgorithmIdentifier of its signatures. */
   readonly signatureAlgorithm: Uint8Array;
   readonly signer: Signer;
@@ -103,6 +107,7 @@ export function issuerFrom(
   if (constraints === undefined || identifier === undefined) {
     throw new TypeError(`the certificate of the ${role} authority is no authority's`);
   }
+  const names = findExtension(extensions, extensionOids.nameConstraints);
   const { ca, pathLength } = decodeBasicConstraints(constraints.value);
   if (!ca) throw new TypeError(`the certificate of the ${role} authority is no authority's`);
   return {
@@ -113,6 +118,7 @@ export function issuerFrom(
     notBeforeMs,
     notAfterMs,
     pathLength,
+    nameConstraints: names && decodeNameConstraints(names.value),
     signatureAlgorithm: encodeSignatureAlgorithm(signer.algorithm),
     signer,
     distribution,

@@ -29,6 +29,7 @@ import {
   subjectKeyIdentifierEncoder,
 } from '../../wire/x509/templates.ts';
 import { identifierIn, identifierOfKey, type Issuer, organizationOf } from './issuer.ts';
+import { constraintsOf } from './permittedHosts.ts';
 import type { Lifetime, Profile } from './profile.ts';
 import { informationAccess, pointEncoder } from './statusExtensions.ts';
 
@@ -185,30 +186,23 @@ export function extensionsOf(profile: Profile): Extension[] {
   // Matter Core Specification §6.2.2.3: a device says that it is no authority.
   if (isMatterDevice(profile)) extensions.unshift(basicConstraints({ ca: false }));
   if (authority !== undefined) {
-    const { pathLength, excludesHosts } = authority;
+    const { pathLength } = authority;
+    const constraints = constraintsOf(authority);
     extensions.unshift(
       basicConstraints(pathLength === undefined ? { ca: true } : { ca: true, pathLength }),
     );
-    if (excludesHosts) extensions.push(nameConstraints({ permitted: [], excluded: allHosts }));
+    if (constraints !== undefined) extensions.push(nameConstraints(constraints));
   }
   if (keyPurposes.length > 0) extensions.push(extKeyUsage(...keyPurposes));
   return extensions;
 }
-
-/** RFC 5280 §4.2.1.10: an empty name, and an address with an empty mask, cover everything. */
-export const allHosts: readonly GeneralName[] = [
-  { kind: 'dNSName', text: '' },
-  { kind: 'uniformResourceIdentifier', text: '' },
-  { kind: 'iPAddress', address: new Uint8Array(8) },
-  { kind: 'iPAddress', address: new Uint8Array(32) },
-];
 
 export function isMatterDevice({ subject, authority }: Profile): boolean {
   return subject === 'matter' && authority === undefined;
 }
 
 /** DER of the subject that a certificate of the profile has. */
-export function subjectOf(
+export function encodeSubjectOf(
   profile: Profile,
   organization: string,
   content: Pick<CertificateContent, 'name' | 'hardware'>,
@@ -220,7 +214,7 @@ function subjectEncoder(
   profile: Profile,
   organization: string,
 ): (content: Pick<CertificateContent, 'name' | 'hardware'>) => Uint8Array {
-  const ofMaker: NamePart = ['organizationName', organization];
+  const ofMaker: NamePart = ['organizationName', profile.authority?.organization ?? organization];
   switch (profile.subject) {
     case 'device': {
       const encode = deviceNameEncoder(organization);

@@ -3,6 +3,7 @@
  * issued is built from one and linted against it; a certificate remembers which version it came from.
  */
 import { keyPurposes, type KeyUsage } from '../../wire/x509/extensions.ts';
+import { subtreeOf } from './permittedHosts.ts';
 
 /**
  * Which authority issues a profile; `self` for what stands above all others. `chip-signer` certifies chips that
@@ -100,6 +101,10 @@ export interface AuthorityRules {
   readonly pathLength?: number;
   /** No certificate below may name a DNS name, an IP address or a URI: its holders are no servers. */
   readonly excludesHosts: boolean;
+  /** The only hosts that certificates below may name: DNS names with all below them, ranges of addresses. */
+  readonly permits?: readonly string[];
+  /** O of the authority, and so of all that it issues, where it speaks for another than whoever certifies it. */
+  readonly organization?: string;
   /** From one key of an authority to another under one name (RFC 4210 §4.4): self-issued, not self-signed. */
   readonly linksGenerations?: boolean;
 }
@@ -113,6 +118,7 @@ export function profileLabel(profile: Profile): string {
 export function faultsOfProfile(profile: Profile): string[] {
   return [
     ...faultsOfCertificate(profile),
+    ...faultsOfAuthority(profile.authority),
     ...faultsOfMatter(profile),
     ...faultsOfCompressed(profile),
   ];
@@ -175,6 +181,25 @@ function faultsOfCertificate(profile: Profile): string[] {
       !(lifetime.kind === 'days' && lifetime.days <= maximumUncheckedDays),
     'nobody asks for its status, and it is not short-lived',
   );
+  return faults;
+}
+
+const maximumPermitted = 64;
+
+function faultsOfAuthority(rules: AuthorityRules | undefined): string[] {
+  const { permits, organization, excludesHosts = false } = rules ?? {};
+  const faults: string[] = [];
+  if (permits !== undefined && (permits.length === 0 || permits.length > maximumPermitted)) {
+    faults.push(`an authority permits 1 to ${maximumPermitted} hosts`);
+  }
+  if (permits !== undefined && excludesHosts) faults.push('hosts that are excluded are permitted');
+  for (const text of permits ?? []) {
+    if (subtreeOf(text) === undefined)
+      faults.push(`${text} is no DNS name and no range of addresses`);
+  }
+  if (organization !== undefined && !/^[^\p{Cc}]{1,64}$/u.test(organization)) {
+    faults.push('an organization of no 1 to 64 characters');
+  }
   return faults;
 }
 

@@ -109,10 +109,8 @@ export class ProfileBook {
     if (this.#options.builtIn.has(name)) {
       return refuse('built-in', `Profile ${name} comes with Birthmark; choose another name.`);
     }
-    // An authority is made in a ceremony, not by a document.
-    if (profile.authority !== undefined) {
-      return refuse('invalid-profile', 'profiles of authorities come with Birthmark alone');
-    }
+    const unfit = faultOfAddition(profile);
+    if (unfit !== undefined) return refuse('invalid-profile', unfit);
     const present = this.#current.get(name)?.version ?? 0;
     if (version !== present + 1) {
       return refuse('version-not-next', `The next version of ${name} is ${present + 1}.`);
@@ -179,6 +177,17 @@ export class ProfileBook {
     if (equal(crypto.hash('SHA-256', utf8(profileText(profile))), sha256)) return;
     throw broken(`profile ${profileLabel(profile)} has changed without a new version`);
   }
+}
+
+/** Roots and what leads from one to another are nobody's to change; certificates of both are known by their names. */
+function faultOfAddition({ name, authority, issuedBy }: Profile): string | undefined {
+  if (/^(?:link|ocsp)-/.test(name)) return 'names that begin with link- or ocsp- are taken';
+  if (authority === undefined) return undefined;
+  const [above, ...others] = issuedBy;
+  if (others.length > 0 || !(above === 'root' || above === 'self' || above === 'matter-paa')) {
+    return 'an authority is certified by root, by matter-paa, or by itself, and by one of them';
+  }
+  return authority.linksGenerations === true ? 'links come with Birthmark alone' : undefined;
 }
 
 /** The one form that is stored and hashed: members sorted, no white space. */

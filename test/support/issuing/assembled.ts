@@ -37,7 +37,7 @@ export async function birth(
   product: string,
   batch: string,
   profile?: string,
-): Promise<readonly [certificate: Uint8Array, above: readonly Uint8Array[]]> {
+): Promise<readonly [certificate: Uint8Array, above: readonly Uint8Array[], deviceId: string]> {
   const ordered = await orders.create(
     await alone('order.create', {
       order: batch,
@@ -66,10 +66,12 @@ export async function birth(
   const orderKey = { publicKeySpki: hierarchy.orderKeySpki };
   const station = new TestStation(line, orderKey, ticket.signed, signer);
   // Nine octets, as an ATECC has.
-  const unit = await unitRequest(testElement(batch.padEnd(9, '.')), await station.open());
+  const element = testElement(batch.padEnd(9, '.'));
+  const unit = await unitRequest(element, await station.open());
   const { units, chain } = await station.endorseWhole([unit]);
   const [endorsed] = units;
   assert.ok(endorsed !== undefined);
   assert.ok(isEndorsed(endorsed), isEndorsed(endorsed) ? '' : endorsed.code);
-  return [endorsed.certificate, chain];
+  await station.report([[element, 'locked']]);
+  return [endorsed.certificate, chain, endorsed.deviceId];
 }

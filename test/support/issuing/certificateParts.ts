@@ -9,7 +9,8 @@ import {
   rootToBe,
 } from '../../../src/trust/issuance/issuer.ts';
 import { findings } from '../../../src/trust/issuance/lint.ts';
-import { allHosts, compileProfile } from '../../../src/trust/issuance/prepare.ts';
+import { allHosts } from '../../../src/trust/issuance/permittedHosts.ts';
+import { compileProfile } from '../../../src/trust/issuance/prepare.ts';
 import type { Profile } from '../../../src/trust/issuance/profile.ts';
 import { builtInProfiles } from '../../../src/trust/issuance/profiles.ts';
 import { concat } from '../../../src/wire/bytes/bytes.ts';

@@ -75,6 +75,8 @@ test('a profile that changed without a new version stops the authority', async (
   );
 });
 
+const permitting: Profile = { ...builtIn('issuing-server'), name: 'mine' };
+
 test('a profile is added version by version, with a leaf that has its hash', async (context) => {
   const { database, book, again } = await open(context);
   const added = await add(book, meter);
@@ -96,7 +98,18 @@ test('a profile is added version by version, with a leaf that has its hash', asy
     [{ ...meter, name: 'other', version: 2 }, 'version-not-next'],
     [{ ...ldevid, version: 2 }, 'built-in'],
     [{ ...meter, version: 2, keyUsage: [] }, 'invalid-profile'],
-    [{ ...builtIn('issuing'), name: 'mine' }, 'invalid-profile'],
+    [{ ...builtIn('issuing'), name: 'mine', issuedBy: ['factory'] }, 'invalid-profile'],
+    [{ ...builtIn('issuing'), name: 'mine', issuedBy: ['root', 'self'] }, 'invalid-profile'],
+    [{ ...builtIn('link-factory'), name: 'mine', issuedBy: ['root'] }, 'invalid-profile'],
+    [{ ...meter, name: 'link-mine' }, 'invalid-profile'],
+    [{ ...permitting, authority: { excludesHosts: true, permits: ['a'] } }, 'invalid-profile'],
+    [{ ...permitting, authority: { excludesHosts: false, permits: [] } }, 'invalid-profile'],
+    [
+      { ...permitting, authority: { excludesHosts: false, permits: ['10.0.0.1/8'] } },
+      'invalid-profile',
+    ],
+    [{ ...permitting, authority: { excludesHosts: false, permits: ['*.a'] } }, 'invalid-profile'],
+    [{ ...permitting, authority: { excludesHosts: false, organization: '' } }, 'invalid-profile'],
   ] as const) {
     const outcome = await add(book, profile);
     assert.equal(isRefusal(outcome) && outcome.refused, refused);

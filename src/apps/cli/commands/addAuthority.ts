@@ -17,7 +17,7 @@ interface AddOptions extends ApprovableOptions {
   readonly dryRun?: boolean;
 }
 
-const addedRoles = ['factory', 'chip-signer', 'matter-paa', 'matter-pai'] as const;
+const addedRoles = ['factory', 'operational', 'chip-signer', 'matter-paa', 'matter-pai'] as const;
 
 export function registerAddAuthority(ca: Command): void {
   approvable(ca.command('add'))
@@ -28,8 +28,8 @@ export function registerAddAuthority(ca: Command): void {
       'it is called ROLE-NAME; of a signer of chips four hexadecimal digits',
       word,
     )
-    .option('--products <names...>', 'products whose births it certifies')
-    .option('--batches <names...>', 'batches whose births it certifies, whatever their product')
+    .option('--products <names...>', 'products whose devices it certifies')
+    .option('--batches <names...>', 'batches whose devices it certifies, whatever their product')
     .option('--profile <name>', 'profile of its certificate (default: that of its role)')
     .addOption(new Option('--algorithm <name>', 'of its key').choices(authorityAlgorithms))
     .option('--key <uri>', 'keep its key in a PKCS#11 token (RFC 7512)')
@@ -41,6 +41,7 @@ export function registerAddAuthority(ca: Command): void {
       `
 Examples:
   birthmark ca add factory pumps --products pump valve
+  birthmark ca add operational city --batches reel-7 reel-8 --profile city-operational
   birthmark ca add chip-signer 0001                    then: order create --profile chip-idevid
   birthmark ca add matter-paa
   birthmark ca add matter-pai acme --profile acme-pai  then: order create --profile acme-meter-dac
@@ -57,7 +58,7 @@ async function add(
 ): Promise<void> {
   const { products = [], batches = [], profile, algorithm, key } = options;
   const isForSome = products.length + batches.length > 0;
-  if (role === 'factory' && !isForSome) {
+  if ((role === 'factory' || role === 'operational') && !isForSome) {
     throw new CommandFailure('--products or --batches says what it is for', exitCodes.usage);
   }
   if (key !== undefined) parseKeyUri(key);

@@ -62,7 +62,8 @@ Example:
   birthmark enrolment policy meter
 
 The version is 1 for a new name and one more with every change. Versions are kept for good, with their
-hash in the audit log. Profiles that come with Birthmark, and those of authorities, cannot be replaced.`;
+hash in the audit log. Profiles that come with Birthmark cannot be replaced. One of an authority is named by
+birthmark ca add and ca rollover announce --profile.`;
 
 function common(command: Command): Command {
   return command

@@ -26,6 +26,7 @@ import { rule as rootCommitment } from './rules/root-commitment.ts';
 import { rule as sanCriticality } from './rules/san-criticality.ts';
 import { rule as sanForm } from './rules/san-form.ts';
 import { rule as sanHostNames } from './rules/san-host-names.ts';
+import { rule as sanPermitted } from './rules/san-permitted.ts';
 import { rule as selfIssued } from './rules/self-issued.ts';
 import { rule as serialLength } from './rules/serial-length.ts';
 import { rule as serialPositive } from './rules/serial-positive.ts';
@@ -68,6 +69,7 @@ export const rules: readonly Rule[] = [
   sanCriticality,
   sanForm,
   sanHostNames,
+  sanPermitted,
   subjectKey,
   subjectKeyIsNotTheIssuers,
   ski,

@@ -1,5 +1,5 @@
 /** Who issues what devices are excludes every host (RFC 5280 §4.2.1.10). */
-import { allHosts } from '../../../../src/trust/issuance/prepare.ts';
+import { allHosts } from '../../../../src/trust/issuance/permittedHosts.ts';
 import * as ext from '../../../../src/wire/x509/extensions.ts';
 import {
   type Fixtures,

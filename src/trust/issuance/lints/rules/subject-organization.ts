@@ -6,8 +6,9 @@ import type { Rule } from '../rule.ts';
 export const rule: Rule = {
   id: 'subject-organization',
   clause: 'profile: an authority speaks for one organization',
-  fault: ({ certificate, issuer }) =>
-    attributeText(certificate.subject, 'organizationName') === organizationOf(issuer)
+  fault: ({ certificate, issuer, profile: { authority } }) =>
+    attributeText(certificate.subject, 'organizationName') ===
+    (authority?.organization ?? organizationOf(issuer))
       ? undefined
-      : 'the organization is not that of the issuer',
+      : 'the organization is not that of the issuer, or of the profile',
 };
