@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { issuingMigrations } from '../../src/drivers/store/postgres/issuingTables.ts';
 import type { IntentOutcome } from '../../src/trust/ports/issuanceStore.ts';
+import type { RevocationReason } from '../../src/wire/crl/reason.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import { eui64Plus } from '../../src/wire/bytes/eui64.ts';
 import {
@@ -121,6 +122,37 @@ contract('issuance store', issuingBackends, (check) => {
       tbs: bytesOf('tbs 1', 32),
       signature: completion(ids[0] ?? 0).signature,
     });
+  });
+
+  check('of a holder’s certificates those are told that are stopped', async ({ issuance }) => {
+    const intents = [1, 2, 3].map((n) => ({ ...certificateIntent(n), holder: 'holder' }));
+    await issuance.complete(
+      takenOf(await issuance.begin(intents)).map(({ taken }) => completion(taken)),
+    );
+    const change = (n: number, code: RevocationReason) =>
+      issuance.revoke([
+        {
+          serialNumber: bytesOf(`serial ${n}`, 16),
+          code,
+          reason: '',
+          atMs: 7_000,
+          entry: bytesOf('entry', 32),
+        },
+      ]);
+    const stopped = async () =>
+      (await issuance.stoppedOf('holder')).map(({ held, revokedMs }) => [held, revokedMs]);
+    assert.deepEqual(await stopped(), []);
+    await change(1, 'certificateHold');
+    await change(3, 'keyCompromise');
+    assert.deepEqual(await stopped(), [
+      [true, undefined],
+      [false, 7_000],
+    ]);
+    const [first, , third] = await issuance.certificatesOf('holder');
+    assert.deepEqual(await issuance.stoppedOf('holder'), [first, third]);
+    await change(1, 'removeFromCRL');
+    assert.deepEqual(await stopped(), [[false, 7_000]]);
+    assert.deepEqual(await issuance.stoppedOf('somebody'), []);
   });
 
   check('a second completion changes nothing, in another call or in the same', async (stores) => {

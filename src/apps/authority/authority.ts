@@ -1,8 +1,10 @@
 /** The authority's process: opens keys and database, finishes what a crash left, and listens on its socket. */
+import type { FastifyInstance } from 'fastify';
 import { existsSync } from 'node:fs';
 import { SecurityLogFolder } from '../../drivers/store/files/securityLogFolder.ts';
 import { type AuthorityActs, authorityRoutes } from '../../servers/local/authority.ts';
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
+import { ldevidRoutes } from '../../servers/local/ldevids.ts';
 import { noteRefusals } from '../../servers/local/refusalNotes.ts';
 import type { Recovery } from '../../trust/issuance/issuance.ts';
 import { ReenrolmentPace } from '../../trust/issuance/reenrolment.ts';
@@ -12,6 +14,7 @@ import type { Clock } from '../../trust/ports/clock.ts';
 import type { LdevidOutcome } from '../../trust/ports/enrolment.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { OrderView } from '../../trust/ports/operatorAuthority.ts';
+import type { SecurityLog } from '../../trust/ports/securityLog.ts';
 import type { OrderStore } from '../../trust/ports/orderStore.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { socketPathFor } from '../socketPath.ts';
@@ -79,10 +82,8 @@ export async function startAuthority(config: AuthorityConfig): Promise<RunningAu
       path: socketPath,
       bodyBytes: maximumRequestBytes,
       onRefusal: config.onRefusal ?? (() => undefined),
-      routes: (app) => {
-        noteRefusals(app, log);
-        authorityRoutes(app, paced(actsOf(config, parts, work, recovery), parts.cases, clock));
-      },
+      routes: (app) =>
+        doorRoutes(app, paced(actsOf(config, parts, work, recovery), parts.cases, clock), log),
     });
     const timer = setInterval(() => {
       if (!unsigned) return;
@@ -146,6 +147,12 @@ async function recoverWhatCan({ issuance }: Parts): Promise<Recovery> {
     if (error instanceof EnvironmentError && error.retryable) return { finished: 0, withheld: [] };
     throw error;
   }
+}
+
+function doorRoutes(app: FastifyInstance, acts: AuthorityActs, log: SecurityLog): void {
+  noteRefusals(app, log);
+  authorityRoutes(app, acts);
+  ldevidRoutes(app, acts, log);
 }
 
 /** While a case of a lost key is open, devices enrol anew no faster than it says. */

@@ -143,7 +143,7 @@ function enrol(
 function sentRequest({ channelBindingOf }: EstOptions, request: FastifyRequest): SentRequest {
   const { body } = request;
   const bytes = body instanceof Uint8Array ? new Uint8Array(body) : new Uint8Array(0);
-  return { der: decodeBody(bytes), channelBinding: channelBindingOf(request) };
+  return { der: decodeBody(bytes), channelBinding: () => channelBindingOf(request) };
 }
 
 function sendOutcome(

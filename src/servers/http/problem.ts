@@ -48,15 +48,12 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     );
 }
 
-export function sendRefusal(
-  reply: FastifyReply,
-  { refused, reason }: Refusal<string>,
-): FastifyReply {
-  return sendProblem(reply, {
-    status: refusalStatus[refused] ?? 403,
-    code: refused,
-    detail: reason,
-  });
+export function sendRefusal(reply: FastifyReply, refusal: Refusal<string>): FastifyReply {
+  return sendProblem(reply, problemOfRefusal(refusal));
+}
+
+export function problemOfRefusal({ refused, reason }: Refusal<string>): Problem {
+  return { status: refusalStatus[refused] ?? 403, code: refused, detail: reason };
 }
 
 /** Whatever a handler throws, and every path that is not there. `onProblem` counts. */

@@ -9,8 +9,6 @@ import { namedProfiles, type NamedRequest } from '../../trust/issuance/certifica
 import type { ApprovalDeskPort } from '../../trust/ports/approvalDesk.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type { EnrolmentDesk, ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
-import type { LdevidOutcome, LdevidRequest } from '../../trust/ports/enrolment.ts';
-import type { SessionLdevidRequest } from '../../trust/ports/sessionEnrolment.ts';
 import type { EvidenceDesk } from '../../trust/ports/evidence.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { InspectionDesk } from '../../trust/ports/inspection.ts';
@@ -56,13 +54,14 @@ import { evidenceRoutes } from './evidence.ts';
 import { Fields, type PageQuery, readPage } from './fields.ts';
 import { foreignRoutes } from './foreign.ts';
 import { inspectionRoutes } from './inspection.ts';
+import type { LdevidActs } from './ldevids.ts';
 import { profileRoutes } from './profiles.ts';
 import { sessionServerRoutes } from './sessionServers.ts';
 import { statusRoutes } from './status.ts';
 
 type Outcome<Value> = Promise<Value | Refusal<string>>;
 
-export interface AuthorityActs {
+export interface AuthorityActs extends LdevidActs {
   readonly line: (step: LineStep, request: Uint8Array) => Promise<Uint8Array>;
   readonly hierarchy: () => Hierarchy & { readonly orderKeySpki: Uint8Array };
   /** Chain of the new certificate, DER, leaf first, without the root. */
@@ -70,8 +69,6 @@ export interface AuthorityActs {
     request: NamedRequest,
     approval?: Uint8Array,
   ) => Outcome<readonly Uint8Array[]>;
-  readonly certifyDevice: (request: LdevidRequest) => Promise<LdevidOutcome>;
-  readonly certifyInSession: (request: SessionLdevidRequest) => Promise<LdevidOutcome>;
   readonly recordRevocations: (
     notices: readonly AuthorityNotice[],
     approved: ApprovedOrder | undefined,
@@ -106,7 +103,6 @@ export interface AuthorityActs {
 const lineSteps: readonly LineStep[] = ['open', 'endorse', 'report', 'close'];
 const cborType = 'application/cbor';
 const maximumHosts = 16;
-const maximumIssuers = 5;
 
 export function authorityRoutes(app: FastifyInstance, acts: AuthorityActs): void {
   app.addContentTypeParser(cborType, { parseAs: 'buffer' }, (_request, body, done) =>
@@ -150,33 +146,6 @@ function certificateRoutes(app: FastifyInstance, acts: AuthorityActs): void {
     };
     const outcome = await acts.certify(named, readApproval(fields));
     return answer(reply, outcome, (chain) => ({ chain: chain.map(toBase64) }));
-  });
-
-  app.post('/v1/ldevid', async (request, reply) => {
-    const fields = new Fields(request.body);
-    const outcome = await acts.certifyDevice({
-      deviceId: fields.text('deviceId', 16),
-      authenticatedBy: fields.base64('authenticatedBy'),
-      issuers: fields.base64List('issuers', maximumIssuers),
-      product: fields.text('product', 64),
-      request: fields.base64('request'),
-      profile: fields.text('profile', 64),
-    });
-    return answer(reply, outcome, (issued) =>
-      'certificate' in issued ? { certificate: toBase64(issued.certificate) } : issued,
-    );
-  });
-
-  app.post('/v1/ldevid-in-session', async (request, reply) => {
-    const fields = new Fields(request.body);
-    const outcome = await acts.certifyInSession({
-      deviceId: fields.text('deviceId', 16),
-      request: fields.base64('request'),
-      profile: fields.text('profile', 64),
-    });
-    return answer(reply, outcome, (issued) =>
-      'certificate' in issued ? { certificate: toBase64(issued.certificate) } : issued,
-    );
   });
 
   app.post('/v1/revocations', async (request, reply) => {

@@ -255,14 +255,15 @@ export class TlsDoor {
       return;
     }
     const { acceptVisitor } = this.#options;
-    if (acceptVisitor !== undefined && peerChain(socket).length === 0) {
+    const chain = peerChain(socket);
+    if (acceptVisitor !== undefined && chain.length === 0) {
       this.#handshakes.leave(endpoint);
       this.#enterVisitor(socket, acceptVisitor);
       return;
     }
     for (;;) {
       const drops = live.drops;
-      const peer = await this.#judge(socket);
+      const peer = await this.#judge(chain);
       if (socket.destroyed) return;
       if (typeof peer === 'string') {
         onRefusal(peer);
@@ -278,8 +279,7 @@ export class TlsDoor {
     }
   }
 
-  async #judge(socket: TLSSocket): Promise<VerifiedPeer | string> {
-    const chain = peerChain(socket);
+  async #judge(chain: readonly Uint8Array[]): Promise<VerifiedPeer | string> {
     if (chain.length === 0) return 'no-certificate' satisfies DoorRefusal;
     try {
       const peer = await this.#options.verify(chain);

@@ -64,8 +64,8 @@ export interface EnrolmentPorts {
 export interface SentRequest {
   /** DER of PKCS#10. */
   readonly der: Uint8Array;
-  /** Of the connection it came by; `undefined` where there is none to be had. */
-  readonly channelBinding: Uint8Array | undefined;
+  /** Of the connection it came by; `undefined` where there is none to be had. Few requests ask for it. */
+  readonly channelBinding: () => Uint8Array | undefined;
 }
 
 export type EnrolmentRefusalCode =
@@ -141,7 +141,9 @@ export class Enrolment {
     return this.#oneAtATime(deviceId, async () => {
       const { profile } = policy;
       const outcome = await authority.issueBySecret({ secret, request: request.der, profile });
-      return this.#entered(holder, request, outcome);
+      const refusal =
+        'certificate' in outcome ? await this.#refusalOfBirth(holder, request) : undefined;
+      return refusal ?? this.#entered(deviceId, request, outcome);
     });
   }
 
@@ -186,7 +188,7 @@ export class Enrolment {
         request: request.der,
         profile: policy.profile,
       });
-      return this.#entered(device, request, outcome);
+      return this.#entered(deviceId, request, outcome);
     });
   }
 
@@ -228,7 +230,7 @@ export class Enrolment {
 
   /** What the authority said, in the registry: an issued certificate opens doors from then on. */
   async #entered(
-    { deviceId, product }: SecretHolder,
+    deviceId: string,
     request: CertificationRequest,
     outcome: LdevidOutcome | SecretOutcome,
   ): Promise<EnrolmentOutcome> {
@@ -241,10 +243,6 @@ export class Enrolment {
     }
     // A crash here leaves a certificate that no door knows: the device gets none, asks again, and the
     // unknown one opens nothing. Revoked in the meantime, the device is refused by the registry.
-    if ((await registry.device(deviceId)) === undefined) {
-      const born = await registry.importDevices([this.#newDevice(deviceId, product, request)]);
-      if (isRefusal(born)) return refuse('key-taken', born.reason);
-    }
     const refusal = await registry.enrolDevice({
       sha256: sha256(certificate),
       kind: 'ldevid',
@@ -252,6 +250,17 @@ export class Enrolment {
       notAfterMs: notAfterMs === noExpirationMs ? undefined : notAfterMs,
     });
     return refusal ?? { certificate, deviceId };
+  }
+
+  /** Enters the device when the secret is the first that is heard of it. */
+  async #refusalOfBirth(
+    { deviceId, product }: SecretHolder,
+    request: CertificationRequest,
+  ): Promise<Refusal<'key-taken'> | undefined> {
+    const { registry } = this.#ports;
+    if ((await registry.device(deviceId)) !== undefined) return undefined;
+    const born = await registry.importDevices([this.#newDevice(deviceId, product, request)]);
+    return isRefusal(born) ? refuse('key-taken', born.reason) : undefined;
   }
 
   /** A device without an identity from birth: it is known by the key that it enrolled with. */
@@ -282,7 +291,7 @@ export class Enrolment {
 /** RFC 7030 §3.5: what binds the request to the connection, or the session, that it came by. */
 export function refusalOfLink(
   { challengePassword }: Pick<CertificationRequest, 'challengePassword'>,
-  channelBinding: Uint8Array | undefined,
+  channelBinding: () => Uint8Array | undefined,
   { popLinking }: EnrolmentPolicy,
 ): Refusal<'pop-linking'> | undefined {
   if (challengePassword === undefined) {
@@ -291,6 +300,7 @@ export function refusalOfLink(
       : undefined;
   }
   // RFC 7030 §3.5: whenever it is there it is channel binding, and MUST be verified.
-  const linked = channelBinding !== undefined && linksTo(challengePassword, channelBinding);
+  const binding = channelBinding();
+  const linked = binding !== undefined && linksTo(challengePassword, binding);
   return linked ? undefined : refuse('pop-linking', 'the request names another connection');
 }

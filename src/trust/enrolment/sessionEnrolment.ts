@@ -94,7 +94,7 @@ export class SessionEnrolment {
     const refusal =
       rule(request) ??
       (await this.#refusalOfKey(request, device)) ??
-      refusalOfLink(request, bindingOf(peer), policy);
+      refusalOfLink(request, () => bindingOf(peer), policy);
     if (refusal !== undefined) return refusal;
     // A burst of requests would leave the device with a handful of identities.
     if (this.#inFlight.has(deviceId)) return { retryAfterS: busyRetryAfterS };

@@ -274,11 +274,11 @@ export class Certification {
     const { certificates, foreign, units } = this.#options;
     const revoked = await foreign.refusalOfRevoked(deviceId);
     if (revoked !== undefined) return revoked;
-    const others = await certificates.certificatesOf(deviceId);
-    if (others.some((other) => other.revokedMs !== undefined && this.#isBirth(other))) {
+    const stopped = await certificates.stoppedOf(deviceId);
+    if (stopped.some((one) => one.revokedMs !== undefined && this.#isBirth(one))) {
       return refuse('rejected', 'The identity from birth is revoked.');
     }
-    if (others.some((other) => other.held)) return refuse('rejected', 'The device is on hold.');
+    if (stopped.some((one) => one.held)) return refuse('rejected', 'The device is on hold.');
     const unit = await units.unitByDevice(deviceId);
     return unit !== undefined && unit.state !== 'locked'
       ? refuse('rejected', `The element was never finished: it is ${unit.state}.`)

@@ -126,6 +126,9 @@ export interface IssuanceStore {
   /** Signed certificates of one holder, oldest first. */
   certificatesOf(holder: string): Promise<readonly IssuedCertificate[]>;
 
+  /** Those of them that are revoked or on hold: few, where the others may be many. */
+  stoppedOf(holder: string): Promise<readonly IssuedCertificate[]>;
+
   certificateBySerial(serialNumber: Uint8Array): Promise<IssuedCertificate | undefined>;
 
   /** Whom the key is certified for already; the first one when there are several. */

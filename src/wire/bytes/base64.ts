@@ -36,18 +36,13 @@ function valuesOf(alphabet: string): Int8Array {
 
 function encode(bytes: Uint8Array, alphabet: string): string {
   let text = '';
-  let bits = 0;
-  let held = 0;
-  for (const byte of bytes) {
-    bits = (bits << 8) | byte;
-    held += 8;
-    while (held >= 6) {
-      held -= 6;
-      text += alphabet.charAt((bits >> held) & 63);
-    }
-    bits &= 255;
+  for (let offset = 0; offset < bytes.length; offset += 3) {
+    const bits =
+      ((bytes[offset] ?? 0) << 16) | ((bytes[offset + 1] ?? 0) << 8) | (bytes[offset + 2] ?? 0);
+    text += alphabet.charAt(bits >> 18) + alphabet.charAt((bits >> 12) & 63);
+    text += alphabet.charAt((bits >> 6) & 63) + alphabet.charAt(bits & 63);
   }
-  return held === 0 ? text : text + alphabet.charAt((bits << (6 - held)) & 63);
+  return text.slice(0, Math.ceil((bytes.length * 4) / 3));
 }
 
 function decode(text: string, values: Int8Array): Uint8Array | undefined {

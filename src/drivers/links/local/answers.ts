@@ -4,7 +4,6 @@
  */
 import { EnvironmentError, isRefusal, type Refusal, refuse } from '../../../trust/ports/faults.ts';
 import type { LinkResponse } from '../../../trust/ports/link.ts';
-import { parseBase64 } from '../../../wire/bytes/base64.ts';
 import { parseHex, toHex } from '../../../wire/bytes/hex.ts';
 
 export class Answer {
@@ -52,7 +51,7 @@ export class Answer {
   }
 
   base64(name: string): Uint8Array {
-    return parseBase64(this.text(name)) ?? unexpected(name);
+    return decodeBase64(this.text(name)) ?? unexpected(name);
   }
 
   hex(name: string): Uint8Array {
@@ -61,7 +60,7 @@ export class Answer {
 
   base64List(name: string): readonly Uint8Array[] {
     return this.#list(name).map((entry) =>
-      typeof entry === 'string' ? (parseBase64(entry) ?? unexpected(name)) : unexpected(name),
+      typeof entry === 'string' ? (decodeBase64(entry) ?? unexpected(name)) : unexpected(name),
     );
   }
 
@@ -115,7 +114,15 @@ export function readAnswer<Value>(
   { status, body }: LinkResponse,
   read: (answer: Answer) => Value,
 ): Value | Refusal<string> {
-  const answer = new Answer(parseJson(body));
+  return readOutcome(status, new Answer(parseJson(body)), read);
+}
+
+/** The same for an answer that is one of several of a message. */
+export function readOutcome<Value>(
+  status: number,
+  answer: Answer,
+  read: (answer: Answer) => Value,
+): Value | Refusal<string> {
   if (status >= 200 && status < 300) return read(answer);
   const code = answer.has('code') ? answer.text('code') : `http-${status}`;
   const detail = answer.has('detail') ? answer.text('detail') : 'no reason given';
@@ -137,6 +144,12 @@ export class RefusedError extends EnvironmentError {
 export function allowed<Value>(outcome: Value | Refusal<string>): Value {
   if (isRefusal(outcome)) throw new RefusedError(outcome);
   return outcome;
+}
+
+/** Node skips what is no base64, and every value has one text (RFC 4648 §3.5). */
+function decodeBase64(text: string): Uint8Array | undefined {
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.toString('base64') === text ? new Uint8Array(bytes) : undefined;
 }
 
 function parseJson(body: Uint8Array): unknown {

@@ -33,14 +33,21 @@ import type { ApprovedOrder, StatusOrder } from '../../../trust/ports/statusOrde
 import type { Link, LinkRequest, LinkResponse } from '../../../trust/ports/link.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
-import { allowed, type Answer, approvalMember, readAnswer } from './answers.ts';
+import { allowed, type Answer, approvalMember, readAnswer, readOutcome } from './answers.ts';
 import { readClosedBatch, readOrder, readOrderView, readTicketView } from './authorityAnswers.ts';
 import { readPolicy } from './deskAnswers.ts';
+import { Gathered } from './gathered.ts';
 import { linkTo, type Reach } from './localClient.ts';
 import { statusOrderBody } from './provisionerClient.ts';
 
+/** Requests of devices in one message, as the authority takes them. */
+const maximumTogether = 64;
+
 export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority {
   readonly #client: Link;
+  readonly #ldevids = new Gathered<LdevidRequest, LdevidOutcome>(maximumTogether, (requests) =>
+    this.#issueTogether(requests),
+  );
 
   constructor(reach: Reach) {
     this.#client = linkTo(reach, 'authority');
@@ -106,20 +113,8 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
     return { ...issued, serverAnchors: server, orderKeySpki };
   }
 
-  async issueLdevid(request: LdevidRequest): Promise<LdevidOutcome> {
-    const outcome = await this.#post<LdevidOutcome>(
-      '/v1/ldevid',
-      {
-        deviceId: request.deviceId,
-        authenticatedBy: toBase64(request.authenticatedBy),
-        issuers: request.issuers.map(toBase64),
-        product: request.product,
-        request: toBase64(request.request),
-        profile: request.profile,
-      },
-      readLdevid,
-    );
-    return isRefusal(outcome) ? enrolmentRefusal(outcome) : outcome;
+  issueLdevid(request: LdevidRequest): Promise<LdevidOutcome> {
+    return this.#ldevids.ask(request);
   }
 
   async issueInSession(request: SessionLdevidRequest): Promise<LdevidOutcome> {
@@ -280,6 +275,12 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
     return allowed(readAnswer(response, () => new Uint8Array(0)));
   }
 
+  #issueTogether(requests: readonly LdevidRequest[]): Promise<ReadonlyArray<() => LdevidOutcome>> {
+    return this.#ask('/v1/ldevids', { requests: requests.map(ldevidBody) }, (answer) =>
+      answer.answers('outcomes').map((outcome) => () => readOneLdevid(outcome)),
+    );
+  }
+
   /** For what is never refused. */
   async #get<Value>(path: string, read: (answer: Answer) => Value): Promise<Value> {
     return allowed(await this.#send({ method: 'GET', path }, read));
@@ -303,6 +304,29 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
   ): Promise<Value | Refusal<string>> {
     return readAnswer(await this.#client.send(request), read);
   }
+}
+
+function ldevidBody(request: LdevidRequest): object {
+  return {
+    deviceId: request.deviceId,
+    authenticatedBy: base64Of(request.authenticatedBy),
+    issuers: request.issuers.map(base64Of),
+    product: request.product,
+    request: base64Of(request.request),
+    profile: request.profile,
+  };
+}
+
+/** As `toBase64`, and for what is asked for thousands of times a second. */
+function base64Of({ buffer, byteOffset, length }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, length).toString('base64');
+}
+
+/** Of a message about several: each has a status when it is a problem. */
+function readOneLdevid(answer: Answer): LdevidOutcome {
+  const status = answer.has('status') ? answer.number('status') : 200;
+  const outcome = readOutcome<LdevidOutcome>(status, answer, readLdevid);
+  return isRefusal(outcome) ? enrolmentRefusal(outcome) : outcome;
 }
 
 function readLdevid(answer: Answer): LdevidOutcome {

@@ -71,6 +71,12 @@ export class PostgresIssuanceStore implements IssuanceStore {
     );
   }
 
+  stoppedOf(holder: string): Promise<readonly IssuedCertificate[]> {
+    return this.#database.read(async (connection) =>
+      (await connection.all(selectStopped, holder)).map(issuedOf),
+    );
+  }
+
   certificateBySerial(serialNumber: Uint8Array): Promise<IssuedCertificate | undefined> {
     return this.#database.read(async (connection) => {
       const row = await connection.first(`${selectIssued} WHERE serial = $1`, serialNumber);
@@ -282,11 +288,15 @@ const selectIssued = `
   LEFT JOIN revocations USING (id)
   LEFT JOIN list_entries ON certificate = issuances.id`;
 
-const selectOfHolder = `${selectIssued}
+const ofHolder = `
   WHERE issuances.id IN (
     SELECT id FROM issuances WHERE holder = $1 UNION ALL SELECT id FROM units WHERE device_id = $1
-  )
-  ORDER BY issuances.id`;
+  )`;
+
+const selectOfHolder = `${selectIssued} ${ofHolder} ORDER BY issuances.id`;
+
+const selectStopped = `${selectIssued} ${ofHolder}
+  AND (revocations.id IS NOT NULL OR code IS NOT NULL) ORDER BY issuances.id`;
 
 const selectHolderOfKey = `
   SELECT holder FROM (

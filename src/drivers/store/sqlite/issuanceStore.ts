@@ -71,6 +71,12 @@ export class SqliteIssuanceStore implements IssuanceStore {
     );
   }
 
+  stoppedOf(holder: string): Promise<readonly IssuedCertificate[]> {
+    return this.#database.read((connection) =>
+      connection.prepare(selectStopped).all(holder, holder).map(issuedOf),
+    );
+  }
+
   certificateBySerial(serialNumber: Uint8Array): Promise<IssuedCertificate | undefined> {
     return this.#database.read((connection) => {
       const row = connection.prepare(`${selectIssued} WHERE serial = ?`).get(serialNumber);
@@ -268,11 +274,15 @@ const selectIssued = `
   LEFT JOIN revocations USING (id)
   LEFT JOIN list_entries ON certificate = issuances.id`;
 
-const selectOfHolder = `${selectIssued}
+const ofHolder = `
   WHERE issuances.id IN (
     SELECT id FROM issuances WHERE holder = ? UNION ALL SELECT id FROM units WHERE device_id = ?
-  )
-  ORDER BY issuances.id`;
+  )`;
+
+const selectOfHolder = `${selectIssued} ${ofHolder} ORDER BY issuances.id`;
+
+const selectStopped = `${selectIssued} ${ofHolder}
+  AND (revocations.id IS NOT NULL OR code IS NOT NULL) ORDER BY issuances.id`;
 
 export function unfinishedOf(row: Row): UnfinishedIntent {
   return {

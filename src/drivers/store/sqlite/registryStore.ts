@@ -22,7 +22,7 @@ import type { RevocationReason } from '../../../wire/crl/reason.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { importAll } from './registryImport.ts';
 import { certificateOf, deviceOf, foreignAuthorityOf, noticeOf } from './registryTables.ts';
-import { blob, integer, text, word } from './rows.ts';
+import { blob, integer, optionalInteger, text, word } from './rows.ts';
 
 export class SqliteRegistryStore implements RegistryStore {
   readonly #database: SqliteDatabase;
@@ -313,12 +313,15 @@ function putCertificate(
 }
 
 function enrol(connection: Connection, deviceId: string, nowMs: number): EnrolmentOutcome {
-  const device = deviceById(connection, deviceId);
-  if (device === undefined) return 'unknown-device';
-  if (device.state === 'revoked') return 'revoked';
-  if (device.state === 'expected') return 'not-released';
-  if (device.heldMs !== undefined) return 'held';
-  if (device.state === 'released') {
+  const row = connection
+    .prepare('SELECT state, held_ms FROM device WHERE device_id = ?')
+    .get(deviceId);
+  if (row === undefined) return 'unknown-device';
+  const state = word(row, 'state', deviceStates);
+  if (state === 'revoked') return 'revoked';
+  if (state === 'expected') return 'not-released';
+  if (optionalInteger(row, 'held_ms') !== undefined) return 'held';
+  if (state === 'released') {
     connection
       .prepare(`UPDATE device SET state = 'enrolled', enrolled_ms = ? WHERE device_id = ?`)
       .run(nowMs, deviceId);
