@@ -10,15 +10,16 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { authorityPaths } from '../../src/apps/authority/authorityFolder.ts';
 import { configureLedger } from '../../src/apps/authority/ledger.ts';
+import { openAuthoritySnapshot } from '../../src/apps/authority/stores.ts';
 import { writeWitnesses } from '../../src/apps/authority/witnesses.ts';
 import { openStores } from '../../src/apps/provisioner/stores.ts';
 import { backUp, restore } from '../../src/apps/store/backup.ts';
 import { recover, type RecoverOptions, releaseRecovery } from '../../src/apps/store/recover.ts';
+import { readStoreSetting, type StoreSetting } from '../../src/apps/storeSetting.ts';
 import { DeskClient } from '../../src/drivers/links/local/deskClient.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { LogFolder } from '../../src/drivers/store/files/tileFolder.ts';
 import { firstRow } from '../../src/drivers/store/snapshot.ts';
-import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
 import { checkpointFile } from '../../src/trust/ports/tileStore.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
@@ -31,7 +32,9 @@ import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import { Installation } from '../support/installation.ts';
 import { requestOf, testElement, unitRequest } from '../support/issuing/station.ts';
 import { testSigner } from '../support/issuing/world.ts';
+import { postgresMissing } from '../support/postgres.ts';
 import { importedDevice, sha256Of } from '../support/registrySamples.ts';
+import { testServer } from '../support/storeBackends.ts';
 
 const refused = (message: RegExp) => (error: unknown) =>
   error instanceof EnvironmentError && message.test(error.message);
@@ -48,8 +51,8 @@ interface GivenOut {
   readonly numbers: ReadonlyMap<string, number>;
 }
 
-async function givenOut(folder: string): Promise<GivenOut> {
-  const snapshot = openSqliteSnapshot(authorityPaths(folder).database);
+async function givenOut({ folder, store }: Place): Promise<GivenOut> {
+  const snapshot = await openAuthoritySnapshot(authorityPaths(folder), store);
   const [serials, addresses, revoked] = [new Set<string>(), new Set<string>(), new Set<string>()];
   const numbers = new Map<string, number>();
   const bytes = (value: unknown): Uint8Array => {
@@ -109,6 +112,7 @@ interface Disaster {
   readonly elsewhere: Elsewhere;
   readonly restored: Installation;
   readonly before: GivenOut;
+  readonly known: GivenOut;
   /** Device ids that were revoked, before the backup and after it. */
   readonly revoked: readonly string[];
   readonly oldTicket: Uint8Array;
@@ -117,11 +121,12 @@ interface Disaster {
   readonly options: RecoverOptions;
 }
 
-async function disaster(context: TestContext): Promise<Disaster> {
+async function disaster(context: TestContext, keeper: Keeper = onSqlite): Promise<Disaster> {
   const elsewhere = new Elsewhere(context);
   const baseUrl = 'http://status.example';
   const status = { baseUrl, shards: 4, birth: true };
-  const installation = await Installation.create(context, { status });
+  const store = await keeper.store();
+  const installation = await Installation.create(context, { status, store });
   const paths = authorityPaths(installation.folder);
   await writeWitnesses(paths.folder, [{ folder: elsewhere.path('witness') }]);
   await configureLedger(paths, elsewhere.path('ledger'), []);
@@ -131,9 +136,10 @@ async function disaster(context: TestContext): Promise<Disaster> {
     await house.revoke([born[0]?.deviceId ?? '']);
     return { oldTicket: ticket, known: born, secret: await oneTimeSecret(installation) };
   });
-  await populateRegistry(installation.folder, known);
+  await populateRegistry(installation, known);
+  const knownThen = await givenOut(installation);
   cpSync(paths.log, elsewhere.path('old log'), { recursive: true });
-  await backUp(installation.folder, elsewhere.path('backup'), undefined);
+  const putBack = await keeper.backUp(installation, elsewhere.path('backup'));
 
   const revoked: string[] = [known[0]?.deviceId ?? ''];
   const lost = await installation.serve(async (house) => {
@@ -152,12 +158,14 @@ async function disaster(context: TestContext): Promise<Disaster> {
     await house.revoke([known[7]?.deviceId ?? '']);
   });
   await installation.serve(idle);
-  const before = await givenOut(installation.folder);
+  const before = await givenOut(installation);
+  const lists = await listsOf(installation);
   const folder = elsewhere.path('restored');
-  await restore(elsewhere.path('backup'), folder);
   const restored = installation.at(folder);
+  restored.store = await putBack(folder);
   return {
     elsewhere,
+    known: knownThen,
     restored,
     before,
     revoked,
@@ -166,15 +174,63 @@ async function disaster(context: TestContext): Promise<Disaster> {
     lost,
     options: {
       dataFolder: folder,
+      store: restored.store,
       log: elsewhere.path('log'),
       witnesses: [elsewhere.path('witness of then')],
       checkpoints: [],
       ledger: elsewhere.path('ledger'),
       skippedAddresses: 0,
-      lists: await listsOf(installation.folder),
+      lists,
       nowMs: Date.now(),
     },
   };
+}
+
+type Place = Pick<Installation, 'folder' | 'store'>;
+
+/** How an installation is put back to an earlier state. */
+interface Keeper {
+  readonly store: () => Promise<StoreSetting | undefined>;
+  /** Gives what puts the copy into a new folder, and says where its database is then. */
+  readonly backUp: (
+    installation: Place,
+    to: string,
+  ) => Promise<(folder: string) => Promise<StoreSetting | undefined>>;
+}
+
+const onSqlite: Keeper = {
+  store: async () => undefined,
+  backUp: async ({ folder: from }, to) => {
+    await backUp(from, to, undefined);
+    return async (folder) => {
+      await restore(to, folder);
+      return undefined;
+    };
+  },
+};
+
+const server = testServer();
+
+/** By the means of the server: the database as it was, and the folder as its machine kept it. */
+const onPostgres: Keeper = {
+  store: async () => {
+    await server().query('CREATE DATABASE house');
+    return databaseNamed('house');
+  },
+  backUp: async ({ folder: from }, to) => {
+    await server().query('CREATE DATABASE kept TEMPLATE house');
+    const leaveOut = /\/(log|sessions\.life)$/;
+    const filter = (path: string): boolean => !leaveOut.test(path);
+    cpSync(from, to, { recursive: true, filter });
+    return async (folder) => {
+      cpSync(to, folder, { recursive: true });
+      return databaseNamed('kept');
+    };
+  },
+};
+
+function databaseNamed(name: string): StoreSetting | undefined {
+  return readStoreSetting(server().url.replace('/postgres?', `/${name}?`), {});
 }
 
 async function oneTimeSecret({ folder }: Installation): Promise<string> {
@@ -186,8 +242,8 @@ async function oneTimeSecret({ folder }: Installation): Promise<string> {
   return made.secret;
 }
 
-async function listsOf(folder: string): Promise<readonly Uint8Array[]> {
-  const snapshot = openSqliteSnapshot(authorityPaths(folder).database);
+async function listsOf({ folder, store }: Place): Promise<readonly Uint8Array[]> {
+  const snapshot = await openAuthoritySnapshot(authorityPaths(folder), store);
   const lists: Uint8Array[] = [];
   for await (const { der } of snapshot.rows('SELECT der FROM signed_lists')) {
     if (der instanceof Uint8Array) lists.push(der);
@@ -196,8 +252,11 @@ async function listsOf(folder: string): Promise<readonly Uint8Array[]> {
   return lists;
 }
 
-async function populateRegistry(folder: string, known: readonly EndorsedUnit[]): Promise<void> {
-  const stores = await openStores(join(folder, 'provisioner'), 10);
+async function populateRegistry(
+  { folder, store }: Place,
+  known: readonly EndorsedUnit[],
+): Promise<void> {
+  const stores = await openStores(join(folder, 'provisioner'), 10, store);
   const devices = known.slice(0, 8).map(({ deviceId, certificate }, index) => ({
     ...importedDevice(index, { deviceId }),
     certificates: [
@@ -213,12 +272,29 @@ async function populateRegistry(folder: string, known: readonly EndorsedUnit[]):
 }
 
 test('back up, issue 100, revoke 10, restore: nothing returns', async (context) => {
-  const world = await disaster(context);
-  const { restored, before, options, oldTicket, secret, lost, revoked, elsewhere } = world;
+  await nothingReturns(await disaster(context));
+});
+
+test(
+  'a database on a server, put back by the means of the server: nothing returns',
+  { skip: postgresMissing },
+  async (context) => {
+    const world = await disaster(context, onPostgres);
+    // Nobody has told it; the log's files are gone, and a witness remembers.
+    await writeWitnesses(authorityPaths(world.restored.folder).folder, [
+      { folder: world.elsewhere.path('witness') },
+    ]);
+    await assert.rejects(world.restored.serve(idle), refused(/REFUSES THE AUDIT LOG/));
+    await nothingReturns(world);
+  },
+);
+
+async function nothingReturns(world: Disaster): Promise<void> {
+  const { restored, before, options, oldTicket, secret, lost, revoked, known } = world;
   const oldLog = await checkpointIn(options.log);
   // Cut short behind what it learnt: what two persons are shown is told by the second call.
   const { folder, log } = authorityPaths(restored.folder);
-  mkdirSync(log);
+  mkdirSync(log, { recursive: true });
   writeFileSync(join(folder, 'logs'), '');
   await assert.rejects(recover(options), /EEXIST/);
   rmSync(join(folder, 'logs'));
@@ -235,13 +311,15 @@ test('back up, issue 100, revoke 10, restore: nothing returns', async (context) 
       voidSecrets: 1,
       voidApprovals: 0,
       unknownOnLists: 0,
+      unpinnedAnchors: 0,
+      lostProfiles: 0,
     },
   );
   await assert.rejects(restored.serve(idle), refused(/put back to an earlier state/));
   const persons = { requestedBy: 'A', approvedBy: 'A', atMs: Date.now() };
   const release = await begunAlone('store.release', { report: {} });
-  await assert.rejects(releaseRecovery(restored.folder, persons, release), refused(/two persons/));
-  await releaseRecovery(restored.folder, { ...persons, approvedBy: 'B' }, release);
+  await assert.rejects(releaseRecovery(options, persons, release), refused(/two persons/));
+  await releaseRecovery(options, { ...persons, approvedBy: 'B' }, release);
 
   await restored.serve(async (house) => {
     const station = await house.station(oldTicket);
@@ -269,11 +347,10 @@ test('back up, issue 100, revoke 10, restore: nothing returns', async (context) 
     await house.revoke([lost[50]?.deviceId ?? '']);
   });
   await restored.serve(idle);
-  const after = await givenOut(restored.folder);
+  const after = await givenOut(restored);
   const lostSerials = new Set(lost.map(serialOf));
   const again = [...after.serials].filter((serial) => lostSerials.has(serial));
   assert.deepEqual(again, []);
-  const known = await givenOut(elsewhere.path('backup'));
   const fresh = [...after.addresses].filter((address) => !known.addresses.has(address));
   assert.equal(fresh.length, 50);
   assert.deepEqual(
@@ -295,7 +372,7 @@ test('back up, issue 100, revoke 10, restore: nothing returns', async (context) 
   assert.deepEqual([faults, unfinished], [[], 0]);
   await goesOn(restored, oldLog);
   await doorsKnow(restored, revoked);
-});
+}
 
 /** Another key and name, and the old tree at the front of the new one. */
 async function goesOn(restored: Installation, old: SignedCheckpoint): Promise<void> {
@@ -303,7 +380,7 @@ async function goesOn(restored: Installation, old: SignedCheckpoint): Promise<vo
   const next = await checkpointIn(paths.log);
   assert.notEqual(next.origin, old.origin);
   assert.ok(next.treeSize > old.treeSize);
-  const snapshot = openSqliteSnapshot(paths.database);
+  const snapshot = await openAuthoritySnapshot(paths, restored.store);
   const tree = new GrowingTree(sha256Of);
   for await (const { entry } of snapshot.rows('SELECT entry FROM audit_leaves ORDER BY id')) {
     assert.ok(entry instanceof Uint8Array);
@@ -315,7 +392,7 @@ async function goesOn(restored: Installation, old: SignedCheckpoint): Promise<vo
 }
 
 async function doorsKnow(restored: Installation, revoked: readonly string[]): Promise<void> {
-  const stores = await openStores(join(restored.folder, 'provisioner'), 10);
+  const stores = await openStores(join(restored.folder, 'provisioner'), 10, restored.store);
   const tokens = await stores.tokens.tokens(10);
   assert.deepEqual(
     tokens.filter(({ revokedMs }) => revokedMs === undefined),
@@ -353,7 +430,7 @@ test('it demands what is kept elsewhere, and changes nothing without', async (co
   assert.deepEqual(await restored.fsck(), before);
   await assert.rejects(
     releaseRecovery(
-      restored.folder,
+      { dataFolder: restored.folder },
       { requestedBy: 'A', approvedBy: 'B', atMs: 1 },
       await begunAlone('store.release', { report: {} }),
     ),
@@ -368,7 +445,7 @@ async function foreignList(context: TestContext): Promise<Uint8Array> {
   });
   await other.serve(idle);
   await other.serve(idle);
-  const snapshot = openSqliteSnapshot(authorityPaths(other.folder).database);
+  const snapshot = await openAuthoritySnapshot(authorityPaths(other.folder), undefined);
   const { der } = await firstRow(snapshot, 'SELECT der FROM signed_lists LIMIT 1');
   await snapshot.close();
   assert.ok(der instanceof Uint8Array);

@@ -9,6 +9,7 @@ import { PostgresIssuanceStore } from '../../src/drivers/store/postgres/issuance
 import * as postgresTables from '../../src/drivers/store/postgres/issuingTables.ts';
 import { PostgresOrderStore } from '../../src/drivers/store/postgres/orderStore.ts';
 import { PostgresProfileStore } from '../../src/drivers/store/postgres/profileStore.ts';
+import { PostgresRecoveryStore } from '../../src/drivers/store/postgres/recoveryStore.ts';
 import { PostgresStatusStore } from '../../src/drivers/store/postgres/statusStore.ts';
 import { SqliteApprovalStore } from '../../src/drivers/store/sqlite/approvalStore.ts';
 import { SqliteAuditStore } from '../../src/drivers/store/sqlite/auditStore.ts';
@@ -20,6 +21,7 @@ import { SqliteIssuanceStore } from '../../src/drivers/store/sqlite/issuanceStor
 import { issuingMigrations } from '../../src/drivers/store/sqlite/issuingTables.ts';
 import { SqliteOrderStore } from '../../src/drivers/store/sqlite/orderStore.ts';
 import { SqliteProfileStore } from '../../src/drivers/store/sqlite/profileStore.ts';
+import { SqliteRecoveryStore } from '../../src/drivers/store/sqlite/recoveryStore.ts';
 import { SqliteStatusStore } from '../../src/drivers/store/sqlite/statusStore.ts';
 import type { ApprovalStore } from '../../src/trust/ports/approvalStore.ts';
 import type { AuditStore } from '../../src/trust/ports/auditStore.ts';
@@ -29,6 +31,7 @@ import type { GrantStore } from '../../src/trust/ports/grantStore.ts';
 import type { Intent, IssuanceStore } from '../../src/trust/ports/issuanceStore.ts';
 import type { OrderRecord, OrderStore, TicketRecord } from '../../src/trust/ports/orderStore.ts';
 import type { ProfileStore } from '../../src/trust/ports/profileStore.ts';
+import type { RecoveryStore } from '../../src/trust/ports/recoveryStore.ts';
 import type { StatusStore } from '../../src/trust/ports/statusStore.ts';
 import { utf8 } from '../../src/wire/bytes/utf8.ts';
 import { deviceIdOf, sha256Of } from './registrySamples.ts';
@@ -44,6 +47,7 @@ export interface IssuingStores {
   readonly approvals: ApprovalStore;
   readonly profiles: ProfileStore;
   readonly cases: CaseStore;
+  readonly recovery: RecoveryStore;
 }
 
 export const issuingBackends: BackendParts<IssuingStores> = {
@@ -62,6 +66,7 @@ export function onSqlite(database: SqliteDatabase): IssuingStores {
     approvals: new SqliteApprovalStore(database),
     profiles: new SqliteProfileStore(database),
     cases: new SqliteCaseStore(database),
+    recovery: new SqliteRecoveryStore(database),
   };
 }
 
@@ -76,6 +81,7 @@ export function onPostgres(database: PostgresDatabase): IssuingStores {
     approvals: new PostgresApprovalStore(database),
     profiles: new PostgresProfileStore(database),
     cases: new PostgresCaseStore(database),
+    recovery: new PostgresRecoveryStore(database),
   };
 }
 

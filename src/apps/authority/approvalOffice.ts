@@ -9,7 +9,6 @@ import { ApprovalDesk } from '../../trust/approvals/desk.ts';
 import { type Begun, Permissions } from '../../trust/approvals/permissions.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
-import { readRecovery } from '../store/recoveryState.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { authorityPaths, requireInstallation } from './authorityFolder.ts';
 import { openAuthorityStores } from './stores.ts';
@@ -33,8 +32,7 @@ export async function openApprovalOffice(options: OfficeOptions): Promise<Approv
   const paths = authorityPaths(dataFolder);
   await requireInstallation(paths);
   // A restored store that knows everything again waits for two persons, who sign here.
-  const recovering = (await readRecovery(paths.folder))?.phase === 'ready';
-  const stores = await openAuthorityStores(paths, store, { recovering });
+  const stores = await openAuthorityStores(paths, store, 'approval');
   const security = new SecurityLogFolder({
     folder: paths.security,
     clock,

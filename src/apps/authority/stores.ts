@@ -13,6 +13,7 @@ import * as postgresTables from '../../drivers/store/postgres/issuingTables.ts';
 import { PostgresOrderStore } from '../../drivers/store/postgres/orderStore.ts';
 import { PostgresProfileStore } from '../../drivers/store/postgres/profileStore.ts';
 import { openPostgresSnapshot } from '../../drivers/store/postgres/snapshot.ts';
+import { PostgresRecoveryStore } from '../../drivers/store/postgres/recoveryStore.ts';
 import { PostgresStatusStore } from '../../drivers/store/postgres/statusStore.ts';
 import { firstRow, type Snapshot } from '../../drivers/store/snapshot.ts';
 import { SqliteApprovalStore } from '../../drivers/store/sqlite/approvalStore.ts';
@@ -25,6 +26,7 @@ import { SqliteIssuanceStore } from '../../drivers/store/sqlite/issuanceStore.ts
 import { issuingMigrations } from '../../drivers/store/sqlite/issuingTables.ts';
 import { SqliteOrderStore } from '../../drivers/store/sqlite/orderStore.ts';
 import { SqliteProfileStore } from '../../drivers/store/sqlite/profileStore.ts';
+import { SqliteRecoveryStore } from '../../drivers/store/sqlite/recoveryStore.ts';
 import { openSqliteSnapshot } from '../../drivers/store/sqlite/snapshot.ts';
 import { SqliteStatusStore } from '../../drivers/store/sqlite/statusStore.ts';
 import type { ApprovalStore } from '../../trust/ports/approvalStore.ts';
@@ -35,9 +37,10 @@ import type { GrantStore } from '../../trust/ports/grantStore.ts';
 import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
 import type { OrderStore } from '../../trust/ports/orderStore.ts';
 import type { ProfileStore } from '../../trust/ports/profileStore.ts';
+import type { RecoveryStore } from '../../trust/ports/recoveryStore.ts';
 import type { StatusStore } from '../../trust/ports/statusStore.ts';
 import type { StoreSetting } from '../storeSetting.ts';
-import { refuseInRecovery } from '../store/recoveryState.ts';
+import { type RecoveryAct, refuseInRecovery } from '../store/recoveryState.ts';
 import {
   newStoreMark,
   readStoreMark,
@@ -58,6 +61,7 @@ export interface AuthorityStores {
   readonly profiles: ProfileStore;
   readonly status: StatusStore;
   readonly cases: CaseStore;
+  readonly recovery: RecoveryStore;
   readonly close: () => Promise<void>;
 }
 
@@ -73,12 +77,20 @@ export function authorityPlace({ folder, database }: AuthorityPaths): StorePlace
 export async function openAuthorityStores(
   paths: AuthorityPaths,
   setting: StoreSetting | undefined,
-  { recovering = false }: { readonly recovering?: boolean } = {},
+  act?: RecoveryAct,
 ): Promise<AuthorityStores> {
   const place = authorityPlace(paths);
-  if (!recovering) refuseInRecovery(place.folder);
+  // Before it is opened: a restore that was cut short has no whole database yet.
+  if (act === undefined) refuseInRecovery(place.folder);
   requirePlace(place, setting, await readStoreMark(place));
-  return setting === undefined ? onSqlite(paths) : onPostgres(paths, setting);
+  const stores = setting === undefined ? await onSqlite(paths) : await onPostgres(paths, setting);
+  try {
+    refuseInRecovery(place.folder, await stores.recovery.recovery(), act);
+    return stores;
+  } catch (error) {
+    await stores.close();
+    throw error;
+  }
 }
 
 /**
@@ -123,6 +135,7 @@ async function onSqlite(paths: AuthorityPaths): Promise<AuthorityStores> {
     profiles: new SqliteProfileStore(database),
     status: new SqliteStatusStore(database),
     cases: new SqliteCaseStore(database),
+    recovery: new SqliteRecoveryStore(database),
     close: async () => {
       database.close();
     },
@@ -147,6 +160,7 @@ async function onPostgres(paths: AuthorityPaths, setting: StoreSetting): Promise
       profiles: new PostgresProfileStore(database),
       status: new PostgresStatusStore(database),
       cases: new PostgresCaseStore(database),
+      recovery: new PostgresRecoveryStore(database),
       close: () => database.close(),
     };
     await requireOurs(stores, paths, setting);

@@ -3,7 +3,7 @@
  * the program that wrote them, trusts no index and no counter, and recomputes what they claim: nothing
  * signed that is not recorded, nothing recorded twice, no quota exceeded, one consistent log, every
  * revocation on the list where others look for it, two persons behind every act that takes two, and every
- * case of a lost key as the log has it.
+ * case of a lost key as the log has it, and nothing issued between a restore and its release.
  */
 import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import type { Row as StoredRow } from '../../drivers/store/sqlite/rows.ts';
@@ -16,6 +16,7 @@ import { checkOrdered } from './orderedCheck.ts';
 import { checkQuotas } from './quotaCheck.ts';
 import { checkCertificates } from './certificateCheck.ts';
 import { IssuerKeys } from './issuerKeys.ts';
+import { checkRecovery, RecoveryTrail } from './recoveryCheck.ts';
 import { checkStatus } from './statusCheck.ts';
 import { StatusTrail } from './statusTrail.ts';
 
@@ -77,12 +78,14 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
     const approvals = new ApprovalTrail(inspection.fault);
     const cases = new CaseTrail();
     const changes = new ChangeTrail(inspection.fault, await readChanged(inspection), approvals);
-    const trails = [trail, approvals, cases, changes];
+    const recovery = new RecoveryTrail(inspection.fault);
+    const trails = [trail, approvals, cases, changes, recovery];
     const leaves = await checkLog(inspection, certificates.bySerial, trails);
     changes.close();
     const lists = await checkStatus(inspection, keys, trail);
     const requests = await checkApprovals(inspection, approvals);
     await checkCases(inspection, cases);
+    await checkRecovery(inspection, recovery);
     await checkOrdered(inspection, approvals, changes.ordered, certificates.bySerial);
     const { signed: count, unfinished, revoked } = certificates;
     return {

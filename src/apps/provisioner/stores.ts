@@ -37,7 +37,7 @@ import {
   requirePlace,
   type StorePlace,
 } from '../storePlace.ts';
-import { refuseInRecovery } from '../store/recoveryState.ts';
+import { type RecoveryAct, refuseInRecovery } from '../store/recoveryState.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 
 export interface Stores {
@@ -67,10 +67,11 @@ export async function openStores(
   folder: string,
   telemetryWindow: number,
   setting?: StoreSetting,
+  act?: RecoveryAct,
 ): Promise<Stores> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const place = provisionerPlace(folder);
-  refuseInRecovery(place.folder);
+  refuseInRecovery(place.folder, undefined, act);
   requirePlace(place, setting, await readStoreMark(place));
   return setting === undefined
     ? onSqlite(place, telemetryWindow)

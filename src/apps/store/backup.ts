@@ -4,7 +4,7 @@
  * have to come from elsewhere, and the mark of sessions.
  */
 import { existsSync } from 'node:fs';
-import { cp, mkdir, readdir, rename } from 'node:fs/promises';
+import { cp, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import {
   commonTables,
@@ -16,12 +16,14 @@ import {
 import { openPostgresSnapshot } from '../../drivers/store/postgres/snapshot.ts';
 import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import { newSqliteTarget } from '../../drivers/store/sqlite/copyTarget.ts';
+import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
+import { SqliteRecoveryStore } from '../../drivers/store/sqlite/recoveryStore.ts';
 import { openSqliteSnapshot } from '../../drivers/store/sqlite/snapshot.ts';
 import { EnvironmentError, InvariantError } from '../../trust/ports/faults.ts';
 import { storeMarkPath } from '../storePlace.ts';
 import type { StoreSetting } from '../storeSetting.ts';
 import { type Household, households } from './household.ts';
-import { writeRecovery } from './recoveryState.ts';
+import { markRecovery } from './recoveryState.ts';
 
 /** The server may be running. Rejects with an `EnvironmentError` when the target is there already. */
 export async function backUp(
@@ -37,6 +39,7 @@ export async function backUp(
     const folder = join(unfinished, household.name);
     await copyFiles(household.place.folder, folder);
     made.set(household.name, await copyDatabase(household, folder, server));
+    if (household.name === 'authority') await demandRecovery(household, folder);
   }
   // A crash before this line leaves a folder whose name says that it is no backup.
   await rename(unfinished, target);
@@ -51,7 +54,7 @@ export async function restore(backup: string, dataFolder: string): Promise<void>
     if (existsSync(place.folder)) throw refused(`${place.folder} is there already`);
     await mkdir(place.folder, { recursive: true, mode: 0o700 });
     // Before the first file: a restore that is broken off must not look like an installation.
-    await writeRecovery(place.folder, { phase: 'demanded' });
+    await markRecovery(place.folder);
     await cp(from, place.folder, { recursive: true, preserveTimestamps: true });
   }
 }
@@ -95,6 +98,21 @@ async function copyDatabase(
     }
   } finally {
     await source.close();
+  }
+}
+
+/** Whoever takes the file and starts on it, without a restore, is told the same. */
+async function demandRecovery(
+  { place, sqliteMigrations: migrations }: Household,
+  folder: string,
+): Promise<void> {
+  const path = join(folder, basename(place.database));
+  const database = new SqliteDatabase({ path, migrations });
+  try {
+    await new SqliteRecoveryStore(database).demand();
+  } finally {
+    database.close();
+    for (const suffix of ['-lock', '-lock.pid']) await rm(`${path}${suffix}`, { force: true });
   }
 }
 

@@ -24,9 +24,9 @@ import {
   readCertificateFile,
 } from '../authority/authorityFolder.ts';
 import { isSelfSigned } from '../authority/authorityNames.ts';
-import { readBook } from '../authority/book.ts';
+import { offlineKey, readCertifiedBook } from '../authority/book.ts';
 import { sha256 } from '../authority/witnesses.ts';
-import type { PublishedList } from './replay.ts';
+import type { PublishedList } from './relearn.ts';
 
 export interface KeptElsewhere {
   /** A copy of the log's folder. */
@@ -77,6 +77,8 @@ export async function checkedCopy(
 export interface KnownAuthority {
   readonly name: string;
   readonly isRoot: boolean;
+  /** Its key, and what it signs, is on another machine. */
+  readonly isOffline: boolean;
   readonly spki: Uint8Array;
 }
 
@@ -85,13 +87,14 @@ export async function authoritiesOf(
   paths: AuthorityPaths,
 ): Promise<ReadonlyMap<string, KnownAuthority>> {
   const known = new Map<string, KnownAuthority>();
-  for (const { name, role } of await readBook(paths)) {
+  for (const { name, role, key } of await readCertifiedBook(paths)) {
     const { publicKey, extensions } = parseCertificate(await readCertificateFile(paths, name));
     // As the log has it: signers of chips identify keys by SHA-1.
     const found = findExtension(extensions, extensionOids.subjectKeyIdentifier);
     if (found === undefined) throw new InvariantError(`${name} is no authority's certificate`);
     const identifier = toHex(decodeSubjectKeyIdentifier(found.value));
-    known.set(identifier, { name, isRoot: isSelfSigned({ role }), spki: publicKey.spki });
+    const isRoot = isSelfSigned({ role });
+    known.set(identifier, { name, isRoot, isOffline: key === offlineKey, spki: publicKey.spki });
   }
   return known;
 }
@@ -112,6 +115,11 @@ export function readList(
   return {
     authority: signer.name,
     number: Number(`0x${toHex(list.crlNumber ?? Uint8Array.of(0))}`),
+    thisUpdateMs: list.thisUpdateMs,
+    nextUpdateMs: list.nextUpdateMs ?? list.thisUpdateMs,
+    der,
+    issuerKeyId: list.authorityKeyIdentifier ?? new Uint8Array(0),
+    isImported: signer.isOffline,
     revoked: [...revokedEntries(list)].map(({ serialNumber, revokedAtMs, reason }) => {
       const padded = new Uint8Array(16);
       padded.set(serialNumber, padded.length - serialNumber.length);

@@ -9,18 +9,18 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { readLedger } from '../../drivers/store/files/ledgerFolder.ts';
-import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
-import { SqliteRegistryStore } from '../../drivers/store/sqlite/registryStore.ts';
-import { blob, integer } from '../../drivers/store/sqlite/rows.ts';
 import type { Begun } from '../../trust/approvals/permissions.ts';
-import { encodeAuditEntry, type IssuedEntry, readAuditEntry } from '../../trust/audit/entry.ts';
+import { encodeAuditEntry } from '../../trust/audit/entry.ts';
+import {
+  generationsAfterRestore,
+  generationsSetting,
+} from '../../trust/issuance/serverGenerations.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
-import type { Revocation } from '../../trust/ports/issuanceStore.ts';
-import type { RegistryStore } from '../../trust/ports/registryStore.ts';
-import { isFinal } from '../../trust/status/notices.ts';
+import { parseCase } from '../../trust/ports/lossCase.ts';
+import type { Lesson, RecoveryReport } from '../../trust/ports/recoveryStore.ts';
+import type { LedgerLine } from '../../trust/ports/ticketLedger.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
-import { fromUtf8, utf8 } from '../../wire/bytes/utf8.ts';
 import { entriesOf } from '../audit/logCopy.ts';
 import {
   authorityPaths,
@@ -28,6 +28,9 @@ import {
   otherKeys,
   requireInstallation,
 } from '../authority/authorityFolder.ts';
+import { readBook } from '../authority/book.ts';
+import { type AuthorityStores, openAuthorityStores } from '../authority/stores.ts';
+import type { StoreSetting } from '../storeSetting.ts';
 import { households } from './household.ts';
 import {
   authoritiesOf,
@@ -36,60 +39,65 @@ import {
   type KeptElsewhere,
   readList,
 } from './keptElsewhere.ts';
-import {
-  endRecovery,
-  readRecovery,
-  type RecoveryReport,
-  reportOf,
-  writeRecovery,
-} from './recoveryState.ts';
-import { type Learnt, replay, statusChangeOf } from './replay.ts';
+import { markRecovery, unmarkRecovery } from './recoveryState.ts';
+import { lessonsOf, loggedLists, orderedIn, skippedAddresses, type Source } from './relearn.ts';
+import { keepAuthorities, settledCase } from './restoredAuthorities.ts';
+import { teachRegistry } from './teachRegistry.ts';
 
 export interface RecoverOptions extends KeptElsewhere {
   readonly dataFolder: string;
+  /** Default: SQLite, in the folder. */
+  readonly store?: StoreSetting | undefined;
   /** Folder of the ledger; where there is none, how many addresses are left out instead. */
   readonly ledger: string | undefined;
   readonly skippedAddresses: number;
-  /** DER of certificates of operators that came after the backup. */
-  readonly operators?: readonly Uint8Array[];
+  /** DER of certificates of operators, and of anchors of other makers, that came after the backup. */
+  readonly certificates?: readonly Uint8Array[];
+  /** DER of certificates of authorities that came after it. */
+  readonly authorities?: readonly Uint8Array[];
   /** DER of published lists of revoked certificates. */
   readonly lists: readonly Uint8Array[];
   readonly nowMs: number;
 }
 
 /**
- * Rejects with an `EnvironmentError` when something that is demanded is missing, or does not fit: then
- * nothing was changed.
+ * Rejects with an `EnvironmentError` when something that is demanded is missing, or does not fit: then the
+ * database is what it was. `undefined` where it knows everything already.
  */
 export async function recover(options: RecoverOptions): Promise<RecoveryReport | undefined> {
   const paths = authorityPaths(options.dataFolder);
-  const [authority, provisioner] = households(options.dataFolder);
-  if ((await readRecovery(paths.folder))?.phase === 'ready') return undefined;
-  if (!existsSync(paths.database)) throw refused(`${paths.database} is missing`);
-  const database = new SqliteDatabase({
-    path: paths.database,
-    migrations: authority.sqliteMigrations,
-  });
+  if (options.store === undefined && !existsSync(paths.database)) {
+    throw refused(`${paths.database} is missing`);
+  }
+  const stores = await openAuthorityStores(paths, options.store, 'recover');
   try {
+    const present = await stores.recovery.recovery();
+    if (present?.phase === 'ready') return undefined;
     // Somebody else may have put the database back: from here on nothing starts on it.
-    for (const { folder } of [authority.place, provisioner.place]) {
-      if (existsSync(folder)) await writeRecovery(folder, { phase: 'demanded' });
+    await stores.recovery.demand();
+    for (const { place } of households(options.dataFolder)) {
+      if (existsSync(place.folder)) await markRecovery(place.folder);
     }
-    const done = await database.read((connection) =>
-      connection.prepare(`SELECT value FROM settings WHERE name = '${doneSetting}'`).get(),
-    );
     const report =
-      done === undefined
-        ? await learn(options, paths, database)
-        : reportOf(JSON.parse(fromUtf8(blob(done, 'value')) ?? '{}'));
+      present?.phase === 'learnt' ? present.report : await learn(options, paths, stores);
     await beginLog(paths, options.nowMs);
-    await database.transact((connection) => {
-      connection.prepare(`DELETE FROM settings WHERE name = '${doneSetting}'`).run();
-    });
-    await writeRecovery(paths.folder, { phase: 'ready', report });
+    await stores.recovery.finish();
     return report;
   } finally {
-    database.close();
+    await stores.close();
+  }
+}
+
+/** Of the report, for whoever releases it; `undefined` where it is in no recovery. */
+export async function reportOf(
+  dataFolder: string,
+  store: StoreSetting | undefined,
+): Promise<RecoveryReport | undefined> {
+  const stores = await openAuthorityStores(authorityPaths(dataFolder), store, 'recover');
+  try {
+    return (await stores.recovery.recovery())?.report;
+  } finally {
+    await stores.close();
   }
 }
 
@@ -105,105 +113,133 @@ export interface RecoveryApproval {
  * person alone wants it.
  */
 export async function releaseRecovery(
-  dataFolder: string,
+  { dataFolder, store }: Pick<RecoverOptions, 'dataFolder' | 'store'>,
   { requestedBy, approvedBy, atMs }: RecoveryApproval,
   { resumed }: Begun<'store.release'>,
 ): Promise<void> {
   const paths = authorityPaths(dataFolder);
-  const state = await readRecovery(paths.folder);
-  // Cut short behind its last line: all of it is done.
-  if (state === undefined && resumed) return;
-  if (state === undefined) throw refused(`${paths.folder} is in no recovery`);
-  if (state.phase !== 'ready')
-    throw refused(`${paths.folder} does not know enough: see birthmark store recover`);
-  if (requestedBy === approvedBy)
-    throw refused('a restored installation is released by two persons');
-  const [authority, provisioner] = households(dataFolder);
-  const database = new SqliteDatabase({
-    path: paths.database,
-    migrations: authority.sqliteMigrations,
-  });
+  const stores = await openAuthorityStores(paths, store, 'recover');
   try {
-    const subject = 'recovery';
-    const detail = `asked by ${requestedBy}, approved by ${approvedBy}`;
-    const act = 'released';
-    const leaf = encodeAuditEntry({ kind: 'decision', atMs, act, subject, detail });
-    await database.transact((connection) => {
-      connection
-        .prepare('INSERT INTO audit_leaves VALUES ((SELECT max(id) + 1 FROM audit_leaves), ?)')
-        .run(leaf);
-    });
+    const state = await stores.recovery.recovery();
+    // Cut short behind the row: all that is left are the files.
+    if (state !== undefined || !resumed) {
+      if (state?.phase !== 'ready')
+        throw refused(`${paths.folder} does not know enough: see birthmark store recover`);
+      if (requestedBy === approvedBy)
+        throw refused('a restored installation is released by two persons');
+      const detail = `asked by ${requestedBy}, approved by ${approvedBy}`;
+      const said = { act: 'released', subject: 'recovery', detail };
+      await stores.recovery.release(encodeAuditEntry({ kind: 'decision', atMs, ...said }));
+    }
   } finally {
-    database.close();
+    await stores.close();
   }
-  await endRecovery(provisioner.place.folder);
-  await endRecovery(paths.folder);
+  const [authority, provisioner] = households(dataFolder);
+  await unmarkRecovery(provisioner.place.folder);
+  await unmarkRecovery(authority.place.folder);
 }
-
-/** The report, in the transaction that learns: a crash behind it finds what is left to do, and to be told. */
-const doneSetting = 'recovery-done';
 
 async function learn(
   options: RecoverOptions,
   paths: AuthorityPaths,
-  database: SqliteDatabase,
+  stores: AuthorityStores,
 ): Promise<RecoveryReport> {
-  const { ledger, skippedAddresses, nowMs } = options;
-  if (ledger === undefined && skippedAddresses <= 0) {
+  const { ledger, nowMs } = options;
+  if (ledger === undefined && options.skippedAddresses <= 0) {
     throw refused(
       'the ledger of orders is missing: name its folder, or how many addresses to leave out',
     );
   }
   const log = await checkedCopy(options, paths);
-  const leaves = await missingLeaves(log, database);
-  const authorities = await authoritiesOf(paths);
-  const { eui64Base } = await requireInstallation(paths);
-  const learnt: Learnt = {
-    nowMs,
+  const leaves = await missingLeaves(log, stores);
+  // Nobody believes them, and nothing is signed by them: they stay where what follows is refused.
+  await keepAuthorities(paths, options.authorities ?? [], leaves);
+  const known = [...(await authoritiesOf(paths))];
+  const named = (which: 'isRoot' | 'isOffline'): ReadonlySet<string> =>
+    new Set(known.flatMap(([, one]) => (one[which] ? [one.name] : [])));
+  const [roots, offline] = [named('isRoot'), named('isOffline')];
+  const book = await readBook(paths);
+  const source: Source = {
     leaves,
-    operators: new Map(
-      (options.operators ?? []).map((der) => [toHex(nodeCrypto.hash('SHA-256', der)), der]),
+    authorities: new Map(known.map(([id, { name }]) => [id, name])),
+    offline,
+    ledger: await ledgerOf(options, stores, await requireInstallation(paths)),
+    lists: options.lists.map((der) => readList(der, new Map(known))),
+    certificates: new Map(
+      (options.certificates ?? []).map((der) => [toHex(nodeCrypto.hash('SHA-256', der)), der]),
     ),
-    authorities: new Map([...authorities].map(([id, { name }]) => [id, name])),
-    roots: new Set([...authorities.values()].flatMap(({ name, isRoot }) => (isRoot ? [name] : []))),
-    ledger: ledger === undefined ? [] : await readLedger(ledger),
-    skippedAddresses: ledger === undefined ? skippedAddresses : 0,
-    eui64Base,
-    lists: options.lists.map((der) => readList(der, authorities)),
-    closing: closingLeaf(log, nowMs),
+    cases: (await stores.cases.cases()).map(({ document }) => parseCase(document)),
+    settle: (one) => settledCase(one, book, nowMs),
+  };
+  requireLists(source);
+  if (ledger !== undefined) await requireOrders(source, stores);
+  const generations: Lesson = {
+    kind: 'setting',
+    name: generationsSetting,
+    value: generationsAfterRestore(await stores.orders.setting(generationsSetting)),
   };
   // Before the database: what is done twice here changes nothing, and a crash behind it does it again.
-  await teachRegistry(options.dataFolder, log, learnt);
-  return database.transact((connection) => {
-    const report = { ...replay(connection, learnt) };
-    connection
-      .prepare(`INSERT INTO settings VALUES ('${doneSetting}', ?)`)
-      .run(utf8(JSON.stringify(report)));
-    return report;
-  });
+  await teachRegistry(options, log, source);
+  const ending = { nowMs, roots, offline, closing: closingLeaf(log, nowMs) };
+  return stores.recovery.learn(() => [...lessonsOf(source), generations], ending);
 }
 
 /** Rejects with an `EnvironmentError` when the database is no earlier state of the copied log. */
 async function missingLeaves(
   log: CheckedCopy,
-  database: SqliteDatabase,
+  { audit }: AuthorityStores,
 ): Promise<readonly Uint8Array[]> {
+  if ((await audit.countLeaves()) > log.checkpoint.treeSize) {
+    throw refused('the copy of the log ends before the database: bring a newer one');
+  }
   const missing: Uint8Array[] = [];
-  const select = 'SELECT entry FROM audit_leaves WHERE id = ?';
+  let known: readonly Uint8Array[] = [];
   for await (const { index, entry } of entriesOf(log, log.checkpoint)) {
-    const row = await database.read((connection) => connection.prepare(select).get(index + 1));
-    if (row === undefined) missing.push(entry);
-    else if (!equal(blob(row, 'entry'), entry)) {
+    if (index % leavesAtOnce === 0) known = await audit.leaves(index, leavesAtOnce);
+    const own = known[index % leavesAtOnce];
+    if (own === undefined) missing.push(entry);
+    else if (!equal(own, entry)) {
       throw refused(`leaf ${index} of the database is not that of the log: it is of another one`);
     }
   }
-  const last = await database.read((connection) =>
-    connection.prepare('SELECT coalesce(max(id), 0) AS id FROM audit_leaves').get(),
-  );
-  if (integer(last ?? {}, 'id') > log.checkpoint.treeSize) {
-    throw refused('the copy of the log ends before the database: bring a newer one');
-  }
   return missing;
+}
+
+const leavesAtOnce = 1_000;
+
+async function ledgerOf(
+  { ledger, skippedAddresses: quantity, nowMs: createdMs }: RecoverOptions,
+  { orders }: AuthorityStores,
+  { eui64Base }: { readonly eui64Base: Uint8Array },
+): Promise<readonly LedgerLine[]> {
+  if (ledger !== undefined) return readLedger(ledger);
+  const first = (await orders.eui64After()) ?? eui64Base;
+  return [skippedAddresses(first, quantity, createdMs)];
+}
+
+/** Throws an `EnvironmentError` when the ledger lacks what the log speaks of. */
+async function requireOrders(
+  { leaves, ledger }: Source,
+  { orders }: AuthorityStores,
+): Promise<void> {
+  const known = new Set(ledger.map((line) => (line.kind === 'order' ? line.order.order : '')));
+  for (const name of orderedIn(leaves)) {
+    if (known.has(name) || (await orders.order(name)) !== undefined) continue;
+    throw refused(
+      `the ledger lacks the order ${name}, of which the log speaks: bring the newest one`,
+    );
+  }
+}
+
+/** What a root on another machine has revoked stands on its newest list and nowhere else. */
+function requireLists(source: Source): void {
+  for (const [authority, number] of loggedLists(source)) {
+    const isGiven = source.lists.some(
+      (list) => list.authority === authority && list.number >= number,
+    );
+    if (isGiven) continue;
+    throw refused(`list ${number} of ${authority}, of which the log speaks, is missing: --crl`);
+  }
 }
 
 /** The tree of the new log has the old one's leaves at its front: this one says so in words. */
@@ -221,69 +257,6 @@ async function beginLog(paths: AuthorityPaths, nowMs: number): Promise<void> {
     await rename(paths.log, join(ended, `ended-${nowMs}`));
   }
   await rm(join(paths.keys, `${otherKeys.log}.key`), { force: true });
-}
-
-/** What was revoked or held since is so at the doors too, whatever database of theirs came back. */
-async function teachRegistry(
-  dataFolder: string,
-  log: CheckedCopy,
-  { leaves, lists, nowMs }: Learnt,
-): Promise<void> {
-  const [, { place, sqliteMigrations }] = households(dataFolder);
-  if (!existsSync(place.database)) return;
-  const changes = [
-    ...leaves.flatMap((leaf) => statusChangeOf(readAuditEntry(leaf), leaf) ?? []),
-    ...lists.flatMap(({ revoked }) => revoked),
-  ];
-  const issued = await issuedWith(
-    log,
-    new Set(changes.map(({ serialNumber }) => toHex(serialNumber))),
-  );
-  const database = new SqliteDatabase({ path: place.database, migrations: sqliteMigrations });
-  try {
-    // Which of them were revoked since no log tells: programs get new ones.
-    await database.transact((connection) =>
-      connection.prepare('UPDATE api_token SET revoked_ms = ? WHERE revoked_ms IS NULL').run(nowMs),
-    );
-    const registry = new SqliteRegistryStore(database);
-    for (const change of changes) {
-      const known = issued.get(toHex(change.serialNumber));
-      if (known !== undefined) await teach(registry, change, known);
-    }
-  } finally {
-    database.close();
-  }
-}
-
-/** Entries of the log about these serial numbers. */
-async function issuedWith(
-  log: CheckedCopy,
-  serialNumbers: ReadonlySet<string>,
-): Promise<ReadonlyMap<string, IssuedEntry>> {
-  const found = new Map<string, IssuedEntry>();
-  if (serialNumbers.size === 0) return found;
-  for await (const { entry } of entriesOf(log, log.checkpoint)) {
-    const read = readAuditEntry(entry);
-    if (read.kind !== 'issued') continue;
-    const serialNumber = toHex(read.serialNumber);
-    if (serialNumbers.has(serialNumber)) found.set(serialNumber, read);
-  }
-  return found;
-}
-
-async function teach(
-  registry: RegistryStore,
-  { code, reason, atMs }: Revocation,
-  { ticketId, holder, certificateSha256 }: IssuedEntry,
-): Promise<void> {
-  if (isFinal(code)) {
-    // Whoever's birth certificate is revoked has nothing left.
-    if (ticketId !== undefined) await registry.revokeDevices([holder], reason, atMs, code);
-    await registry.setCertificateState(certificateSha256, 'revoked', reason, atMs, code);
-    return;
-  }
-  const state = code === 'certificateHold' ? 'held' : 'active';
-  await registry.setCertificateState(certificateSha256, state, reason, atMs);
 }
 
 function refused(message: string): EnvironmentError {

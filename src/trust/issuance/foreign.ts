@@ -97,7 +97,10 @@ export class ForeignElements {
   async refusalOf(request: LdevidRequest): Promise<Refusal<'rejected'> | undefined> {
     const { store, crypto, clock, verifier } = this.#options;
     const { deviceId, product } = request;
-    const anchors = (await store.anchors()).filter((anchor) => anchor.product === product);
+    // Of after a backup that was put back the log knows the hash alone, until a person pins it again.
+    const anchors = (await store.anchors()).filter(
+      (anchor) => anchor.product === product && anchor.certificate.length > 0,
+    );
     if (anchors.length === 0) {
       return refuse('rejected', `No authority of another maker is pinned for product ${product}.`);
     }

@@ -39,6 +39,8 @@ export class ProfileBook {
   readonly #labelled = new Map<string, Profile>();
   readonly #devices = new Set<string>();
   readonly #births = new Set<string>();
+  /** Newest version of each name whose text a restore has lost: its number stands for no other text. */
+  readonly #lost = new Map<string, number>();
 
   private constructor(options: ProfileBookOptions) {
     this.#options = options;
@@ -52,7 +54,10 @@ export class ProfileBook {
     const book = new ProfileBook(options);
     const { store, builtIn, read } = options;
     const stored = await store.profiles();
-    for (const record of stored) book.#enter(read(record.text), record);
+    for (const record of stored) {
+      if (record.text === '') book.#lost.set(record.name, record.version);
+      else book.#enter(read(record.text), record);
+    }
     for (const profile of builtIn.values()) {
       const known = book.#views.get(profileLabel(profile));
       if (known === undefined) await book.#write(profile);
@@ -111,7 +116,7 @@ export class ProfileBook {
     }
     const unfit = faultOfAddition(profile);
     if (unfit !== undefined) return refuse('invalid-profile', unfit);
-    const present = this.#current.get(name)?.version ?? 0;
+    const present = Math.max(this.#current.get(name)?.version ?? 0, this.#lost.get(name) ?? 0);
     if (version !== present + 1) {
       return refuse('version-not-next', `The next version of ${name} is ${present + 1}.`);
     }

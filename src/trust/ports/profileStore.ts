@@ -6,7 +6,7 @@ export interface ProfileRecord {
   readonly version: number;
   /** Over the text. */
   readonly sha256: Uint8Array;
-  /** The profile as JSON, in the one form that `profileText` gives. */
+  /** The profile as JSON, in the one form that `profileText` gives; empty where a restore has lost it. */
   readonly text: string;
   readonly addedMs: number;
 }

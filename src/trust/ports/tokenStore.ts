@@ -17,4 +17,6 @@ export interface TokenStore {
   tokens(limit: number): Promise<readonly TokenRecord[]>;
   /** False for one that is revoked or unknown. */
   revoke(id: number, atMs: number): Promise<boolean>;
+  /** Whatever counts now. */
+  revokeAll(atMs: number): Promise<void>;
 }

@@ -106,7 +106,7 @@ async function list(options: DataOptions): Promise<void> {
       ['product', 'authority', 'bound', 'of', '', 'SHA-256'],
       ...anchors.map((anchor) => [
         anchor.product,
-        printName(parseCertificate(anchor.certificate).subject),
+        nameOf(anchor.certificate),
         String(anchor.taken),
         String(anchor.count),
         anchor.retiredMs === undefined ? '' : 'retired',
@@ -114,6 +114,13 @@ async function list(options: DataOptions): Promise<void> {
       ]),
     ]),
   ]);
+}
+
+/** Of one that was pinned after a backup which was put back, nobody has the certificate. */
+function nameOf(certificate: Uint8Array): string {
+  return certificate.length === 0
+    ? 'lost with a restore: pin it again'
+    : printName(parseCertificate(certificate).subject);
 }
 
 async function retire(text: string, options: DataOptions & { product: string }): Promise<void> {

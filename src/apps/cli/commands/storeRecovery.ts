@@ -8,8 +8,7 @@ import { configureLedger } from '../../authority/ledger.ts';
 import { openAuthoritySnapshot } from '../../authority/stores.ts';
 import { backUp, restore } from '../../store/backup.ts';
 import { linesOf } from '../../store/ledgerLines.ts';
-import { recover, releaseRecovery } from '../../store/recover.ts';
-import { readRecovery } from '../../store/recoveryState.ts';
+import { recover, releaseRecovery, reportOf } from '../../store/recover.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
 import {
   approvable,
@@ -27,8 +26,7 @@ interface StoreOptions extends OutputOptions {
   readonly store?: string;
 }
 
-interface RecoverCommandOptions extends OutputOptions {
-  readonly data: string;
+interface RecoverCommandOptions extends StoreOptions {
   readonly log: string;
   readonly witness: readonly string[];
   readonly checkpoint: readonly string[];
@@ -36,6 +34,8 @@ interface RecoverCommandOptions extends OutputOptions {
   readonly skipAddresses: number;
   readonly crl: readonly string[];
   readonly operator: readonly string[];
+  readonly anchor: readonly string[];
+  readonly authority: readonly string[];
 }
 
 interface ReleaseOptions extends ApprovableOptions {
@@ -78,6 +78,7 @@ certificates: without them nobody can tell what was given out after the backup.`
   approvable(
     withData(store.command('release').description('Let a recovered installation start again')),
   )
+    .option(...storeOption)
     .option('--requested-by <name>', 'who wants it, where one person is enough for other acts')
     .option('--approved-by <name>', 'another person, who looked at what recover reported')
     .addHelpText(
@@ -99,6 +100,9 @@ function registerRecover(store: Command): void {
     .option('--ledger <folder>', 'ledger of orders and tickets')
     .option('--skip-addresses <count>', 'without a ledger: EUI-64s to leave out', count, 0)
     .option('--operator <files...>', 'certificates of operators that came after it, PEM', [])
+    .option('--anchor <files...>', 'certificates of pinned anchors that came after it', [])
+    .option('--authority <files...>', 'certificates of authorities that came after it', [])
+    .option(...storeOption)
     .option('--crl <files...>', 'published lists of revoked certificates, DER or PEM', [])
     .addHelpText(
       'after',
@@ -154,13 +158,15 @@ async function learnAgain(options: RecoverCommandOptions): Promise<void> {
   for (const file of options.crl) lists.push(...derOf(new Uint8Array(await readFile(file))));
   const report = await recover({
     dataFolder: options.data,
+    store: readStoreSetting(options.store),
     log: options.log,
     witnesses: options.witness,
     checkpoints: options.checkpoint,
     ledger: options.ledger,
     skippedAddresses: options.skipAddresses,
     lists,
-    operators: readX509(options.operator),
+    certificates: [...readX509(options.operator), ...readX509(options.anchor)],
+    authorities: readX509(options.authority),
     nowMs: Date.now(),
   });
   print(options, report ?? {}, [
@@ -170,16 +176,18 @@ async function learnAgain(options: RecoverCommandOptions): Promise<void> {
 }
 
 async function release(options: ReleaseOptions): Promise<void> {
-  const { data } = options;
-  const { report = {} } = (await readRecovery(authorityPaths(data).folder)) ?? {};
+  const { data: dataFolder } = options;
+  const store = readStoreSetting(options.store);
+  await requireInstallation(authorityPaths(dataFolder));
+  const report = (await reportOf(dataFolder, store)) ?? {};
   const asked = await ask(options, 'store.release', () => ({ report }));
   if (asked === undefined) return;
   const atMs = Date.now();
   const persons = { ...(await personsOf(options, asked.approval)), atMs };
-  const folder = { dataFolder: data, clock: { nowMs: Date.now }, store: undefined };
+  const folder = { dataFolder, clock: { nowMs: Date.now }, store };
   allowed(
     await carryOutAtRest(folder, { kind: 'store.release', ...asked }, (begun) =>
-      releaseRecovery(data, persons, begun),
+      releaseRecovery(folder, persons, begun),
     ),
   );
   print(options, { released: true }, [

@@ -32,7 +32,8 @@ export class PostgresForeignStore implements ForeignStore {
     const sql = `
       INSERT INTO foreign_anchors (product, sha256, certificate, count, pinned_ms)
       VALUES ($1, $2, $3, $4, $5)
-      ON CONFLICT (product, sha256) DO UPDATE SET count = excluded.count, retired_ms = NULL`;
+      ON CONFLICT (product, sha256) DO UPDATE SET
+        certificate = excluded.certificate, count = excluded.count, retired_ms = NULL`;
     return this.#database.transact(async (connection) => {
       const fault = await spend(connection, spending);
       if (fault !== undefined) return fault;

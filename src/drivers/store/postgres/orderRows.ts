@@ -20,7 +20,7 @@ export const selectUnit = `
 export async function refusedOrder(
   connection: Connection,
   order: OrderRecord,
-  batches: readonly BatchRecord[],
+  batches: ReadonlyArray<Pick<BatchRecord, 'batch' | 'quantity'>>,
 ): Promise<Exclude<OrderOutcome, 'created'> | undefined> {
   const same = await connection.first('SELECT 1 FROM orders WHERE name = $1', order.order);
   if (same !== undefined) return 'order-exists';
@@ -41,7 +41,7 @@ export async function refusedOrder(
 export async function insertOrder(
   connection: Connection,
   order: OrderRecord,
-  batches: readonly BatchRecord[],
+  batches: ReadonlyArray<Pick<BatchRecord, 'batch' | 'quantity'>>,
 ): Promise<void> {
   const row = await connection.first(
     `INSERT INTO orders (name, product, family, profile, hw_type, part_number, quantity,

@@ -12,7 +12,14 @@ import type { Connection } from './connection.ts';
 
 /** Whether anything changed, with its leaf. Throws when nothing of that serial number was signed. */
 export async function revokeOne(connection: Connection, change: Revocation): Promise<boolean> {
-  const { serialNumber, code, reason, atMs, entry } = change;
+  if (!(await changeStatus(connection, change))) return false;
+  await appendLeaves(connection, [change.entry]);
+  return true;
+}
+
+/** Without its leaf. */
+export async function changeStatus(connection: Connection, change: Revocation): Promise<boolean> {
+  const { serialNumber, code, reason, atMs } = change;
   const signed = await connection.first(selectSigned, serialNumber);
   if (signed === undefined) throw new InvariantError('a new status for what was never issued');
   if (!follows(codeOf(signed), code)) return false;
@@ -33,7 +40,6 @@ export async function revokeOne(connection: Connection, change: Revocation): Pro
     await connection.run('INSERT INTO revocations VALUES ($1, $2, $3)', id, reason, atMs);
   }
   await connection.run('UPDATE lists SET revision = revision + 1 WHERE id = $1', list);
-  await appendLeaves(connection, [entry]);
   return true;
 }
 

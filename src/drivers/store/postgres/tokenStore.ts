@@ -58,4 +58,11 @@ export class PostgresTokenStore implements TokenStore {
       async (connection) => (await connection.run(sql, atMs, id)) === 1,
     );
   }
+
+  revokeAll(atMs: number): Promise<void> {
+    const sql = 'UPDATE api_token SET revoked_ms = $1 WHERE revoked_ms IS NULL';
+    return this.#database.transact(async (connection) => {
+      await connection.run(sql, atMs);
+    });
+  }
 }

@@ -34,7 +34,8 @@ export class SqliteForeignStore implements ForeignStore {
         .prepare(
           `INSERT INTO foreign_anchors (product, sha256, certificate, count, pinned_ms)
            VALUES (?, ?, ?, ?, ?)
-           ON CONFLICT DO UPDATE SET count = excluded.count, retired_ms = NULL`,
+           ON CONFLICT DO UPDATE SET
+             certificate = excluded.certificate, count = excluded.count, retired_ms = NULL`,
         )
         .run(product, sha256, certificate, count, pinnedMs);
       connection.prepare(appendLeaf).run(entry);

@@ -57,6 +57,13 @@ export class SqliteTokenStore implements TokenStore {
       (connection) => connection.prepare(sql).run(atMs, id).changes === 1,
     );
   }
+
+  revokeAll(atMs: number): Promise<void> {
+    const sql = 'UPDATE api_token SET revoked_ms = ? WHERE revoked_ms IS NULL';
+    return this.#database.transact((connection) => {
+      connection.prepare(sql).run(atMs);
+    });
+  }
 }
 
 export function tokenOf(row: Row): TokenRecord {

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { ApprovalReplay } from '../../../src/apps/store/replayApprovals.ts';
+import { approvalLessons } from '../../../src/apps/store/relearnApprovals.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { SqliteApprovalStore } from '../../../src/drivers/store/sqlite/approvalStore.ts';
 import { SqliteDatabase } from '../../../src/drivers/store/sqlite/database.ts';
 import { issuingMigrations } from '../../../src/drivers/store/sqlite/issuingTables.ts';
+import { SqliteRecoveryStore } from '../../../src/drivers/store/sqlite/recoveryStore.ts';
 import { encodeAuditEntry, readAuditEntry } from '../../../src/trust/audit/entry.ts';
 import { EnvironmentError, isRefusal } from '../../../src/trust/ports/faults.ts';
 import { reportedAct } from '../../../src/trust/status/notices.ts';
@@ -25,12 +26,19 @@ async function replayed(
   const leaves = await authority.auditStore.leaves(from, 1_000);
   const database = new SqliteDatabase({ path, migrations: issuingMigrations });
   context.after(() => database.close());
-  await database.transact((connection) => {
-    const known = certificates.map((der) => [toHex(nodeCrypto.hash('SHA-256', der)), der] as const);
-    const replay = new ApprovalReplay(connection, new Map(known));
-    for (const leaf of leaves) replay.apply(readAuditEntry(leaf));
-    replay.finish(world.nowMs);
+  const known = certificates.map((der) => [toHex(nodeCrypto.hash('SHA-256', der)), der] as const);
+  const lessons = leaves.flatMap((leaf) => approvalLessons(readAuditEntry(leaf), new Map(known)));
+  const { nowMs } = world;
+  const nobody = new Set<string>();
+  const closing = encodeAuditEntry({
+    kind: 'decision',
+    atMs: nowMs,
+    act: 'new-log',
+    subject: 'log',
+    detail: '',
   });
+  const ending = { nowMs, roots: nobody, offline: nobody, closing };
+  await new SqliteRecoveryStore(database).learn(() => lessons, ending);
   return new SqliteApprovalStore(database);
 }
 

@@ -1,0 +1,218 @@
+/** What a restored database learns again, on every store: addresses, anchors, profiles, cases, certificates. */
+import assert from 'node:assert/strict';
+import { lessonsOf, skippedAddresses, type Source } from '../../src/apps/store/relearn.ts';
+import { settledCase } from '../../src/apps/store/restoredAuthorities.ts';
+import { type AuthorityRecord, defaultBook } from '../../src/apps/authority/book.ts';
+import { type AuditEntry, encodeAuditEntry, readAuditEntry } from '../../src/trust/audit/entry.ts';
+import { EnvironmentError } from '../../src/trust/ports/faults.ts';
+import { caseDocument, type LossCase, parseCase } from '../../src/trust/ports/lossCase.ts';
+import type { Learnt } from '../../src/trust/ports/recoveryStore.ts';
+import { toHex } from '../../src/wire/bytes/hex.ts';
+import { issuingBackends, type IssuingStores } from '../support/issuingStores.ts';
+import { sha256Of } from '../support/registrySamples.ts';
+import { contract } from '../support/storeBackends.ts';
+
+const base = Uint8Array.of(2, 0, 0, 1, 0, 0, 0, 0);
+const nobody = new Set<string>();
+const nowMs = 1_000;
+const certificate = Uint8Array.of(1, 2, 3);
+const sha256 = sha256Of(certificate);
+
+function decision(act: string, subject: string, detail: string): AuditEntry {
+  return { kind: 'decision', atMs: 500, act, subject, detail };
+}
+
+function learn(
+  { recovery }: IssuingStores,
+  entries: readonly AuditEntry[],
+  changes: Partial<Source> = {},
+): Promise<Learnt> {
+  const source: Source = {
+    leaves: entries.map(encodeAuditEntry),
+    authorities: new Map([['01', 'operational']]),
+    offline: nobody,
+    ledger: [],
+    lists: [],
+    certificates: new Map(),
+    cases: [],
+    settle: () => [],
+    ...changes,
+  };
+  const closing = encodeAuditEntry(decision('new-log', 'log', 'restored; goes on'));
+  return recovery.learn(() => lessonsOf(source), {
+    nowMs,
+    roots: nobody,
+    offline: nobody,
+    closing,
+  });
+}
+
+const anchor = (product: string, count: number): AuditEntry => ({
+  kind: 'foreign-anchor',
+  product,
+  certificateSha256: sha256,
+  count,
+  atMs: 500,
+});
+
+async function anchorsOf({ foreign }: IssuingStores): Promise<readonly unknown[]> {
+  return (await foreign.anchors()).map(
+    ({ product, certificate: { length }, count, taken, retiredMs }) => [
+      product,
+      length,
+      count,
+      taken,
+      retiredMs,
+    ],
+  );
+}
+
+contract('recovery', issuingBackends, (check) => {
+  check('it is demanded, learnt, ready, and over with a leaf', async (stores) => {
+    const { recovery, audit } = stores;
+    assert.equal(await recovery.recovery(), undefined);
+    await recovery.demand();
+    assert.deepEqual(await recovery.recovery(), { phase: 'demanded', report: {} });
+    const report = await learn(stores, []);
+    await recovery.demand();
+    assert.deepEqual(await recovery.recovery(), { phase: 'learnt', report });
+    await recovery.finish();
+    assert.deepEqual(await recovery.recovery(), { phase: 'ready', report });
+    await recovery.release(encodeAuditEntry(decision('released', 'recovery', '')));
+    assert.equal(await recovery.recovery(), undefined);
+    const leaves = (await audit.leaves(0, 10)).map((leaf) => readAuditEntry(leaf));
+    assert.deepEqual(
+      leaves.map((entry) => entry.kind === 'decision' && entry.act),
+      ['new-log', 'released'],
+    );
+  });
+
+  check(
+    'without a ledger addresses are left out, also of before the first order',
+    async (stores) => {
+      const ledger = [skippedAddresses(base, 1_000, nowMs)];
+      assert.equal((await learn(stores, [], { ledger })).lostOrders, 1);
+      const next = await stores.orders.eui64After();
+      assert.deepEqual(next, Uint8Array.of(2, 0, 0, 1, 0, 0, 0x03, 0xe8));
+      const last = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe);
+      assert.throws(() => skippedAddresses(last, 1_000, nowMs), /leave the address space/);
+    },
+  );
+
+  check('a certificate of the log gets a row once, and can be revoked', async (stores) => {
+    const serialNumber = new Uint8Array(16).fill(9);
+    const issued: AuditEntry = {
+      kind: 'issued',
+      atMs: 500,
+      issuerKeyId: Uint8Array.of(1),
+      serialNumber,
+      certificateSha256: sha256,
+      profile: 'ldevid@1',
+      holder: 'dev',
+      ticketId: undefined,
+    };
+    const revoked = {
+      kind: 'revoked',
+      atMs: 600,
+      serialNumber,
+      reason: 'keyCompromise: x',
+    } as const;
+    assert.equal((await learn(stores, [issued])).lostCertificates, 1);
+    const again = await learn(stores, [issued, revoked]);
+    assert.deepEqual([again.lostCertificates, again.changesOfStatus], [0, 1]);
+    const [row] = await stores.issuance.certificatesOf('dev');
+    assert.deepEqual([row?.profile, row?.revokedMs], ['lost/ldevid@1', 600]);
+    await assert.rejects(learn(stores, [{ ...issued, issuerKeyId: Uint8Array.of(2) }]), (error) => {
+      return error instanceof EnvironmentError && /--authority/.test(error.message);
+    });
+  });
+
+  check('an anchor that was retired stays retired, and a count what it became', async (stores) => {
+    for (const product of ['gone', 'more']) {
+      const pinned = { product, certificate, sha256, count: 10, pinnedMs: 1 };
+      await stores.foreign.pin(pinned, encodeAuditEntry(anchor(product, 10)));
+    }
+    const report = await learn(stores, [anchor('gone', 0), anchor('more', 20)]);
+    assert.equal(report.unpinnedAnchors, 0);
+    assert.deepEqual(await anchorsOf(stores), [
+      ['gone', 3, 10, 0, 500],
+      ['more', 3, 20, 0, undefined],
+    ]);
+  });
+
+  check(
+    'an anchor of after the backup is pinned with its certificate, and retired without',
+    async (stores) => {
+      const device = {
+        kind: 'foreign-device',
+        deviceId: '0123456789abcdef',
+        certificateSha256: sha256Of(Uint8Array.of(7)),
+        anchorSha256: sha256,
+        atMs: 600,
+      } as const;
+      const revoked = {
+        kind: 'foreign-revoked',
+        deviceId: device.deviceId,
+        reason: 'x',
+        atMs: 700,
+      } as const;
+      const report = await learn(stores, [
+        anchor('meter', 10),
+        device,
+        revoked,
+        anchor('meter', 20),
+      ]);
+      assert.equal(report.unpinnedAnchors, 1);
+      assert.deepEqual(await anchorsOf(stores), [['meter', 0, 20, 1, 500]]);
+      assert.equal((await stores.foreign.device(device.deviceId))?.revokedMs, 700);
+      // A person pins it: it counts again, and what is revoked below it stays so.
+      const pinned = { product: 'meter', certificate, sha256, count: 20, pinnedMs: 800 };
+      await stores.foreign.pin(pinned, encodeAuditEntry(anchor('meter', 20)));
+      assert.deepEqual(await anchorsOf(stores), [['meter', 3, 20, 1, undefined]]);
+      assert.equal((await stores.foreign.device(device.deviceId))?.revokedMs, 700);
+      const certificates = new Map([[toHex(sha256), certificate]]);
+      assert.equal((await learn(stores, [anchor('pump', 5)], { certificates })).unpinnedAnchors, 0);
+      assert.deepEqual((await anchorsOf(stores))[1], ['pump', 3, 5, 0, undefined]);
+    },
+  );
+
+  check('the number of a version of a profile stays taken', async (stores) => {
+    const text = toHex(sha256);
+    const report = await learn(stores, [decision('profile', 'meter@1', text)]);
+    assert.equal(report.lostProfiles, 1);
+    const record = { name: 'meter', version: 1, sha256, text: '{}', addedMs: 1 };
+    assert.equal(await stores.profiles.addProfile(record, Uint8Array.of(0)), 'taken');
+  });
+
+  check('the case of an authority that is believed again begins again', async (stores) => {
+    const done = { doneMs: 600, detail: 'done' };
+    const one: LossCase = {
+      name: 'operational',
+      kind: 'authority',
+      subject: 'operational',
+      successor: 'operational-2',
+      reason: 'stolen',
+      openedMs: 500,
+      steps: [{ name: 'successor', ...done }, { name: 'replaced' }],
+      closedMs: 700,
+    };
+    const settle = (book: readonly AuthorityRecord[]) => (each: LossCase) =>
+      settledCase(each, book, nowMs);
+    const entries = [decision('case-closed', 'operational', caseDocument(one))];
+    await learn(stores, entries, { settle: settle(defaultBook) });
+    const read = async (): Promise<LossCase> =>
+      parseCase((await stores.cases.cases())[0]?.document ?? '');
+    const { closedMs: _, ...open } = one;
+    assert.deepEqual(await read(), {
+      ...open,
+      steps: [{ name: 'successor' }, { name: 'replaced' }],
+    });
+    // Its key is not here: nothing is left to be done, and nothing is waited for.
+    const removed = defaultBook.map((record) => ({ ...record, state: 'removed' as const }));
+    await learn(stores, entries, { settle: settle(removed) });
+    assert.deepEqual(
+      (await read()).steps.map(({ doneMs }) => doneMs),
+      [600, nowMs],
+    );
+  });
+});
