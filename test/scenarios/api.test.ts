@@ -200,6 +200,113 @@ test('bodies are closed and nothing is coerced', async (context) => {
   assert.equal(json(await read(it, `/api/v1/devices/${one}`))['state'], 'enrolled');
 });
 
+const order = {
+  order: 'reel-1',
+  product: 'sensor',
+  family: 'software',
+  hwType: '1.3.6.1.4.1.32473.1',
+  quantity: 5,
+  leastProof: 'line-anchored',
+};
+const status = { act: 'revoke', by: 'batch', name: 'reel-1', code: 'unspecified', reason: 'x' };
+const longName = 'x'.repeat(65);
+
+/** Bodies that the schemas refuse, for every act that came with the authority. */
+const badActs: Readonly<Record<string, readonly object[]>> = {
+  '/orders': [
+    { ...order, quantity: 0 },
+    { ...order, quantity: '5' },
+    { ...order, order: longName },
+    { ...order, hwType: 'no oid' },
+    { ...order, eui64First: '00' },
+    { ...order, batches: Array.from({ length: 1001 }, () => ({ batch: 'a', quantity: 1 })) },
+    { ...order, approval: 'AB'.repeat(32) },
+    { ...order, agreeKey: 'x' },
+  ],
+  '/tickets': [{ batch: 'a', count: 1, stationKeySpki: '!', notBeforeMs: 0, notAfterMs: 1 }],
+  '/batches/reel-1/close': [{ approval: 7 }, { force: true }],
+  '/profiles': [{ profile: 'ldevid' }, { profile: {}, version: 2 }],
+  '/approvals/requests': [{}, { signed: 7 }, { signed: 'x y' }, { signed: 'A'.repeat(65_540) }],
+  '/approvals/decisions': [{ signed: '' }, { signed: 'AAAA', by: 'ada' }],
+  '/status/orders': [
+    { ...status, act: 'delete' },
+    { ...status, by: 'everything' },
+    { ...status, code: 'because' },
+    { ...status, reason: 'a\nb' },
+    { ...status, dryRun: 'yes' },
+    { ...status, by: 'device', deviceIds: [] },
+    { ...status, name: longName },
+    { ...status, sha256: 'AB'.repeat(32) },
+  ],
+  '/devices/revoke': [{ deviceIds: [one] }, { deviceIds: one, reason: 'x' }],
+  '/devices/plan-revocation': [{ deviceIds: [longName] }, { deviceIds: [one], reason: 'x' }],
+  '/manifests/pull': [{ all: true }, []],
+};
+
+test('nothing that is not of its form reaches the authority', async (context) => {
+  const it = await setUp(context);
+  for (const [path, bodies] of Object.entries(badActs)) {
+    for (const body of bodies) {
+      const answer = await act(it, `/api/v1${path}`, {}, { body, by: person });
+      const about = `${path} ${JSON.stringify(body).slice(0, 80)}`;
+      assert.deepEqual([answer.status, json(answer)['code']], [400, 'bad-request'], about);
+    }
+    const large = { deviceIds: [], reason: 'x'.repeat(300_000) };
+    const refused = await act(it, `/api/v1${path}`, {}, { body: large, by: person });
+    assert.ok([400, 413].includes(refused.status), `${path} ${refused.status}`);
+  }
+  // By its form alone: of a station that nobody knows and without a scope that is named.
+  const scopeless = { ...status, name: undefined };
+  assert.equal(
+    (await act(it, '/api/v1/status/orders', {}, { body: scopeless, by: person })).status,
+    400,
+  );
+  assert.deepEqual(it.authority.asked, []);
+});
+
+test('an application has no business with the authority, a token only reads', async (context) => {
+  const it = await setUp(context);
+  for (const path of Object.keys(badActs)) {
+    const answer = await act(it, `/api/v1${path}`, {}, { body: {} });
+    assert.deepEqual([answer.status, json(answer)['code']], [403, 'wrong-role'], path);
+  }
+  for (const path of ['/orders', '/operators', '/approvals', '/log', '/horizon']) {
+    const answer = await read(it, `/api/v1${path}`);
+    assert.deepEqual([answer.status, json(answer)['code']], [403, 'wrong-role'], path);
+  }
+  assert.deepEqual(it.authority.asked, []);
+});
+
+test('what the authority tells has a tag, and leaves by its schema', async (context) => {
+  const it = await setUp(context);
+  const head = { log: 'example/log', treeSize: 3, root: 'ab', checkpoint: 'text' };
+  it.authority.documents.set('/v1/log', { ...head, privateRow: 'secret' });
+  const ask = (headers: Readonly<Record<string, string>>): Promise<HttpAnswer> =>
+    it.request('api', person, { path: '/api/v1/log', headers });
+  const first = await ask({});
+  assert.deepEqual(json(first), head);
+  assert.equal((await ask({ 'if-none-match': String(first.headers.etag) })).status, 304);
+  it.authority.documents.set('/v1/log', { ...head, treeSize: 4 });
+  assert.equal((await ask({ 'if-none-match': String(first.headers.etag) })).status, 200);
+  it.authority.away = true;
+  const away = await ask({});
+  assert.deepEqual([away.status, json(away)['code']], [503, 'unavailable']);
+});
+
+test('an order that is placed twice with one key is placed once', async (context) => {
+  const it = await setUp(context);
+  const placed = { ...order, profile: 'idevid', partNumber: 'p', eui64First: '00', createdMs: 1 };
+  it.authority.documents.set('/v1/orders', { ...placed, serverIdentity: '' });
+  const place = (): Promise<HttpAnswer> =>
+    act(it, '/api/v1/orders', { 'idempotency-key': 'once' }, { body: order, by: person });
+  const first = await place();
+  assert.equal(first.status, 200, first.body.toString());
+  const again = await place();
+  assert.deepEqual([again.body, again.headers['idempotency-replayed']], [first.body, 'true']);
+  assert.equal(it.authority.asked.length, 1);
+  assert.deepEqual(JSON.parse(String(it.authority.asked[0]?.body)), order);
+});
+
 test('one caller has a rate, and its excess costs nobody else', async (context) => {
   const it = await setUp(context, { apiRate: { requests: 2, everyMs: 3_600_000 } });
   const path = '/api/v1/devices';

@@ -24,15 +24,13 @@ import type { RequestRecord, TwoPersonMode } from '../../trust/ports/approvalSto
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { parseHex, toHex } from '../../wire/bytes/hex.ts';
 import { openApprovalOffice } from '../authority/approvalOffice.ts';
-import { socketPathFor } from '../socketPath.ts';
 import { readStoreSetting } from '../storeSetting.ts';
-import { openOperator } from './operatorFolder.ts';
+import { operatorOf, type ReachOptions, reachOf } from './reach.ts';
 import { allowed, CommandFailure, exitCodes, type OutputOptions, print } from './terminal.ts';
 
-export interface ApprovableOptions extends OutputOptions {
-  readonly data: string;
+export interface ApprovableOptions extends OutputOptions, ReachOptions {
   readonly store?: string;
-  /** Folder of the operator who asks. */
+  /** Folder of the operator who asks; whoever calls, unless told. */
   readonly as?: string;
   /** SHA-256 of the approved request, hexadecimal. */
   readonly approval?: string;
@@ -55,7 +53,10 @@ const lifetimeMs = 7 * 86_400_000;
 /** Adds the options; the command has `--data`. */
 export function approvable(command: Command): Command {
   return command
-    .option('--as <folder>', 'folder of the operator who asks, where two persons are needed')
+    .option(
+      '--as <folder>',
+      'folder of the operator who asks, where two are needed (default: --operator)',
+    )
     .option('--approval <id>', 'the request that another operator has approved');
 }
 
@@ -118,15 +119,17 @@ export function approvalDocument({ approval, alone }: Asked<ActKind>): object {
 
 /** The authority where it runs, else its stores. */
 export async function withApprovals<Value>(
-  { data, store: address }: { readonly data: string; readonly store?: string | undefined },
+  options: ReachOptions & { readonly store?: string | undefined },
   use: (desk: ApprovalDeskPort) => Promise<Value>,
 ): Promise<Value> {
-  const client = new ApprovalClient(socketPathFor(data, 'authority'));
+  const { data, store: address, server } = options;
+  const client = new ApprovalClient(reachOf(options, 'authority'));
   try {
     await client.mode();
   } catch (error) {
     client.close();
-    if (!(error instanceof EnvironmentError) || !error.retryable) throw error;
+    if (server !== undefined || !(error instanceof EnvironmentError) || !error.retryable)
+      throw error;
     const store = readStoreSetting(address);
     const clock = { nowMs: Date.now };
     const office = await openApprovalOffice({ dataFolder: data, clock, store });
@@ -193,32 +196,32 @@ async function submit<Kind extends ActKind>(
   },
 ): Promise<RequestRecord> {
   const { options, kind, request, nowMs } = asked;
-  if (options.as === undefined) {
+  const { as: folder = options.operator } = options;
+  if (folder === undefined) {
     throw new CommandFailure(
       `${kind} takes two persons here: ask for it with --as FOLDER`,
       exitCodes.approval,
     );
   }
-  const operator = await openOperator(options.as);
-  try {
-    const document = encodeRequest({
-      installation,
-      act: kind,
-      parameters: encodeParameters(request),
-      requester: operator.name,
-      requestedMs: nowMs,
-      expiresMs: nowMs + lifetimeMs,
-      nonce: nodeCrypto.random(16),
-    });
-    return allowed(await desk.submit(await signDocument(operator.signer, document)));
-  } finally {
-    await operator.close();
-  }
+  const { name, signer } = await operatorOf(folder);
+  const document = encodeRequest({
+    installation,
+    act: kind,
+    parameters: encodeParameters(request),
+    requester: name,
+    requestedMs: nowMs,
+    expiresMs: nowMs + lifetimeMs,
+    nonce: nodeCrypto.random(16),
+  });
+  return allowed(await desk.submit(await signDocument(signer, document)));
 }
 
 function tellWaiting(options: ApprovableOptions, { id, act, expiresMs }: RequestRecord): void {
   const text = toHex(id);
-  const data = options.data === './birthmark-data' ? '' : ` --data ${options.data}`;
+  const data =
+    options.data === './birthmark-data' || options.server !== undefined
+      ? ''
+      : ` --data ${options.data}`;
   print(options, { waiting: true, approval: text, act, expiresMs }, [
     `${act} waits for a second person, until ${new Date(expiresMs).toISOString()}:`,
     `  birthmark approval show ${text}${data}`,

@@ -28,6 +28,10 @@ export interface OperatorKey {
 
 const keyName = 'operator';
 
+export function isOperatorFolder(folder: string): boolean {
+  return existsSync(join(folder, 'operator.json'));
+}
+
 export function requestFileOf(folder: string): string {
   return join(folder, 'request.pem');
 }

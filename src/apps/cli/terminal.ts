@@ -1,5 +1,6 @@
 /** What every command shares: output for a person or a program, progress, exit codes. */
 import { DeviceFault } from '../../device/ports/faults.ts';
+import { RefusedError } from '../../drivers/links/local/answers.ts';
 import { ElementError } from '../../trust/ports/element.ts';
 import { EnvironmentError, isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import { MalformedError, UnsupportedError } from '../../wire/bytes/malformed.ts';
@@ -97,6 +98,9 @@ export function explain(error: unknown): { message: string; exitCode: number } {
   if (error instanceof CommandFailure) return { message: error.message, exitCode: error.exitCode };
   if (error instanceof MalformedError || error instanceof UnsupportedError) {
     return { message: error.message, exitCode: exitCodes.usage };
+  }
+  if (error instanceof RefusedError) {
+    return { message: error.message, exitCode: exitCodes.refused };
   }
   if (error instanceof EnvironmentError || error instanceof DeviceFault) {
     const hint = error.retryable ? ' Try again later.' : '';

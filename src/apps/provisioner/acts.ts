@@ -58,7 +58,6 @@ export function localActs(options: ActOptions): ProvisionerActs {
     },
     setProductRole: (product, role) => registry.setProductRole(product, role),
     importManifest: (order) => manifests.importFile(order),
-    pullManifests: () => manifests.pull(),
     enrolApplication: (name, kind, request) => enrolClient(options, name, kind, request),
     admitStation: (name, certificate) => admitStation(options, name, certificate),
     status: options.status,
@@ -66,7 +65,7 @@ export function localActs(options: ActOptions): ProvisionerActs {
 }
 
 function resourceActs(options: ActOptions): ResourceActs {
-  const { registry, revocation, authority } = options;
+  const { registry, revocation, manifests, authority } = options;
   return {
     revokeDevice: (deviceId, reason) => options.revoke([deviceId], reason),
     planRevocation: (deviceIds) => revocation.plan(deviceIds),
@@ -94,6 +93,7 @@ function resourceActs(options: ActOptions): ResourceActs {
       return refusal;
     },
     statusStep: options.statusStep,
+    pullManifests: () => manifests.pull(),
   };
 }
 

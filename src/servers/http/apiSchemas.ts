@@ -128,6 +128,7 @@ export const next = (description: string, type: 'string' | 'integer'): Schema =>
 /** Bodies and documents by name. Objects are closed: a member that is misspelt is refused, not ignored. */
 export const schemas: Readonly<
   Record<
+    | 'nothing'
     | 'reason'
     | 'named'
     | 'namedWithReason'
@@ -142,6 +143,7 @@ export const schemas: Readonly<
     Schema
   >
 > = {
+  nothing: closed({}),
   reason: closed({ reason }),
   named: closed({ deviceIds: deviceIds(maximumNamed) }),
   namedWithReason: closed({ deviceIds: deviceIds(maximumNamed), reason }),

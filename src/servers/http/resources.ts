@@ -60,6 +60,8 @@ export interface ResourceActs {
   readonly revokeCertificate: (sha256: Uint8Array, reason: string) => Outcome<RevocationReport>;
   readonly hold: (sha256: Uint8Array, reason: string) => Outcome<undefined>;
   readonly reinstate: (sha256: Uint8Array, reason: string) => Outcome<undefined>;
+  /** Takes in what the authority has signed since the last time. */
+  readonly pullManifests: () => Outcome<undefined>;
   readonly statusStep: (
     order: StatusOrder,
     after: string | undefined,
@@ -78,6 +80,7 @@ export function resourceRoutes(app: FastifyInstance, options: ResourceOptions): 
   telemetryRoute(app, options);
   certificateRoutes(app, options);
   statusOrderRoute(app, options);
+  manifestRoute(app, options);
 }
 
 interface DeviceRoute {
@@ -253,6 +256,21 @@ function statusOrderRoute(app: FastifyInstance, { acts }: ResourceOptions): void
       const after = fields.optionalText('after');
       const step = await acts.statusStep(order, after, readApproval(fields));
       return isRefusal(step) ? sendRefusal(reply, step) : step;
+    },
+  );
+}
+
+function manifestRoute(app: FastifyInstance, { acts }: ResourceOptions): void {
+  app.post(
+    '/manifests/pull',
+    described('pullManifests', 'orders', 'Know the elements of closed batches at once', {
+      body: schemas.nothing,
+      answer: schemas.nothing,
+      may: many,
+    }),
+    async (_request, reply) => {
+      const refusal = await acts.pullManifests();
+      return refusal === undefined ? {} : sendRefusal(reply, refusal);
     },
   );
 }

@@ -27,8 +27,6 @@ export interface ProvisionerActs {
   readonly resources: Resources;
   readonly setProductRole: (product: string, role: DeviceRole) => Promise<number>;
   readonly importManifest: (order: ManifestOrder) => Outcome<ImportSummary>;
-  /** What the authority has signed since the last time. */
-  readonly pullManifests: () => Outcome<undefined>;
   /** DER: the chain of the new certificate, leaf first, and the authorities by which the client knows us. */
   readonly enrolApplication: (
     name: string,
@@ -73,10 +71,6 @@ export function provisionerRoutes(app: FastifyInstance, acts: ProvisionerActs): 
     });
     return answer(reply, outcome, (summary) => summary);
   });
-
-  app.post('/v1/manifests/pull', async (_request, reply) =>
-    answer(reply, await acts.pullManifests(), () => ({})),
-  );
 
   app.post('/v1/applications', async (request, reply) => {
     const fields = new Fields(request.body);

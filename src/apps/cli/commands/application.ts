@@ -1,11 +1,5 @@
 /** `birthmark application`: certificates for programs and people that use the server's API and broker. */
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  sign,
-} from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,15 +11,9 @@ import { encodeName } from '../../../wire/x509/names.ts';
 import { encodePem, parsePem } from '../../../wire/x509/pem.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { socketPathFor } from '../../socketPath.ts';
+import { applicationFiles, openApplicationKey } from '../applicationFolder.ts';
 import { defaultData } from '../dataFolder.ts';
-import {
-  allowed,
-  CommandFailure,
-  exitCodes,
-  type OutputOptions,
-  print,
-  table,
-} from '../terminal.ts';
+import { allowed, type OutputOptions, print, table } from '../terminal.ts';
 
 interface EnrolOptions extends OutputOptions {
   readonly data: string;
@@ -72,13 +60,6 @@ The key is encrypted under the passphrase of BIRTHMARK_PASSPHRASE_FILE, BIRTHMAR
     .action(enrol);
 }
 
-const fileNames = {
-  key: 'key.pem',
-  certificate: 'certificate.pem',
-  anchors: 'server.pem',
-  roots: 'root.pem',
-} as const;
-
 async function enrol(name: string, options: EnrolOptions): Promise<void> {
   const files = filesIn(options);
   if (options.dryRun === true) {
@@ -89,7 +70,7 @@ async function enrol(name: string, options: EnrolOptions): Promise<void> {
   }
   const request =
     options.request === undefined
-      ? requestOf(await keyFor(options, join(options.out, fileNames.key)), name)
+      ? requestOf(await keyFor(options, join(options.out, applicationFiles.key)), name)
       : parsePem(readFileSync(options.request, 'utf8'), 'CERTIFICATE REQUEST');
   const client = new ProvisionerClient(socketPathFor(options.data, 'provisioner'));
   try {
@@ -118,16 +99,16 @@ function filesIn({ out, request }: EnrolOptions): {
   readonly roots: string;
 } {
   return {
-    ...(request === undefined ? { key: join(out, fileNames.key) } : {}),
-    certificate: join(out, fileNames.certificate),
-    anchors: join(out, fileNames.anchors),
-    roots: join(out, fileNames.roots),
+    ...(request === undefined ? { key: join(out, applicationFiles.key) } : {}),
+    certificate: join(out, applicationFiles.certificate),
+    anchors: join(out, applicationFiles.anchors),
+    roots: join(out, applicationFiles.roots),
   };
 }
 
 /** The one that is there already, so that enrolling again renews; else a new one. */
 async function keyFor(options: EnrolOptions, file: string): Promise<KeyObject> {
-  if (existsSync(file)) return openKey(file);
+  if (existsSync(file)) return openApplicationKey(file);
   const passphrase =
     options.plainKey === true
       ? undefined
@@ -141,17 +122,6 @@ async function keyFor(options: EnrolOptions, file: string): Promise<KeyObject> {
   await mkdir(options.out, { recursive: true, mode: 0o700 });
   await writeFile(file, pem, { mode: 0o600, flag: 'wx' });
   return privateKey;
-}
-
-async function openKey(file: string): Promise<KeyObject> {
-  const pem = readFileSync(file, 'utf8');
-  const encrypted = pem.includes('ENCRYPTED PRIVATE KEY');
-  const passphrase = encrypted ? await readPassphrase({ prompt: 'Passphrase of the key' }) : '';
-  try {
-    return createPrivateKey({ key: pem, ...(encrypted ? { passphrase } : {}) });
-  } catch {
-    throw new CommandFailure(`${file} does not open: is the passphrase right?`, exitCodes.usage);
-  }
 }
 
 function requestOf(key: KeyObject, name: string): Uint8Array {

@@ -11,17 +11,21 @@ import {
 import type { Decision, RequestRecord } from '../../../trust/ports/approvalStore.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { describe, linesOf, parseId, withApprovals } from '../approving.ts';
-import { defaultData } from '../dataFolder.ts';
-import { openOperator } from '../operatorFolder.ts';
 import { everyEntry } from '../pages.ts';
-import { allowed, CommandFailure, type OutputOptions, print, table } from '../terminal.ts';
+import { operatorOf, reachable, type ReachOptions } from '../reach.ts';
+import {
+  allowed,
+  CommandFailure,
+  exitCodes,
+  type OutputOptions,
+  print,
+  table,
+} from '../terminal.ts';
 
-interface DataOptions extends OutputOptions {
-  readonly data: string;
-}
+interface DataOptions extends OutputOptions, ReachOptions {}
 
 interface DecideOptions extends DataOptions {
-  readonly as: string;
+  readonly as?: string;
   readonly dryRun?: boolean;
 }
 
@@ -35,34 +39,26 @@ export function registerApproval(program: Command): void {
   const approval = program
     .command('approval')
     .description('Acts that take two persons: what waits, and what the second one says');
-  approval
-    .command('list')
-    .description('Requests, newest first')
+  reachable(approval.command('list').description('Requests, newest first'))
     .option('--all', 'also those that are decided, used or late')
-    .option('--data <folder>', 'data folder', defaultData())
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark approval list')
     .action(list);
-  approval
-    .command('show <id>')
-    .description('What exactly is asked for')
-    .option('--data <folder>', 'data folder', defaultData())
+  reachable(approval.command('show <id>').description('What exactly is asked for'))
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark approval show 3f2a…')
     .action(show);
   for (const [verb, decision, about] of verbs) {
-    approval
-      .command(`${verb} <id>`)
-      .description(about)
-      .requiredOption('--as <folder>', 'folder of the operator who says it')
-      .option('--data <folder>', 'data folder', defaultData())
+    reachable(approval.command(`${verb} <id>`).description(about))
+      .option('--as <folder>', 'folder of the operator who says it (default: --operator)')
       .option('--dry-run', 'say what would be signed')
       .option('--json', 'one JSON document on stdout')
       .addHelpText(
         'after',
         `
-Example:
+Examples:
   birthmark approval ${verb} 3f2a… --as ./bob
+  birthmark approval ${verb} 3f2a… --server https://birthmark.example:8444 --operator ./bob
 
 The passphrase of the operator's key comes from BIRTHMARK_OPERATOR_PASSPHRASE_FILE,
 BIRTHMARK_OPERATOR_PASSPHRASE or a prompt. What is signed is the hash of exactly what show shows.`,
@@ -108,27 +104,19 @@ async function decide(text: string, decision: Decision, options: DecideOptions):
     ]);
     return;
   }
-  const operator = await openOperator(options.as);
-  try {
-    const { document } = readSigned(nodeCrypto, request.signed, readRequest);
-    const { installation } = document;
-    const said = { installation, request: request.id, decision, by: operator.name };
-    const signed = await signDocument(
-      operator.signer,
-      encodeDecision({ ...said, atMs: Date.now() }),
-    );
-    const decided = await withApprovals(options, async (desk) =>
-      allowed(await desk.decide(signed)),
-    );
-    print(options, documentOf(decided, Date.now()), [
-      ...linesFor(decided),
-      ...(decision === 'approved'
-        ? [`Whoever asked for it does it now, with --approval ${toHex(request.id)}`]
-        : []),
-    ]);
-  } finally {
-    await operator.close();
-  }
+  const { as: folder = options.operator } = options;
+  if (folder === undefined) throw new CommandFailure('who says it? --as FOLDER', exitCodes.usage);
+  const { name, signer } = await operatorOf(folder);
+  const { document } = readSigned(nodeCrypto, request.signed, readRequest);
+  const said = { installation: document.installation, request: request.id, decision, by: name };
+  const signed = await signDocument(signer, encodeDecision({ ...said, atMs: Date.now() }));
+  const decided = await withApprovals(options, async (desk) => allowed(await desk.decide(signed)));
+  print(options, documentOf(decided, Date.now()), [
+    ...linesFor(decided),
+    ...(decision === 'approved'
+      ? [`Whoever asked for it does it now, with --approval ${toHex(request.id)}`]
+      : []),
+  ]);
 }
 
 async function requestOf(text: string, options: DataOptions): Promise<RequestRecord> {

@@ -13,7 +13,9 @@ import { exitCodes, type OutputOptions, print, Progress } from '../terminal.ts';
 import { registerAuditLog } from './auditLog.ts';
 import { registerAuditWitness } from './auditWitness.ts';
 import { defaultData } from './ca.ts';
-import { withAuthority } from './order.ts';
+import { InspectionClient } from '../../../drivers/links/local/inspectionClient.ts';
+import { toHex } from '../../../wire/bytes/hex.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 
 interface AuditOptions extends OutputOptions {
   readonly data: string;
@@ -40,14 +42,17 @@ and the log is consistent; 1 when a fault was found.`,
     .action(fsck);
   registerAuditLog(audit);
   registerAuditWitness(audit);
-  audit
-    .command('head')
-    .description(
-      'Size and root of the log: keep it elsewhere, and the past cannot be changed unseen',
-    )
-    .option('--data <folder>', 'data folder of the running server', defaultData)
+  const about =
+    'Size and root of the log: keep it elsewhere, and the past cannot be changed unseen';
+  reachable(audit.command('head').description(about))
     .option('--json', 'one JSON document on stdout')
-    .addHelpText('after', '\nExample:\n  birthmark audit head --json >> /mnt/elsewhere/heads')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  birthmark audit head --json >> /mnt/elsewhere/heads
+  birthmark audit head --server https://birthmark.example:8444 --operator ./ada`,
+    )
     .action(head);
 }
 
@@ -72,9 +77,15 @@ async function fsck(options: AuditOptions): Promise<void> {
   if (!report.ok) process.exitCode = exitCodes.refused;
 }
 
-async function head(options: AuditOptions): Promise<void> {
-  const { auditSize, auditRoot } = await withAuthority(options, (authority) => authority.status());
-  print(options, { auditSize, auditRoot }, [`${auditSize} entries, root ${auditRoot}`]);
+async function head(options: OutputOptions & ReachOptions): Promise<void> {
+  const desk = new InspectionClient(reachOf(options, 'authority'));
+  try {
+    const { treeSize: auditSize, root } = await desk.log();
+    const auditRoot = toHex(root);
+    print(options, { auditSize, auditRoot }, [`${auditSize} entries, root ${auditRoot}`]);
+  } finally {
+    desk.close();
+  }
 }
 
 async function readIssuers(paths: AuthorityPaths): Promise<ReadonlyMap<string, Uint8Array>> {

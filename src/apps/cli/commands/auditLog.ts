@@ -23,7 +23,13 @@ import { SoftwareVerifier } from '../../../drivers/keys/software/verifier.ts';
 import { verifyLog, type SeenCheckpoint, type VerifyReport } from '../../../trust/audit/verify.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { parseNoteKey } from '../../../wire/tlog/noteKey.ts';
-import { leafHash } from '../../../wire/tlog/tree.ts';
+import { parseInclusion, proofBytes } from '../../../wire/tlog/proof.ts';
+import { leafHash, verifyInclusion } from '../../../wire/tlog/tree.ts';
+import { parseCheckpoint } from '../../../wire/tlog/checkpoint.ts';
+import { InspectionClient } from '../../../drivers/links/local/inspectionClient.ts';
+import { signedBy } from '../../../trust/audit/notes.ts';
+import type { LogLeaf } from '../../../trust/ports/inspection.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import { defaultData } from '../dataFolder.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, Progress } from '../terminal.ts';
 
@@ -32,6 +38,8 @@ export interface LogOptions extends OutputOptions {
   readonly log?: string;
   readonly key?: string;
 }
+
+type ShowOptions = LogOptions & ReachOptions;
 
 interface VerifyOptions extends LogOptions {
   readonly store?: string;
@@ -56,24 +64,27 @@ fault was found, with the first leaf at fault; 2 for a key that is none; 3 when 
 Of an installation the database and its witnesses are compared too; a copy needs nothing but itself.`,
     )
     .action(verify);
-  withLog(
-    audit.command('show').description('One entry of the log, with the proof that it stands there'),
-  )
+  const about = 'One entry of the log, with the proof that it stands there';
+  withKey(reachable(audit.command('show').description(about)))
     .argument('<leaf>', 'number of the leaf, from 0', leafNumber)
     .addHelpText(
       'after',
       `
 Examples:
   birthmark audit show 0
-  birthmark audit show 4711 --json --log /mnt/copy/log`,
+  birthmark audit show 4711 --json --log /mnt/copy/log
+  birthmark audit show 0 --server https://birthmark.example:8444 --operator ./ada --key "$(cat log.key)"`,
     )
     .action(show);
 }
 
 /** The options that choose a log. */
 export function withLog(command: Command): Command {
+  return withKey(command.option('--data <folder>', 'data folder', defaultData()));
+}
+
+function withKey(command: Command): Command {
   return command
-    .option('--data <folder>', 'data folder', defaultData())
     .option('--log <folder>', 'a copied log instead of that of the data folder')
     .option('--key <key>', 'verifier key of the copied log (default: the one in the copy)')
     .option('--json', 'one JSON document on stdout');
@@ -153,22 +164,48 @@ function tell(options: VerifyOptions, copy: LogCopy, report: VerifyReport): void
   if (!ok) process.exitCode = exitCodes.refused;
 }
 
-async function show(leaf: number, options: LogOptions): Promise<void> {
+async function show(leaf: number, options: ShowOptions): Promise<void> {
+  const { bytes, proof } =
+    options.server === undefined || options.log !== undefined
+      ? await leafInFiles(leaf, options)
+      : await leafElsewhere(leaf, options);
+  const hash = toHex(leafHash(sha256, bytes));
+  const document = { leaf, hash, bytes: toHex(bytes), entry: entryDocument(bytes), proof };
+  print(options, document, [
+    ...Object.entries(document.entry).map(([name, value]) => `${name}: ${String(value)}`),
+    '',
+    `leaf ${leaf}, hash ${hash}`,
+    proof.trimEnd(),
+  ]);
+}
+
+async function leafInFiles(leaf: number, options: LogOptions): Promise<LogLeaf> {
   const copy = await chosenLog(options);
   const checkpoint = await checkpointOf(copy);
   for await (const { entry } of entriesOf(copy, checkpoint, leaf)) {
-    const hash = toHex(leafHash(sha256, entry));
-    const proof = await proofText(copy, checkpoint, leaf);
-    const document = { leaf, hash, bytes: toHex(entry), entry: entryDocument(entry), proof };
-    print(options, document, [
-      ...Object.entries(document.entry).map(([name, value]) => `${name}: ${String(value)}`),
-      '',
-      `leaf ${leaf}, hash ${hash}`,
-      proof.trimEnd(),
-    ]);
-    return;
+    return { bytes: entry, proof: await proofText(copy, checkpoint, leaf) };
   }
   throw new CommandFailure(`the log has ${checkpoint.treeSize} leaves: no leaf ${leaf}`);
+}
+
+/** What the server says of a leaf is held against the checkpoint, and that against the key where one is given. */
+async function leafElsewhere(leaf: number, options: ShowOptions): Promise<LogLeaf> {
+  const found = await new InspectionClient(reachOf(options, 'authority')).leaf(leaf);
+  if (found === undefined) throw new CommandFailure(`the log has no leaf ${leaf} yet`);
+  const { leafIndex, path, checkpoint } = parseInclusion(proofBytes(found.proof));
+  const note = parseCheckpoint(proofBytes(checkpoint));
+  const { treeSize, root } = note;
+  const proven = { leaf: leafHash(sha256, found.bytes), leafIndex, treeSize, path, root };
+  if (leafIndex !== leaf || !verifyInclusion(sha256, proven)) {
+    throw new CommandFailure(`leaf ${leaf} does not stand under the checkpoint of the server`);
+  }
+  if (options.key !== undefined) {
+    const key = parseNoteKey(sha256, options.key);
+    if (!signedBy(new SoftwareVerifier(), note, key)) {
+      throw new CommandFailure('the checkpoint of the server is not signed by that key');
+    }
+  }
+  return found;
 }
 
 function leafNumber(text: string): number {

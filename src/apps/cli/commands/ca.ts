@@ -23,7 +23,10 @@ import { toHex } from '../../../wire/bytes/hex.ts';
 import { signatureAlgorithmOids } from '../../../wire/x509/algorithms.ts';
 import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { parsePem } from '../../../wire/x509/pem.ts';
+import type { AuthorityView } from '../../../trust/ports/inspection.ts';
+import { InspectionClient } from '../../../drivers/links/local/inspectionClient.ts';
 import { readPassphrase } from '../../passphrase.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print, table } from '../terminal.ts';
 import { registerAddAuthority } from './addAuthority.ts';
@@ -110,11 +113,12 @@ BIRTHMARK_PIN_FILE or from BIRTHMARK_PIN. A key of that label is used when the t
 when it has none. A second call after a crash makes what is missing and keeps what is there.`,
     )
     .action(init);
-  ca.command('show')
-    .description('The authorities and their certificates')
-    .option('--data <folder>', 'data folder', defaultData)
+  reachable(ca.command('show').description('The authorities and their certificates'))
     .option('--json', 'one JSON document on stdout')
-    .addHelpText('after', '\nExample:\n  birthmark ca show --json')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  birthmark ca show --json\n  birthmark ca show --server https://birthmark.example:8444 --operator ./ada',
+    )
     .action(show);
   registerTwoPerson(ca);
   registerRollover(ca);
@@ -270,23 +274,16 @@ function pairs(text: string, before?: ReadonlyMap<string, string>): ReadonlyMap<
   return new Map([...(before ?? []), [name, value]]);
 }
 
-async function show(options: DataOptions): Promise<void> {
-  const paths = authorityPaths(options.data);
-  const { organization, eui64Base } = await requireInstallation(paths);
-  const certificates = await readAuthorities(paths);
-  const document = {
-    organization,
-    folder: paths.folder,
-    eui64Base: toHex(eui64Base),
-    certificates,
-  };
-  const { document: mode, lines } = await modeOf(options.data);
-  print(options, { ...document, ...mode }, [
-    `${organization}, in ${paths.folder}`,
+async function show(options: ShowOptions): Promise<void> {
+  const { place, ...shown } =
+    options.server === undefined ? await shownHere(options.data) : await shownElsewhere(options);
+  const { document: mode, lines } = await modeOf(options);
+  print(options, { ...shown, ...mode }, [
+    `${shown.organization}, in ${place}`,
     ...lines,
     ...table([
       ['', '', 'subject', 'algorithm', 'key', 'SHA-256'],
-      ...certificates.map(({ name, state, subject, algorithm, key, sha256 }) => [
+      ...shown.certificates.map(({ name, state, subject, algorithm, key, sha256 }) => [
         name,
         state,
         subject,
@@ -296,4 +293,28 @@ async function show(options: DataOptions): Promise<void> {
       ]),
     ]),
   ]);
+}
+
+type ShowOptions = OutputOptions & ReachOptions;
+
+interface Shown {
+  readonly place: string;
+  readonly organization: string;
+  readonly eui64Base: string;
+  readonly certificates: readonly AuthorityView[];
+}
+
+async function shownHere(data: string): Promise<Shown & { readonly folder: string }> {
+  const paths = authorityPaths(data);
+  const { organization, eui64Base } = await requireInstallation(paths);
+  const { folder } = paths;
+  const certificates = await readAuthorities(paths);
+  return { place: folder, organization, folder, eui64Base: toHex(eui64Base), certificates };
+}
+
+async function shownElsewhere(options: ShowOptions): Promise<Shown> {
+  const desk = new InspectionClient(reachOf(options, 'authority'));
+  const { organization, eui64Base, authorities } = await desk.authorities();
+  const place = options.server?.host ?? '';
+  return { place, organization, eui64Base: toHex(eui64Base), certificates: authorities };
 }

@@ -10,10 +10,10 @@ import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { signRootLists } from '../../authority/rootList.ts';
 import { useForLists } from '../../authority/rootUse.ts';
 import { readPassphrase } from '../../passphrase.ts';
-import { socketPathFor } from '../../socketPath.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
 import { approvable, type ApprovableOptions, ask } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import {
   allowed,
   CommandFailure,
@@ -23,9 +23,7 @@ import {
   table,
 } from '../terminal.ts';
 
-interface DataOptions extends OutputOptions {
-  readonly data: string;
-}
+interface DataOptions extends OutputOptions, ReachOptions {}
 
 interface ShowOptions extends DataOptions {
   readonly out?: string;
@@ -33,22 +31,23 @@ interface ShowOptions extends DataOptions {
 
 export function registerCrl(program: Command): void {
   const crl = program.command('crl').description('Lists of revoked certificates (RFC 5280)');
-  common(crl.command('list').description('Every list: its number, its entries, its next one'))
+  shown(crl.command('list').description('Every list: its number, its entries, its next one'))
     .addHelpText('after', '\nExample:\n  birthmark crl list --json')
     .action(list);
-  common(crl.command('show <authority> <shard>').description('One list, entry by entry'))
+  shown(crl.command('show <authority> <shard>').description('One list, entry by entry'))
     .option('--out <file>', 'write the list there, PEM, for other tools')
     .addHelpText(
       'after',
       `
 Examples:
   birthmark crl show operational 7
+  birthmark crl show operational 7 --server https://birthmark.example:8444 --operator ./ada
   birthmark crl show operational 7 --out shard.pem && openssl crl -in shard.pem -noout -text`,
     )
     .action(show);
-  approvable(
-    common(crl.command('sign-root').description('Sign the lists of the roots, once a year')),
-  )
+  approvable(crl.command('sign-root').description('Sign the lists of the roots, once a year'))
+    .option('--data <folder>', 'data folder of the server', defaultData())
+    .option('--json', 'one JSON document on stdout')
     .option(
       '--store <url>',
       'its database on PostgreSQL (default: BIRTHMARK_STORE, else SQLite in the folder)',
@@ -65,10 +64,8 @@ time: a second call is harmless.`,
     .action(signRoot);
 }
 
-function common(command: Command): Command {
-  return command
-    .option('--data <folder>', 'data folder of the server', defaultData())
-    .option('--json', 'one JSON document on stdout');
+function shown(command: Command): Command {
+  return reachable(command).option('--json', 'one JSON document on stdout');
 }
 
 async function list(options: DataOptions): Promise<void> {
@@ -148,10 +145,10 @@ async function signRoot(options: ApprovableOptions): Promise<void> {
 }
 
 async function withStatus(
-  { data }: DataOptions,
+  options: DataOptions,
   use: (client: StatusClient) => Promise<void>,
 ): Promise<void> {
-  const client = new StatusClient(socketPathFor(data, 'authority'));
+  const client = new StatusClient(reachOf(options, 'authority'));
   try {
     await use(client);
   } finally {

@@ -12,7 +12,7 @@ import {
   deviceStates,
 } from '../../../trust/ports/registryStore.ts';
 import { defaultData } from '../dataFolder.ts';
-import { socketPathFor } from '../../socketPath.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import {
   allowed,
   CommandFailure,
@@ -22,9 +22,7 @@ import {
   table,
 } from '../terminal.ts';
 
-interface LocalOptions extends OutputOptions {
-  readonly data: string;
-}
+interface LocalOptions extends OutputOptions, ReachOptions {}
 
 interface ListOptions extends LocalOptions {
   readonly state?: string;
@@ -37,21 +35,22 @@ interface RevokeOptions extends LocalOptions {
 
 export function registerDevice(program: Command): void {
   const device = program.command('device').description('Devices in the registry of this server');
-  local(device.command('list').description('All devices, in order of their id'))
+  reached(device.command('list').description('All devices, in order of their id'))
     .option('--state <state>', `only those that are ${deviceStates.join(', ')}`)
     .addHelpText(
       'after',
-      '\nExamples:\n  birthmark device list --state enrolled\n  birthmark device list --json',
+      '\nExamples:\n  birthmark device list --state enrolled\n  birthmark device list --json\n' +
+        '  birthmark device list --server https://birthmark.example:8444 --operator ./ada',
     )
     .action(list);
-  local(
+  reached(
     device
       .command('show <id>')
       .description('One device with its certificates, and what looks like a clone of it'),
   )
     .addHelpText('after', '\nExample:\n  birthmark device show 0h2m4p6r8t0v2x4z')
     .action(show);
-  local(device.command('revoke <ids...>').description('End devices: for good, and at once'))
+  reached(device.command('revoke <ids...>').description('End devices: for good, and at once'))
     .requiredOption('--reason <text>', 'why, for the registry and the audit log')
     .option('--dry-run', 'count what would be revoked, change nothing')
     .addHelpText(
@@ -76,6 +75,10 @@ Examples:
 Gateways may carry frames of others. Counts for the devices that are known and for those to come.`,
     )
     .action(setRole);
+}
+
+function reached(command: Command): Command {
+  return reachable(command).option('--json', 'one JSON document on stdout');
 }
 
 function local(command: Command): Command {
@@ -184,10 +187,10 @@ async function setRole(product: string, role: string, options: LocalOptions): Pr
 }
 
 async function withProvisioner(
-  { data }: LocalOptions,
+  options: LocalOptions,
   use: (client: ProvisionerClient) => Promise<void>,
 ): Promise<void> {
-  const client = new ProvisionerClient(socketPathFor(data, 'provisioner'));
+  const client = new ProvisionerClient(reachOf(options, 'provisioner'));
   try {
     await use(client);
   } finally {

@@ -1,14 +1,16 @@
 /** `birthmark ca horizon`: what ends when, what has to be done before, and what is late. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { authorityPaths, requireInstallation } from '../../authority/authorityFolder.ts';
+import { InspectionClient } from '../../../drivers/links/local/inspectionClient.ts';
+import type { Horizon } from '../../../trust/ports/inspection.ts';
 import { horizonOf } from '../../authority/horizon.ts';
+import { endOfYear } from '../../authority/inspection.ts';
 import { openAuthoritySnapshot } from '../../authority/stores.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
-import { defaultData } from '../dataFolder.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import { type OutputOptions, print, table } from '../terminal.ts';
 
-interface HorizonOptions extends OutputOptions {
-  readonly data: string;
+interface HorizonOptions extends OutputOptions, ReachOptions {
   readonly store?: string;
   /** A year. */
   readonly until: number;
@@ -18,17 +20,17 @@ interface HorizonOptions extends OutputOptions {
 const usualYear = 2041;
 
 export function registerHorizon(ca: Command): void {
-  ca.command('horizon')
-    .description('What ends when, and until when each authority can issue')
+  const about = 'What ends when, and until when each authority can issue';
+  reachable(ca.command('horizon').description(about))
     .option('--until <year>', 'how far to plan generations to come', year, usualYear)
-    .option('--data <folder>', 'data folder', defaultData())
     .option(...storeOption)
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
       `
-Example:
+Examples:
   birthmark ca horizon --until 2050
+  birthmark ca horizon --server https://birthmark.example:8444 --operator ./ada
 
 A leaf ends no later than its issuer: an authority whose remaining life is shorter than that of the
 certificate that is asked for refuses to issue it, and horizon warns a year before.`,
@@ -37,16 +39,7 @@ certificate that is asked for refuses to issue it, and horizon warns a year befo
 }
 
 async function horizon(options: HorizonOptions): Promise<void> {
-  const paths = authorityPaths(options.data);
-  await requireInstallation(paths);
-  const snapshot = await openAuthoritySnapshot(paths, readStoreSetting(options.store));
-  const untilMs = Date.UTC(options.until, 11, 31, 23, 59, 59);
-  const { rows, events, warnings } = await horizonOf({
-    paths,
-    snapshot,
-    nowMs: Date.now(),
-    untilMs,
-  });
+  const { rows, events, warnings } = await horizonFrom(options);
   print(
     options,
     {
@@ -74,6 +67,17 @@ async function horizon(options: HorizonOptions): Promise<void> {
       ...table(events.map(({ atMs, name, event }) => [`  ${day(atMs)}`, name, event])),
     ],
   );
+}
+
+async function horizonFrom(options: HorizonOptions): Promise<Horizon> {
+  const { data, store, until, server } = options;
+  if (server !== undefined) {
+    return new InspectionClient(reachOf(options, 'authority')).horizon(until);
+  }
+  const paths = authorityPaths(data);
+  await requireInstallation(paths);
+  const snapshot = await openAuthoritySnapshot(paths, readStoreSetting(store));
+  return horizonOf({ paths, snapshot, nowMs: Date.now(), untilMs: endOfYear(until) });
 }
 
 function year(text: string): number {

@@ -10,6 +10,7 @@ import { encodePem, parsePem } from '../../../wire/x509/pem.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { approvable, type ApprovableOptions, ask, withApprovals, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
+import { reachable, type ReachOptions } from '../reach.ts';
 import {
   makeOperator,
   openOperator,
@@ -49,10 +50,7 @@ export function registerOperator(program: Command): void {
     .description('Persons, by certificate, and their roles, where two persons are needed');
   registerRequest(operator);
   registerAdd(operator);
-  operator
-    .command('list')
-    .description('Operators with the roles that they hold')
-    .option('--data <folder>', 'data folder', defaultData())
+  reachable(operator.command('list').description('Operators with the roles that they hold'))
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark operator list')
     .action(list);
@@ -162,7 +160,7 @@ async function add(name: string, options: AddOptions): Promise<void> {
   print(options, { name, role, certificate: out }, [`${name} is ${role}; certificate in ${out}.`]);
 }
 
-async function list(options: DataOptions): Promise<void> {
+async function list(options: OutputOptions & ReachOptions): Promise<void> {
   const operators = await withApprovals(options, (desk) => desk.operators());
   const shown = operators.map(({ name, roles, addedMs, revokedMs, certificate }) => ({
     name,

@@ -13,7 +13,6 @@ import type { OrderRecord } from '../../../trust/ports/orderStore.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { parseHex, toHex } from '../../../wire/bytes/hex.ts';
 import { type ProofLevel, proofLevels } from '../../../wire/line/ticket.ts';
-import { socketPathFor } from '../../socketPath.ts';
 import {
   approvable,
   type ApprovableOptions,
@@ -24,6 +23,7 @@ import {
   wouldAsk,
 } from '../approving.ts';
 import { everyEntry } from '../pages.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import {
   allowed,
   CommandFailure,
@@ -32,11 +32,8 @@ import {
   print,
   table,
 } from '../terminal.ts';
-import { defaultData } from './ca.ts';
 
-interface DataOptions extends OutputOptions {
-  readonly data: string;
-}
+interface DataOptions extends OutputOptions, ReachOptions {}
 
 interface CreateOptions extends ApprovableOptions {
   readonly product: string;
@@ -63,26 +60,19 @@ const exampleHwType = '1.3.6.1.4.1.32473.1';
 export function registerOrder(program: Command): void {
   const order = program.command('order').description('Orders of elements to be personalized');
   registerCreate(order);
-  order
-    .command('list')
-    .description('All orders, newest first')
-    .option('--data <folder>', 'data folder of the running server', defaultData)
+  reachable(order.command('list').description('All orders, newest first'))
     .option('--json', 'one JSON document on stdout')
-    .addHelpText('after', '\nExample:\n  birthmark order list')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  birthmark order list\n  birthmark order list --server https://birthmark.example:8444 --operator ./ada',
+    )
     .action(list);
-  order
-    .command('show <order>')
-    .description('An order with its batches and tickets')
-    .option('--data <folder>', 'data folder of the running server', defaultData)
+  reachable(order.command('show <order>').description('An order with its batches and tickets'))
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark order show 2026-07')
     .action(show);
-  approvable(
-    order
-      .command('close <order>')
-      .description('Close its batches: manifest and yield report are made and signed'),
-  )
-    .option('--data <folder>', 'data folder of the running server', defaultData)
+  const about = 'Close its batches: manifest and yield report are made and signed';
+  approvable(reachable(order.command('close <order>').description(about)))
     .option('--batch <name>', 'this batch alone')
     .option('--dry-run', 'say what would be closed')
     .option('--json', 'one JSON document on stdout')
@@ -99,7 +89,8 @@ left of the quota is void. The provisioner takes in the manifest by itself.`,
 }
 
 function registerCreate(order: Command): void {
-  approvable(order.command('create <order>').description('Order identities for so many elements'))
+  const about = 'Order identities for so many elements';
+  approvable(reachable(order.command('create <order>').description(about)))
     .requiredOption('--product <name>', 'what the elements will be part of')
     .requiredOption('--quantity <n>', 'how many', whole)
     .option('--family <name>', 'element family', 'software')
@@ -110,7 +101,6 @@ function registerCreate(order: Command): void {
     .option('--eui64 <hex>', 'first EUI-64 of the range (default: the next free one)', eui64)
     .option('--server-identity <file>', "the server's EDHOC credential (default: this server's)")
     .option('--batch <name=n...>', 'batches of the order (default: one of its name)', batches)
-    .option('--data <folder>', 'data folder of the running server', defaultData)
     .option('--dry-run', 'say what would be ordered')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
@@ -267,8 +257,8 @@ async function close(name: string, options: CloseOptions): Promise<void> {
 }
 
 /** The provisioner looks by itself now and then; asked now, the elements may be switched on at once. */
-async function takenIn({ data }: DataOptions): Promise<boolean> {
-  const provisioner = new ProvisionerClient(socketPathFor(data, 'provisioner'));
+async function takenIn(options: DataOptions): Promise<boolean> {
+  const provisioner = new ProvisionerClient(reachOf(options, 'provisioner'));
   try {
     allowed(await provisioner.pullManifests());
     return true;
@@ -288,10 +278,10 @@ async function viewOf(name: string, options: DataOptions): Promise<OrderView> {
 
 /** Also for the other commands of the operator. */
 export async function withAuthority<Value>(
-  { data }: { readonly data: string },
+  options: ReachOptions,
   use: (authority: AuthorityClient) => Promise<Value>,
 ): Promise<Value> {
-  const authority = new AuthorityClient(socketPathFor(data, 'authority'));
+  const authority = new AuthorityClient(reachOf(options, 'authority'));
   try {
     return await use(authority);
   } finally {

@@ -9,14 +9,12 @@ import { toHex } from '../../../wire/bytes/hex.ts';
 import { utf8 } from '../../../wire/bytes/utf8.ts';
 import { readProfile } from '../../authority/profileDocument.ts';
 import { sha256 } from '../../authority/witnesses.ts';
-import { socketPathFor } from '../../socketPath.ts';
 import { approvable, type ApprovableOptions, ask, wouldAsk } from '../approving.ts';
-import { defaultData } from '../dataFolder.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import { profileFrom } from '../profileFile.ts';
 import { allowed, CommandFailure, type OutputOptions, print, table } from '../terminal.ts';
 
-interface DataOptions extends OutputOptions {
-  readonly data: string;
+interface DataOptions extends OutputOptions, ReachOptions {
   readonly dryRun?: boolean;
 }
 
@@ -29,7 +27,10 @@ export function registerProfile(program: Command): void {
   common(profile.command('list'))
     .description('All profiles; former versions with --all')
     .option('--all', 'former versions too')
-    .addHelpText('after', '\nExample:\n  birthmark profile list')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  birthmark profile list\n  birthmark profile list --server https://birthmark.example:8444 --operator ./ada',
+    )
     .action(list);
   common(profile.command('show <name>'))
     .description('A profile as the JSON document that profile add takes')
@@ -66,9 +67,7 @@ hash in the audit log. Profiles that come with Birthmark cannot be replaced. One
 birthmark ca add and ca rollover announce --profile.`;
 
 function common(command: Command): Command {
-  return command
-    .option('--data <folder>', 'data folder of the running server', defaultData())
-    .option('--json', 'one JSON document on stdout');
+  return reachable(command).option('--json', 'one JSON document on stdout');
 }
 
 async function list(options: DataOptions & { readonly all?: boolean }): Promise<void> {
@@ -156,10 +155,10 @@ function documentOf({ text, sha256: hash, ...view }: ProfileView): object {
 }
 
 async function withClient<Value>(
-  { data }: DataOptions,
+  options: ReachOptions,
   use: (client: ProfileClient) => Promise<Value>,
 ): Promise<Value> {
-  const client = new ProfileClient(socketPathFor(data, 'authority'));
+  const client = new ProfileClient(reachOf(options, 'authority'));
   try {
     return await use(client);
   } finally {

@@ -10,9 +10,8 @@ import {
 } from '../../../trust/ports/statusOrders.ts';
 import { parseFingerprint } from '../../../trust/revocation/statusOrders.ts';
 import { isReason, type RevocationReason, revocationReasons } from '../../../wire/crl/reason.ts';
-import { socketPathFor } from '../../socketPath.ts';
 import { approvable, type ApprovableOptions, ask, withApprovals, wouldAsk } from '../approving.ts';
-import { defaultData } from '../dataFolder.ts';
+import { reachable, reachOf } from '../reach.ts';
 import { allowed, CommandFailure, exitCodes, print } from '../terminal.ts';
 
 export interface ActOptions extends ApprovableOptions {
@@ -89,10 +88,9 @@ function registerFamily(verb: Command, act: StatusAct): void {
 }
 
 function shared(command: Command, act: StatusAct): Command {
-  approvable(command)
+  approvable(reachable(command))
     .requiredOption('--reason <text>', 'why, for the registry and the audit log')
     .option('--dry-run', 'count what would change, change nothing')
-    .option('--data <folder>', 'data folder of the server', defaultData())
     .option('--json', 'one JSON document on stdout');
   return act === 'revoke'
     ? command.option('--code <reason>', `what lists say: ${usualCodes.join(', ')}`, code)
@@ -104,6 +102,7 @@ function example(act: StatusAct, scope: string): string {
 Examples:
   birthmark ${act} ${scope} --reason 'why' --dry-run
   birthmark ${act} ${scope} --reason 'why'
+  birthmark ${act} ${scope} --reason 'why' --server https://birthmark.example:8444 --operator ./ada
 
 Doors, sessions and enrolment refuse from the moment this answers; lists and OCSP answers follow within
 seconds. Given again after an interruption it goes on where it was.`;
@@ -119,9 +118,9 @@ export async function carryOut(
   scope: StatusScope,
   options: ActOptions,
 ): Promise<Total | undefined> {
-  const { reason, data } = options;
+  const { reason } = options;
   const asked = { act, scope, code: options.code ?? 'unspecified', reason };
-  const client = new ProvisionerClient(socketPathFor(data, 'provisioner'));
+  const client = new ProvisionerClient(reachOf(options, 'provisioner'));
   try {
     const left = await withApprovals(options, (desk) => desk.soleChangesLeft());
     // Counted where it decides something, and where a person wants to know.

@@ -6,12 +6,10 @@ import { ProvisionerClient } from '../../../drivers/links/local/provisionerClien
 import { fromUtf8 } from '../../../wire/bytes/utf8.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
-import { socketPathFor } from '../../socketPath.ts';
-import { defaultData } from '../dataFolder.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import { allowed, type OutputOptions, print } from '../terminal.ts';
 
-interface TelemetryOptions extends OutputOptions {
-  readonly data: string;
+interface TelemetryOptions extends OutputOptions, ReachOptions {
   readonly limit: number;
 }
 
@@ -42,14 +40,13 @@ With --json every message is a line of its own. Ends with Ctrl-C.`,
 }
 
 function common(command: Command, limit: number): Command {
-  return command
+  return reachable(command)
     .option('--limit <n>', 'messages at most', count, limit)
-    .option('--data <folder>', 'data folder of the server', defaultData())
     .option('--json', 'JSON on stdout');
 }
 
 async function list(deviceId: string, options: TelemetryOptions): Promise<void> {
-  const client = new ProvisionerClient(socketPathFor(options.data, 'provisioner'));
+  const client = new ProvisionerClient(reachOf(options, 'provisioner'));
   try {
     const messages = await latest(client, deviceId, options.limit);
     print(options, { deviceId, messages: messages.map(documentOf) }, messages.map(lineOf));
@@ -59,7 +56,7 @@ async function list(deviceId: string, options: TelemetryOptions): Promise<void> 
 }
 
 async function tail(deviceId: string, options: TelemetryOptions): Promise<void> {
-  const client = new ProvisionerClient(socketPathFor(options.data, 'provisioner'));
+  const client = new ProvisionerClient(reachOf(options, 'provisioner'));
   const stopped = new AbortController();
   const stop = (): void => stopped.abort();
   process.once('SIGINT', stop).once('SIGTERM', stop);

@@ -16,8 +16,8 @@ import {
   singleOperator,
   wouldAsk,
 } from '../approving.ts';
+import { reachable } from '../reach.ts';
 import { allowed, CommandFailure, print } from '../terminal.ts';
-import { defaultData } from './ca.ts';
 import { whole, withAuthority } from './order.ts';
 
 interface IssueOptions extends ApprovableOptions {
@@ -36,12 +36,12 @@ export function registerTicket(program: Command): void {
   const ticket = program
     .command('ticket')
     .description('Permission for a station to personalize part of a batch');
-  approvable(ticket.command('issue <batch>').description('Sign a counted ticket for a station'))
+  const about = 'Sign a counted ticket for a station';
+  approvable(reachable(ticket.command('issue <batch>').description(about)))
     .requiredOption('--count <n>', 'how many identities', whole)
     .requiredOption('--station <path>', 'folder or certificate (PEM) of the station')
     .option('--days <n>', 'how long units are endorsed', whole, 7)
     .option('--out <file>', 'where the ticket is written (default: BATCH.ticket)')
-    .option('--data <folder>', 'data folder of the running server', defaultData)
     .option('--dry-run', 'say what would be signed')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(

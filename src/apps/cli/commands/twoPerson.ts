@@ -20,6 +20,7 @@ import {
 } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import { saveOperator } from '../operatorFolder.ts';
+import type { ReachOptions } from '../reach.ts';
 import { CommandFailure, exitCodes, print } from '../terminal.ts';
 
 export interface TwoPersonOptions {
@@ -101,12 +102,12 @@ export async function switchOn(
 }
 
 /** Loud where one person is enough; for everything that shows what an installation is. */
-export async function modeOf(data: string): Promise<{
+export async function modeOf(options: ReachOptions): Promise<{
   readonly document: { readonly mode?: string; readonly massLimit?: number };
   readonly lines: readonly string[];
 }> {
   try {
-    const mode = await withApprovals({ data }, (desk) => desk.mode());
+    const mode = await withApprovals(options, (desk) => desk.mode());
     if (mode === undefined) {
       return { document: { mode: 'single-operator' }, lines: [singleOperator] };
     }
