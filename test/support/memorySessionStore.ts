@@ -72,9 +72,11 @@ export class MemorySessionStore implements SessionStore {
     this.handshakeRows = this.handshakeRows.filter((row) => row.id !== id);
   }
 
-  async removeHandshakesBefore(beganMs: number): Promise<number> {
+  async removeHandshakesBefore(beganMs: number, roamingBeganMs: number): Promise<number> {
     const before = this.handshakeRows.length;
-    this.handshakeRows = this.handshakeRows.filter((row) => row.beganMs >= beganMs);
+    this.handshakeRows = this.handshakeRows.filter(
+      (row) => row.beganMs >= (equal(row.linkAddress, row.connectionId) ? roamingBeganMs : beganMs),
+    );
     return before - this.handshakeRows.length;
   }
 

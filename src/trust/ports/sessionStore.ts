@@ -137,8 +137,11 @@ export interface SessionStore {
   /** False when the handshake is gone or has changed since. */
   updateHandshake(id: string, version: number, keys: Uint8Array): Promise<boolean>;
   removeHandshake(id: string): Promise<void>;
-  /** Returns how many there were. */
-  removeHandshakesBefore(beganMs: number): Promise<number>;
+  /**
+   * Those that began before, and those without a link address, which are kept under their own identifier in
+   * its place, that began before `roamingBeganMs`. Returns how many there were.
+   */
+  removeHandshakesBefore(beganMs: number, roamingBeganMs: number): Promise<number>;
 
   /**
    * Turns a handshake into a `fresh` session of the device, with its resumption key. What was fresh before

@@ -185,8 +185,12 @@ export class Handshakes {
 
   /** Returns how many were given up. */
   removeExpired(): Promise<number> {
-    const { clock, store } = this.#ports;
-    return store.removeHandshakesBefore(clock.nowMs() - this.#limits.handshakeLifetimeMs);
+    const { handshakeLifetimeMs, roamingHandshakeLifetimeMs } = this.#limits;
+    const nowMs = this.#ports.clock.nowMs();
+    return this.#ports.store.removeHandshakesBefore(
+      nowMs - handshakeLifetimeMs,
+      nowMs - roamingHandshakeLifetimeMs,
+    );
   }
 
   /** Whoever asks whether we speak KUDOS is told (draft-ietf-core-oscore-key-update §5). */

@@ -171,6 +171,8 @@ export interface SessionLimits {
   readonly sessionsPerEndpoint: number;
   /** How long a handshake may take: radios with a few messages a day are honest too. */
   readonly handshakeLifetimeMs: number;
+  /** The same where the peer has no link address: on IP, where an answer takes seconds and anybody may begin. */
+  readonly roamingHandshakeLifetimeMs: number;
   /** How long resumption goes on before a device has to prove its long-term key again. */
   readonly resumptionLifetimeMs: number;
   /** How long keys of superseded sessions are kept, to recognize clones. Forward secrecy waits for it. */
@@ -186,6 +188,7 @@ export const sessionLimits: SessionLimits = {
   handshakesPerIngress: 1024,
   sessionsPerEndpoint: 8,
   handshakeLifetimeMs: 7 * 86_400_000,
+  roamingHandshakeLifetimeMs: 5 * 60_000,
   resumptionLifetimeMs: 90 * 86_400_000,
   supersededLifetimeMs: 86_400_000,
   leaseMs: 30_000,

@@ -132,7 +132,9 @@ for (const [name, create, skip] of stores) {
       const [changed] = await store.handshakes(endpoint);
       assert.deepEqual(changed, handshake('1', { version: 2, keys: fromHex('dd') }));
       await store.addHandshake(handshake('2', { beganMs: 2000 }), limits);
-      assert.equal(await store.removeHandshakesBefore(2000), 1);
+      await store.addHandshake(handshake('3', { linkAddress: fromHex('03') }), limits);
+      assert.equal(await store.removeHandshakesBefore(1000, 1001), 1);
+      assert.equal(await store.removeHandshakesBefore(2000, 2000), 1);
       await store.removeHandshake('2');
       assert.deepEqual(await store.handshakes(endpoint), []);
     },

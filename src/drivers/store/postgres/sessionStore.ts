@@ -121,8 +121,12 @@ export class PostgresSessionStore implements SessionStore {
     await this.#change('DELETE FROM handshake WHERE id = $1', id);
   }
 
-  removeHandshakesBefore(beganMs: number): Promise<number> {
-    return this.#change('DELETE FROM handshake WHERE began_ms < $1', beganMs);
+  removeHandshakesBefore(beganMs: number, roamingBeganMs: number): Promise<number> {
+    return this.#change(
+      'DELETE FROM handshake WHERE began_ms < $1 OR (link_address = connection_id AND began_ms < $2)',
+      beganMs,
+      roamingBeganMs,
+    );
   }
 
   promote(

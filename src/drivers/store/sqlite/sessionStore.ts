@@ -95,8 +95,12 @@ export class SqliteSessionStore implements SessionStore {
     await this.#change('DELETE FROM handshake WHERE id = ?', id);
   }
 
-  removeHandshakesBefore(beganMs: number): Promise<number> {
-    return this.#change('DELETE FROM handshake WHERE began_ms < ?', beganMs);
+  removeHandshakesBefore(beganMs: number, roamingBeganMs: number): Promise<number> {
+    return this.#change(
+      'DELETE FROM handshake WHERE began_ms < ? OR (link_address = connection_id AND began_ms < ?)',
+      beganMs,
+      roamingBeganMs,
+    );
   }
 
   promote(
