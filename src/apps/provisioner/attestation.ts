@@ -2,9 +2,11 @@
  * Evidence of devices' states, as the operator wants it: a JSON file that says for each product what its
  * devices may run, and whether they get sessions without saying so.
  *
- *     { "products": { "T100": { "demanded": true, "measurements": ["646676312e32"] } } }
+ *     { "products": { "T100": { "demanded": true,
+ *         "measurements": { "firmware": ["646676312e32", "646676312e33"], "bootloader": ["626231"] } } } }
  *
- * A measurement is the encoded content (CBOR), in hexadecimal. A product that is not named may run anything.
+ * Evidence is good when it has one of the listed contents for each name, and nothing else: what is left out is
+ * not known to be good. A content is encoded (CBOR), in hexadecimal. A product that is not named may run anything.
  */
 import { readFile } from 'node:fs/promises';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
@@ -14,12 +16,12 @@ import type { AttestationPolicy } from '../../trust/sessions/attestations.ts';
 import { EvidenceVerifier } from '../../trust/sessions/evidenceVerifier.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { utf8 } from '../../wire/bytes/utf8.ts';
-import { exampleEvidenceFormat } from '../../wire/edhoc/attestation.ts';
+import { exampleEvidenceFormat, type Measurement } from '../../wire/edhoc/attestation.ts';
 
 export interface ProductState {
   readonly demanded: boolean;
-  /** Hexadecimal, lower case. */
-  readonly measurements: ReadonlySet<string>;
+  /** By content, in hexadecimal and lower case: the name of what it is a measurement of. */
+  readonly measurements: ReadonlyMap<string, string>;
 }
 
 /** By product. */
@@ -45,7 +47,7 @@ export function parseProductStates(text: string): ProductStates {
       if (typeof demanded !== 'boolean') throw wrong(`demanded of ${product} is no true or false`);
       const [other] = Object.keys(others);
       if (other !== undefined) throw wrong(`${other} of ${product} is not known`);
-      return [product, { demanded, measurements: hexes(measurements, product) }];
+      return [product, { demanded, measurements: namesByContent(measurements, product) }];
     }),
   );
 }
@@ -68,16 +70,24 @@ export function attestationPolicy(
       contentFormats: [exampleEvidenceFormat],
       signKeyOf: async (deviceId) => (await registry.device(deviceId))?.signKeySpki,
       isGood: async (deviceId, shown) => {
-        const known = (await stateOf(deviceId))?.measurements;
-        return known === undefined || shown.every(({ content }) => known.has(toHex(content)));
+        const state = await stateOf(deviceId);
+        return state === undefined || isWhole(state, shown);
       },
     }),
   };
 }
 
+/** Each name once: a measurement that was left out would say as little as a bad one. */
+function isWhole({ measurements }: ProductState, shown: readonly Measurement[]): boolean {
+  const names = shown.map(({ content }) => measurements.get(toHex(content)));
+  const wanted = new Set(measurements.values());
+  return names.length === wanted.size && [...wanted].every((name) => names.includes(name));
+}
+
 /** Of what may be measured, in whatever order the file says it. */
 function nameOf({ measurements }: ProductState): string {
-  return toHex(nodeCrypto.hash('SHA-256', utf8([...measurements].sort().join())));
+  const pairs = [...measurements].map((pair) => JSON.stringify(pair)).sort();
+  return toHex(nodeCrypto.hash('SHA-256', utf8(pairs.join())));
 }
 
 function parsed(text: string): unknown {
@@ -95,13 +105,23 @@ function record(value: unknown, what: string): Readonly<Record<string, unknown>>
   return { ...value };
 }
 
-function hexes(value: unknown, product: string): ReadonlySet<string> {
-  const list: readonly unknown[] = Array.isArray(value) ? value : [];
-  const texts = list.filter((one) => typeof one === 'string' && /^([0-9a-f]{2})+$/.test(one));
-  if (texts.length === 0 || texts.length !== list.length) {
-    throw wrong(`measurements of ${product} are no list of hexadecimal texts`);
+function namesByContent(value: unknown, product: string): ReadonlyMap<string, string> {
+  const names = Object.entries(record(value, `measurements of ${product}`));
+  if (names.length === 0) throw wrong(`measurements of ${product} are none`);
+  const found = new Map<string, string>();
+  for (const [name, list] of names) {
+    const contents: readonly unknown[] = Array.isArray(list) ? list : [];
+    if (contents.length === 0) throw wrong(`${name} of ${product} is no list of contents`);
+    for (const content of contents) {
+      if (typeof content !== 'string' || !/^([0-9a-f]{2})+$/.test(content)) {
+        throw wrong(`${name} of ${product} has a content that is no hexadecimal text`);
+      }
+      // Of a content that stood twice nobody could say what it is a measurement of.
+      if (found.has(content)) throw wrong(`${content} of ${product} stands there twice`);
+      found.set(content, name);
+    }
   }
-  return new Set(texts.map(String));
+  return found;
 }
 
 function wrong(what: string): EnvironmentError {

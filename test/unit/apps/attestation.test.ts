@@ -19,14 +19,19 @@ import { MemoryRegistryStore } from '../../support/memoryRegistryStore.ts';
 import { importedDevice } from '../../support/registrySamples.ts';
 
 const good = cbor.text('v1.2');
+const loader = cbor.text('b1');
 
 test('a file of products, and files that are none', async () => {
   const products = parseProductStates(
     JSON.stringify({
-      products: { a: { demanded: true, measurements: [toHex(good)] }, b: { measurements: ['00'] } },
+      products: {
+        a: { demanded: true, measurements: { firmware: [toHex(good)] } },
+        b: { measurements: { firmware: ['00', '01'] } },
+      },
     }),
   );
-  assert.deepEqual(products.get('a'), { demanded: true, measurements: new Set([toHex(good)]) });
+  const measurements = new Map([[toHex(good), 'firmware']]);
+  assert.deepEqual(products.get('a'), { demanded: true, measurements });
   assert.equal(products.get('b')?.demanded, false);
   for (const text of [
     '',
@@ -35,12 +40,16 @@ test('a file of products, and files that are none', async () => {
     '{"products":[]}',
     '{"products":{"a":1}}',
     '{"products":{"a":{}}}',
-    '{"products":{"a":{"measurements":[]}}}',
-    '{"products":{"a":{"measurements":["0"]}}}',
-    '{"products":{"a":{"measurements":["AA"]}}}',
-    '{"products":{"a":{"measurements":["aa",1]}}}',
-    '{"products":{"a":{"measurements":["aa"],"demanded":"yes"}}}',
-    '{"products":{"a":{"measurements":["aa"],"demand":true}}}',
+    '{"products":{"a":{"measurements":["aa"]}}}',
+    '{"products":{"a":{"measurements":{}}}}',
+    '{"products":{"a":{"measurements":{"x":[]}}}}',
+    '{"products":{"a":{"measurements":{"x":"aa"}}}}',
+    '{"products":{"a":{"measurements":{"x":["0"]}}}}',
+    '{"products":{"a":{"measurements":{"x":["AA"]}}}}',
+    '{"products":{"a":{"measurements":{"x":["aa",1]}}}}',
+    '{"products":{"a":{"measurements":{"x":["aa"],"y":["aa"]}}}}',
+    '{"products":{"a":{"measurements":{"x":["aa"]},"demanded":"yes"}}}',
+    '{"products":{"a":{"measurements":{"x":["aa"]},"demand":true}}}',
   ]) {
     assert.throws(() => parseProductStates(text), EnvironmentError, text);
   }
@@ -54,36 +63,56 @@ test('a device is asked by its product', async () => {
   await store.importDevices([device], 1);
   const { deviceId, product } = device.identity;
   const registry = new Registry(store, { nowMs: () => 1 });
-  const state = { demanded: true, measurements: new Set([toHex(good)]) };
+  const measurements = new Map([
+    [toHex(good), 'firmware'],
+    [toHex(cbor.text('v1.3')), 'firmware'],
+    [toHex(loader), 'loader'],
+  ]);
+  const state = { demanded: true, measurements };
   const { verifier, demandOf } = attestationPolicy(registry, new Map([[product, state]]));
   const demand = await demandOf(deviceId);
   assert.ok(demand !== undefined);
   assert.equal(await demandOf('nobody'), undefined);
   // The name of the demand changes with what is good, and with nothing else.
-  const demandFor = (...measurements: readonly string[]): Promise<string | undefined> => {
-    const changed = new Map([[product, { demanded: true, measurements: new Set(measurements) }]]);
+  const demandFor = (...pairs: ReadonlyArray<[string, string]>): Promise<string | undefined> => {
+    const changed = new Map([[product, { demanded: true, measurements: new Map(pairs) }]]);
     return attestationPolicy(registry, changed).demandOf(deviceId);
   };
-  assert.equal(await demandFor(toHex(good)), demand);
-  assert.notEqual(await demandFor('01'), demand);
-  assert.equal(await demandFor('01', '02'), await demandFor('02', '01'));
+  assert.equal(await demandFor(...[...measurements].reverse()), demand);
+  assert.notEqual(await demandFor(...[...measurements].slice(1)), demand);
+  assert.notEqual(await demandFor(['01', 'x']), await demandFor(['01', 'y']));
   const nonce = await verifier.nonce();
   const binder = nodeCrypto.random(32);
-  const judged = async (content: Uint8Array, holder = deviceId): Promise<string | undefined> => {
+  const judged = async (
+    contents: readonly Uint8Array[],
+    holder = deviceId,
+  ): Promise<string | undefined> => {
     const attester = elementAttester({
       element,
       crypto: nodeCrypto,
       contentFormats: verifier.contentFormats,
-      measure: async () => [{ contentFormat: 60, content }],
+      measure: async () => contents.map((content) => ({ contentFormat: 60, content })),
     });
     const request = { contentFormat: exampleEvidenceFormat, nonce };
     const evidence = await attester.evidence(request, binder);
     const refusal = await verifier.appraise({ deviceId: holder, evidence, binder, nonce });
     return refusal?.refused;
   };
-  assert.equal(await judged(good), undefined);
-  assert.equal(await judged(cbor.text('v1.1')), 'not-acceptable');
-  assert.equal(await judged(good, 'nobody'), 'not-authentic');
+  assert.equal(await judged([good, loader]), undefined);
+  assert.equal(await judged([loader, cbor.text('v1.3')]), undefined);
+  for (const contents of [
+    [cbor.text('v1.1'), loader],
+    // Of everything that is listed, and of nothing else; of nothing twice.
+    [good],
+    [loader],
+    [good, good],
+    [good, cbor.text('v1.3')],
+    [good, loader, cbor.text('more')],
+    [good, loader, loader],
+  ]) {
+    assert.equal(await judged(contents), 'not-acceptable');
+  }
+  assert.equal(await judged([good, loader], 'nobody'), 'not-authentic');
   const others = attestationPolicy(registry, new Map());
   assert.equal(await others.demandOf(deviceId), undefined);
   const wanted = new Map([[product, { ...state, demanded: false }]]);
