@@ -8,7 +8,7 @@ import {
   encodeRequest,
   signDocument,
 } from '../../../src/trust/approvals/documents.ts';
-import { Approved, Begun } from '../../../src/trust/approvals/permissions.ts';
+import { Approved, Begun, Permissions } from '../../../src/trust/approvals/permissions.ts';
 import { switchToTwoPersons } from '../../../src/trust/approvals/twoPersons.ts';
 import { isRefusal } from '../../../src/trust/ports/faults.ts';
 import type { OrderRequest } from '../../../src/trust/ports/operatorAuthority.ts';
@@ -109,6 +109,43 @@ test('nobody approves for themselves, without the role, twice, or late', async (
   assert.equal(code(byEve), 'wrong-role');
   house.world.nowMs += hourMs;
   assert.equal(code(await house.decide('kim', asked.id, 'approved')), 'approval-expired');
+});
+
+test('two that use one approval at a time: the act happens once', async (context) => {
+  const house = await twoPersonHouse(context);
+  const station = { name: 'line-1', key: testSigner().publicKeySpki };
+  const id = await house.approved('station.enrol', station);
+  const acts: string[] = [];
+  const done = async (permissions: Permissions, who: string): Promise<unknown> =>
+    permissions.carryOut('station.enrol', station, id, async () => acts.push(who));
+  const { store, world } = house;
+  // Between the check of the second and its beginning, the first does it all.
+  const late = new Permissions({
+    crypto: nodeCrypto,
+    clock: world.clock,
+    store: {
+      mode: () => store.mode(),
+      operators: () => store.operators(),
+      request: (of) => store.request(of),
+      finish: (of, atMs) => store.finish(of, atMs),
+      begin: async (spending) => {
+        await done(house.permissions, 'first');
+        return store.begin(spending);
+      },
+    },
+  });
+  assert.equal(code(await done(late, 'second')), 'approval-spent');
+  assert.deepEqual(acts, ['first']);
+});
+
+test('one person has so many requests waiting, and no more', async (context) => {
+  const house = await twoPersonHouse(context);
+  for (let number = 1; number <= 100; number++) {
+    const asked = await house.ask('eve', 'order.create', { ...order, order: `order-${number}` });
+    assert.ok(!isRefusal(asked), String(number));
+  }
+  assert.equal(code(await house.ask('eve', 'order.create', order)), 'too-many');
+  assert.ok(!isRefusal(await house.ask('ada', 'operator.revoke', { name: 'eve' })));
 });
 
 test('rejected or withdrawn is the end of a request', async (context) => {

@@ -21,6 +21,7 @@ import {
   exampleGenerationOid,
   type ServerGeneration,
 } from '../../../src/wire/x509/serverGeneration.ts';
+import { maximumGeneration } from '../../../src/wire/x509/serverGeneration.ts';
 import { dayMs } from '../../support/issuing/certificateParts.ts';
 import { testKey, testPki } from '../../support/pki.ts';
 import { SessionServerHouse, signerOf, testAgreement } from '../../support/sessionServers.ts';
@@ -224,6 +225,17 @@ test('session servers are bounded in number', async () => {
   const refusal = await counter.take('one more');
   assert.equal(isRefusal(refusal) && refusal.refused, 'rejected');
   assert.deepEqual(await counter.take('server 3'), { generation: 2, floor: 0 });
+  // Never beyond what a certificate can say.
+  for (let restores = 0; restores <= 4096; restores += 1) {
+    settings.set(generationsSetting, generationsAfterRestore(settings.get(generationsSetting)));
+  }
+  const last = { generation: maximumGeneration, floor: maximumGeneration };
+  for (const name of ['server 5', 'server 6']) {
+    assert.deepEqual(await counter.take(name), last);
+    assert.ok(isRefusal(await counter.take(name)));
+  }
+  settings.clear();
+  await counter.take('server 5');
   // Asked at once, each gets another one.
   const taken = await Promise.all([1, 2, 3].map(() => counter.take('server 5')));
   assert.deepEqual(

@@ -152,17 +152,22 @@ test('a revocation drops the answer, and nothing new is said before the authorit
 });
 
 test('an answer that was under way when somebody was revoked is not kept', async () => {
-  const { authority, answers, ask } = setUp();
-  let openGate = (): void => undefined;
-  authority.gate = new Promise((resolve) => (openGate = resolve));
-  const early = ask();
-  answers.forget(new Set(['device']));
-  authority.gate = undefined;
-  // Whoever asks after the change gets an answer of after the change.
-  assert.equal(await ask(), '2');
-  openGate();
-  assert.equal(await early, '1');
-  assert.equal(await ask(), '2');
+  for (const forgetIn of [
+    (answers: Answers) => answers.forget(new Set(['device'])),
+    (answers: Answers) => answers.forgetAll(),
+  ]) {
+    const { authority, answers, ask } = setUp();
+    let openGate = (): void => undefined;
+    authority.gate = new Promise((resolve) => (openGate = resolve));
+    const early = ask();
+    forgetIn(answers);
+    authority.gate = undefined;
+    // Whoever asks after the change gets an answer of after the change.
+    assert.equal(await ask(), '2');
+    openGate();
+    assert.equal(await early, '1');
+    assert.equal(await ask(), '2');
+  }
 });
 
 test('what the authority does not say is not kept', async () => {
