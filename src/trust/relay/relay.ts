@@ -215,7 +215,7 @@ function count(counters: RelayCounters, observation: RelayObservation): void {
       counters.cloneEvidence += 1;
       return;
     case 'session-ended':
-      counters.wornOutSessions += 1;
+      if (observation.reason === 'worn-out') counters.wornOutSessions += 1;
       return;
     case 'refused-envelope':
       counters.refused.envelope = (counters.refused.envelope ?? 0) + 1;

@@ -94,6 +94,10 @@ export class LiveSession {
   readonly message3Hash: Uint8Array;
   /** Of the device's part in KUDOS. */
   readonly side: KudosSide;
+  /** `AttestationPolicy.demandOf` when its evidence was good; absent where none was demanded. */
+  readonly attestedUnder: string | undefined;
+  /** When it was last found to rest on evidence that counts. */
+  attestedMs: number | undefined;
   keys: SessionKeys;
   /** The device has begun to renew these keys by KUDOS and was answered; it has not used the new ones yet. */
   run: KudosPending | undefined;
@@ -129,6 +133,7 @@ export class LiveSession {
     this.connectionId = stored.connectionId;
     this.side = part.side;
     this.message3Hash = part.message3Hash;
+    this.attestedUnder = part.attestedUnder;
     this.keys = part.keys({ usage: part.run === undefined ? usage : unused, nextFailures });
     this.run =
       part.run === undefined
@@ -152,8 +157,9 @@ export class LiveSession {
 
   /** The sealed keys as they will be: others, or these with a run of KUDOS under way. */
   sealedKeys(sealing: SealingKey, keys: SessionKeys, run: KudosPending | undefined): Uint8Array {
-    const { side, message3Hash } = this;
-    return sealing.seal(writeKeys({ keys, run, side, message3Hash }), keysContext(this.id));
+    const { side, message3Hash, attestedUnder } = this;
+    const part = { keys, run, side, message3Hash, attestedUnder };
+    return sealing.seal(writeKeys(part), keysContext(this.id));
   }
 
   /** What is left of the present keys once the next ones are proven, under an id of its own. */
@@ -208,12 +214,14 @@ export function firstForm(
     readonly beganMs: number;
     readonly incarnation: number;
     readonly failedVerifications: number;
+    readonly attestedUnder: string | undefined;
   },
 ): StoredSession {
   const { id, ingress, linkAddress, connectionId } = handshake;
-  const { side, message3Hash, incarnation, failedVerifications } = fields;
+  const { side, message3Hash, attestedUnder, incarnation, failedVerifications } = fields;
   const handshakeKeys = { kind: 'epoch', id, edhoc: fields.session } as const;
-  const keys = writeKeys({ keys: handshakeKeys, run: undefined, side, message3Hash });
+  const part = { keys: handshakeKeys, run: undefined, side, message3Hash, attestedUnder };
+  const keys = writeKeys(part);
   const usage = { ...unused, failedVerifications };
   const state = writeState(noProgress, { incarnation, usage });
   return {

@@ -20,6 +20,9 @@ export interface Step {
 /** Failed verifications between two writes of their count. */
 const failuresPerWrite = 64;
 
+/** How long what is demanded of a device may have been something else before its session hears of it. */
+const evidenceCountsMs = 60_000;
+
 export class LiveSessions {
   readonly #ports: SessionPorts;
   readonly #cache: SessionCache;
@@ -30,8 +33,15 @@ export class LiveSessions {
   }
 
   async find(endpoint: Endpoint, connectionId: Uint8Array): Promise<LiveSession | undefined> {
-    const cached = this.#cache.find(endpoint, connectionId);
-    if (cached !== undefined) return cached;
+    const session =
+      this.#cache.find(endpoint, connectionId) ?? (await this.#read(endpoint, connectionId));
+    if (session === undefined || (await this.#isAttested(session))) return session;
+    // Neither does a resumption help: the device makes a full handshake, where evidence is asked for.
+    await this.#end(session, 'not-attested');
+    return undefined;
+  }
+
+  async #read(endpoint: Endpoint, connectionId: Uint8Array): Promise<LiveSession | undefined> {
     const { crypto, store, sealing, registry } = this.#ports;
     const stored = await store.session(endpoint, connectionId);
     if (stored === undefined) return undefined;
@@ -96,16 +106,32 @@ export class LiveSessions {
   }
 
   /** A limit of its keys is reached. */
-  async wearOut(session: LiveSession): Promise<void> {
-    session.ended = true;
-    this.#cache.remove(session);
-    await this.#ports.store.removeSession(session.id);
-    this.#ports.observe({ kind: 'session-ended', deviceId: session.deviceId, reason: 'worn-out' });
+  wearOut(session: LiveSession): Promise<void> {
+    return this.#end(session, 'worn-out');
   }
 
   /** What is in memory may be out of date, or spent. */
   forget(session: LiveSession): void {
     this.#cache.remove(session);
+  }
+
+  async #isAttested(session: LiveSession): Promise<boolean> {
+    const { attestation, clock } = this.#ports;
+    const nowMs = clock.nowMs();
+    const { attestedMs = -Infinity, attestedUnder, deviceId } = session;
+    if (attestation === undefined || nowMs - attestedMs < evidenceCountsMs) return true;
+    const demand = await attestation.demandOf(deviceId);
+    if (demand !== undefined && demand !== attestedUnder) return false;
+    session.attestedMs = nowMs;
+    return true;
+  }
+
+  async #end(session: LiveSession, reason: 'worn-out' | 'not-attested'): Promise<void> {
+    const { store, observe } = this.#ports;
+    session.ended = true;
+    this.#cache.remove(session);
+    await store.removeSession(session.id);
+    observe({ kind: 'session-ended', deviceId: session.deviceId, reason });
   }
 
   /** After a failed write nobody knows what is stored: the next frame reads it again. */

@@ -163,7 +163,12 @@ export type SessionObservation =
   /** The store had been put back: the device was asked to prove that it is there now. */
   | { readonly kind: 'challenged'; readonly endpoint: Endpoint; readonly deviceId: string }
   | CloneEvidence
-  | { readonly kind: 'session-ended'; readonly deviceId: string; readonly reason: 'worn-out' };
+  | {
+      readonly kind: 'session-ended';
+      readonly deviceId: string;
+      /** `not-attested`: evidence is demanded now, and what the session rests on does not count. */
+      readonly reason: 'worn-out' | 'not-attested';
+    };
 
 export interface SessionLimits {
   readonly handshakesPerEndpoint: number;

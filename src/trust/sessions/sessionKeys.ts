@@ -122,9 +122,11 @@ export interface KeysPart {
   readonly run: KudosPending | undefined;
   readonly side: KudosSide;
   readonly message3Hash: Uint8Array;
+  /** `AttestationPolicy.demandOf` when its evidence was good; absent where none was demanded. */
+  readonly attestedUnder?: string | undefined;
 }
 
-export function writeKeys({ keys, run, side, message3Hash }: KeysPart): Uint8Array {
+export function writeKeys({ keys, run, side, message3Hash, attestedUnder }: KeysPart): Uint8Array {
   const { bootstrap } = side;
   return cbor.array(
     cbor.text(keys.id),
@@ -134,6 +136,7 @@ export function writeKeys({ keys, run, side, message3Hash }: KeysPart): Uint8Arr
     cbor.integer(peers.indexOf(side.peer)),
     bootstrap === undefined ? cbor.nullItem : cbor.bytes(storeMaterial(bootstrap)),
     run === undefined ? cbor.nullItem : cbor.bytes(storePending(run.state())),
+    ...(attestedUnder === undefined ? [] : [cbor.text(attestedUnder)]),
   );
 }
 
@@ -145,7 +148,8 @@ export interface ReadKeys extends Omit<KeysPart, 'keys' | 'run'> {
 /** Throws a `MalformedError` on bytes that `writeKeys` did not give. */
 export function readKeys(crypto: Crypto, bytes: Uint8Array): ReadKeys {
   const reader = new CborReader(bytes);
-  if (reader.array() !== 7) reader.fail('seven members expected', 0);
+  const members = reader.array();
+  if (members < 7 || members > 8) reader.fail('seven or eight members expected', 0);
   const id = reader.text();
   const edhoc = reader.takeNull() ? undefined : EdhocSession.restore(crypto, reader.bytes());
   const material = reader.takeNull() ? undefined : restoreMaterial(reader.bytes());
@@ -153,6 +157,7 @@ export function readKeys(crypto: Crypto, bytes: Uint8Array): ReadKeys {
   const peer = peers[reader.unsigned()] ?? reader.fail('no side of KUDOS');
   const bootstrap = reader.takeNull() ? undefined : restoreMaterial(reader.bytes());
   const run = reader.takeNull() ? undefined : restorePending(reader.bytes());
+  const attestedUnder = members > 7 ? reader.text() : undefined;
   reader.end();
   return {
     keys: (used) => {
@@ -163,6 +168,7 @@ export function readKeys(crypto: Crypto, bytes: Uint8Array): ReadKeys {
     run,
     side: bootstrap === undefined ? { peer } : { peer, bootstrap },
     message3Hash,
+    attestedUnder,
   };
 }
 

@@ -185,7 +185,7 @@ export class SessionService implements LiveConnections {
     const beganMs = clock.nowMs();
     const { incarnation } = store;
     const fields = { deviceId, session, side, message3Hash, beganMs, incarnation };
-    const row = firstForm(sealing, stored, { ...fields, failedVerifications });
+    const row = firstForm(sealing, stored, { ...fields, failedVerifications, attestedUnder });
     // Where the identifier stands for the address, the next handshake cannot know it.
     const linkAddress = roaming ? empty : stored.linkAddress;
     const owner = { sessionId, deviceId, linkAddress, authenticatedMs, attestedUnder };

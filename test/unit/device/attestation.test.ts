@@ -247,6 +247,51 @@ test('a resumption rests on evidence that counts now, or the device is asked aga
   }
 });
 
+test('a session ends where evidence that it does not rest on is demanded', async (context) => {
+  for (const policy of ['wanted', 'demanded'] as const) {
+    const all = await scene(context, policy);
+    const { coap, device, demand } = all;
+    const world = { element: device.element, flash: new MemoryDeviceStore() };
+    // With an update of its keys at every other message.
+    const options = { attester: all.attester, renewEvery: 2, updatesPerHandshake: 99 };
+    const { session } = await coap.session(world, options);
+    const sent = async (): Promise<readonly boolean[]> => {
+      const before = resumed(all).length;
+      await session.telemetry(utf8('x'));
+      return resumed(all).slice(before);
+    };
+    const ended = (): readonly string[] =>
+      coap.field.observations.flatMap((one) => (one.kind === 'session-ended' ? [one.reason] : []));
+    assert.deepEqual(await sent(), [false]);
+    coap.field.restartServer();
+    assert.deepEqual(await sent(), []);
+    // In a running server within a minute, in one that was started with another policy at once.
+    demand.name = 'second';
+    await coap.field.time.pass(61_000);
+    assert.deepEqual(await sent(), [false]);
+    assert.equal(all.presented.length, 2);
+    demand.name = 'third';
+    coap.field.restartServer();
+    assert.deepEqual(await sent(), [false]);
+    assert.equal(all.presented.length, 3);
+    assert.deepEqual(ended(), ['not-attested', 'not-attested']);
+    // What a session rests on survives updates of its keys, and a time in which nothing was demanded.
+    for (const name of ['third', undefined, 'third']) {
+      demand.name = name;
+      coap.field.restartServer();
+      for (let count = 0; count < 3; count++) assert.deepEqual(await sent(), []);
+    }
+    assert.ok(coap.field.observations.some(({ kind }) => kind === 'keys-updated'));
+    all.running = 'something else';
+    demand.name = 'fourth';
+    await coap.field.time.pass(61_000);
+    const before = coap.field.textsOf(device.deviceId).length;
+    await assert.rejects(session.telemetry(utf8('no')), DeviceFault);
+    assert.equal(coap.field.textsOf(device.deviceId).length, before);
+    assert.deepEqual(coap.defects, []);
+  }
+});
+
 function resumed({ coap }: Scene): readonly boolean[] {
   return coap.field.observations.flatMap((one) =>
     one.kind === 'session-began' ? [one.resumed] : [],
