@@ -19,6 +19,8 @@ import { MemoryRegistryStore } from './memoryRegistryStore.ts';
 import { ldevidFields, type TestIdentity, type TestPki, testNowMs, testPki } from './pki.ts';
 import { deviceIdOf, importedDevice, sha256Of } from './registrySamples.ts';
 
+const verifier = new SoftwareVerifier();
+
 /** Signs what it is asked for; a test may put another answer in front. */
 export class FakeAuthority implements EnrolmentAuthority {
   readonly requests: LdevidRequest[] = [];
@@ -43,9 +45,16 @@ export class FakeAuthority implements EnrolmentAuthority {
     return this.issueLdevid({ ...holder, ...shown, request, profile });
   }
 
-  issueLdevid(request: LdevidRequest): Promise<LdevidOutcome> {
+  /** As the real one, verifies the proof first. */
+  async issueLdevid(request: LdevidRequest): Promise<LdevidOutcome> {
+    const { publicKey, signatureAlgorithm, info, signature } = parseCertificationRequest(
+      request.request,
+    );
+    if (!verifier.verifyOnce(publicKey.spki, signatureAlgorithm.oid, info, signature)) {
+      return refuse('bad-proof', 'not signed by its key');
+    }
     this.requests.push(request);
-    return this.answer?.(request) ?? Promise.resolve({ certificate: this.certify(request) });
+    return this.answer?.(request) ?? { certificate: this.certify(request) };
   }
 
   certify({ request, deviceId }: LdevidRequest): Uint8Array {
@@ -80,7 +89,7 @@ export function testEnrolment(): TestEnrolment {
   const clock = { nowMs: () => testNowMs };
   const registry = new Registry(store, clock);
   const authority = new FakeAuthority(pki);
-  const verifier = new SoftwareVerifier();
+
   const anchor = (
     certificate: TestIdentity,
     kind: CertificateKind,

@@ -54,7 +54,7 @@ export interface EnrolmentPolicy {
 export interface EnrolmentPorts {
   readonly registry: EnrolmentRegistry;
   readonly authority: EnrolmentAuthority;
-  /** Keys of requests are met once: they are not kept beside those of issuers. */
+  /** For those who show no certificate. Keys of requests are met once: they are not kept. */
   readonly verifier: ProofVerifier;
   readonly sha256: (data: Uint8Array) => Uint8Array;
   /** Whose devices those become that enrol by a secret and were not known before. */
@@ -74,7 +74,6 @@ export type EnrolmentRefusalCode =
   | 'bad-secret'
   | 'wrong-identity'
   | 'enrolled-already'
-  | 'bad-proof'
   | 'pop-linking'
   | 'subject-mismatch';
 
@@ -172,9 +171,9 @@ export class Enrolment {
     rule: (request: CertificationRequest) => Refusal<'subject-mismatch'> | undefined,
   ): Promise<EnrolmentOutcome> {
     const request = parseCertificationRequest(sent.der);
+    // Whether the request is signed by its key is verified where it counts: by the authority.
     const refusal =
       rule(request) ??
-      (await this.#refusalOfProof(request)) ??
       refusalOfLink(request, sent.channelBinding, policy) ??
       (await this.#refusalOfKey(request, peer.holder));
     if (refusal !== undefined) return refusal;
@@ -206,6 +205,7 @@ export class Enrolment {
     }
   }
 
+  /** Before a stranger's secret is asked about. */
   async #refusalOfProof({
     publicKey,
     signatureAlgorithm,

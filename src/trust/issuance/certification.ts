@@ -22,6 +22,7 @@ import { keyWitnessOf, witnessedBytes } from '../../wire/x509/keyWitness.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
 import type { Clock } from '../ports/clock.ts';
 import type {
+  AuthorityRefusalCode,
   LdevidOutcome,
   LdevidRequest,
   SecretHolder,
@@ -289,7 +290,7 @@ export class Certification {
   async #provenKey(
     der: Uint8Array,
     deviceId: string,
-  ): Promise<Uint8Array | Refusal<'rejected' | 'key-taken'>> {
+  ): Promise<Uint8Array | Refusal<AuthorityRefusalCode>> {
     const request = await this.#provenRequest(der, deviceId);
     return isRefusal(request) ? request : request.publicKey.spki;
   }
@@ -297,9 +298,11 @@ export class Certification {
   async #provenRequest(
     der: Uint8Array,
     deviceId: string,
-  ): Promise<CertificationRequest | Refusal<'rejected' | 'key-taken'>> {
+  ): Promise<CertificationRequest | Refusal<AuthorityRefusalCode>> {
     const request = await this.#proven(der);
-    if (isRefusal(request)) return refuse('rejected', request.reason);
+    if (isRefusal(request)) {
+      return refuse(request.refused === 'bad-proof' ? 'bad-proof' : 'rejected', request.reason);
+    }
     return (await this.#refusalOfKey(request.publicKey.spki, deviceId)) ?? request;
   }
 

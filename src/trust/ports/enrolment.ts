@@ -9,14 +9,17 @@ export interface LdevidRequest {
   readonly issuers: readonly Uint8Array[];
   /** Of the device, as the registry has it; decides which other makers are believed. */
   readonly product: string;
-  /** DER of PKCS#10. The authority verifies its signature again and takes its key, nothing else. */
+  /** DER of PKCS#10. The authority verifies its signature and takes its key, nothing else. */
   readonly request: Uint8Array;
   /** Name of the profile. */
   readonly profile: string;
 }
 
-/** `key-taken`: the key is certified for somebody else. `rejected`: profile, lint or quota say no. */
-export type AuthorityRefusalCode = 'key-taken' | 'rejected';
+/**
+ * `bad-proof`: the request is not signed by its key. `key-taken`: that is certified for somebody else.
+ * `rejected`: profile, lint or quota say no.
+ */
+export type AuthorityRefusalCode = 'bad-proof' | 'key-taken' | 'rejected';
 
 export type LdevidOutcome =
   /** DER. Signed, stored and logged. */

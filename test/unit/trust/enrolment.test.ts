@@ -90,7 +90,7 @@ test('a request that is not signed by its own key, or whose key is somebody else
   const unsigned = { der: altered, channelBinding: noBinding };
   assert.equal(code(await enrolment.simpleEnroll(peer, unsigned, policy)), 'bad-proof');
   const stolen = { ...testKey(), spki: other.idevid.key.spki };
-  assert.equal(code(await enrolment.simpleEnroll(peer, sent(stolen), policy)), 'bad-proof');
+  assert.equal(code(await enrolment.simpleEnroll(peer, sent(stolen), policy)), 'key-taken');
   assert.equal(
     code(await enrolment.simpleEnroll(peer, sent(other.idevid.key), policy)),
     'key-taken',

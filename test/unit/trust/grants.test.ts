@@ -66,7 +66,7 @@ test('a secret makes one device, once, of the first key that proves itself', asy
   broken[broken.length - 1] = (broken.at(-1) ?? 0) ^ 1;
   const { secret } = created;
   const unproven = { secret, request: broken, profile: 'ldevid' };
-  assert.match(word(await authority.certification.certifyBySecret(unproven)), /^rejected/);
+  assert.match(word(await authority.certification.certifyBySecret(unproven)), /^bad-proof/);
   const first = await bySecret(authority, created, key);
   assert.ok('certificate' in first, word(first));
   const { subject } = parseCertificate(first.certificate);

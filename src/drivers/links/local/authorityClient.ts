@@ -336,7 +336,8 @@ function readLdevid(answer: Answer): LdevidOutcome {
 }
 
 function enrolmentRefusal({ refused, reason }: Refusal<string>): Refusal<AuthorityRefusalCode> {
-  return refuse(refused === 'key-taken' ? 'key-taken' : 'rejected', reason);
+  const isTold = refused === 'key-taken' || refused === 'bad-proof';
+  return refuse(isTold ? refused : 'rejected', reason);
 }
 
 function json(body: object): { readonly contentType: string; readonly body: string } {
