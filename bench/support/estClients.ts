@@ -17,7 +17,12 @@ export interface EstTask {
   }>;
   /** Connections that are being made at once. */
   readonly together: number;
-  readonly kept: { readonly connections: number; readonly enrolments: number };
+  /** The first ones of each connection are not counted: neither side has run for long then. */
+  readonly kept: {
+    readonly connections: number;
+    readonly warmUp: number;
+    readonly enrolments: number;
+  };
 }
 
 export interface Timing {
@@ -49,15 +54,17 @@ async function enrolAll(task: EstTask): Promise<EstReport> {
     await post(socket, requests[index] ?? Buffer.alloc(0));
     socket.destroy();
   };
-  const { connections, enrolments } = task.kept;
+  const { connections, warmUp, enrolments } = task.kept;
   const sockets = await Promise.all(devices.slice(0, connections).map((one) => open(task, one)));
   // A device renews with a new key each time.
-  const more = Array.from({ length: connections * enrolments }, newRequest);
-  const kept = await timed(more.length, connections, (index) => {
+  const renewals = Array.from({ length: connections * (warmUp + enrolments) }, newRequest);
+  const renew = (index: number): Promise<void> => {
     const socket = sockets[index % connections];
     if (socket === undefined) throw new Error('no connection');
-    return post(socket, more[index] ?? Buffer.alloc(0));
-  });
+    return post(socket, renewals.pop() ?? Buffer.alloc(0));
+  };
+  await timed(connections * warmUp, connections, renew);
+  const kept = await timed(connections * enrolments, connections, renew);
   for (const socket of sockets) socket.destroy();
   // Devices of their own: those above have many certificates by now.
   const others = devices.length - connections;
