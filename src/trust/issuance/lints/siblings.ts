@@ -159,6 +159,7 @@ function nameHere(name: GeneralName, here: (view: Uint8Array) => Uint8Array): Ge
 }
 
 /** X.690 §8.3.2: the one rule of encoding that lies in the content octets of a value. */
-function isShortest(integer: Uint8Array): boolean {
-  return integer[0] !== 0 || (integer[1] ?? 0x80) >= 0x80;
+function isShortest([first, second]: Uint8Array): boolean {
+  if (second === undefined) return true;
+  return first === 0 ? second >= 0x80 : first !== 0xff || second < 0x80;
 }
