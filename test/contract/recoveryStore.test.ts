@@ -7,8 +7,10 @@ import { type AuditEntry, encodeAuditEntry, readAuditEntry } from '../../src/tru
 import { EnvironmentError } from '../../src/trust/ports/faults.ts';
 import { caseDocument, type LossCase, parseCase } from '../../src/trust/ports/lossCase.ts';
 import type { Learnt } from '../../src/trust/ports/recoveryStore.ts';
+import type { LedgerLine } from '../../src/trust/ports/ticketLedger.ts';
+import { eui64Plus } from '../../src/wire/bytes/eui64.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
-import { issuingBackends, type IssuingStores } from '../support/issuingStores.ts';
+import { issuingBackends, type IssuingStores, leaf, orderRow } from '../support/issuingStores.ts';
 import { sha256Of } from '../support/registrySamples.ts';
 import { contract } from '../support/storeBackends.ts';
 
@@ -96,6 +98,23 @@ contract('recovery', issuingBackends, (check) => {
       assert.deepEqual(next, Uint8Array.of(2, 0, 0, 1, 0, 0, 0x03, 0xe8));
       const last = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe);
       assert.throws(() => skippedAddresses(last, 1_000, nowMs), /leave the address space/);
+    },
+  );
+
+  check(
+    'addresses by which an order was raised after the backup are not given again',
+    async (s) => {
+      const order = orderRow(1, 5);
+      const batch = { batch: 'order-1', order: 'order-1', quantity: 5, closedMs: undefined };
+      await s.orders.createOrder(order, [batch], leaf('ordered'));
+      const line = (quantity: number): LedgerLine => {
+        const batches = [{ batch: 'order-1', quantity }];
+        return { kind: 'order', order: { ...order, quantity }, batches };
+      };
+      assert.equal((await learn(s, [], { ledger: [line(5), line(8)] })).lostOrders, 0);
+      assert.deepEqual(await s.orders.eui64After(), eui64Plus(order.eui64First, 8));
+      assert.equal((await s.orders.batch('order-1'))?.quantity, 8);
+      assert.equal((await s.orders.order('order-1'))?.quantity, 8);
     },
   );
 

@@ -99,11 +99,15 @@ test('an order, its ticket, and three devices that are revoked', async (context)
   assert.equal((approved.document['parameters'] as Record<string, unknown>)['order'], 'reel-7');
   assert.equal((await run(...order, '--approval', id)).document['approval'], id);
 
+  const raise = ['order', 'raise', 'reel-7', '--by', '3'];
+  assert.equal((await run(...raise)).code, 4);
+  assert.equal((await twice(...raise))['quantity'], 8);
+
   const station = join(it.dataFolder, 'station.pem');
   const chain = await it.enrol('any-key');
   writeFileSync(station, encodePem('CERTIFICATE', chain[0] ?? new Uint8Array(0)));
   const out = join(it.dataFolder, 'reel-7.ticket');
-  await twice('ticket', 'issue', 'reel-7', '--count', '5', '--station', station, '--out', out);
+  await twice('ticket', 'issue', 'reel-7', '--count', '8', '--station', station, '--out', out);
   assert.ok(readFileSync(out).length > 0);
 
   // Two at once are within the limit of one person, three are not, whoever asks the server how.

@@ -3,6 +3,7 @@ import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { readDecision, readRequest, readSigned } from '../../trust/approvals/documents.ts';
 import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
 import { type AuditEntry, readAuditEntry } from '../../trust/audit/entry.ts';
+import { orderedAct, reportedAct } from '../../trust/status/notices.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
 import type { SignedCheckpoint } from '../../wire/tlog/checkpoint.ts';
@@ -58,7 +59,10 @@ class ApprovalLeaves {
   note(leaf: FoundLeaf): void {
     const { entry } = leaf;
     this.#last = leaf;
-    if (entry.kind === 'approval-requested' || entry.kind === 'approval-decided') {
+    const isOfRequest = ['approval-requested', 'approval-decided', 'approval-used'].includes(
+      entry.kind,
+    );
+    if (isOfRequest && 'request' in entry) {
       listOf(this.#byRequest, toHex(entry.request)).push(leaf);
     } else if (entry.kind === 'issued' && entry.profile.startsWith('operator@')) {
       listOf(this.#operators, entry.holder).push(leaf);
@@ -67,12 +71,20 @@ class ApprovalLeaves {
 
   /** Whatever allowed the act of this leaf, which an approval stands directly before. */
   before(leaf: FoundLeaf): readonly FoundLeaf[] {
-    const used = this.#last;
-    if (used?.entry.kind !== 'approval-used' || used.index !== leaf.index - 1) return [];
-    const leaves = this.#byRequest.get(toHex(used.entry.request)) ?? [];
+    const request = this.#requestOf(leaf);
+    if (request === undefined) return [];
+    const leaves = this.#byRequest.get(request) ?? [];
     const signers = leaves.flatMap(({ entry }) => signerOf(entry) ?? []);
     const certificates = signers.flatMap((name) => this.#operators.get(name) ?? []);
-    return [...certificates, ...leaves, used];
+    return [...certificates, ...leaves];
+  }
+
+  /** Changes of status name it: their order has many of them. */
+  #requestOf({ entry, index }: FoundLeaf): string | undefined {
+    if (entry.kind === 'decision' && entry.act === orderedAct) return entry.subject;
+    const used = this.#last;
+    if (used?.entry.kind !== 'approval-used' || used.index !== index - 1) return undefined;
+    return toHex(used.entry.request);
   }
 }
 
@@ -111,6 +123,7 @@ function concerns(entry: AuditEntry, wanted: Wanted): boolean {
     case 'decision':
       return (
         entry.act === twoPersonAct ||
+        isAbout(entry, wanted.deviceIds) ||
         [wanted.deviceIds, wanted.orders, wanted.batches, wanted.profiles].some((set) =>
           set.has(entry.subject),
         )
@@ -124,6 +137,15 @@ function concerns(entry: AuditEntry, wanted: Wanted): boolean {
     case 'approval-used':
       return false;
   }
+}
+
+/** Changes of status are announced for many devices in one entry. */
+function isAbout(
+  { act, detail }: Extract<AuditEntry, { readonly kind: 'decision' }>,
+  deviceIds: ReadonlySet<string>,
+): boolean {
+  if (act !== reportedAct && act !== orderedAct) return false;
+  return detail.split(' ').some((word) => deviceIds.has(word));
 }
 
 /** Entries of later versions concern nothing that this one knows. */

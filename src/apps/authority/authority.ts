@@ -9,7 +9,6 @@ import { noteRefusals } from '../../servers/local/refusalNotes.ts';
 import type { Recovery } from '../../trust/issuance/issuance.ts';
 import { ReenrolmentPace } from '../../trust/issuance/reenrolment.ts';
 import { Evidence } from '../../trust/personalization/evidence.ts';
-import { serverIdentitySetting } from '../../trust/personalization/orders.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { LdevidOutcome } from '../../trust/ports/enrolment.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
@@ -194,7 +193,7 @@ function actsOf(
     certificateStatus: desk,
     sessionServers: parts.sessionServers,
     enrolment: parts.grants,
-    saveServerIdentity: (identity) => orderStore.saveSetting(serverIdentitySetting, identity),
+    saveServerIdentity: (identity) => parts.orders.saveServerIdentity(identity),
     orders: (limit, before) => orderStore.orders(limit, before),
     order: (order) => viewOf(orderStore, order),
     closedBatches: (afterSequence) => orderStore.closedBatches(afterSequence, manifestPage),

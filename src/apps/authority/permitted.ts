@@ -18,6 +18,7 @@ type Permitted = Pick<
   AuthorityActs,
   | 'certify'
   | 'createOrder'
+  | 'raiseOrder'
   | 'issueTicket'
   | 'closeBatch'
   | 'foreign'
@@ -54,6 +55,8 @@ export function permittedActs(parts: Parts): Permitted {
     },
     createOrder: (request, approval) =>
       permitted(permissions, 'order.create', request, approval, (one) => orders.create(one)),
+    raiseOrder: (request, approval) =>
+      permitted(permissions, 'order.raise', request, approval, (one) => orders.raise(one)),
     issueTicket: (request, approval) =>
       permitted(permissions, 'ticket.issue', request, approval, (one) => orders.issueTicket(one)),
     closeBatch: (batch, approval) =>

@@ -13,6 +13,7 @@ import {
   type SignedDocument,
 } from '../../trust/approvals/documents.ts';
 import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
+import { raisedAct } from '../../trust/personalization/orders.ts';
 import { builtInProfiles, isProfileOfAuthority } from '../../trust/issuance/profiles.ts';
 import type { AuditEntry } from '../../trust/audit/entry.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
@@ -145,10 +146,12 @@ export class ApprovalTrail {
     const used =
       before?.kind === 'approval-used' ? this.#logged.get(toHex(before.request)) : undefined;
     const document = used?.request.document;
-    const [parameter = '', value] = need.about ?? [];
-    const about = document && readParameters(document.parameters)[parameter];
-    if (!need.acts.some((act) => act === document?.act) || about !== value) {
-      this.#fault(`log: ${entry.kind} ${value ?? ''} without its approval before it`);
+    const { about = {} } = need;
+    const asked = document === undefined ? {} : readParameters(document.parameters);
+    const isSame = Object.entries(about).every(([name, value]) => asked[name] === value);
+    if (!need.acts.some((act) => act === document?.act) || !isSame) {
+      const [subject = ''] = Object.values(about);
+      this.#fault(`log: ${entry.kind} ${subject} without its approval before it`);
     }
   }
 }
@@ -157,8 +160,8 @@ type Issued = Extract<AuditEntry, { readonly kind: 'issued' }>;
 
 interface Need {
   readonly acts: readonly ActKind[];
-  /** Parameter of the act that names what the entry is about, and its value; a ticket's entry names none. */
-  readonly about?: readonly [parameter: string, value: string | number];
+  /** Parameters of the act that the entry tells again, the name first; a ticket's entry has none. */
+  readonly about?: Readonly<Record<string, string | number>>;
 }
 
 /** By the `act` of entries of decisions. */
@@ -171,14 +174,14 @@ const decisions: ReadonlyMap<string, ActKind> = new Map<string, ActKind>([
 
 function needOf(entry: AuditEntry): Need | undefined {
   if (entry.kind === 'ordered') {
-    return { acts: ['order.create'], about: ['order', entry.order] };
+    return { acts: ['order.create'], about: { order: entry.order } };
   }
   if (entry.kind === 'ticket-issued') return { acts: ['ticket.issue'] };
   if (entry.kind === 'batch-closed') {
-    return { acts: ['batch.close'], about: ['batch', entry.batch] };
+    return { acts: ['batch.close'], about: { batch: entry.batch } };
   }
   if (entry.kind === 'foreign-anchor') {
-    return { acts: ['anchor.pin', 'anchor.retire'], about: ['product', entry.product] };
+    return { acts: ['anchor.pin', 'anchor.retire'], about: { product: entry.product } };
   }
   if (entry.kind !== 'decision') return undefined;
   if (entry.act === 'profile') {
@@ -186,11 +189,16 @@ function needOf(entry: AuditEntry): Need | undefined {
     const [name = ''] = entry.subject.split('@');
     return builtInProfiles.has(name)
       ? undefined
-      : { acts: ['profile.change'], about: ['profile', entry.subject] };
+      : { acts: ['profile.change'], about: { profile: entry.subject } };
   }
   if (entry.act === 'mass-limit') {
-    return { acts: ['limit.mass'], about: ['devices', Number(entry.subject)] };
+    return { acts: ['limit.mass'], about: { devices: Number(entry.subject) } };
+  }
+  if (entry.act === raisedAct) {
+    const raise = /^(?<batch>\S+) by (?<by>\d+)$/.exec(entry.detail)?.groups ?? {};
+    const { batch = '', by } = raise;
+    return { acts: ['order.raise'], about: { order: entry.subject, batch, by: Number(by) } };
   }
   const act = decisions.get(entry.act);
-  return act === undefined ? undefined : { acts: [act], about: ['name', entry.subject] };
+  return act === undefined ? undefined : { acts: [act], about: { name: entry.subject } };
 }

@@ -13,6 +13,7 @@ import { CaseTrail, checkCases } from './caseCheck.ts';
 import { ChangeTrail, readChanged } from './changeTrail.ts';
 import { checkLog } from './logCheck.ts';
 import { checkOrdered } from './orderedCheck.ts';
+import { checkOrdersPlaced, OrderTrail } from './orderTrail.ts';
 import { checkQuotas } from './quotaCheck.ts';
 import { checkCertificates } from './certificateCheck.ts';
 import { IssuerKeys } from './issuerKeys.ts';
@@ -77,15 +78,17 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
     const trail = new StatusTrail(inspection.fault);
     const approvals = new ApprovalTrail(inspection.fault);
     const cases = new CaseTrail();
+    const orders = new OrderTrail();
     const changes = new ChangeTrail(inspection.fault, await readChanged(inspection), approvals);
     const recovery = new RecoveryTrail(inspection.fault);
-    const trails = [trail, approvals, cases, changes, recovery];
+    const trails = [trail, approvals, cases, changes, recovery, orders];
     const leaves = await checkLog(inspection, certificates.bySerial, trails);
     changes.close();
     const lists = await checkStatus(inspection, keys, trail);
     const requests = await checkApprovals(inspection, approvals);
     await checkCases(inspection, cases);
     await checkRecovery(inspection, recovery);
+    await checkOrdersPlaced(inspection, orders);
     await checkOrdered(inspection, approvals, changes.ordered, certificates.bySerial);
     const { signed: count, unfinished, revoked } = certificates;
     return {

@@ -16,6 +16,7 @@ import type { LineStep } from '../../trust/ports/lineTransport.ts';
 import type {
   AuthorityStatus,
   ClosedBatch,
+  OrderRaise,
   OrderRequest,
   OrderView,
   TicketRequest,
@@ -43,6 +44,7 @@ import {
   orderViewDocument,
   readApproval,
   readNotices,
+  readOrderRaise,
   readOrderRequest,
   readTicketRequest,
   ticketDocument,
@@ -81,6 +83,7 @@ export interface AuthorityActs extends LdevidActs {
   readonly profiles: ProfileDesk;
   readonly cases: CaseDesk;
   readonly saveServerIdentity: (identity: Uint8Array) => Promise<void>;
+  readonly raiseOrder: (raise: OrderRaise, approval?: Uint8Array) => Outcome<OrderRecord>;
   readonly createOrder: (request: OrderRequest, approval?: Uint8Array) => Outcome<OrderRecord>;
   /** A page, newest first; those older than the order `before`. */
   readonly orders: (limit: number, before?: string) => Promise<readonly OrderRecord[]>;
@@ -183,6 +186,14 @@ function orderRoutes(app: FastifyInstance, acts: AuthorityActs): void {
     answer(
       reply,
       await acts.createOrder(readOrderRequest(request.body), approvalIn(request)),
+      orderDocument,
+    ),
+  );
+
+  app.post('/v1/orders/raise', async (request, reply) =>
+    answer(
+      reply,
+      await acts.raiseOrder(readOrderRaise(request.body), approvalIn(request)),
       orderDocument,
     ),
   );

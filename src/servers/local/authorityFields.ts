@@ -1,6 +1,7 @@
 /** The authority's local door in JSON: what bodies mean, and how answers are written. */
 import type { Hierarchy } from '../../trust/ports/authority.ts';
 import type {
+  OrderRaise,
   OrderRequest,
   OrderView,
   TicketRequest,
@@ -32,6 +33,15 @@ export function readOrderRequest(body: unknown): OrderRequest {
     ...(fields.has('eui64First') ? { eui64First: fields.hex('eui64First') } : {}),
     ...(fields.has('serverIdentity') ? { serverIdentity: fields.base64('serverIdentity') } : {}),
     ...(fields.has('batches') ? { batches: readBatches(fields) } : {}),
+  };
+}
+
+export function readOrderRaise(body: unknown): OrderRaise {
+  const fields = new Fields(body);
+  return {
+    order: fields.text('order', 64),
+    batch: fields.text('batch', 64),
+    by: fields.integer('by', 1, maximumTicketCount),
   };
 }
 

@@ -7,12 +7,13 @@ import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import type { OperatorRole } from '../ports/approvalStore.ts';
 import type { AnchorDecision } from '../ports/enrolmentDesk.ts';
-import type { OrderRequest, TicketRequest } from '../ports/operatorAuthority.ts';
+import type { OrderRaise, OrderRequest, TicketRequest } from '../ports/operatorAuthority.ts';
 import type { StatusOrder } from '../ports/statusOrders.ts';
 
 /** Plain data: texts, whole numbers, booleans, bytes, lists and objects of these. */
 export interface ActRequests {
   readonly 'order.create': OrderRequest;
+  readonly 'order.raise': OrderRaise;
   readonly 'ticket.issue': TicketRequest;
   readonly 'batch.close': { readonly batch: string };
   /** `key` is DER of SubjectPublicKeyInfo: a request of PKCS#10 is signed anew each time. */
@@ -91,6 +92,7 @@ const oneAdmin: ActRule = { requesters: ['admin'], approvers: undefined };
 
 export const actRules: Readonly<Record<ActKind, ActRule>> = {
   'order.create': production,
+  'order.raise': production,
   'ticket.issue': stations,
   'batch.close': production,
   'station.enrol': { ...stations, approvers: ['station-manager', 'operator', 'admin'] },

@@ -1,5 +1,7 @@
 /** Orders, batches and tickets: who may have how many identities made, where, and until when. */
+import { equal } from '../../wire/bytes/bytes.ts';
 import { eui64Plus } from '../../wire/bytes/eui64.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { fixedSignature } from '../../wire/der/ecdsa.ts';
@@ -15,7 +17,7 @@ import type { Birth } from '../issuance/issuer.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
 import type { Signer } from '../ports/keys.ts';
-import type { OrderRequest, TicketRequest } from '../ports/operatorAuthority.ts';
+import type { OrderRaise, OrderRequest, TicketRequest } from '../ports/operatorAuthority.ts';
 import type { BatchRecord, OrderRecord, OrderStore, TicketRecord } from '../ports/orderStore.ts';
 import type { TicketLedger } from '../ports/ticketLedger.ts';
 
@@ -42,6 +44,10 @@ export type OrderRefusal = Refusal<
   | SpendingFault
 >;
 
+export type RaiseRefusal = Refusal<
+  'invalid' | 'unknown-order' | 'unknown-batch' | 'batch-closed' | 'eui64-overlap' | SpendingFault
+>;
+
 export type TicketRefusal = Refusal<
   'invalid' | 'unknown-batch' | 'batch-closed' | 'batch-exhausted' | SpendingFault
 >;
@@ -49,11 +55,27 @@ export type TicketRefusal = Refusal<
 /** Setting of the store under which the installation's server identity is kept. */
 export const serverIdentitySetting = 'server-identity';
 
+/** As the audit log calls it, with the SHA-256 of the identity. */
+export const serverIdentityAct = 'server-identity';
+/** More quota: of which order, and of which batch how much. */
+export const raisedAct = 'order-raised';
+
 export class Orders {
   readonly #options: OrdersOptions;
 
   constructor(options: OrdersOptions) {
     this.#options = options;
+  }
+
+  /** What orders get that name none; with a leaf of the log when it is another one than before. */
+  async saveServerIdentity(identity: Uint8Array): Promise<void> {
+    const { crypto, clock, store } = this.#options;
+    const known = await store.setting(serverIdentitySetting);
+    if (known !== undefined && equal(known, identity)) return;
+    const subject = toHex(crypto.hash('SHA-256', identity));
+    const said = { act: serverIdentityAct, subject, detail: '', atMs: clock.nowMs() };
+    const entry = encodeAuditEntry({ kind: 'decision', ...said });
+    await store.saveSetting(serverIdentitySetting, identity, entry);
   }
 
   async create(approved: Approved<'order.create'>): Promise<OrderRecord | OrderRefusal> {
@@ -104,6 +126,34 @@ export class Orders {
     return isSpendingFault(outcome)
       ? refuseApproval(outcome)
       : refuse(outcome, orderReasons[outcome]);
+  }
+
+  /** More of the same order, behind the addresses that it has. Tickets stay what they are. */
+  async raise(approved: Approved<'order.raise'>): Promise<OrderRecord | RaiseRefusal> {
+    const { clock, store } = this.#options;
+    const { request, spending } = approved;
+    const { order: name, batch, by } = request;
+    const order = await store.order(name);
+    if (order === undefined) return refuse('unknown-order', 'No order of this name.');
+    const raised = { ...order, quantity: order.quantity + by };
+    if (!isCount(by) || !isCount(raised.quantity)) {
+      return refuse('invalid', `The quantity is not 1 to ${maximumOrder}.`);
+    }
+    if (eui64Plus(order.eui64First, raised.quantity - 1) === undefined) {
+      return refuse('invalid', 'The range of EUI-64s leaves the address space.');
+    }
+    const batches = (await store.batches(name)).map((one) =>
+      one.batch === batch ? { ...one, quantity: one.quantity + by } : one,
+    );
+    const detail = raisedDetail(request);
+    const said = { act: raisedAct, subject: name, detail, atMs: clock.nowMs() };
+    const entry = encodeAuditEntry({ kind: 'decision', ...said });
+    await this.#options.ledger?.note({ kind: 'order', order: raised, batches });
+    const outcome = await store.raiseOrder(request, entry, spending);
+    if (outcome === 'raised') return raised;
+    return isSpendingFault(outcome)
+      ? refuseApproval(outcome)
+      : refuse(outcome, raiseReasons[outcome]);
   }
 
   /** The ticket as its station needs it is `signed`. */
@@ -246,10 +296,14 @@ function batchRecords(
   return batches.map(({ batch, quantity }) => ({ batch, order, quantity, closedMs: undefined }));
 }
 
+export function raisedDetail({ batch, by }: Pick<OrderRaise, 'batch' | 'by'>): string {
+  return `${batch} by ${by}`;
+}
+
 /** What the audit log commits to. */
-function encodeOrder(
+export function encodeOrder(
   record: OrderRecord,
-  batches: NonNullable<OrderRequest['batches']>,
+  batches: ReadonlyArray<Pick<BatchRecord, 'batch' | 'quantity'>>,
 ): Uint8Array {
   return cbor.array(
     cbor.text(record.order),
@@ -273,6 +327,12 @@ const orderReasons = {
   'order-exists': 'An order of this name exists.',
   'batch-exists': 'A batch of this name exists, in this order or another.',
   'eui64-overlap': 'The range of EUI-64s overlaps that of another order.',
+} as const;
+
+const raiseReasons = {
+  'unknown-batch': 'The order has no batch of this name.',
+  'batch-closed': 'The batch is closed.',
+  'eui64-overlap': 'The addresses behind its own are those of another order: place an order more.',
 } as const;
 
 const ticketReasons = {

@@ -60,6 +60,13 @@ export interface StationEnrolment extends IssuedChain {
   readonly orderKeySpki: Uint8Array;
 }
 
+/** More quota, of one batch of the order. */
+export interface OrderRaise {
+  readonly order: string;
+  readonly batch: string;
+  readonly by: number;
+}
+
 export interface AuthorityStatus {
   readonly organization: string;
   readonly issued: number;
@@ -79,6 +86,8 @@ export interface AuthorityStatus {
 export interface OperatorAuthority {
   status(): Promise<AuthorityStatus>;
   createOrder(request: OrderRequest, approval?: Uint8Array): Promise<OrderRecord | Refusal<string>>;
+  /** The order as it is then. */
+  raiseOrder(raise: OrderRaise, approval?: Uint8Array): Promise<OrderRecord | Refusal<string>>;
   /** A page, newest first; those older than the order `before`. */
   orders(limit: number, before?: string): Promise<readonly OrderRecord[]>;
   order(order: string): Promise<OrderView | undefined>;

@@ -6,6 +6,7 @@ import type { TicketCounts } from '../../wire/line/reporting.ts';
 import type { ProofLevel } from '../../wire/line/ticket.ts';
 import type { Spending, SpendingFault } from './approvalStore.ts';
 import type { Revocation } from './issuanceStore.ts';
+import type { OrderRaise } from './operatorAuthority.ts';
 
 export interface OrderRecord {
   readonly order: string;
@@ -112,6 +113,14 @@ export type OrderOutcome =
   | 'eui64-overlap'
   | SpendingFault;
 
+export type RaiseOutcome =
+  | 'raised'
+  /** Of that order. */
+  | 'unknown-batch'
+  | 'batch-closed'
+  | 'eui64-overlap'
+  | SpendingFault;
+
 export type TicketOutcome =
   | 'created'
   | 'unknown-batch'
@@ -140,6 +149,8 @@ export interface OrderStore {
     entry: Uint8Array,
     spending?: Spending,
   ): Promise<OrderOutcome>;
+  /** Order, batch and range of addresses grow together. */
+  raiseOrder(raise: OrderRaise, entry: Uint8Array, spending?: Spending): Promise<RaiseOutcome>;
   order(order: string): Promise<OrderRecord | undefined>;
   /** Newest first; those older than the order `before`, none when there is no such order. */
   orders(limit: number, before?: string): Promise<readonly OrderRecord[]>;

@@ -104,6 +104,15 @@ const tampering: ReadonlyArray<readonly [sql: string, fault: RegExp]> = [
     `INSERT INTO audit_leaves (entry) VALUES (x'${authority}')`,
     /authority Other Operational: certified by one person/,
   ],
+  [
+    `UPDATE orders SET quantity = 11, eui64_last = x'02000000fe00000a';
+     UPDATE batches SET quantity = 11`,
+    /order order-1: is not what was ordered/,
+  ],
+  [
+    `INSERT INTO audit_leaves (entry) VALUES (x'${decided('order-raised', 'order-1', 'order-1 by 9')}')`,
+    /decision order-1 without its approval/,
+  ],
   ['UPDATE two_person SET mass_limit = 1000000', /more or fewer devices than the log says/],
   [
     `INSERT INTO operators SELECT 99, 'mallory', certificate, randomblob(20), 1, NULL

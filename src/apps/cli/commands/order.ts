@@ -23,6 +23,7 @@ import {
   wouldAsk,
 } from '../approving.ts';
 import { everyEntry } from '../pages.ts';
+import { defaultData } from '../dataFolder.ts';
 import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import {
   allowed,
@@ -49,6 +50,12 @@ interface CreateOptions extends ApprovableOptions {
   readonly dryRun?: boolean;
 }
 
+interface RaiseOptions extends ApprovableOptions {
+  readonly by: number;
+  readonly batch?: string;
+  readonly dryRun?: boolean;
+}
+
 interface CloseOptions extends ApprovableOptions {
   readonly batch?: string;
   readonly dryRun?: boolean;
@@ -60,6 +67,7 @@ const exampleHwType = '1.3.6.1.4.1.32473.1';
 export function registerOrder(program: Command): void {
   const order = program.command('order').description('Orders of elements to be personalized');
   registerCreate(order);
+  registerRaise(order);
   reachable(order.command('list').description('All orders, newest first'))
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
@@ -112,6 +120,48 @@ Examples:
   birthmark order create 2026-09 --product bulb --quantity 500 --profile matter-dac`,
     )
     .action(create);
+}
+
+function registerRaise(order: Command): void {
+  approvable(order.command('raise <order>').description('Order more of the same'))
+    .requiredOption('--by <n>', 'how many more', whole)
+    .option('--batch <name>', 'batch of the order that grows (default: the one of its name)')
+    .option('--data <folder>', 'data folder of the running server', defaultData())
+    .option('--dry-run', 'say what would be ordered')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Example:
+  birthmark order raise 2026-07 --by 500
+
+Tickets that were issued stay as they are: birthmark ticket issue makes another one. An order grows into the
+addresses behind its own; where they are another order's it is refused, and an order more is placed.`,
+    )
+    .action(raise);
+}
+
+async function raise(name: string, options: RaiseOptions): Promise<void> {
+  const request = { order: name, batch: options.batch ?? name, by: options.by };
+  const { batch, by } = request;
+  if (options.dryRun === true) {
+    const would = await wouldAsk(options, 'order.raise', request);
+    print(options, { dryRun: true, ...request, ...would.document }, [
+      `Would order ${by} identities more in batch ${batch} of ${name}.`,
+      ...would.lines,
+    ]);
+    return;
+  }
+  const asked = await ask(options, 'order.raise', () => request);
+  if (asked === undefined) return;
+  const order = await withAuthority(options, async (authority) =>
+    allowed(await authority.raiseOrder(request, asked.approval)),
+  );
+  print(options, { ...orderDocument(order), ...approvalDocument(asked) }, [
+    ...(asked.alone ? [singleOperator] : []),
+    `Order ${order.order}: ${order.quantity} × ${order.product} now.`,
+    `Next: birthmark ticket issue ${batch} --count N --station FOLDER`,
+  ]);
 }
 
 async function create(name: string, options: CreateOptions): Promise<void> {

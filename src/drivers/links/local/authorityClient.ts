@@ -21,6 +21,7 @@ import type {
   AuthorityStatus,
   ClosedBatch,
   OperatorAuthority,
+  OrderRaise,
   OrderRequest,
   OrderView,
   StationEnrolment,
@@ -223,6 +224,10 @@ export class AuthorityClient implements ProvisioningAuthority, OperatorAuthority
       ...approvalMember(approval),
     };
     return this.#post('/v1/orders', body, readOrder);
+  }
+
+  raiseOrder(raise: OrderRaise, approval?: Uint8Array): Promise<OrderRecord | Refusal<string>> {
+    return this.#post('/v1/orders/raise', { ...raise, ...approvalMember(approval) }, readOrder);
   }
 
   orders(limit: number, before?: string): Promise<readonly OrderRecord[]> {

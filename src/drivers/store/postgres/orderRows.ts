@@ -1,4 +1,5 @@
 /** How orders, batches and tickets are written to PostgreSQL, and units read. */
+import type { OrderRaise } from '../../../trust/ports/operatorAuthority.ts';
 import type {
   BatchRecord,
   OrderOutcome,
@@ -7,6 +8,7 @@ import type {
 } from '../../../trust/ports/orderStore.ts';
 import { eui64Plus } from '../../../wire/bytes/eui64.ts';
 import { proofLevels } from '../../../wire/line/ticket.ts';
+import { orderOf, selectOrder } from '../sqlite/orderRows.ts';
 import { integer } from '../sqlite/rows.ts';
 import type { Connection } from './connection.ts';
 
@@ -36,6 +38,57 @@ export async function refusedOrder(
     order.eui64First,
   );
   return overlap === undefined ? undefined : 'eui64-overlap';
+}
+
+/** Whether the range, so much longer, runs into that of another order. */
+export async function refusedRange(
+  connection: Connection,
+  raise: OrderRaise,
+): Promise<'eui64-overlap' | undefined> {
+  return (await isTaken(connection, await raised(connection, raise))) ? 'eui64-overlap' : undefined;
+}
+
+/** Whether its addresses are those of another order. */
+async function isTaken(connection: Connection, order: OrderRecord): Promise<boolean> {
+  const { order: name, eui64First } = order;
+  const sql = 'SELECT 1 FROM orders WHERE name <> $1 AND eui64_first <= $2 AND eui64_last >= $3';
+  return (await connection.first(sql, name, lastAddress(order), eui64First)) !== undefined;
+}
+
+/** As on SQLite. */
+export async function growOrder(
+  connection: Connection,
+  order: OrderRecord,
+  batches: ReadonlyArray<Pick<BatchRecord, 'batch' | 'quantity'>>,
+): Promise<void> {
+  if (await isTaken(connection, order)) return;
+  for (const { batch, quantity } of batches) {
+    const row = await connection.first('SELECT quantity FROM batches WHERE name = $1', batch);
+    const by = row === undefined ? 0 : quantity - integer(row, 'quantity');
+    if (by > 0) await raiseOne(connection, { order: order.order, batch, by });
+  }
+}
+
+export async function raiseOne(connection: Connection, raise: OrderRaise): Promise<void> {
+  const order = await raised(connection, raise);
+  await connection.run(
+    'UPDATE orders SET quantity = $1, eui64_last = $2 WHERE name = $3',
+    order.quantity,
+    lastAddress(order),
+    raise.order,
+  );
+  const sql = 'UPDATE batches SET quantity = quantity + $1 WHERE name = $2';
+  await connection.run(sql, raise.by, raise.batch);
+}
+
+/** The order is there. */
+async function raised(
+  connection: Connection,
+  { order: name, by }: OrderRaise,
+): Promise<OrderRecord> {
+  const row = await connection.first(`${selectOrder} WHERE name = $1`, name);
+  const order = orderOf(row ?? {});
+  return { ...order, quantity: order.quantity + by };
 }
 
 export async function insertOrder(

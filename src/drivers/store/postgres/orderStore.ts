@@ -6,6 +6,7 @@ import type {
   OrderOutcome,
   OrderRecord,
   OrderStore,
+  RaiseOutcome,
   TicketAgreeKey,
   TicketClosing,
   TicketOutcome,
@@ -15,6 +16,7 @@ import type {
   UnitRecord,
   UnitState,
 } from '../../../trust/ports/orderStore.ts';
+import type { OrderRaise } from '../../../trust/ports/operatorAuthority.ts';
 import { unitStates } from '../../../trust/ports/orderStore.ts';
 import { eui64Plus } from '../../../wire/bytes/eui64.ts';
 import type { TicketCounts } from '../../../wire/line/reporting.ts';
@@ -33,7 +35,14 @@ import { spend } from './approvalRows.ts';
 import { appendLeaves } from './auditStore.ts';
 import type { Connection } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
-import { insertOrder, insertTicket, refusedOrder, selectUnit } from './orderRows.ts';
+import {
+  insertOrder,
+  insertTicket,
+  raiseOne,
+  refusedOrder,
+  refusedRange,
+  selectUnit,
+} from './orderRows.ts';
 import { revokeOne } from './statusRows.ts';
 
 export class PostgresOrderStore implements OrderStore {
@@ -57,6 +66,22 @@ export class PostgresOrderStore implements OrderStore {
       await insertOrder(connection, order, batches);
       await appendLeaves(connection, [entry]);
       return 'created';
+    });
+  }
+
+  raiseOrder(raise: OrderRaise, entry: Uint8Array, spending?: Spending): Promise<RaiseOutcome> {
+    return this.#database.transact(async (connection) => {
+      const { order, batch } = raise;
+      const known = await connection.first(`${selectBatch} WHERE batches.name = $1`, batch);
+      if (known === undefined || batchOf(known).order !== order) return 'unknown-batch';
+      const room = await connection.first(selectRoom, batch);
+      if (room?.['closed_ms'] !== null) return 'batch-closed';
+      const outcome =
+        (await refusedRange(connection, raise)) ?? (await spend(connection, spending));
+      if (outcome !== undefined) return outcome;
+      await raiseOne(connection, raise);
+      await appendLeaves(connection, [entry]);
+      return 'raised';
     });
   }
 

@@ -15,7 +15,7 @@ import { type Answer, putSetting, type Step, type Steps } from '../statements.ts
 import { appendLeaves } from './auditStore.ts';
 import type { Connection } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
-import { insertOrder, refusedOrder } from './orderRows.ts';
+import { growOrder, insertOrder, refusedOrder } from './orderRows.ts';
 import { changeStatus } from './statusRows.ts';
 
 export class PostgresRecoveryStore implements RecoveryStore {
@@ -91,7 +91,9 @@ async function act(
     return true;
   }
   const { order, batches } = step.placeOrder;
-  if ((await refusedOrder(connection, order, batches)) !== undefined) return false;
+  const refusal = await refusedOrder(connection, order, batches);
+  if (refusal === 'order-exists') await growOrder(connection, order, batches);
+  if (refusal !== undefined) return false;
   await insertOrder(connection, order, batches);
   return true;
 }

@@ -6,6 +6,7 @@ import type {
   OrderOutcome,
   OrderRecord,
   OrderStore,
+  RaiseOutcome,
   TicketAgreeKey,
   TicketClosing,
   TicketOutcome,
@@ -15,6 +16,7 @@ import type {
   UnitRecord,
   UnitState,
 } from '../../../trust/ports/orderStore.ts';
+import type { OrderRaise } from '../../../trust/ports/operatorAuthority.ts';
 import { unitStates } from '../../../trust/ports/orderStore.ts';
 import { eui64Plus } from '../../../wire/bytes/eui64.ts';
 import type { TicketCounts } from '../../../wire/line/reporting.ts';
@@ -55,6 +57,16 @@ export class SqliteOrderStore implements OrderStore {
       insertOrder(connection, order, batches);
       connection.prepare(appendLeaf).run(entry);
       return 'created';
+    });
+  }
+
+  raiseOrder(raise: OrderRaise, entry: Uint8Array, spending?: Spending): Promise<RaiseOutcome> {
+    return this.#database.transact((connection) => {
+      const outcome = refusedRaise(connection, raise) ?? spend(connection, spending);
+      if (outcome !== undefined) return outcome;
+      raiseOne(connection, raise);
+      connection.prepare(appendLeaf).run(entry);
+      return 'raised';
     });
   }
 
@@ -342,6 +354,55 @@ export function insertOrder(
   );
   for (const { batch, quantity } of batches) insertBatch.run(lastInsertRowid, batch, quantity);
 }
+
+function refusedRaise(
+  connection: Connection,
+  { order: name, batch, by }: OrderRaise,
+): Exclude<RaiseOutcome, 'raised'> | undefined {
+  const room = connection.prepare(`${selectBatch} WHERE batches.name = ?`).get(batch);
+  const row = connection.prepare(`${selectOrder} WHERE name = ?`).get(name);
+  if (room === undefined || row === undefined || batchOf(room).order !== name) {
+    return 'unknown-batch';
+  }
+  if (connection.prepare(selectRoom).get(batch)?.['closed_ms'] !== null) return 'batch-closed';
+  const order = orderOf(row);
+  const last = lastAddress({ ...order, quantity: order.quantity + by });
+  return connection.prepare(selectOverlap).get(name, last, order.eui64First) === undefined
+    ? undefined
+    : 'eui64-overlap';
+}
+
+/** A restore: what the ledger says of an order that is known, where its addresses are nobody else's. */
+export function growOrder(
+  connection: Connection,
+  order: OrderRecord,
+  batches: ReadonlyArray<Pick<BatchRecord, 'batch' | 'quantity'>>,
+): void {
+  const { order: name, eui64First } = order;
+  const overlap = connection.prepare(selectOverlap).get(name, lastAddress(order), eui64First);
+  if (overlap !== undefined) return;
+  const known = connection.prepare('SELECT quantity FROM batches WHERE name = ?');
+  for (const { batch, quantity } of batches) {
+    const row = known.get(batch);
+    const by = row === undefined ? 0 : quantity - integer(row, 'quantity');
+    if (by > 0) raiseOne(connection, { order: name, batch, by });
+  }
+}
+
+/** Whether it may be was asked before. */
+function raiseOne(connection: Connection, { order: name, batch, by }: OrderRaise): void {
+  const row = connection.prepare(`${selectOrder} WHERE name = ?`).get(name);
+  if (row === undefined) return;
+  const quantity = orderOf(row).quantity + by;
+  const last = lastAddress({ ...orderOf(row), quantity });
+  connection
+    .prepare('UPDATE orders SET quantity = ?, eui64_last = ? WHERE name = ?')
+    .run(quantity, last, name);
+  connection.prepare('UPDATE batches SET quantity = quantity + ? WHERE name = ?').run(by, batch);
+}
+
+const selectOverlap = `
+  SELECT 1 FROM orders WHERE name <> ? AND eui64_first <= ? AND eui64_last >= ?`;
 
 function lastAddress({ eui64First, quantity }: OrderRecord): Uint8Array {
   const last = eui64Plus(eui64First, quantity - 1);

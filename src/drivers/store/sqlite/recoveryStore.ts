@@ -13,7 +13,7 @@ import { relearn } from '../relearning.ts';
 import { type Answer, putSetting, type Step, type Steps } from '../statements.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { appendLeaf } from './issuanceStore.ts';
-import { insertOrder, refusedOrder } from './orderStore.ts';
+import { growOrder, insertOrder, refusedOrder } from './orderStore.ts';
 import { blob } from './rows.ts';
 import { changeStatus } from './statusRows.ts';
 
@@ -89,7 +89,10 @@ function act(
     return true;
   }
   const { order, batches } = step.placeOrder;
-  if (refusedOrder(connection, order, batches) !== undefined) return false;
+  const refusal = refusedOrder(connection, order, batches);
+  // A later line of the ledger says that it was raised: the addresses are its own, though it is over now.
+  if (refusal === 'order-exists') growOrder(connection, order, batches);
+  if (refusal !== undefined) return false;
   insertOrder(connection, order, batches);
   return true;
 }
