@@ -34,13 +34,13 @@ const organization = 'Maker';
 
 const cityOperational: Profile = {
   ...builtIn('issuing'),
-  name: 'city-operational',
+  name: 'authority-city',
   lifetime: { kind: 'days', days: 1000 },
   authority: { pathLength: 0, excludesHosts: true, organization: 'City Water' },
 };
 const plantServer: Profile = {
   ...builtIn('issuing-server'),
-  name: 'plant-server',
+  name: 'authority-plant',
   authority: { pathLength: 0, excludesHosts: false, permits: ['plant.example', '127.0.0.0/8'] },
 };
 const serves = { products: ['meter'], batches: ['reel-7'] };
@@ -120,7 +120,7 @@ test(
     assert.equal(organizationOf(await enrolled(at, 'meter', 'reel-1')), 'Maker');
     for (const [profile, reason] of [
       ['none', /there is no profile none/],
-      ['plant-server', /would let a device pass as a server/],
+      ['authority-plant', /would let a device pass as a server/],
       ['ldevid', /is none of an authority/],
       ['link-operational', /is none of an authority/],
       ['matter-pai', /is not certified by root/],

@@ -17,7 +17,7 @@ import { EnvironmentError, InvariantError, type Refusal, refuse } from '../ports
 import type { ProfileView } from '../ports/profileDesk.ts';
 import type { ProfileRecord, ProfileStore } from '../ports/profileStore.ts';
 import { faultsOfProfile, type Profile, profileLabel } from './profile.ts';
-import { isBirthProfile, isDeviceProfile } from './profiles.ts';
+import { addedAuthority, isBirthProfile, isDeviceProfile } from './profiles.ts';
 
 export interface ProfileBookOptions {
   readonly store: ProfileStore;
@@ -187,6 +187,9 @@ export class ProfileBook {
 /** Roots and what leads from one to another are nobody's to change; certificates of both are known by their names. */
 function faultOfAddition({ name, authority, issuedBy }: Profile): string | undefined {
   if (/^(?:link|ocsp)-/.test(name)) return 'names that begin with link- or ocsp- are taken';
+  if ((authority !== undefined) !== name.startsWith(addedAuthority)) {
+    return `profiles of authorities, and no others, are called ${addedAuthority}...`;
+  }
   if (authority === undefined) return undefined;
   const [above, ...others] = issuedBy;
   if (others.length > 0 || !(above === 'root' || above === 'self' || above === 'matter-paa')) {

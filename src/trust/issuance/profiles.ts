@@ -192,9 +192,13 @@ export function deviceProfiles(profiles: ReadonlyMap<string, Profile>): Readonly
   return new Set([...profiles.values()].filter(isDeviceProfile).map(({ name }) => name));
 }
 
+/** Of profiles of authorities that a person added: the log names profiles, and nothing else of them. */
+export const addedAuthority = 'authority-';
+
 /** `name@version`, also of certificates that the log alone remembers. */
 export function isProfileOfAuthority(profile: string): boolean {
   const [name = ''] = profile.replace(/^lost\//, '').split('@');
+  if (name.startsWith(addedAuthority) || name.startsWith('link-')) return true;
   return builtInProfiles.get(name)?.authority !== undefined;
 }
 

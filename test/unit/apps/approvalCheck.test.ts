@@ -54,18 +54,19 @@ const decided = (act: string, subject: string, detail: string): string =>
 /** Behind the first admins, as if it were one more of them; and behind a second beginning. */
 const founded = decided('operator-added', 'mallory', `admin, ${'0'.repeat(64)}`);
 const begunAgain = decided('two-person', '00'.repeat(16), 'mass limit 100');
-const authority = toHex(
-  encodeAuditEntry({
-    kind: 'issued',
-    atMs: 1,
-    issuerKeyId: new Uint8Array(20),
-    serialNumber: new Uint8Array(16),
-    certificateSha256: new Uint8Array(32),
-    profile: 'issuing@1',
-    holder: 'Other Operational',
-    ticketId: undefined,
-  }),
-);
+const authorityOf = (profile: string): string =>
+  toHex(
+    encodeAuditEntry({
+      kind: 'issued',
+      atMs: 1,
+      issuerKeyId: new Uint8Array(20),
+      serialNumber: new Uint8Array(16),
+      certificateSha256: new Uint8Array(32),
+      profile,
+      holder: 'Other Operational',
+      ticketId: undefined,
+    }),
+  );
 const last = '(SELECT max(id) FROM approvals)';
 
 const tampering: ReadonlyArray<readonly [sql: string, fault: RegExp]> = [
@@ -101,7 +102,11 @@ const tampering: ReadonlyArray<readonly [sql: string, fault: RegExp]> = [
     /decision 9000 without its approval/,
   ],
   [
-    `INSERT INTO audit_leaves (entry) VALUES (x'${authority}')`,
+    `INSERT INTO audit_leaves (entry) VALUES (x'${authorityOf('issuing@1')}')`,
+    /authority Other Operational: certified by one person/,
+  ],
+  [
+    `INSERT INTO audit_leaves (entry) VALUES (x'${authorityOf('authority-city@1')}')`,
     /authority Other Operational: certified by one person/,
   ],
   [

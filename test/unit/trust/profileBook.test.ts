@@ -75,7 +75,7 @@ test('a profile that changed without a new version stops the authority', async (
   );
 });
 
-const permitting: Profile = { ...builtIn('issuing-server'), name: 'mine' };
+const permitting: Profile = { ...builtIn('issuing-server'), name: 'authority-mine' };
 
 test('a profile is added version by version, with a leaf that has its hash', async (context) => {
   const { database, book, again } = await open(context);
@@ -98,10 +98,15 @@ test('a profile is added version by version, with a leaf that has its hash', asy
     [{ ...meter, name: 'other', version: 2 }, 'version-not-next'],
     [{ ...ldevid, version: 2 }, 'built-in'],
     [{ ...meter, version: 2, keyUsage: [] }, 'invalid-profile'],
-    [{ ...builtIn('issuing'), name: 'mine', issuedBy: ['factory'] }, 'invalid-profile'],
-    [{ ...builtIn('issuing'), name: 'mine', issuedBy: ['root', 'self'] }, 'invalid-profile'],
-    [{ ...builtIn('link-factory'), name: 'mine', issuedBy: ['root'] }, 'invalid-profile'],
+    [{ ...builtIn('issuing'), name: 'authority-mine', issuedBy: ['factory'] }, 'invalid-profile'],
+    [
+      { ...builtIn('issuing'), name: 'authority-mine', issuedBy: ['root', 'self'] },
+      'invalid-profile',
+    ],
+    [{ ...builtIn('link-factory'), name: 'authority-mine', issuedBy: ['root'] }, 'invalid-profile'],
     [{ ...meter, name: 'link-mine' }, 'invalid-profile'],
+    [{ ...meter, name: 'authority-mine' }, 'invalid-profile'],
+    [{ ...permitting, name: 'mine' }, 'invalid-profile'],
     [{ ...permitting, authority: { excludesHosts: true, permits: ['a'] } }, 'invalid-profile'],
     [{ ...permitting, authority: { excludesHosts: false, permits: [] } }, 'invalid-profile'],
     [
@@ -119,6 +124,7 @@ test('a profile is added version by version, with a leaf that has its hash', asy
   assert.equal(isRefusal(switched) && switched.refused, 'other-bytes');
   const second = { ...meter, version: 2, lifetime: { kind: 'days', days: 10 } } as const;
   assert.ok(!isRefusal(await add(book, second)));
+  assert.ok(!isRefusal(await add(book, permitting)));
   assert.ok(book.devices.has('meter'));
   const reopened = await again();
   assert.deepEqual(reopened.views(), book.views());

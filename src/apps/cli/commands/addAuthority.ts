@@ -41,10 +41,10 @@ export function registerAddAuthority(ca: Command): void {
       `
 Examples:
   birthmark ca add factory pumps --products pump valve
-  birthmark ca add operational city --batches reel-7 reel-8 --profile city-operational
+  birthmark ca add operational city --batches reel-7 reel-8 --profile authority-city
   birthmark ca add chip-signer 0001                    then: order create --profile chip-idevid
   birthmark ca add matter-paa
-  birthmark ca add matter-pai acme --profile acme-pai  then: order create --profile acme-meter-dac
+  birthmark ca add matter-pai acme --profile authority-acme  then: order create --profile acme-meter-dac
 
 It issues from the next start of the server on. Its next generation: birthmark ca rollover announce factory-pumps`,
     )
