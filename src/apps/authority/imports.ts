@@ -3,9 +3,10 @@
  * list of those that it has revoked. Then whatever waited for them goes on: the installation, or the next
  * generation of an authority.
  */
+import { existsSync } from 'node:fs';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { encodeAuditEntry } from '../../trust/audit/entry.ts';
-import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
+import type { Issuer } from '../../trust/issuance/issuer.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
@@ -18,18 +19,18 @@ import type { StoreSetting } from '../storeSetting.ts';
 import {
   type AuthorityPaths,
   authorityPaths,
+  certificatePath,
   readBegunInstallation,
-  readCertificateFile,
   readInstallation,
 } from './authorityFolder.ts';
-import { active, type AuthorityRecord, lineOf, offlineKey, readBook } from './book.ts';
-import { type Profiles, profileOf } from './authorityNames.ts';
+import { profileOf, underName } from './authorityNames.ts';
+import { type AuthorityRecord, lineOf, offlineKey, readBook } from './book.ts';
 import { Cases } from './cases.ts';
 import { initializeAuthority } from './initialize.ts';
-import { checkCertificate, isSignedBy, pinOnce, publicSigner, requested } from './requests.ts';
+import { missingOfNext, OfflineRoots, type OfflineRootsOptions } from './offlineRoots.ts';
+import { checkCertificate, pinOnce, requested } from './requests.ts';
 import { currentProfiles } from './profileDocument.ts';
 import { completeAnnouncement } from './rollover.ts';
-import { distributionOf } from './statusPlan.ts';
 import { type AuthorityStores, openAuthorityStores } from './stores.ts';
 
 export interface ImportOptions {
@@ -90,8 +91,13 @@ async function announceOn(
   successors: readonly string[],
 ): Promise<Pick<Imported, 'pending'>> {
   const pending: string[] = [];
-  for (const record of await readBook(paths)) {
+  const book = await readBook(paths);
+  for (const record of book) {
     if (record.state !== 'announced' || successors.includes(record.name)) continue;
+    if (record.role === 'root') {
+      if (record.key === offlineKey) pending.push(...missingOfNext(paths, book, record));
+      continue;
+    }
     const announced = await completeAnnouncement(options, lineOf(record));
     if (announced.pending !== undefined) pending.push(announced.pending);
   }
@@ -99,29 +105,17 @@ async function announceOn(
 }
 
 class ImportDesk {
-  readonly #paths: AuthorityPaths;
-  readonly #stores: AuthorityStores;
-  readonly #organization: string;
-  readonly #nowMs: number;
-  readonly #root: Issuer;
-  readonly #profiles: Profiles;
+  readonly #options: OfflineRootsOptions & { readonly stores: AuthorityStores };
   readonly #requested: Awaited<ReturnType<typeof requested>>;
+  #roots: OfflineRoots;
 
   private constructor(
-    paths: AuthorityPaths,
-    stores: AuthorityStores,
-    organization: string,
-    nowMs: number,
-    root: Issuer,
-    profiles: Profiles,
+    options: OfflineRootsOptions & { readonly stores: AuthorityStores },
+    roots: OfflineRoots,
     waiting: Awaited<ReturnType<typeof requested>>,
   ) {
-    this.#paths = paths;
-    this.#stores = stores;
-    this.#organization = organization;
-    this.#nowMs = nowMs;
-    this.#root = root;
-    this.#profiles = profiles;
+    this.#options = options;
+    this.#roots = roots;
     this.#requested = waiting;
   }
 
@@ -132,92 +126,100 @@ class ImportDesk {
     nowMs: number,
   ): Promise<ImportDesk> {
     const book = await readBook(paths);
-    const record = active(book, 'root');
-    if (record.key !== offlineKey) throw refused('the root of this installation is in its folder');
-    const certificate = await readCertificateFile(paths, record.name);
-    const { spki } = parseCertificate(certificate).publicKey;
-    const { name } = record;
-    const distribution = await distributionOf(stores.status, book, record, spki);
-    const signer = publicSigner(spki, record.algorithm);
-    const root = issuerFrom('root', certificate, signer, { name, distribution });
     const profiles = currentProfiles(await stores.profiles.profiles());
-    const waiting = await requested(paths, book);
-    return new ImportDesk(paths, stores, organization, nowMs, root, profiles, waiting);
+    const options = { paths, stores, book, organization, profiles, nowMs };
+    return new ImportDesk(options, await OfflineRoots.open(options), await requested(paths, book));
   }
 
   async take(blocks: readonly PemBlock[]): Promise<Omit<Imported, 'pending'>> {
-    const certificates = blocks
-      .filter(({ label }) => label === 'CERTIFICATE')
-      .filter(({ der }) => !equal(parseCertificate(der).publicKey.spki, this.#rootKey()))
-      .map(({ der }) => ({ der, record: this.#recordFor(der) }));
+    const ders = blocks.filter(({ label }) => label === 'CERTIFICATE').map(({ der }) => der);
+    this.#roots = await this.#roots.admit(ders);
+    const certificates = ders
+      .map((der) => ({ der, file: this.#fileOf(der) }))
+      .filter(({ der, file }) => !this.#isHere(file, der));
     const lists = blocks
       .filter(({ label }) => label === 'X509 CRL')
       .map(({ der }) => ({ der, list: this.#checkedList(der) }));
     if (certificates.length + lists.length === 0) {
       throw refused('the files hold no certificate and no list that was waited for');
     }
-    for (const { der, record } of certificates) await this.#keep(der, record);
+    for (const { der, file } of certificates) await this.#keep(der, file);
     for (const { der, list } of lists) await this.#publish(der, list);
     return {
-      certified: certificates.map(({ record }) => record.name),
+      certified: certificates.map(({ file }) => file),
       list: lists.at(-1)?.list.number,
     };
   }
 
-  #rootKey(): Uint8Array {
-    return this.#root.signer.publicKeySpki;
+  /** Own ones of roots come along with what they signed, and are here. */
+  #isHere(file: string, der: Uint8Array): boolean {
+    const { spki } = parseCertificate(der).publicKey;
+    const path = certificatePath(this.#options.paths, file);
+    return this.#roots.withKey(spki)?.record.name === file && existsSync(path);
   }
 
-  #recordFor(der: Uint8Array): AuthorityRecord {
+  /** Where it belongs. Throws an `EnvironmentError` when it was not asked for, or is not as it was. */
+  #fileOf(der: Uint8Array): string {
     const { publicKey, subject } = parseCertificate(der);
+    const root = this.#roots.withKey(publicKey.spki);
+    if (root !== undefined) return this.#roots.fileOfLink(der, root);
     const found = this.#requested.find(({ spki }) => equal(spki, publicKey.spki));
     if (found === undefined) {
       throw refused(`${printName(subject)} is for no key that this installation asked for`);
     }
-    checkCertificate(der, found.record, {
-      organization: this.#organization,
-      profile: profileOf(found.record, this.#profiles),
-      root: this.#root,
-      nowMs: this.#nowMs,
-    });
-    return found.record;
+    return this.#fileOfRequested(der, found.record);
   }
 
-  async #keep(der: Uint8Array, { name }: AuthorityRecord): Promise<void> {
-    await pinOnce(this.#paths, name, der);
+  /** A further root certifies beside the one that certified before, or that does so now. */
+  #fileOfRequested(der: Uint8Array, record: AuthorityRecord): string {
+    const { paths, organization, profiles, nowMs } = this.#options;
+    const certificate = parseCertificate(der);
+    const signed = { ...certificate, oid: certificate.signatureAlgorithm.oid };
+    const signer = this.#roots.signerOf(signed) ?? this.#roots.present;
+    const profile = profileOf(record, profiles);
+    checkCertificate(der, record, { organization, profile, root: signer.issuer, nowMs });
+    const isOwn =
+      signer === this.#roots.present &&
+      !existsSync(certificatePath(paths, underName(record.name, signer.record.name)));
+    return isOwn ? record.name : underName(record.name, signer.record.name);
+  }
+
+  async #keep(der: Uint8Array, file: string): Promise<void> {
+    await pinOnce(this.#options.paths, file, der);
     const entry = encodeAuditEntry({
       kind: 'decision',
-      atMs: this.#nowMs,
+      atMs: this.#options.nowMs,
       act: 'authority-certificate',
-      subject: name,
+      subject: file,
       detail: toHex(nodeCrypto.hash('SHA-256', der)),
     });
-    await this.#stores.audit.append([entry]);
+    await this.#options.stores.audit.append([entry]);
   }
 
   #checkedList(der: Uint8Array): RootList {
     const list = parseCertificateList(der);
     const { issuer, crlNumber, thisUpdateMs, nextUpdateMs } = list;
     const signed = { ...list, tbs: list.tbsCertList, oid: list.signatureAlgorithm };
-    if (!equal(issuer, this.#root.subject.der) || !isSignedBy(signed, this.#rootKey())) {
+    const root = this.#roots.signerOf(signed)?.issuer;
+    if (root === undefined || !equal(issuer, root.subject.der)) {
       throw refused('the list is not signed by the root of this installation');
     }
     if (list.issuingDistributionPoint !== undefined) throw refused('the list is not complete');
-    if (nextUpdateMs === undefined || nextUpdateMs <= this.#nowMs) {
+    if (nextUpdateMs === undefined || nextUpdateMs <= this.#options.nowMs) {
       throw refused('the list is past its end');
     }
     const number = numberOf(crlNumber);
     if (number === undefined) throw refused('the list has no number (RFC 5280 §5.2.3)');
-    return { number, thisUpdateMs, nextUpdateMs, count: [...revokedEntries(list)].length };
+    return { root, number, thisUpdateMs, nextUpdateMs, count: [...revokedEntries(list)].length };
   }
 
   /** In its place among the lists that are published; an older one, or the same, changes nothing. */
-  async #publish(der: Uint8Array, list: RootList): Promise<void> {
-    const { status } = this.#stores;
+  async #publish(der: Uint8Array, { root, ...list }: RootList): Promise<void> {
+    const { status } = this.#options.stores;
     const { number } = list;
-    const present = await status.list({ authority: this.#root.name, shard: 0 });
+    const present = await status.list({ authority: root.name, shard: 0 });
     if (present !== undefined && present.number >= number) return;
-    const [place] = await status.pendingLists([this.#root.name], Number.MAX_SAFE_INTEGER);
+    const [place] = await status.pendingLists([root.name], Number.MAX_SAFE_INTEGER);
     if (place === undefined) throw refused('the root has no place for its list');
     await status.saveList({
       ...list,
@@ -228,8 +230,8 @@ class ImportDesk {
       der,
       entry: encodeAuditEntry({
         kind: 'list-signed',
-        atMs: this.#nowMs,
-        issuerKeyId: this.#root.keyIdentifier,
+        atMs: this.#options.nowMs,
+        issuerKeyId: root.keyIdentifier,
         shard: 0,
         number,
         listSha256: nodeCrypto.hash('SHA-256', der),
@@ -239,6 +241,7 @@ class ImportDesk {
 }
 
 interface RootList {
+  readonly root: Issuer;
   readonly number: number;
   readonly thisUpdateMs: number;
   readonly nextUpdateMs: number;

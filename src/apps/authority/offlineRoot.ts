@@ -4,6 +4,7 @@
  * as files. Everything is issued the way of all others (lint, T1, signature, T2), and what was signed once
  * for a key is given again.
  */
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
@@ -21,12 +22,14 @@ import { MalformedError } from '../../wire/bytes/malformed.ts';
 import type { RevocationReason } from '../../wire/crl/reason.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
 import { parseCertificationRequest } from '../../wire/x509/certificationRequest.ts';
 import { attributeText, encodeName, printName } from '../../wire/x509/names.ts';
 import { encodePem } from '../../wire/x509/pem.ts';
 import {
   type AuthorityRole,
   type AuthorityPaths,
+  certificatePath,
   pathsIn,
   readCertificateFile,
   readIfThere,
@@ -37,6 +40,7 @@ import { AuthorityKeys } from './authorityKeys.ts';
 import { aboveOf, commonNameOf, faultOfRole, isNameOfRole, profileOf } from './authorityNames.ts';
 import { active, type AuthorityRecord, hasBook, readBook, writeBook } from './book.ts';
 import { certifyOnce } from './certifyOnce.ts';
+import { commitToNext } from './nextRoot.ts';
 import { publishRootLists } from './rootList.ts';
 import { distributionOf } from './statusPlan.ts';
 import { type AuthorityStores, openAuthorityStores } from './stores.ts';
@@ -57,6 +61,8 @@ export interface RootPlan {
   readonly key?: string;
   /** Where the installation will publish the root's list; without it no certificate says. */
   readonly statusUrl?: string;
+  /** It names the key of the next one (RFC 8649), which is made with it and rests. */
+  readonly commitsNext?: boolean;
 }
 
 /** A request of an authority, as whoever stands at the root decides about it. */
@@ -94,12 +100,14 @@ export async function createRoot(options: RootFolder, plan: RootPlan): Promise<U
       notBeforeMs: 0,
       notAfterMs: noExpirationMs,
     });
-    const made = { profile: builtIn('root'), name, signer, key: '' };
+    const nextRootSha256 =
+      plan.commitsNext === true ? await commitToNext(keys, [record], record.algorithm) : undefined;
+    const made = { profile: builtIn('root'), name, signer, key: '', nextRootSha256 };
     const certificate = await certifyOnce({ clock, store: stores.issuance }, made, self);
     await stores.status.createLists({ authority: 'root', shards: 1, baseUrl: plan.statusUrl });
     await writeCertificateFile(paths, record.name, certificate);
     await writeOrganization(paths, plan.organization);
-    await publishList(paths, stores, await issuerOf(paths, stores, keys, record), clock);
+    await publishLists(paths, stores, [await issuerOf(paths, stores, keys, record)], clock);
     return certificate;
   } finally {
     await stores.close();
@@ -138,9 +146,18 @@ export async function atRoot<Result>(
   const keys = await openKeys(paths, options);
   const stores = await openAuthorityStores(paths, undefined);
   try {
-    const record = active(await readBook(paths, ['root']), 'root');
-    const issuer = await issuerOf(paths, stores, keys, record);
-    return await act({ paths, organization, stores, issuer, clock: options.clock });
+    const book = await readBook(paths, ['root']);
+    const present = active(book, 'root');
+    const others = book.filter(
+      ({ name, state }) =>
+        name !== present.name && state !== 'removed' && existsSync(certificatePath(paths, name)),
+    );
+    const issuer = await issuerOf(paths, stores, keys, present);
+    const further = await Promise.all(
+      others.map((record) => issuerOf(paths, stores, keys, record)),
+    );
+    const { clock } = options;
+    return await act({ paths, organization, book, stores, keys, issuer, further, clock });
   } finally {
     await stores.close();
     await keys.close();
@@ -150,8 +167,13 @@ export async function atRoot<Result>(
 export interface OpenRoot {
   readonly paths: AuthorityPaths;
   readonly organization: string;
+  readonly book: readonly AuthorityRecord[];
   readonly stores: AuthorityStores;
+  readonly keys: AuthorityKeys;
+  /** The one that certifies. */
   readonly issuer: Issuer;
+  /** The one before it, whose list goes on, or the one behind it. */
+  readonly further: readonly Issuer[];
   readonly clock: Clock;
 }
 
@@ -160,8 +182,9 @@ export interface OpenRoot {
  * says which request is not what it is said to be.
  */
 export async function signRequests(
-  { organization, stores, issuer, clock }: OpenRoot,
+  { organization, stores, issuer: present, clock }: OpenRoot,
   requests: readonly SignRequest[],
+  issuer: Issuer = present,
 ): Promise<readonly Certified[]> {
   const subjects = requests.map((request) => subjectOf(organization, request));
   const certified: Certified[] = [];
@@ -202,46 +225,60 @@ export interface Asked {
   readonly spki: Uint8Array;
 }
 
-/** Ends the certificate of an authority and signs the list that says so. Idempotent. */
+/** Ends every certificate of the authority's key and signs the lists that say so. Idempotent. */
 export async function revokeAtRoot(
-  { paths, stores, issuer, clock }: OpenRoot,
+  root: OpenRoot,
   certificate: Uint8Array,
   code: RevocationReason,
   reason: string,
 ): Promise<void> {
-  const { subject, tbs } = parseCertificate(certificate);
-  if (equal(subject.der, issuer.subject.der)) {
+  const { issuer, further, stores, clock } = root;
+  const { subject, tbs, publicKey } = parseCertificate(certificate);
+  if ([issuer, ...further].some((one) => equal(subject.der, one.subject.der))) {
     throw refused('a root is on no list of its own: remove it as an anchor');
   }
-  const known = (
-    await stores.issuance.certificatesOf(attributeText(subject, 'commonName') ?? '')
-  ).find((one) => equal(one.tbs, tbs));
-  if (known === undefined) throw refused(`${printName(subject)} was not certified here`);
+  const ofName = await stores.issuance.certificatesOf(attributeText(subject, 'commonName') ?? '');
+  if (!ofName.some((one) => equal(one.tbs, tbs))) {
+    throw refused(`${printName(subject)} was not certified here`);
+  }
+  // Generations share their name: another one's key is not lost with this one.
+  const ofKey = ofName.filter((one) => {
+    const other = parseCertificate(completeCertificate(one.tbs, one.signature));
+    return equal(other.publicKey.spki, publicKey.spki);
+  });
   const atMs = clock.nowMs();
-  await stores.issuance.revoke([changeOf(known.serialNumber, { code, reason, atMs })]);
-  await publishList(paths, stores, issuer, clock);
+  await stores.issuance.revoke(
+    ofKey.map(({ serialNumber }) => changeOf(serialNumber, { code, reason, atMs })),
+  );
+  await signListAtRoot(root);
 }
 
-/** Signs the list anew when it is due; PEM of the one that counts. Also in `root.crl`. */
-export async function signListAtRoot(root: OpenRoot): Promise<string> {
-  return publishList(root.paths, root.stores, root.issuer, root.clock);
+/** Signs the lists anew that are due; PEM of those that count. Each is in `NAME.crl` of its root, too. */
+export function signListAtRoot(root: OpenRoot): Promise<string> {
+  const { paths, stores, issuer, further, clock } = root;
+  return publishLists(paths, stores, [issuer, ...further], clock);
 }
 
-async function publishList(
+export async function publishLists(
   paths: AuthorityPaths,
   { status }: AuthorityStores,
-  issuer: Issuer,
+  issuers: readonly Issuer[],
   clock: Clock,
 ): Promise<string> {
-  await publishRootLists(status, [issuer], clock);
-  const list = await status.list({ authority: issuer.name, shard: 0 });
-  if (list === undefined) throw refused('the root has no list');
-  const pem = encodePem('X509 CRL', list.der);
-  await writeWhole(join(paths.folder, 'root.crl'), pem);
-  return pem;
+  await publishRootLists(status, issuers, clock);
+  const pems = await Promise.all(
+    issuers.map(async ({ name }) => {
+      const list = await status.list({ authority: name, shard: 0 });
+      if (list === undefined) throw refused(`${name} has no list`);
+      const pem = encodePem('X509 CRL', list.der);
+      await writeWhole(join(paths.folder, `${name}.crl`), pem);
+      return pem;
+    }),
+  );
+  return pems.join('');
 }
 
-async function issuerOf(
+export async function issuerOf(
   paths: AuthorityPaths,
   { status }: AuthorityStores,
   keys: AuthorityKeys,
@@ -250,7 +287,8 @@ async function issuerOf(
   const certificate = await readCertificateFile(paths, record.name);
   const { spki } = parseCertificate(certificate).publicKey;
   const { name } = record;
-  const distribution = await distributionOf(status, [record], record, spki);
+  const book = await readBook(paths, ['root']);
+  const distribution = await distributionOf(status, book, record, spki);
   const signer = await keys.signer(record, spki);
   return issuerFrom('root', certificate, signer, { name, distribution });
 }

@@ -105,7 +105,10 @@ export function checkCertificate(
     profile,
     root,
     nowMs,
+    subject: named,
   }: {
+    /** DER, where the record does not say it. */
+    readonly subject?: Uint8Array;
     readonly organization: string;
     readonly profile: Profile;
     readonly root: Issuer;
@@ -116,7 +119,7 @@ export function checkCertificate(
   const { subject, tbs, notBeforeMs, notAfterMs } = parsed;
   const told = printName(subject);
   const name = commonNameOf(organization, record);
-  const expected = encodeSubjectOf(profile, organization, { name });
+  const expected = named ?? encodeSubjectOf(profile, organization, { name });
   if (!equal(subject.der, expected)) throw refused(`${told} is not the name of ${record.name}`);
   if (!isSignedBy({ ...parsed, oid: parsed.signatureAlgorithm.oid }, root.signer.publicKeySpki)) {
     throw refused(`${told} is not signed by the root of this installation`);

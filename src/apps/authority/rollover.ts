@@ -28,6 +28,7 @@ import {
   writeBook,
 } from './book.ts';
 import { Office, type OfficeOptions } from './office.ts';
+import { missingOfNext } from './offlineRoots.ts';
 
 export type RolloverOptions = OfficeOptions;
 
@@ -50,19 +51,25 @@ export async function announce(
   try {
     const line = lineNamed(office.book, request.role);
     const present = active(office.book, line);
-    if (present.key === offlineKey) {
-      // A next root made here would be one whose key was never off line.
-      throw refused(`${present.name} is on another machine, and stays what it is here`);
-    }
     await office.requireGood(present);
+    const isOffline = present.key === offlineKey;
+    if (isOffline && key !== undefined) throw refused('its key is made where the present one is');
     const begun = office.book.find((one) => lineOf(one) === line && one.state === 'announced');
     const next =
       begun ??
-      successorOf(present, nextName(office.book, line), { algorithm, key, newName, profile });
+      successorOf(present, nextName(office.book, line), {
+        algorithm,
+        key: isOffline ? offlineKey : key,
+        newName,
+        profile,
+      });
     if (begun === undefined) office.requireFit(next);
     // Written first: a crash behind this line is mended by the same command.
     if (begun === undefined) await writeBook(office.paths, [...office.book, next]);
-    const pending = await office.certify(present, next);
+    // A next root made here would be one whose key was never off line.
+    const pending = isOffline
+      ? missingOfNext(office.paths, office.book, next)[0]
+      : await office.certify(present, next);
     return pending === undefined ? next : { ...next, pending };
   } finally {
     await office.close();
@@ -151,6 +158,10 @@ export async function switchOver(
     const to = the(office.book, line, 'announced');
     // One that waits for a root on another machine has no certificate to issue under.
     await readCertificateFile(office.paths, to.name);
+    const missing = to.key === offlineKey ? missingOfNext(office.paths, office.book, to) : [];
+    if (missing.length > 0) {
+      throw refused(`birthmark ca import has not taken in ${missing.join(', ')}`);
+    }
     // What the old one has promised it has to sign itself, before another one takes its place.
     await office.settled();
     if (to.role === 'server') await office.certifyManifests(to);

@@ -114,10 +114,17 @@ async function announceOne(role: string, options: AnnounceOptions): Promise<void
   const made = await atRest(options, 'authority.announce', announcement, announce);
   if (made === undefined) return;
   if (made.pending !== undefined) {
-    print(options, { announced: made }, [
-      `${made.name} waits for the root: ${made.pending}`,
-      'Take it to the root (birthmark ca sign-request), and what comes back to birthmark ca import.',
-    ]);
+    const waits =
+      made.role === 'root'
+        ? [
+            `${made.name} is to be made where the present one is: birthmark ca root next,`,
+            'with the requests of all authorities. What comes back: birthmark ca import.',
+          ]
+        : [
+            `${made.name} waits for the root: ${made.pending}`,
+            'Take it to the root (birthmark ca sign-request), and what comes back to birthmark ca import.',
+          ];
+    print(options, { announced: made }, waits);
     return;
   }
   print(options, { announced: made }, [

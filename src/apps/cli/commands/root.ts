@@ -1,7 +1,7 @@
 /** `birthmark ca root`, `sign-request` and `import`: a root on a machine of its own, and what goes to and fro. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
 import { nodeCrypto } from '../../../drivers/keys/software/nodeCrypto.ts';
 import { faultOfBaseUrl } from '../../../trust/issuance/distribution.ts';
@@ -9,8 +9,7 @@ import { profileLabel } from '../../../trust/issuance/profile.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import type { RevocationReason } from '../../../wire/crl/reason.ts';
 import { encodePem, findPem } from '../../../wire/x509/pem.ts';
-import { authorityRoles, writeWhole } from '../../authority/authorityFolder.ts';
-import { aboveOf } from '../../authority/authorityNames.ts';
+import { writeWhole } from '../../authority/authorityFolder.ts';
 import { authorityAlgorithms, type AuthorityRecord } from '../../authority/book.ts';
 import { importFromRoot } from '../../authority/imports.ts';
 import {
@@ -18,7 +17,6 @@ import {
   createRoot,
   revokeAtRoot,
   signListAtRoot,
-  type SignRequest,
   signRequests,
   subjectOf,
 } from '../../authority/offlineRoot.ts';
@@ -28,12 +26,14 @@ import { defaultData } from '../dataFolder.ts';
 import { profileFrom } from '../profileFile.ts';
 import { rootSecret, shareOptions, sharesFor, type SharesOptions } from '../rootShares.ts';
 import { CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
-
-interface RootOptions extends OutputOptions {
-  readonly root: string;
-  /** Files. */
-  readonly share?: readonly string[];
-}
+import {
+  atFolder,
+  readRequest,
+  type RoleFile,
+  roleFiles,
+  type RootOptions,
+} from '../rootFolder.ts';
+import { registerNextRoot } from './nextRoot.ts';
 
 interface CreateOptions extends OutputOptions, SharesOptions {
   readonly root: string;
@@ -41,6 +41,7 @@ interface CreateOptions extends OutputOptions, SharesOptions {
   readonly algorithm: AuthorityRecord['algorithm'];
   readonly key?: string;
   readonly statusUrl?: string;
+  readonly commitNextRoot?: boolean;
 }
 
 interface SignOptions extends RootOptions {
@@ -89,6 +90,7 @@ export function registerRoot(ca: Command): void {
     )
     .option('--key <uri>', 'keep its key in a PKCS#11 token (RFC 7512)')
     .option('--status-url <url>', 'as birthmark ca init will be told')
+    .option('--commit-next-root', 'it names the key of the next one (RFC 8649)')
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', help)
     .action(create);
@@ -102,6 +104,7 @@ export function registerRoot(ca: Command): void {
       '\nExample:\n  birthmark ca root revoke operational.pem --root /media/safe',
     )
     .action(revoke);
+  registerNextRoot(root);
   atFolder(ca, 'sign-request', 'At the root: certify the authorities that ask')
     .argument('<role=file...>', 'what each request is to be, and its file', roleFiles)
     .requiredOption('--out <folder>', 'where the certificates are written')
@@ -118,17 +121,8 @@ export function registerRoot(ca: Command): void {
     .action(importFiles);
 }
 
-function atFolder(parent: Command, usage: string, description: string): Command {
-  return parent
-    .command(usage)
-    .description(description)
-    .requiredOption('--root <folder>', 'the folder of the root')
-    .option('--share <files...>', 'shares that open it, in place of a passphrase')
-    .option('--json', 'one JSON document on stdout');
-}
-
 async function create(options: CreateOptions): Promise<void> {
-  const { root: folder, organization, algorithm, key, statusUrl } = options;
+  const { root: folder, organization, algorithm, key, statusUrl, commitNextRoot = false } = options;
   if (key !== undefined) parseKeyUri(key);
   const fault = statusUrl === undefined ? undefined : faultOfBaseUrl(statusUrl);
   if (fault !== undefined) throw new CommandFailure(`--status-url: ${fault}`, exitCodes.usage);
@@ -142,6 +136,7 @@ async function create(options: CreateOptions): Promise<void> {
       algorithm,
       ...(key === undefined ? {} : { key }),
       ...(statusUrl === undefined ? {} : { statusUrl }),
+      commitsNext: commitNextRoot,
     },
   );
   const files = (await shared?.write(certificate)) ?? [];
@@ -229,29 +224,4 @@ async function importFiles(files: readonly string[], options: ImportOptions): Pr
     ...pending.map((file) => `Waits for the root: ${file}`),
     ...(pending.length === 0 ? ['Nothing waits for the root.'] : []),
   ]);
-}
-
-interface RoleFile {
-  readonly role: SignRequest['role'];
-  readonly file: string;
-}
-
-const certifiedRoles = authorityRoles.filter((role) => aboveOf(role) === 'root');
-
-/** ROLE=FILE, several times. */
-function roleFiles(text: string, before?: readonly RoleFile[]): readonly RoleFile[] {
-  const at = text.indexOf('=');
-  const role = certifiedRoles.find((name) => name === text.slice(0, at));
-  if (at < 0 || role === undefined) {
-    throw new InvalidArgumentError(`ROLE=FILE is expected, of ${certifiedRoles.join(', ')}`);
-  }
-  return [...(before ?? []), { role, file: text.slice(at + 1) }];
-}
-
-async function readRequest({ role, file }: RoleFile): Promise<SignRequest & RoleFile> {
-  const [block] = findPem(await readFile(file, 'utf8'));
-  if (block?.label !== 'CERTIFICATE REQUEST') {
-    throw new CommandFailure(`${file} holds no certification request`, exitCodes.usage);
-  }
-  return { role, file, request: block.der };
 }
