@@ -100,9 +100,12 @@ export class SessionServerHouse {
     const made = async () => {
       const key = testAgreement();
       const signer = signerOf(testKey());
+      const agreeing = { certificate: (await this.credential(key)).certificate, key };
+      const signing = { certificate: (await this.credential(signer)).certificate, key: signer };
+      const form = 'der';
       return {
-        agreeing: { certificate: (await this.credential(key)).certificate, key },
-        signing: { certificate: (await this.credential(signer)).certificate, key: signer },
+        agreeing: { ...agreeing, x509: (await this.credential(key, { form })).certificate },
+        signing: { ...signing, x509: (await this.credential(signer, { form })).certificate },
       };
     };
     let present = await made();

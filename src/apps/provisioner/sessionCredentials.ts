@@ -1,9 +1,10 @@
 /**
- * The certificates that this server shows in EDHOC to devices that know it by their anchor. Each has a key
- * of its own, made here and replaced with the certificate: an old certificate is worth nothing without its
- * key, and the floor that a newer one brings is what makes devices refuse a stolen one.
+ * The certificates that this server shows in EDHOC to devices that know it by their anchor: for each use a
+ * key of its own, certified as C509 and as X.509, made here and replaced with its certificates: an old
+ * certificate is worth nothing without its key, and the floor that a newer one brings is what makes devices
+ * refuse a stolen one.
  *
- *     session-credentials.cbor   [ agreeing: [key: tstr, certificate: bstr], signing: [key, certificate] ]
+ *     session-credentials.cbor   [ agreeing: [key: tstr, certificate: bstr, x509: bstr], signing: [...] ]
  */
 import { existsSync } from 'node:fs';
 import { open, readFile, rename } from 'node:fs/promises';
@@ -18,6 +19,7 @@ import type { SessionServerAuthority } from '../../trust/ports/sessionServerAuth
 import { requestCredential } from '../../trust/sessions/credentialRequest.ts';
 import type { ChainCredential, ServerChains } from '../../trust/sessions/ownCredentials.ts';
 import { type Rate, TokenBucket } from '../../trust/status/tokenBucket.ts';
+import { empty } from '../../wire/bytes/bytes.ts';
 import { parseEitherCertificate } from '../../wire/c509/either.ts';
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
@@ -53,7 +55,10 @@ const renewalAt = 2 / 3;
 
 interface Held {
   readonly keyName: string;
+  /** C509. */
   readonly certificate: Uint8Array;
+  /** DER. */
+  readonly x509: Uint8Array;
 }
 
 export class SessionCredentials {
@@ -91,7 +96,7 @@ export class SessionCredentials {
     let changed = false;
     for (const kind of kinds) {
       const present = held.get(kind);
-      if (present !== undefined && (await this.#serves(present.certificate))) continue;
+      if (present !== undefined && (await this.#serve(present))) continue;
       held.set(kind, await this.#issue(kind));
       // At once: as long as the other kind is refused, every round would ask for one more of this.
       await this.#keep(held);
@@ -117,6 +122,10 @@ export class SessionCredentials {
     }
   }
 
+  async #serve({ certificate, x509 }: Held): Promise<boolean> {
+    return (await this.#serves(certificate)) && this.#serves(x509);
+  }
+
   async #serves(certificate: Uint8Array): Promise<boolean> {
     const { authority, clock, issuer } = this.#options;
     const read = parseEitherCertificate(certificate, decompressPoint).certificate;
@@ -134,18 +143,18 @@ export class SessionCredentials {
     await keys.create(keyName, kind === 'agree' ? 'p256-agree' : 'p256-sign');
     const key = kind === 'agree' ? await keys.agreement(keyName) : await keys.signer(keyName);
     try {
-      const certificate = await this.#certified(key);
-      return { keyName, certificate };
+      const certificate = await this.#certified(key, 'native');
+      return { keyName, certificate, x509: await this.#certified(key, 'der') };
     } catch (error) {
       await keys.remove(keyName);
       throw error;
     }
   }
 
-  async #certified(key: KeyAgreement | Signer): Promise<Uint8Array> {
+  async #certified(key: KeyAgreement | Signer, form: 'native' | 'der'): Promise<Uint8Array> {
     const { authority, name, issuer, enter } = this.#options;
-    const { subject: issuerName } = parseCertificate(issuer() ?? new Uint8Array(0));
-    const request = { crypto: nodeCrypto, authority, issuerName, name, form: 'native' } as const;
+    const { subject: issuerName } = parseCertificate(issuer() ?? empty);
+    const request = { crypto: nodeCrypto, authority, issuerName, name, form };
     const issued = await requestCredential(request, key);
     if (isRefusal(issued)) {
       const problem = `the authority issues no credential for sessions: ${issued.reason}`;
@@ -174,18 +183,22 @@ export class SessionCredentials {
     const names = await this.#options.keys.names();
     const held = new Map<Kind, Held>();
     for (const kind of kinds) {
-      reader.array();
+      const members = reader.array();
       const keyName = reader.text();
       const certificate = reader.bytes();
-      if (names.includes(keyName)) held.set(kind, { keyName, certificate });
+      // An older version had no X.509: `refresh` replaces it.
+      const x509 = members > 2 ? reader.bytes() : undefined;
+      if (names.includes(keyName) && x509 !== undefined) {
+        held.set(kind, { keyName, certificate, x509 });
+      }
     }
     return held;
   }
 
   async #write(held: ReadonlyMap<Kind, Held>): Promise<void> {
     const members = kinds.map((kind) => {
-      const { keyName = '', certificate = new Uint8Array(0) } = held.get(kind) ?? {};
-      return cbor.array(cbor.text(keyName), cbor.bytes(certificate));
+      const { keyName = '', certificate = empty, x509 = empty } = held.get(kind) ?? {};
+      return cbor.array(cbor.text(keyName), cbor.bytes(certificate), cbor.bytes(x509));
     });
     const path = join(this.#options.folder, fileName);
     const file = await open(`${path}.tmp`, 'w', 0o600);

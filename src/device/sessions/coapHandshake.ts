@@ -63,6 +63,8 @@ export interface HandshakeOptions extends KudosOptions {
   /** Whether a certificate goes as its hash: a server that does not know it says so, and gets it whole. */
   readonly byThumbprint: boolean;
   readonly trust: 'pinned' | 'chain';
+  /** In which form a server known by chain is asked for its certificate. */
+  readonly serverForm: 'c509' | 'x509';
   /** Only a server for which the authority vouches in this very handshake; goes with `chain`. */
   readonly fresh: boolean;
   /** In methods 1 and 3 its key agrees, in 0 and 2 it signs, which goes with `chain`. */
@@ -83,6 +85,7 @@ export const handshakeDefaults: HandshakeOptions = {
   showAs: 'ccs',
   byThumbprint: false,
   trust: 'pinned',
+  serverForm: 'c509',
   fresh: false,
   server: 'agrees',
   flow: 'forward',
@@ -143,7 +146,7 @@ export class CoapHandshakes {
     options: Partial<HandshakeOptions>,
   ): Promise<CoapHandshakes> {
     const all = { ...handshakeDefaults, ...options };
-    const { showAs, trust, fresh, server, generationOid } = all;
+    const { showAs, trust, fresh, server, serverForm, generationOid } = all;
     const { element, crypto } = ports;
     const own = isAgreeForm(showAs) ? await ownAgreeKey(ports, showAs) : showAs;
     if (trust === 'pinned') {
@@ -157,6 +160,7 @@ export class CoapHandshakes {
       generationOid,
       keyUse: server === 'signs' ? 'digitalSignature' : 'keyAgreement',
       codePoints,
+      form: serverForm,
       fresh: fresh ? freshStatus(crypto, codePoints) : undefined,
     });
     return new CoapHandshakes(ports, all, own, chain);

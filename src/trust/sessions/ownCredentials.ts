@@ -1,7 +1,7 @@
 /**
  * What this server shows of itself in message_2: the credential that elements pinned, or, to a device that
- * asks for it, a C509 certificate of the authority in its anchors, whole or by its hash, with a fresh word
- * of that authority about it.
+ * asks for it, a certificate of the authority in its anchors, as C509, whole or by its hash, or as X.509,
+ * with a fresh word of that authority about it.
  */
 import { equal } from '../../wire/bytes/bytes.ts';
 import { encodeC5t, encodeCoseC509 } from '../../wire/c509/coseHeaders.ts';
@@ -17,6 +17,7 @@ import {
   knownBytes,
   exampleServerProof,
   readServerRequest,
+  type ServerRequest,
   statusItem,
 } from '../../wire/edhoc/serverStatus.ts';
 import { authenticationOf, type Method } from '../../wire/edhoc/suites.ts';
@@ -25,10 +26,12 @@ import { isRefusal } from '../ports/faults.ts';
 import type { KeyAgreement, Signer } from '../ports/keys.ts';
 import type { SessionServerAuthority } from '../ports/sessionServerAuthority.ts';
 
-/** A certificate of the authority in the anchors of elements, and the key in it. */
+/** A key, and what the authority in the anchors of elements certifies of it. */
 export interface ChainCredential<Key extends KeyAgreement | Signer> {
   /** C509, signed natively. */
   readonly certificate: Uint8Array;
+  /** X.509, DER. */
+  readonly x509: Uint8Array;
   readonly key: Key;
 }
 
@@ -80,7 +83,7 @@ export class OwnCredentials {
   ): Promise<Message2Step | EdhocRefusal> {
     const asked = readServerRequest(exampleServerProof, accepted.ead1);
     const isSigning = authenticationOf(accepted.method).responder === 'signature';
-    const shown = isSigning ? this.#signing(asked.known) : this.#agreeing(asked);
+    const shown = isSigning ? this.#signing(asked) : this.#agreeing(asked);
     if (shown === undefined) return refuse('unsupported', 'no credential for this method');
     const word = asked.status ? await this.#word(shown, accepted.hashOfMessage1) : [];
     // RFC 9528 §3.8: a critical item that cannot be processed ends the handshake.
@@ -100,36 +103,47 @@ export class OwnCredentials {
       : needed.finish(secret);
   }
 
-  #agreeing(asked: ReturnType<typeof readServerRequest>): Shown {
+  #agreeing(asked: ServerRequest): Shown {
     const { agreement, identity, chains } = this.#ports;
     const chain = asked.chain ? chains?.agreeing() : undefined;
     return chain === undefined
       ? { own: identity, key: agreement, certificate: undefined }
-      : this.#shownAs(chain, chain.key.publicKey, asked.known);
+      : this.#shownAs(chain, chain.key.publicKey, asked);
   }
 
-  #signing(known: Uint8Array | undefined): Shown | undefined {
+  #signing(asked: ServerRequest): Shown | undefined {
     const chain = this.#ports.chains?.signing();
     if (chain === undefined) return undefined;
-    return this.#shownAs(chain, p256Point(chain.key.publicKeySpki), known);
+    return this.#shownAs(chain, p256Point(chain.key.publicKeySpki), asked);
   }
 
   #shownAs(
-    { certificate, key }: ChainCredential<KeyAgreement | Signer>,
+    { certificate, x509, key }: ChainCredential<KeyAgreement | Signer>,
     point: Uint8Array,
-    known: Uint8Array | undefined,
+    asked: ServerRequest,
   ): Shown {
     const { crypto } = this.#ports;
     const publicKey = crypto.importPublicKey('P-256', point);
     if (publicKey === undefined) throw new TypeError('a key of our own that is no point');
-    const sha256 = (data: Uint8Array): Uint8Array => crypto.hash('SHA-256', data);
-    const isKnown =
-      known !== undefined && equal(known, sha256(certificate).subarray(0, knownBytes));
-    const [label, value] = isKnown
-      ? [headerLabels.c5t, encodeC5t(certificate, { algorithm: sha256Of64Bits, hash: sha256 })]
-      : [headerLabels.c5c, encodeCoseC509([certificate])];
-    const idCred = cbor.map([cbor.integer(label), value]);
+    if (asked.x509) {
+      // RFC 9360 §2: one certificate stands alone; RFC 9528 §3.5.2: of a chain the end entity is CRED_R.
+      const cred = cbor.bytes(x509);
+      const idCred = cbor.map([cbor.integer(headerLabels.x5chain), cred]);
+      return { own: { idCred, cred, publicKey }, key, certificate: x509 };
+    }
+    const idCred = cbor.map(this.#headerOf(certificate, asked.known));
     return { own: { idCred, cred: certificate, publicKey }, key, certificate };
+  }
+
+  #headerOf(certificate: Uint8Array, known: Uint8Array | undefined): [Uint8Array, Uint8Array] {
+    const hash = (data: Uint8Array): Uint8Array => this.#ports.crypto.hash('SHA-256', data);
+    const isKnown = known !== undefined && equal(known, hash(certificate).subarray(0, knownBytes));
+    return isKnown
+      ? [
+          cbor.integer(headerLabels.c5t),
+          encodeC5t(certificate, { algorithm: sha256Of64Bits, hash }),
+        ]
+      : [cbor.integer(headerLabels.c5c), encodeCoseC509([certificate])];
   }
 
   /** `undefined` when there is none. */

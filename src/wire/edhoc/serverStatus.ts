@@ -3,6 +3,7 @@
  * (docs/server-identity.md):
  *
  *     EAD_1  ( credentialLabel, ? known: bstr .size 4 )   by chain; `known` begins the SHA-256 of the one that it has
+ *     EAD_1  ( credentialLabel, h'21' )                   by chain, as X.509: the COSE header label of x5chain
  *     EAD_1  ( -statusLabel )                             critical: a status, or no handshake
  *     EAD_2  ( statusLabel, bstr .cborseq status )
  *
@@ -15,6 +16,7 @@
 import { CborReader } from '../cbor/reader.ts';
 import * as cbor from '../cbor/writer.ts';
 import { signatureAlgorithmNumbers } from '../cose/algorithms.ts';
+import { headerLabels } from '../cose/headers.ts';
 import { sigStructure } from '../cose/sign1.ts';
 import type { Crypto, PublicKey } from '../crypto/crypto.ts';
 import type { EadItem } from './ead.ts';
@@ -60,19 +62,32 @@ export function credentialRequest(
   return known === undefined ? item : { ...item, value: known.subarray(0, knownBytes) };
 }
 
+/** For the certificate as X.509, which comes whole. */
+export function x509Request({ credentialLabel: label }: ServerProofCodePoints): EadItem {
+  return { label, critical: false, value: Uint8Array.of(headerLabels.x5chain) };
+}
+
 export function statusRequest({ statusLabel: label }: ServerProofCodePoints): EadItem {
   return { label, critical: true };
 }
 
-/** What an initiator asks for in EAD_1; a `known` of another length is none. */
+export interface ServerRequest {
+  readonly chain: boolean;
+  readonly x509: boolean;
+  readonly known: Uint8Array | undefined;
+  readonly status: boolean;
+}
+
+/** What an initiator asks for in EAD_1; a value of another form is none. */
 export function readServerRequest(
   { credentialLabel, statusLabel }: ServerProofCodePoints,
   items: readonly EadItem[],
-): { readonly chain: boolean; readonly known: Uint8Array | undefined; readonly status: boolean } {
+): ServerRequest {
   const credential = items.find(({ label }) => label === credentialLabel);
   const value = credential?.value;
   return {
     chain: credential !== undefined,
+    x509: value?.length === 1 && value[0] === headerLabels.x5chain,
     known: value?.length === knownBytes ? value : undefined,
     status: items.some(({ label }) => label === statusLabel),
   };

@@ -43,13 +43,13 @@ async function opened(context: TestContext, house: SessionServerHouse, pki: Test
   };
 }
 
-function pointIn(certificate: Uint8Array): Uint8Array {
+function pointIn(certificate: Uint8Array, form = 'native'): Uint8Array {
   const read = parseEitherCertificate(certificate, decompressPoint);
-  assert.equal(read.form, 'native');
+  assert.equal(read.form, form);
   return read.certificate.publicKey.key;
 }
 
-test('a key for each use, certified natively, and found again after a restart', async (context) => {
+test('a key for each use, certified in both forms, and found again after a restart', async (context) => {
   const pki = testPki();
   const house = new SessionServerHouse(context, pki);
   const { keys, open, entered } = await opened(context, house, pki);
@@ -62,7 +62,10 @@ test('a key for each use, certified natively, and found again after a restart', 
   const agreeing = again.chains.agreeing();
   const signing = again.chains.signing();
   assert.ok(agreeing && signing);
-  assert.deepEqual(entered, [agreeing.certificate, signing.certificate]);
+  const { certificate, x509 } = signing;
+  assert.deepEqual(entered, [agreeing.certificate, agreeing.x509, certificate, x509]);
+  assert.ok(equal(pointIn(agreeing.x509, 'der'), agreeing.key.publicKey));
+  assert.ok(equal(pointIn(x509, 'der'), signing.key.publicKeySpki.subarray(-65)));
   assert.deepEqual(agreeing.certificate, first.chains.agreeing()?.certificate);
   assert.ok(equal(pointIn(agreeing.certificate), agreeing.key.publicKey));
   assert.ok(equal(pointIn(signing.certificate), signing.key.publicKeySpki.subarray(-65)));
@@ -89,6 +92,8 @@ test('replaced with its key: after two thirds of its life, when revoked, when th
   house.nowMs += 2 * dayMs;
   await replacedBy();
   await house.revoke(shown());
+  await replacedBy();
+  await house.revoke(credentials.chains.agreeing()?.x509 ?? shown());
   await replacedBy();
   assert.ok(!isRefusal(await house.servers.raiseFloor(4)));
   await replacedBy();
@@ -120,7 +125,7 @@ test('an authority that gives one kind alone is asked for it once, and no key pi
   };
   const mocked = context.mock.method(house.servers, 'issueSessionServer', without);
   for (let round = 0; round < 3; round++) await assert.rejects(credentials.refresh(), /away/);
-  assert.equal(entered.length, 1);
+  assert.equal(entered.length, 2);
   assert.deepEqual(await keys.names(), ['session-agree-1']);
   assert.ok(credentials.chains.agreeing());
   mocked.mock.restore();

@@ -10,6 +10,7 @@ import { decompressPoint } from '../../../src/drivers/keys/software/points.ts';
 import { SoftwareVerifier } from '../../../src/drivers/keys/software/verifier.ts';
 import { PeerVerifier } from '../../../src/trust/peers/verifiedPeer.ts';
 import type { CertificatePorts } from '../../../src/trust/sessions/certificateCredentials.ts';
+import { empty } from '../../../src/wire/bytes/bytes.ts';
 import { utf8 } from '../../../src/wire/bytes/utf8.ts';
 import { c509FromX509 } from '../../../src/wire/c509/convert.ts';
 import { encodeCoseC509 } from '../../../src/wire/c509/coseHeaders.ts';
@@ -317,6 +318,33 @@ test('all four methods, with a chain that is asked for and a word that is demand
     await assert.rejects(telemetry(world, device, { trust: 'chain', server }), /wrong-key-usage/);
   }
   await assert.rejects(telemetry(world, device, { fresh: true }), TypeError);
+});
+
+test('a server is shown as X.509 to a device that asks for it, whole each time', async (context) => {
+  const house = new SessionServerHouse(context, pki);
+  const { world, device } = await worldWithDevice(context);
+  world.field.chains = await house.chains();
+  world.field.restartServer();
+  const chain = { trust: 'chain' } as const;
+  for (const server of ['agrees', 'signs'] as const) {
+    const c509 = await telemetry(world, device, { ...chain, server });
+    const x509 = { ...chain, server, serverForm: 'x509' } as const;
+    await forget(device);
+    const first = await telemetry(world, device, x509);
+    assert.ok((first?.[1] ?? 0) > (c509?.[1] ?? 0) + 100, `${String(c509)} ${String(first)}`);
+    await forget(device);
+    assert.deepEqual(await telemetry(world, device, x509), first);
+    await forget(device);
+    // With a word of the authority about it.
+    const fresh = await telemetry(world, device, { ...x509, fresh: true });
+    assert.ok((fresh?.[1] ?? 0) > (first?.[1] ?? 0));
+    await forget(device);
+  }
+  assert.deepEqual(world.defects, []);
+  await house.revoke(world.field.chains.agreeing()?.x509 ?? empty);
+  const revoked = { ...chain, serverForm: 'x509', fresh: true } as const;
+  await assert.rejects(telemetry(world, device, revoked), /refused the handshake/);
+  await telemetry(world, device, { ...chain, fresh: true });
 });
 
 test('an element that only signs has sessions too, and a server without chains refuses its methods', async (context) => {

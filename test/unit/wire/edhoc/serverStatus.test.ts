@@ -16,6 +16,7 @@ import {
   statusRequest,
   statusToBeSigned,
   verifyStatus,
+  x509Request,
 } from '../../../../src/wire/edhoc/serverStatus.ts';
 import { parseSpki } from '../../../../src/wire/x509/spki.ts';
 import { testKey } from '../../../support/pki.ts';
@@ -74,15 +75,27 @@ test('requests in EAD_1', () => {
   assert.equal(toHex(encodeEad(items)), '19fde9440102030439fde9');
   assert.deepEqual(readServerRequest(exampleServerProof, items), {
     chain: true,
+    x509: false,
     known: known.subarray(0, 4),
     status: true,
   });
-  const none = { chain: false, known: undefined, status: false };
+  const none = { chain: false, x509: false, known: undefined, status: false };
   assert.deepEqual(readServerRequest(exampleServerProof, []), none);
   // A hint of another length says nothing.
   const label = exampleServerProof.credentialLabel;
   const odd = readServerRequest(exampleServerProof, [{ label, critical: false, value: known }]);
   assert.deepEqual(odd, { ...none, chain: true });
+  const asX509 = [x509Request(exampleServerProof)];
+  assert.equal(toHex(encodeEad(asX509)), '19fde94121');
+  assert.deepEqual(readServerRequest(exampleServerProof, asX509), {
+    ...none,
+    chain: true,
+    x509: true,
+  });
+  const otherForm = readServerRequest(exampleServerProof, [
+    { label, critical: false, value: Uint8Array.of(25) },
+  ]);
+  assert.deepEqual(otherForm, { ...none, chain: true });
 });
 
 test('what is no word is malformed', () => {
