@@ -90,8 +90,11 @@ export class PostgresServer {
   }
 
   /** As the server's owner, beside every store. */
-  async query(sql: string): Promise<ReadonlyArray<Record<string, unknown>>> {
-    const { host, port, user, database } = this.address;
+  async query(
+    sql: string,
+    database: string = this.address.database,
+  ): Promise<ReadonlyArray<Record<string, unknown>>> {
+    const { host, port, user } = this.address;
     const client = new Client({ host, port, user, database });
     // Of a server that dies meanwhile; the query tells.
     client.on('error', () => undefined);

@@ -9,6 +9,7 @@ import { noteRefusals } from '../../servers/local/refusalNotes.ts';
 import type { Recovery } from '../../trust/issuance/issuance.ts';
 import { ReenrolmentPace } from '../../trust/issuance/reenrolment.ts';
 import { Evidence } from '../../trust/personalization/evidence.ts';
+import type { AuditHead } from '../../trust/ports/auditStore.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import type { LdevidOutcome } from '../../trust/ports/enrolment.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
@@ -206,7 +207,7 @@ function actsOf(
     evidence: new Evidence(orderStore, issuanceStore),
     inspection: inspection({ paths: authorityPaths(dataFolder), installation, store, clock, log }),
     status: async () => {
-      const head = await log.advance();
+      const head = await newestHead(log);
       return {
         organization: installation.organization,
         ...(await issuanceStore.countCertificates()),
@@ -217,6 +218,17 @@ function actsOf(
       };
     },
   };
+}
+
+/** Where nothing can be written, as far as it was published. */
+async function newestHead(log: Auditing['log']): Promise<Pick<AuditHead, 'treeSize' | 'root'>> {
+  try {
+    return await log.advance();
+  } catch (error) {
+    const head = log.published?.checkpoint;
+    if (head === undefined || !(error instanceof EnvironmentError)) throw error;
+    return head;
+  }
 }
 
 async function viewOf(store: OrderStore, name: string): Promise<OrderView | undefined> {

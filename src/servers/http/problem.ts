@@ -56,10 +56,18 @@ export function problemOfRefusal({ refused, reason }: Refusal<string>): Problem 
   return { status: refusalStatus[refused] ?? 403, code: refused, detail: reason };
 }
 
-/** Whatever a handler throws, and every path that is not there. `onProblem` counts. */
-export function installProblems(app: FastifyInstance, onProblem: (code: string) => void): void {
+/**
+ * Whatever a handler throws, and every path that is not there. `onProblem` counts. With `troubles` whoever asks
+ * is told of our own troubles too: the same user, on this machine.
+ */
+export function installProblems(
+  app: FastifyInstance,
+  onProblem: (code: string) => void,
+  { troubles = false }: { readonly troubles?: boolean } = {},
+): void {
   app.setErrorHandler((error: unknown, _request: FastifyRequest, reply: FastifyReply) => {
-    const problem = problemOf(error);
+    const told = troubles && error instanceof EnvironmentError ? { detail: error.message } : {};
+    const problem = { ...problemOf(error), ...told };
     onProblem(problem.code);
     return sendProblem(reply, problem);
   });

@@ -23,7 +23,7 @@ export interface LocalDoor {
 /** Rejects with an `EnvironmentError` when the socket cannot be made. */
 export async function openLocalDoor(options: LocalDoorOptions): Promise<LocalDoor> {
   const app = fastify({ logger: false, bodyLimit: options.bodyBytes, forceCloseConnections: true });
-  installProblems(app, options.onRefusal);
+  installProblems(app, options.onRefusal, { troubles: true });
   options.routes(app);
   try {
     // Nobody else may enter the folder, so that nobody connects before the mode of the socket is set.

@@ -55,6 +55,11 @@ export function isConnectionLost(error: unknown): boolean {
   );
 }
 
+/** The transaction may not write: that of a copy, or of a session with that default. */
+export function isReadOnly(error: unknown): boolean {
+  return error instanceof DatabaseError && error.code === '25006';
+}
+
 /** What a statement was answered, where the server is to blame and no statement of anybody. */
 export function isEnvironmental(error: unknown): boolean {
   return error instanceof ConnectionLost || faultOf(error) !== undefined;

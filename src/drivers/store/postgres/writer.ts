@@ -12,7 +12,7 @@ import type { Migration } from '../sqlite/migrations.ts';
 import { integer, text } from '../sqlite/rows.ts';
 import { describeAddress } from './address.ts';
 import { ClientConnection, connect, type ConnectionOptions, disconnect } from './connection.ts';
-import { environmentFault, isConnectionLost } from './faults.ts';
+import { environmentFault, isConnectionLost, isReadOnly } from './faults.ts';
 import { migrate } from './migrations.ts';
 
 export interface WriterOptions extends ConnectionOptions {
@@ -78,7 +78,8 @@ export class Writer {
     const session = this.#session;
     if (session === undefined) return;
     try {
-      if (isConnectionLost(cause)) throw cause;
+      // A session that began while the server took no writes may take none for as long as it lives.
+      if (isConnectionLost(cause) || isReadOnly(cause)) throw cause;
       await session.connection.execute('ROLLBACK');
     } catch {
       this.#session = undefined;
