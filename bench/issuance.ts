@@ -28,16 +28,14 @@ import { isRefusal } from '../src/trust/ports/faults.ts';
 import type { OrderRecord, TicketRecord } from '../src/trust/ports/orderStore.ts';
 import type { EndorseRequest, UnitRequest } from '../src/wire/line/endorsement.ts';
 import { noExpirationMs } from '../src/wire/der/time.ts';
-import { sequence } from '../src/wire/der/writer.ts';
-import {
-  parseCertificationRequest,
-  prepareCertificationRequest,
-} from '../src/wire/x509/certificationRequest.ts';
+import { parseCertificationRequest } from '../src/wire/x509/certificationRequest.ts';
 import { encodeCertificate } from '../src/wire/x509/certificateWriter.ts';
 import { encodeName } from '../src/wire/x509/names.ts';
 import { atLeast, atMost, type BenchResult, row } from './result.ts';
 import { type PeerRate, peerRates } from './support/peers.ts';
 import { fillBare, fillIssuing } from './support/rowsPresent.ts';
+import { type StationRate, stationRate } from './support/station.ts';
+import { makeUnits } from './support/units.ts';
 
 export const name = 'issuance';
 
@@ -79,7 +77,8 @@ export async function run(options: readonly string[]): Promise<BenchResult> {
     const costs = bare.close();
     const steps = stepCosts(factory, units);
     const peers = await peerRates(factory.example);
-    return resultOf({ count, present, total, bare: costs, steps, peers });
+    const station = await stationRate(join(folder, 'house'));
+    return resultOf({ count, present, total, bare: costs, steps, peers, station });
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -92,9 +91,10 @@ interface Measured {
   readonly bare: BareCosts;
   readonly steps: Steps;
   readonly peers: readonly PeerRate[];
+  readonly station: StationRate;
 }
 
-function resultOf({ count, present, total, bare, steps, peers }: Measured): BenchResult {
+function resultOf({ count, present, total, bare, steps, peers, station }: Measured): BenchResult {
   const sum = bare.verify + bare.sign + bare.insert;
   const bound = (cores * 1e6) / sum;
   const perSecond = count / total.seconds;
@@ -122,6 +122,8 @@ function resultOf({ count, present, total, bare, steps, peers }: Measured): Benc
       row('processor time of the bare acts', bare.cpu, 'µs'),
       row('bare acts of all work, by processor time', bare.cpu / cpu, ''),
       row('endorsements', perSecond, '1/s'),
+      row('endorsements over TLS from one station, whole installation', station.perSecond, '1/s'),
+      row('processor time of one of these', station.cpuMicros, 'µs'),
     ],
     promises: [
       atLeast('endorsements a second', 8_000, perSecond),
@@ -148,24 +150,6 @@ interface Bench {
   readonly ticket: TicketRecord;
   readonly order: OrderRecord;
   readonly close: () => Promise<void>;
-}
-
-/** Elements as a station presents them: each with its own key and its proof. */
-function makeUnits(count: number): readonly UnitRequest[] {
-  return Array.from({ length: count }, () => {
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
-    const spki = new Uint8Array(publicKey.export({ format: 'der', type: 'spki' }));
-    const request = prepareCertificationRequest({ subject: sequence(), spki });
-    return {
-      uid: new Uint8Array(randomBytes(9)),
-      model: 'SW-1',
-      firmware: '1.0',
-      csr: request.finish('ecdsa-with-SHA256', sign('sha256', request.toBeSigned, privateKey)),
-      agree: undefined,
-      proofLevel: 'line-anchored',
-      evidence: undefined,
-    };
-  });
 }
 
 async function makeFactory(folder: string): Promise<Factory> {

@@ -13,11 +13,13 @@ import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { KeyFolder } from '../../src/drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
+import { LocalClient } from '../../src/drivers/links/local/localClient.ts';
 import { Issuance } from '../../src/trust/issuance/issuance.ts';
 import { issuerFrom } from '../../src/trust/issuance/issuer.ts';
 import { builtInProfiles } from '../../src/trust/issuance/profiles.ts';
 import { isRefusal } from '../../src/trust/ports/faults.ts';
 import { newDeviceId } from '../../src/trust/registry/importRules.ts';
+import { toBase64 } from '../../src/wire/bytes/base64.ts';
 import { encodePem } from '../../src/wire/x509/pem.ts';
 import { benchDevice } from './devices.ts';
 
@@ -29,10 +31,15 @@ export interface BornDevice {
 }
 
 export interface EstHouse {
+  readonly authority: AuthorityClient;
+  /** Of the door of devices, and of stations. */
   readonly port: number;
+  readonly stationPort: number;
   /** Of the root. */
   readonly anchorPem: string;
   readonly devices: readonly BornDevice[];
+  /** Lets a station in by its very certificate. */
+  admit(name: string, certificate: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -68,9 +75,12 @@ export async function assembleForBench(folder: string, count: number): Promise<E
     ports: { device: 0, station: 0, api: 0, mqtt: 0 },
   });
   return {
+    authority: client,
     port: provisioner.ports.device,
+    stationPort: provisioner.ports.station,
     anchorPem,
     devices,
+    admit: (name, certificate) => admit(socketPathFor(data, 'provisioner'), name, certificate),
     close: async () => {
       await provisioner.close();
       client.close();
@@ -78,6 +88,18 @@ export async function assembleForBench(folder: string, count: number): Promise<E
       await once(authority, 'exit');
     },
   };
+}
+
+async function admit(socketPath: string, name: string, certificate: Uint8Array): Promise<void> {
+  const local = new LocalClient(socketPath, 'provisioner');
+  const { status } = await local.send({
+    method: 'POST',
+    path: '/v1/stations',
+    contentType: 'application/json',
+    body: JSON.stringify({ name, certificate: toBase64(certificate) }),
+  });
+  local.close();
+  if (status !== 200) throw new Error(`the station was refused: ${status}`);
 }
 
 /** Identities from birth, issued as the authority issues them, before it runs. */
@@ -128,6 +150,7 @@ async function register(folder: string, devices: readonly BornDevice[]): Promise
   await stores.close();
 }
 
+// Threads of others import this file too.
 if (!isMainThread && typeof workerData === 'string') {
   const authority = await startAuthority({ dataFolder: workerData, passphrase, clock });
   parentPort?.once('message', () => {
