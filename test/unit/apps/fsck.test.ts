@@ -46,6 +46,11 @@ test('an installation that was left alone adds up', async (context) => {
   });
 });
 
+/** The value of the eighth row in the seventh. */
+function ofTheNext(table: string, column: string, id = 'id'): string {
+  return `${column} = (SELECT ${column} FROM ${table} WHERE ${id} = 8) WHERE ${id} = 7`;
+}
+
 /** What somebody did to the file, and what the checker says of it. */
 const tampering: ReadonlyArray<readonly [sql: string, fault: RegExp]> = [
   ['UPDATE tickets SET taken = 2 WHERE id = 1', /3 identities, 2 counted/],
@@ -96,14 +101,40 @@ const tampering: ReadonlyArray<readonly [sql: string, fault: RegExp]> = [
   ["UPDATE audit_leaves SET entry = x'80' WHERE id = 6", /an entry cannot be read/],
   ['UPDATE audit_heads SET root = zeroblob(32)', /the head of 14 leaves is not their root/],
   ['DELETE FROM signatures WHERE id = 7', /logged and not recorded/],
+  [`UPDATE issuances SET ${ofTheNext('issuances', 'key_id')}`, /the public key \w+ is there twice/],
+  [`UPDATE units SET ${ofTheNext('units', 'agree_key')}`, /the public key \w+ is there twice/],
 ];
+
+/** In tables that the database keeps unique, once somebody has taken that off. */
+const doubled: ReadonlyArray<readonly [table: string, set: string, fault: RegExp]> = [
+  ['issuances', ofTheNext('issuances', 'serial'), /the serial number \w+ is there twice/],
+  ['units', ofTheNext('units', 'uid'), /the element software \w+ is there twice/],
+  ['units', ofTheNext('units', 'device_id'), /the device id \w+ is there twice/],
+  ['units', ofTheNext('units', 'eui64'), /the EUI-64 \w+ is there twice/],
+  ['unit_keys', ofTheNext('unit_keys', 'key_id', 'unit'), /the registered key \w+ is there twice/],
+];
+
+function unconstrained(database: DatabaseSync, table: string): string {
+  const row = database.prepare('SELECT sql FROM sqlite_schema WHERE name = ?').get(table);
+  const sql = String(row?.['sql'])
+    .replace(/,\s*UNIQUE \([^)]*\)/, '')
+    .replaceAll(/ UNIQUE|, WITHOUT ROWID/g, '')
+    .replace('BLOB PRIMARY KEY', 'BLOB')
+    .replace(`TABLE ${table}`, 'TABLE copy');
+  return `${sql}; INSERT INTO copy SELECT * FROM ${table};
+    DROP TABLE ${table}; ALTER TABLE copy RENAME TO ${table};`;
+}
 
 test('what was changed behind the program’s back is found', async (context) => {
   const world = await installation(context);
   const whole = readFileSync(world.path);
-  for (const [sql, fault] of tampering) {
+  const isFound = async (
+    change: (database: DatabaseSync) => string,
+    fault: RegExp,
+  ): Promise<void> => {
     const database = new DatabaseSync(world.path, { enableForeignKeyConstraints: false });
-    database.exec('PRAGMA ignore_check_constraints = ON');
+    database.exec('PRAGMA ignore_check_constraints = ON; PRAGMA legacy_alter_table = ON');
+    const sql = change(database);
     database.exec(sql);
     database.close();
     const { ok, faults } = await world.fsck();
@@ -113,6 +144,13 @@ test('what was changed behind the program’s back is found', async (context) =>
       `${sql}\n${faults.join('\n')}`,
     );
     writeFileSync(world.path, whole);
+  };
+  for (const [sql, fault] of tampering) await isFound(() => sql, fault);
+  for (const [table, set, fault] of doubled) {
+    await isFound(
+      (database) => `${unconstrained(database, table)} UPDATE ${table} SET ${set}`,
+      fault,
+    );
   }
   assert.deepEqual((await world.fsck()).faults, []);
 });
