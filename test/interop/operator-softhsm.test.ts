@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { makeOperator, openOperator } from '../../src/apps/cli/operatorFolder.ts';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../src/drivers/keys/software/verifier.ts';
@@ -16,6 +16,7 @@ import {
   readSigned,
   signDocument,
 } from '../../src/trust/approvals/documents.ts';
+import { networkHouse, run } from '../support/networkHouse.ts';
 import { parseCertificationRequest } from '../../src/wire/x509/certificationRequest.ts';
 
 const modulePath = '/usr/lib/softhsm/libsofthsm2.so';
@@ -30,7 +31,11 @@ function missingPeer(): string | false {
   return existsSync(modulePath) ? false : 'needs SoftHSM2 (Debian package softhsm2)';
 }
 
-test('an operator signs with a token', { skip: missingPeer() }, async (context) => {
+/** A new token; `uri` names a key in it. */
+function token(context: TestContext): {
+  readonly data: string;
+  readonly uri: (label: string) => string;
+} {
   const data = mkdtempSync(join(tmpdir(), 'birthmark-operator-'));
   context.after(() => rmSync(data, { recursive: true, force: true }));
   mkdirSync(join(data, 'tokens'));
@@ -39,9 +44,12 @@ test('an operator signs with a token', { skip: missingPeer() }, async (context) 
   const words = ['--init-token', '--free', '--label', 'ada', '--so-pin', pin, '--pin', pin];
   assert.equal(spawnSync('softhsm2-util', words).status, 0);
   writeFileSync(join(data, 'pin'), `${pin}\n`, { mode: 0o600 });
-  const uri = (label: string): string =>
-    `pkcs11:token=ada;object=${label}?module-path=${modulePath}&pin-source=file:${join(data, 'pin')}`;
+  const place = `module-path=${modulePath}&pin-source=file:${join(data, 'pin')}`;
+  return { data, uri: (label) => `pkcs11:token=ada;object=${label}?${place}` };
+}
 
+test('an operator signs with a token', { skip: missingPeer() }, async (context) => {
+  const { data, uri } = token(context);
   const folder = join(data, 'ada');
   const request = await makeOperator(folder, 'ada', uri('approvals'));
   const { info, publicKey, signatureAlgorithm, signature } = parseCertificationRequest(request);
@@ -66,4 +74,19 @@ test('an operator signs with a token', { skip: missingPeer() }, async (context) 
   mkdirSync(other);
   writeFileSync(join(other, 'operator.json'), JSON.stringify({ name: 'eve', key: uri('none') }));
   await assert.rejects(openOperator(other), /holds no P-256 key none/);
+});
+
+test('an operator calls from elsewhere with a token', { skip: missingPeer() }, async (context) => {
+  const { uri } = token(context);
+  const it = await networkHouse(context, ['ada', 'bob'], (folder, name) =>
+    makeOperator(folder, name, uri(name)),
+  );
+  const order = ['order', 'create', 'reel-7', '--product', 'sensor', '--quantity', '5'];
+  const asked = await run(...order, ...it.as('ada'));
+  assert.equal(asked.code, 4, asked.said);
+  const id = String(asked.document['approval']);
+  const approved = await run('approval', 'approve', id, ...it.as('bob'));
+  assert.equal(approved.document['state'], 'approved', approved.said);
+  const done = await run(...order, '--approval', id, ...it.as('ada'));
+  assert.deepEqual([done.code, done.document['order']], [0, 'reel-7'], done.said);
 });

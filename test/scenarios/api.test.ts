@@ -223,6 +223,7 @@ const badActs: Readonly<Record<string, readonly object[]>> = {
     { ...order, approval: 'AB'.repeat(32) },
     { ...order, agreeKey: 'x' },
   ],
+  '/orders/raise': [{ order: 'reel-1', batch: 'a', by: 0 }],
   '/tickets': [{ batch: 'a', count: 1, stationKeySpki: '!', notBeforeMs: 0, notAfterMs: 1 }],
   '/batches/reel-1/close': [{ approval: 7 }, { force: true }],
   '/profiles': [{ profile: 'ldevid' }, { profile: {}, version: 2 }],

@@ -1,96 +1,27 @@
 /** The commands of an operator over the network: what they say is what they say on the server itself. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { request } from 'node:https';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { beginTwoPersons } from '../../src/apps/authority/twoPersons.ts';
-import { birthmarkProgram } from '../../src/apps/cli/program.ts';
-import { closeReach } from '../../src/apps/cli/reach.ts';
-import { explain } from '../../src/apps/cli/terminal.ts';
+import { connect, type TLSSocket } from 'node:tls';
 import { KeyFolder } from '../../src/drivers/keys/software/keyFolder.ts';
-import { encodePem } from '../../src/wire/x509/pem.ts';
-import { requestOf } from '../support/issuing/station.ts';
-import { deviceIdOf, importedDevice } from '../support/registrySamples.ts';
-import { seedDevices } from '../support/seedDevices.ts';
-import { housePassphrase, statusHouse } from '../support/statusHouse.ts';
-
-const passphrase = 'of an operator';
-process.env['BIRTHMARK_OPERATOR_PASSPHRASE'] = passphrase;
-process.env['BIRTHMARK_PASSPHRASE'] = housePassphrase;
-
-interface Ran {
-  readonly code: number;
-  readonly document: Record<string, unknown>;
-  readonly said: string;
-}
-
-/** As the command line runs it, in this process. */
-async function run(...words: readonly string[]): Promise<Ran> {
-  const written: string[] = [];
-  const said: string[] = [];
-  const { stdout, stderr } = process;
-  const [write, writeError] = [stdout.write.bind(stdout), stderr.write.bind(stderr)];
-  stdout.write = (text: string | Uint8Array) => written.push(String(text)) > 0;
-  stderr.write = (text: string | Uint8Array) => said.push(String(text)) > 0;
-  process.exitCode = 0;
-  let code: number;
-  try {
-    await birthmarkProgram().parseAsync([...words, '--json'], { from: 'user' });
-    code = process.exitCode;
-  } catch (error) {
-    const { message, exitCode } = explain(error);
-    said.push(message);
-    code = error instanceof Error && error.name === 'CommanderError' ? 2 : exitCode;
-  } finally {
-    await closeReach();
-    stdout.write = write;
-    stderr.write = writeError;
-    process.exitCode = 0;
-  }
-  const text = written.join('');
-  const document = text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : {};
-  return { code, document, said: said.join('') };
-}
-
-/** As `birthmark operator request` makes it, with a key file that costs a test nothing. */
-async function operatorFolder(folder: string, name: string): Promise<Uint8Array> {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'operator.json'), JSON.stringify({ name }));
-  const keys = await KeyFolder.open({ folder: join(folder, 'keys'), passphrase, costLog2: 4 });
-  await keys.create('operator', 'p256-sign');
-  return requestOf(await keys.signer('operator'));
-}
-
-const devices = [1, 2, 3].map(deviceIdOf);
-
-async function house(context: Parameters<typeof statusHouse>[0], persons: readonly string[]) {
-  const it = await statusHouse(context, {}, async (dataFolder) => {
-    const admins = [];
-    for (const name of persons) {
-      admins.push({ name, request: await operatorFolder(join(dataFolder, name), name) });
-    }
-    const options = { dataFolder, passphrase: housePassphrase, clock: { nowMs: Date.now } };
-    if (admins.length > 0) await beginTwoPersons(options, { admins, massLimit: 2 });
-    await seedDevices(
-      join(dataFolder, 'provisioner'),
-      [1, 2, 3].map((number) => importedDevice(number)),
-    );
-  });
-  const { dataFolder, provisioner, issuing } = it;
-  const ca = join(dataFolder, 'server.pem');
-  const { server } = await issuing.hierarchy();
-  writeFileSync(ca, server.map((der) => encodePem('CERTIFICATE', der)).join(''));
-  const url = `https://localhost:${provisioner.ports.api}`;
-  const as = (name: string): readonly string[] => [
-    '--server',
-    url,
-    '--server-ca',
-    ca,
-    '--operator',
-    join(dataFolder, name),
-  ];
-  return { ...it, url, as, here: ['--data', dataFolder] };
-}
+import { utf8 } from '../../src/wire/bytes/utf8.ts';
+import {
+  concealedContext,
+  concealedExporter,
+  encodeConcealed,
+  splitExport,
+} from '../../src/wire/http/concealed.ts';
+import { p256Point } from '../../src/wire/x509/spki.ts';
+import {
+  devices,
+  networkHouse,
+  operatorFolder,
+  operatorPassphrase,
+  type Ran,
+  run,
+} from '../support/networkHouse.ts';
 
 /** What differs between two moments and two machines. */
 function comparable(document: object): unknown {
@@ -101,7 +32,7 @@ function comparable(document: object): unknown {
 }
 
 test('an order by two persons who never come to the server, and the same answers there', async (context) => {
-  const it = await house(context, ['ada', 'bob']);
+  const it = await networkHouse(context, ['ada', 'bob']);
   const [ada, bob] = [it.as('ada'), it.as('bob')];
   const order = ['order', 'create', 'reel-7', '--product', 'sensor', '--quantity', '5'];
   const would = await run(...order, '--dry-run', ...ada);
@@ -155,22 +86,22 @@ test('an order by two persons who never come to the server, and the same answers
 });
 
 test('who is nobody there gets nothing, and what is for the machine itself says so', async (context) => {
-  const it = await house(context, ['ada', 'bob']);
+  const it = await networkHouse(context, ['ada', 'bob']);
   await operatorFolder(join(it.dataFolder, 'eve'), 'ada');
   const stranger = await run('device', 'list', ...it.as('eve'));
   assert.deepEqual([stranger.code, /unauthorized/.test(stranger.said)], [1, true], stranger.said);
-  const nameless = await run('device', 'list', '--server', it.url);
+  const nameless = await run('device', 'list', '--server', it.api);
   assert.deepEqual([nameless.code, /--operator/.test(nameless.said)], [2, true]);
-  const unknown = await run('device', 'list', '--server', it.url, ...it.as('ada').slice(4));
+  const unknown = await run('device', 'list', '--server', it.api, ...it.as('ada').slice(4));
   assert.deepEqual([unknown.code, /cannot be reached/.test(unknown.said)], [3, true], unknown.said);
-  const root = await run('crl', 'sign-root', '--server', it.url);
+  const root = await run('crl', 'sign-root', '--server', it.api);
   assert.deepEqual([root.code, /machine of the server/.test(root.said)], [2, true], root.said);
   const plain = await run('device', 'list', '--server', 'http://localhost');
   assert.equal(plain.code, 2);
 });
 
 test('a role that is taken away is gone with the next request, and so is who is revoked', async (context) => {
-  const it = await house(context, ['ada', 'bob', 'cyd']);
+  const it = await networkHouse(context, ['ada', 'bob', 'cyd']);
   const list = (): Promise<Ran> => run('order', 'list', ...it.as('cyd'));
   const ada = ['--as', join(it.dataFolder, 'ada'), ...it.here];
   assert.equal((await list()).code, 0);
@@ -187,7 +118,7 @@ test('a role that is taken away is gone with the next request, and so is who is 
 });
 
 test('one person with the certificate of an operator acts, an application does not', async (context) => {
-  const it = await house(context, []);
+  const it = await networkHouse(context, []);
   for (const kind of ['operator', 'application']) {
     const out = join(it.dataFolder, kind);
     const enrol = ['application', 'enrol', `the-${kind}`, '--kind', kind, '--plain-key'];
@@ -197,7 +128,7 @@ test('one person with the certificate of an operator acts, an application does n
   const order = ['order', 'create', 'reel-1', '--product', 'sensor', '--quantity', '2'];
   const place = (name: string): readonly string[] => [
     '--server',
-    it.url,
+    it.api,
     '--operator',
     join(it.dataFolder, name),
   ];
@@ -208,4 +139,53 @@ test('one person with the certificate of an operator acts, an application does n
   const closing = await run('order', 'close', 'reel-1', '--dry-run', ...place('operator'));
   assert.deepEqual([closing.code, closing.document['batches']], [0, ['reel-1']], closing.said);
   assert.ok(readFileSync(join(it.dataFolder, 'operator', 'server.pem')).length > 0);
+});
+
+test('a signature is worth something on its connection alone, and for the server it names', async (context) => {
+  const it = await networkHouse(context, ['ada', 'bob']);
+  const { port } = new URL(it.api);
+  const folder = join(it.dataFolder, 'ada', 'keys');
+  const keys = await KeyFolder.open({ folder, passphrase: operatorPassphrase });
+  const signer = await keys.signer('operator');
+  const publicKey = p256Point(signer.publicKeySpki);
+  const open = (): Promise<TLSSocket> =>
+    new Promise((resolve, reject) => {
+      const ca = readFileSync(join(it.dataFolder, 'server.pem'));
+      const options = { host: 'localhost', port: Number(port), ca, allowPartialTrustChain: true };
+      const socket = connect(options, () => resolve(socket)).once('error', reject);
+      context.after(() => socket.destroy());
+    });
+  const sign = async (socket: TLSSocket, name = 'ada', host = 'localhost'): Promise<string> => {
+    const keyId = utf8(name);
+    const target = concealedContext({ keyId, publicKey, host, port: Number(port) });
+    const { label, lengthBytes } = concealedExporter;
+    const exported = socket.exportKeyingMaterial(lengthBytes, label, Buffer.from(target));
+    const { toBeSigned, verification } = splitExport(new Uint8Array(exported));
+    const signature = await signer.sign(toBeSigned);
+    return encodeConcealed({ keyId, publicKey, verification, signature });
+  };
+  const status = (socket: TLSSocket, authorization: string): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const headers = { authorization, host: `localhost:${port}` };
+      const path = '/api/v1/orders';
+      const outgoing = request({ createConnection: () => socket, path, headers });
+      outgoing.once('error', reject).once('response', (response) => {
+        response.resume().once('end', () => resolve(response.statusCode ?? 0));
+      });
+      outgoing.end();
+    });
+  const [first, second] = [await open(), await open()];
+  const header = await sign(first);
+  assert.equal(await status(first, header), 200);
+  assert.equal(await status(second, header), 401);
+  for (const shown of [['bob'], ['nobody'], ['ada', 'elsewhere.example']] as const) {
+    const socket = await open();
+    assert.equal(await status(socket, await sign(socket, ...shown)), 401, shown.join(' '));
+  }
+  const socket = await open();
+  const broken = (await sign(socket)).replace(
+    /p=(.)/,
+    (_, octet) => `p=${octet === 'M' ? 'N' : 'M'}`,
+  );
+  assert.equal(await status(socket, broken), 401);
 });

@@ -106,6 +106,10 @@ const acts: readonly Route[] = [
     may: { roles: actRules['order.create'].requesters },
   },
   {
+    ...act('/orders/raise', 'raiseOrder', 'orders', 'Order more', bodies.raise, answers.order),
+    may: { roles: actRules['order.raise'].requesters },
+  },
+  {
     ...act('/tickets', 'issueTicket', 'orders', 'Allow a station', bodies.ticket, answers.ticket),
     may: { roles: actRules['ticket.issue'].requesters },
   },

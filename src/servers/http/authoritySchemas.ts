@@ -227,47 +227,49 @@ export const answers: Readonly<
 };
 
 /** Bodies of acts. */
-export const bodies: Readonly<Record<'order' | 'ticket' | 'close' | 'profile' | 'signed', Schema>> =
-  {
-    order: closed(
-      {
-        order: name,
-        product: name,
-        family: name,
-        hwType: { type: 'string', maxLength: 128, pattern: '^[0-9.]+$' },
-        partNumber: name,
-        profile: {
-          ...name,
-          maxLength: 40,
-          description: 'of the birth certificates; idevid unless told',
-        },
-        quantity,
-        leastProof: { type: 'string', enum: proofLevels },
-        eui64First: { type: 'string', pattern: '^[0-9a-f]{16}$' },
-        serverIdentity: sent('the credential that elements are born with', 8_192),
-        batches: { ...list(closed({ batch: name, quantity })), maxItems: 1_000 },
-        approval,
+export const bodies: Readonly<
+  Record<'order' | 'raise' | 'ticket' | 'close' | 'profile' | 'signed', Schema>
+> = {
+  order: closed(
+    {
+      order: name,
+      product: name,
+      family: name,
+      hwType: { type: 'string', maxLength: 128, pattern: '^[0-9.]+$' },
+      partNumber: name,
+      profile: {
+        ...name,
+        maxLength: 40,
+        description: 'of the birth certificates; idevid unless told',
       },
-      ['order', 'product', 'family', 'hwType', 'quantity', 'leastProof'],
-    ),
-    ticket: closed(
-      {
-        batch: name,
-        count: quantity,
-        stationKeySpki: sent('public key of the station, DER', 256),
-        notBeforeMs: { type: 'integer', minimum: 0 },
-        notAfterMs: { type: 'integer', minimum: 0 },
-        approval,
-      },
-      ['batch', 'count', 'stationKeySpki', 'notBeforeMs', 'notAfterMs'],
-    ),
-    close: closed({ approval }, []),
-    profile: closed(
-      { profile: { type: 'object', description: 'as birthmark profile show' }, approval },
-      ['profile'],
-    ),
-    signed: closed({ signed: sent('COSE_Sign1 by the operator', 65_536) }),
-  };
+      quantity,
+      leastProof: { type: 'string', enum: proofLevels },
+      eui64First: { type: 'string', pattern: '^[0-9a-f]{16}$' },
+      serverIdentity: sent('the credential that elements are born with', 8_192),
+      batches: { ...list(closed({ batch: name, quantity })), maxItems: 1_000 },
+      approval,
+    },
+    ['order', 'product', 'family', 'hwType', 'quantity', 'leastProof'],
+  ),
+  raise: closed({ order: name, batch: name, by: quantity, approval }, ['order', 'batch', 'by']),
+  ticket: closed(
+    {
+      batch: name,
+      count: quantity,
+      stationKeySpki: sent('public key of the station, DER', 256),
+      notBeforeMs: { type: 'integer', minimum: 0 },
+      notAfterMs: { type: 'integer', minimum: 0 },
+      approval,
+    },
+    ['batch', 'count', 'stationKeySpki', 'notBeforeMs', 'notAfterMs'],
+  ),
+  close: closed({ approval }, []),
+  profile: closed(
+    { profile: { type: 'object', description: 'as birthmark profile show' }, approval },
+    ['profile'],
+  ),
+  signed: closed({ signed: sent('COSE_Sign1 by the operator', 65_536) }),
+};
 
 export const pageQuery: Schema = query({
   limit,

@@ -23,7 +23,6 @@ import {
   wouldAsk,
 } from '../approving.ts';
 import { everyEntry } from '../pages.ts';
-import { defaultData } from '../dataFolder.ts';
 import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import {
   allowed,
@@ -123,10 +122,9 @@ Examples:
 }
 
 function registerRaise(order: Command): void {
-  approvable(order.command('raise <order>').description('Order more of the same'))
+  approvable(reachable(order.command('raise <order>').description('Order more of the same')))
     .requiredOption('--by <n>', 'how many more', whole)
     .option('--batch <name>', 'batch of the order that grows (default: the one of its name)')
-    .option('--data <folder>', 'data folder of the running server', defaultData())
     .option('--dry-run', 'say what would be ordered')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
