@@ -97,6 +97,11 @@ export function aboveOf(role: AuthorityRole): RoleRule['above'] {
   return rules[role].above;
 }
 
+/** Those that a new root certifies as well: it must not vouch for a key that was given up. */
+export function believedBelowRoots(book: readonly AuthorityRecord[]): readonly AuthorityRecord[] {
+  return book.filter(({ role, state }) => aboveOf(role) === 'root' && state !== 'removed');
+}
+
 /** Its key opens in `birthmark ca` commands only, and its list is signed there. */
 export function isSelfSigned({ role }: Pick<AuthorityRecord, 'role'>): boolean {
   return rules[role].above === 'self';

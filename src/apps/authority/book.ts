@@ -202,6 +202,15 @@ export function successorOf(
   };
 }
 
+/** Behind the present one: of several roots the first active one certifies. */
+export function withSuccessor(
+  records: readonly AuthorityRecord[],
+  present: AuthorityRecord,
+  next: AuthorityRecord,
+): readonly AuthorityRecord[] {
+  return records.flatMap((record) => (record.name === present.name ? [record, next] : [record]));
+}
+
 /** The next free name of a line: operational-2, operational-3, ...; for a signer of chips the next number. */
 export function nextName(records: readonly AuthorityRecord[], line: string): string {
   const taken = new Set(records.map(({ name }) => name));

@@ -88,14 +88,14 @@ export async function assessCompromise(
   }
 }
 
-/** Every key whose certificates are worth nothing then: of a root all of those that it certifies. */
+/** Every key whose certificates are worth nothing then. What a root certified is certified anew by the next one. */
 function issuersOf(
   book: readonly AuthorityRecord[],
   line: string,
   role: AuthorityRole,
 ): readonly string[] {
   const ofLine = book.filter((record) => lineOf(record) === line);
-  const below = book.filter((record) => aboveOf(record.role) === role);
+  const below = role === 'matter-paa' ? book.filter((one) => aboveOf(one.role) === role) : [];
   const names = [...ofLine, ...below].map(({ name }) => name);
   return isSelfSigned({ role }) ? ['self', ...names] : names;
 }
@@ -137,6 +137,8 @@ function followers(
 ): Promise<Followers> {
   switch (role) {
     case 'server':
+    case 'root':
+      // They go on: their birth is believed by the key of its authority, which is not lost.
       return Promise.resolve({ canFollow: 0, cannotFollow: 0, listed: [] });
     case 'operational': {
       const enrolled = `
@@ -148,7 +150,6 @@ function followers(
       const left = { where, value: unitStates.indexOf('locked') };
       return split(snapshot, enrolled, [nowMs, ...names], left);
     }
-    case 'root':
     case 'factory':
     case 'chip-signer':
     case 'matter-paa':
@@ -197,8 +198,11 @@ function stepsOf(role: AuthorityRole, line: string): readonly string[] {
   switch (role) {
     case 'root':
       return [
-        'stop the server: nothing below this root is worth anything',
-        'make a new installation with birthmark ca init, and pin its authorities by hand where old ones were',
+        'stop the server',
+        'birthmark ca compromise root --reason ...: another root certifies the same authorities anew',
+        'start the server: devices pin the authority of servers and not the root, and go on as they are',
+        'tell whoever pins the root the next one, where the lost one has not named its key (RFC 8649)',
+        'of a root on another machine: birthmark ca rollover announce root --new-name, ca root next there, ca import, switch and remove root at once',
       ];
     case 'matter-paa':
       return [

@@ -41,12 +41,14 @@ import {
   nextName,
   offlineKey,
   readBook,
+  withSuccessor,
   writeBook,
 } from './book.ts';
 import { withCasesAtRest } from './caseOffice.ts';
 import { Cases } from './cases.ts';
 import { Office, type OfficeOptions } from './office.ts';
 import { publishRootLists } from './rootList.ts';
+import { certifyAnew, putUnder } from './lostRoot.ts';
 import { requireCertificate, requireLists, successorIn } from './rootUse.ts';
 import { openAuthoritySnapshot } from './stores.ts';
 
@@ -193,7 +195,14 @@ function caseOfAuthority(
     // Its links vouch for the lost key: it cannot take its place.
     throw refused(`${announced.name} is announced: birthmark ca rollover switch ${line} first`);
   }
-  const names = ['successor', 'replaced', 'revoked', 'listed'];
+  if (lost.role === 'root' && lost.key === offlineKey) {
+    throw refused(
+      'the root is on another machine: birthmark ca compromise root --dry-run says what people do there',
+    );
+  }
+  // Nobody is above a root to list it, and what it certified is certified anew.
+  const further = lost.role === 'root' ? [] : ['revoked', 'listed'];
+  const names = ['successor', 'replaced', ...further];
   return {
     ...newCase(options, lost.name, 'authority', lost.name, names),
     successor,
@@ -226,7 +235,10 @@ async function makeSuccessor(office: Office, one: LossCase, use: RootUse): Promi
   const known = office.book.find(({ name }) => name === one.successor);
   const next = successorIn(office.book, lost, one);
   requireCertificate(use, office.organization, next, await office.keyOf(next));
-  if (known === undefined) await writeBook(office.paths, [...office.book, next]);
+  if (known === undefined) {
+    await writeBook(office.paths, withSuccessor(office.book, lost, next));
+  }
+  if (role === 'root') return certifyAnew(office, next, use);
   // Devices pin the authority of servers: without a link from the lost key none of them would come along.
   const pending = await office.replace(lost, next, { follows: role === 'server' });
   if (pending !== undefined) {
@@ -244,6 +256,7 @@ async function replaceInBook(
   { subject, successor }: LossCase,
 ): Promise<StepResult> {
   const { role } = recordOf(office, subject);
+  if (role === 'root') await putUnder(office, successor ?? '');
   const lostState = role === 'server' ? 'retired' : 'removed';
   await writeBook(
     office.paths,

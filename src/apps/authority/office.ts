@@ -26,6 +26,7 @@ import {
 import { AuthorityKeys } from './authorityKeys.ts';
 import {
   aboveOf,
+  believedBelowRoots,
   commonNameOf,
   faultOfRole,
   linkProfileOf,
@@ -122,17 +123,27 @@ export class Office {
     await this.#make(underName(present.name, next.name), present, old.signer, link, issuer);
     if (next.role !== 'root') return undefined;
     await publishRootLists(this.stores.status, [old, issuer], this.#clock);
-    // Whoever believes the new root only has to find a way down to everything that issues.
-    for (const record of this.book) {
-      // A new root must not vouch for a key that was given up.
-      if (aboveOf(record.role) !== 'root' || record.state === 'removed') continue;
+    await this.#certifyBelow(issuer);
+    return undefined;
+  }
+
+  /** Whoever believes the new root only has to find a way down to everything that issues. */
+  async #certifyBelow(root: Issuer): Promise<void> {
+    for (const record of believedBelowRoots(this.book)) {
       const certificate = await readCertificateFile(this.paths, record.name);
       const { spki } = parseCertificate(certificate).publicKey;
       const key = { publicKeySpki: spki, algorithm: record.algorithm };
       const profile = profileOf(record, this.#profiles);
-      await this.#make(underName(record.name, next.name), record, key, profile, issuer);
+      await this.#make(underName(record.name, root.name), record, key, profile, root);
     }
-    return undefined;
+  }
+
+  /** A root of its own, that no other one vouches for, and everything below it certified by it as well. */
+  async certifyRootAlone(next: AuthorityRecord): Promise<void> {
+    await this.certifyAlone(next);
+    const issuer = await this.issuer(next);
+    await publishRootLists(this.stores.status, [issuer], this.#clock);
+    await this.#certifyBelow(issuer);
   }
 
   /** Throws an `EnvironmentError` when the profile that it names is none for an authority of its role. */

@@ -25,6 +25,7 @@ import {
   parseBook,
   readBook,
   successorOf,
+  withSuccessor,
   writeBook,
 } from './book.ts';
 import { Office, type OfficeOptions } from './office.ts';
@@ -65,7 +66,9 @@ export async function announce(
       });
     if (begun === undefined) office.requireFit(next);
     // Written first: a crash behind this line is mended by the same command.
-    if (begun === undefined) await writeBook(office.paths, [...office.book, next]);
+    if (begun === undefined) {
+      await writeBook(office.paths, withSuccessor(office.book, present, next));
+    }
     // A next root made here would be one whose key was never off line.
     const pending = isOffline
       ? missingOfNext(office.paths, office.book, next)[0]

@@ -21,7 +21,7 @@ import {
   requireInstallation,
 } from './authorityFolder.ts';
 import { AuthorityKeys } from './authorityKeys.ts';
-import { commonNameOf, isSelfSigned, profileNameOf } from './authorityNames.ts';
+import { believedBelowRoots, commonNameOf, isSelfSigned, profileNameOf } from './authorityNames.ts';
 import {
   type AuthorityRecord,
   lineOf,
@@ -46,6 +46,7 @@ export async function useForLoss(options: RootUseOptions, one: LossCase): Promis
   const lost = book.find(({ name }) => name === one.subject);
   if (lost === undefined) throw refused(`there is no authority ${one.subject}`);
   const next = successorIn(book, lost, one);
+  const below = lost.role === 'root' ? believedBelowRoots(book) : [];
   const { passphrase } = options;
   const keys = new AuthorityKeys(await KeyFolder.open({ folder: paths.keys, passphrase }));
   try {
@@ -54,7 +55,15 @@ export async function useForLoss(options: RootUseOptions, one: LossCase): Promis
     const lists = await listsOf(paths, options.store, book, certificate);
     return {
       what: `replace the lost key of ${lost.name}`,
-      certificates: [certifiedAs(organization, next, publicKeySpki)],
+      certificates: [
+        certifiedAs(organization, next, publicKeySpki),
+        ...(await Promise.all(
+          below.map(async (record) => {
+            const own = parseCertificate(await readCertificateFile(paths, record.name));
+            return certifiedAs(organization, record, own.publicKey.spki);
+          }),
+        )),
+      ],
       revokes: [nodeCrypto.hash('SHA-256', certificate)],
       lists,
     };
@@ -86,7 +95,9 @@ export function successorIn(
   { successor }: LossCase,
 ): AuthorityRecord {
   const known = book.find(({ name }) => name === successor);
-  return known ?? successorOf(lost, successor ?? nextName(book, lineOf(lost)));
+  // Of a lost root the next one has another name: under the same one it would be taken for its renewal.
+  const newName = lost.role === 'root' ? { newName: true } : {};
+  return known ?? successorOf(lost, successor ?? nextName(book, lineOf(lost)), newName);
 }
 
 /** Where the keys are open. Throws an `EnvironmentError` when the root is about to certify anything else. */

@@ -10,7 +10,6 @@ import {
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
 import { carryOutAtRest } from '../../authority/approvalOffice.ts';
-import { isSelfSigned } from '../../authority/authorityNames.ts';
 import { lineNamed, readCertifiedBook } from '../../authority/book.ts';
 import { commandOf } from '../../authority/cases.ts';
 import { assessCompromise, countFollowers, maximumListed } from '../../authority/compromise.ts';
@@ -57,7 +56,7 @@ Whose key:
                                  ended (server stopped)
   station NAME                   a station's; with --with-devices what it personalized too (server running)
   family NAME                    of elements; --firmware for those of one version (server running)
-  root                           with --dry-run alone: nothing below it is worth anything
+  root                           another root certifies the same authorities anew (server stopped)
 
 Examples:
   birthmark ca compromise operational --dry-run
@@ -115,7 +114,7 @@ async function answer(
     throw usage('--dry-run is for authorities, stations and families');
   }
   const reason = reasonOf(options);
-  if (role !== undefined && isSelfSigned({ role })) {
+  if (role === 'matter-paa') {
     throw new CommandFailure(
       `it is answered for by people: see birthmark ca compromise ${whose} --dry-run`,
     );
