@@ -490,6 +490,7 @@ contract('authority stores', issuingBackends, (check) => {
       expiresMs: 2,
     };
     const id = await grants.addSecret(secret, bytesOf('secret', 32), leaf('secret'));
+    assert.ok(typeof id === 'number');
     const keys = [bytesOf('a', 20), bytesOf('b', 20)].map((key) => grants.bindSecret(id, key));
     assert.deepEqual(await Promise.all(keys), [bytesOf('a', 20), bytesOf('a', 20)]);
     assert.equal(await grants.voidSecret(id, 3, leaf('void')), true);

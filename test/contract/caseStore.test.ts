@@ -6,6 +6,7 @@ import { readAuditEntry } from '../../src/trust/audit/entry.ts';
 import { isRefusal } from '../../src/trust/ports/faults.ts';
 import { nextStep } from '../../src/trust/ports/lossCase.ts';
 import type { StatusScope } from '../../src/trust/ports/statusOrders.ts';
+import { alone } from '../support/alone.ts';
 import { issuingBackends } from '../support/issuingStores.ts';
 import { contract } from '../support/storeBackends.ts';
 
@@ -65,15 +66,18 @@ contract('cases', issuingBackends, (check) => {
       const loss = { kind: 'family', subject: 'tpm', firmware: '1' } as const;
       const order = async (): Promise<string> => 'none';
       const early = await answerLostHolder(desk, options, loss, async () => undefined);
-      const refused = await desk.closeCase(early.name, 2_000);
+      const refused = await desk.closeCase(await alone('case.close', { case: early.name }), 2_000);
       assert.ok(isRefusal(refused) && refused.refused === 'case-not-done');
       await answerLostHolder(desk, options, loss, order);
       assert.deepEqual(
         [desk.isElementLost('tpm', '1'), desk.isElementLost('tpm', '2')],
         [true, false],
       );
-      const closed = await desk.closeCase(early.name, 2_000);
-      assert.deepEqual(await desk.closeCase(early.name, 3_000), closed);
+      const closed = await desk.closeCase(await alone('case.close', { case: early.name }), 2_000);
+      assert.deepEqual(
+        await desk.closeCase(await alone('case.close', { case: early.name }), 3_000),
+        closed,
+      );
       assert.equal(desk.isElementLost('tpm', '1'), false);
       await answerLostHolder(desk, { ...options, reason: 'weak again' }, loss, order);
       assert.equal((await Cases.open(store)).isElementLost('tpm', '1'), true);

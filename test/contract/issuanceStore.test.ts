@@ -258,6 +258,7 @@ contract('issuance store', issuingBackends, (check) => {
       expiresMs: 2,
     };
     const id = await grants.addSecret(secret, bytesOf('secret', 32), leaf('secret'));
+    assert.ok(typeof id === 'number');
     const spend = (number: number) =>
       certificateIntent(number, { grants: [{ kind: 'secret', id }] });
     const outcomes = await Promise.all(

@@ -21,7 +21,6 @@ import { withCasesAtRest } from '../../src/apps/authority/caseOffice.ts';
 import { countFollowers } from '../../src/apps/authority/compromise.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import {
-  answerLostLog,
   answerLostResponder,
   type Answered,
   type LossOptions,
@@ -36,18 +35,13 @@ import { DeskClient } from '../../src/drivers/links/local/deskClient.ts';
 import { StatusClient } from '../../src/drivers/links/local/statusClient.ts';
 import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import { isRefusal, type Refusal } from '../../src/trust/ports/faults.ts';
-import {
-  caseDocument,
-  type CaseRefusal,
-  type LossCase,
-  parseCase,
-} from '../../src/trust/ports/lossCase.ts';
+import { caseDocument, type LossCase, parseCase } from '../../src/trust/ports/lossCase.ts';
 import type { LdevidOutcome } from '../../src/trust/ports/enrolment.ts';
 import { encodeCertId, encodeOcspRequest } from '../../src/wire/ocsp/request.ts';
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import { encodePem } from '../../src/wire/x509/pem.ts';
 import { begunAlone } from '../support/alone.ts';
-import { replaceLost } from '../support/lostAuthority.ts';
+import { replaceLost, replaceLostLog } from '../support/lostAuthority.ts';
 import { openssl, opensslMissing } from '../support/openssl.ts';
 import { pki } from '../support/peers.ts';
 import { testKey, testRequest } from '../support/pki.ts';
@@ -160,7 +154,7 @@ async function selectCases(path: string, name = '%'): Promise<readonly LossCase[
   return found;
 }
 
-function closeCase(house: House, name: string): Promise<LossCase | Refusal<CaseRefusal>> {
+function closeCase(house: House, name: string): Promise<LossCase | Refusal<string>> {
   return withCasesAtRest(house, (desk) => desk.closeCase(name, house.clock.nowMs()));
 }
 
@@ -407,12 +401,12 @@ test('the log: a new key, a new name, the same leaves, and one that says where t
   const checkpoint = (folder: string): string[] =>
     readFileSync(join(folder, 'checkpoint'), 'utf8').split('\n');
   const [oldName] = checkpoint(house.file('log'));
-  const answered = await cutAtEveryStep(house, answerLostLog, async (step) => {
+  const answered = await cutAtEveryStep(house, replaceLostLog, async (step) => {
     if (step === 'replaced') await assert.rejects(startAuthority(house), /is lost/);
   });
   assert.equal(answered.case.subject, oldName);
   await forgetStep(house, answered.case.name, 'replaced');
-  await answerLostLog(house);
+  await replaceLostLog(house);
   const newSize = await house.serve(async ({ authority }) => (await authority.status()).auditSize);
   assert.ok(newSize > size);
   const [newName, newCount] = checkpoint(house.file('log'));

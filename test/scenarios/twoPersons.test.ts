@@ -142,6 +142,30 @@ test('an operator comes, and a resting authority asks for two as well', async (c
   await it.startAuthority();
 });
 
+test('how devices enrol is decided by two, and one person makes few secrets', async (context) => {
+  const { persons, run, approve } = await house(context);
+  const policy = ['enrolment', 'policy', 'ldevid', '--approval', 'first'];
+  assert.equal((await run(...policy)).code, 4);
+  const asked = await run(...policy, '--as', persons.ada);
+  assert.deepEqual([asked.code, asked.document['act']], [4, 'policy.change'], asked.stderr);
+  const id = String(asked.document['approval']);
+  assert.notEqual((await run(...policy, '--request', id)).code, 0);
+  await approve(id);
+  assert.equal((await run(...policy, '--request', id)).code, 0);
+
+  const secret = ['enrolment', 'secret', 'create', '--product', 'meter'];
+  for (const code of [0, 0]) assert.equal((await run(...secret)).code, code);
+  const third = await run(...secret);
+  assert.match(third.stderr, /Two persons are needed/);
+  const named = [...secret, '--device', deviceIdOf(1)];
+  assert.equal((await run(...named)).code, 4);
+  const wanted = String((await run(...named, '--as', persons.ada)).document['approval']);
+  await approve(wanted);
+  assert.equal((await run(...named, '--approval', wanted)).code, 0);
+  const checked = await run('audit', 'fsck');
+  assert.deepEqual([checked.code, checked.document['faults']], [0, []], checked.stderr);
+});
+
 test('a provisioner in wrong hands revokes no more in a day than one person may', async (context) => {
   const { it } = await house(context);
   const names = ['app-1', 'app-2', 'app-3'];

@@ -193,7 +193,6 @@ function actsOf(
     },
     certificateStatus: desk,
     sessionServers: parts.sessionServers,
-    enrolment: parts.grants,
     saveServerIdentity: (identity) => parts.orders.saveServerIdentity(identity),
     orders: (limit, before) => orderStore.orders(limit, before),
     order: (order) => viewOf(orderStore, order),
@@ -203,7 +202,6 @@ function actsOf(
       const path = documents.pathOf(`${batch}.manifest.json`);
       return existsSync(path) ? path : undefined;
     },
-    cases: parts.cases,
     evidence: new Evidence(orderStore, issuanceStore),
     inspection: inspection({ paths: authorityPaths(dataFolder), installation, store, clock, log }),
     status: async () => {

@@ -3,9 +3,12 @@
  * where it was, and everybody can see how far it has come. What is decided by them is decided from the
  * database, and each of their states is a leaf of the log: a case does not vanish.
  */
+import type { Approved, Permissions } from '../../trust/approvals/permissions.ts';
+import { refuseApproval } from '../../trust/approvals/refusals.ts';
 import { encodeAuditEntry } from '../../trust/audit/entry.ts';
+import type { Spending, SpendingFault } from '../../trust/ports/approvalStore.ts';
 import type { CaseStore } from '../../trust/ports/caseStore.ts';
-import { EnvironmentError, type Refusal, refuse } from '../../trust/ports/faults.ts';
+import { EnvironmentError, isRefusal, type Refusal, refuse } from '../../trust/ports/faults.ts';
 import {
   type CaseAct,
   type CaseDesk,
@@ -21,7 +24,7 @@ import {
 } from '../../trust/ports/lossCase.ts';
 
 /** Of the one process that has the database open, so that what it knows is what is there. */
-export class Cases implements CaseDesk {
+export class Cases implements Omit<CaseDesk, 'closeCase'> {
   readonly #store: CaseStore;
   /** In the order they were opened. */
   #known: readonly LossCase[];
@@ -60,7 +63,11 @@ export class Cases implements CaseDesk {
     return this.#save('case-step', { ...one, steps }, step.doneMs);
   }
 
-  async closeCase(name: string, atMs: number): Promise<LossCase | Refusal<CaseRefusal>> {
+  async closeCase(
+    { request, spending }: Approved<'case.close'>,
+    atMs: number,
+  ): Promise<LossCase | Refusal<CaseRefusal | SpendingFault>> {
+    const { case: name } = request;
     const one = this.#named(name);
     if (one === undefined) return unknown(name);
     const waits = nextStep(one);
@@ -68,7 +75,9 @@ export class Cases implements CaseDesk {
       const reason = `the case ${name} is not at its end: ${waits} is to be done`;
       return refuse('case-not-done', reason);
     }
-    return isOpen(one) ? this.#save('case-closed', { ...one, closedMs: atMs }, atMs) : one;
+    return isOpen(one)
+      ? this.#saveWith('case-closed', { ...one, closedMs: atMs }, atMs, spending)
+      : one;
   }
 
   /** Elements whose keys are lost, by open cases: none of them is born any more. */
@@ -108,6 +117,17 @@ export class Cases implements CaseDesk {
   }
 
   async #save(act: CaseAct, one: LossCase, atMs: number): Promise<LossCase> {
+    const saved = await this.#saveWith(act, one, atMs, undefined);
+    if (isRefusal(saved)) throw new TypeError('a case that nobody has to allow');
+    return saved;
+  }
+
+  async #saveWith(
+    act: CaseAct,
+    one: LossCase,
+    atMs: number,
+    spending: Spending | undefined,
+  ): Promise<LossCase | Refusal<SpendingFault>> {
     const { name, openedMs } = one;
     const document = caseDocument(one);
     if (document.length > maximumDocument) throw new TypeError('a case of more than fits the log');
@@ -118,11 +138,25 @@ export class Cases implements CaseDesk {
       subject: name,
       detail: document,
     });
-    await this.#store.saveCase({ name, openedMs, document }, entry);
+    const outcome = await this.#store.saveCase({ name, openedMs, document }, entry, spending);
+    if (outcome !== 'saved') return refuseApproval(outcome);
     const others = this.#known.filter((each) => each.name !== name);
     this.#known = [...others, one].toSorted((left, right) => left.openedMs - right.openedMs);
     return one;
   }
+}
+
+/** To open one, and to go on with it, needs nobody's permission. */
+export function caseDesk(cases: Cases, permissions: Permissions): CaseDesk {
+  return {
+    cases: () => cases.cases(),
+    openCase: (one) => cases.openCase(one),
+    finishStep: (name, step) => cases.finishStep(name, step),
+    closeCase: async (name, atMs, approval) => {
+      const approved = await permissions.allow('case.close', { case: name }, approval);
+      return isRefusal(approved) ? approved : cases.closeCase(approved, atMs);
+    },
+  };
 }
 
 /** What is given to `birthmark ca compromise`. */

@@ -27,7 +27,7 @@ export interface HolderOptions {
  * and writes what it did. `order` resolves with `undefined` while it waits for a second person.
  */
 export async function answerLostHolder(
-  desk: CaseDesk,
+  desk: Pick<CaseDesk, 'finishStep' | 'openCase'>,
   { clock, reason }: HolderOptions,
   loss: HolderLoss,
   order: (scope: StatusScope) => Promise<string | undefined>,

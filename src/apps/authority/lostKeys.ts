@@ -115,8 +115,10 @@ export async function answerLostAuthority(
  * asks the status of, end within a week. What there is of them is revoked.
  */
 export async function answerLostResponder(options: LossOptions): Promise<Answered> {
-  const begun = await begin(options, 'ocsp', async () =>
-    newCase(options, `ocsp-${options.clock.nowMs()}`, 'ocsp', 'ocsp', ['revoked']),
+  const begun = await withCasesAtRest(options, (desk) =>
+    begin(desk, 'ocsp', async () =>
+      newCase(options, `ocsp-${options.clock.nowMs()}`, 'ocsp', 'ocsp', ['revoked']),
+    ),
   );
   return carryOn(options, begun, {
     revoked: async (office) => {
@@ -131,26 +133,33 @@ export async function answerLostResponder(options: LossOptions): Promise<Answere
  * The key that signs checkpoints. The log goes on as a new one, of another name, over the same leaves, one of
  * which says where the old one ended: whoever has a checkpoint of the old one can hold both against each other.
  */
-export async function answerLostLog(options: LossOptions): Promise<Answered> {
+export async function answerLostLog(
+  options: LossOptions,
+  { request }: Begun<'key.replace'>,
+): Promise<Answered> {
   const paths = authorityPaths(options.dataFolder);
-  const begun = await begin(options, 'log', () => caseOfLog(options, paths));
+  const begun = await withCasesAtRest(options, (desk) => beginLostLog(desk, options));
+  if (begun.subject !== request.subject) throw refused('another log was approved');
   return carryOn(options, begun, {
     recorded: recordLostLog,
     replaced: (_, one) => replaceLogKey(paths, one),
   });
 }
 
+/** As `beginLostAuthority`: the key signs no more from then on, and who may have another one is asked then. */
+export function beginLostLog(desk: CaseDesk, options: LossOptions): Promise<LossCase> {
+  return begin(desk, 'log', () => caseOfLog(options, authorityPaths(options.dataFolder)));
+}
+
 /** The case of this kind that has a step to be done, or the one that is opened now. */
-function begin(
-  options: LossOptions,
+async function begin(
+  desk: CaseDesk,
   kind: LossCase['kind'],
   make: () => Promise<LossCase>,
 ): Promise<LossCase> {
-  return withCasesAtRest(options, async (desk) => {
-    const cases = await desk.cases();
-    const open = cases.find((one) => one.kind === kind && nextStep(one) !== undefined);
-    return open ?? desk.openCase(await make());
-  });
+  const cases = await desk.cases();
+  const open = cases.find((one) => one.kind === kind && nextStep(one) !== undefined);
+  return open ?? desk.openCase(await make());
 }
 
 /** What a step did, in words; or what it waits for, and then it is not done. */

@@ -6,12 +6,13 @@ import type { Approved, Begun, Permissions } from '../../trust/approvals/permiss
 import { keyOfRequest } from '../../trust/issuance/certification.ts';
 import { closeBatch } from '../../trust/personalization/closing.ts';
 import type { Hierarchy } from '../../trust/ports/authority.ts';
-import type { ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
+import type { EnrolmentDesk, ForeignDesk } from '../../trust/ports/enrolmentDesk.ts';
 import type { ProfileDesk } from '../../trust/ports/profileDesk.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { Parts } from './assemble.ts';
+import { caseDesk } from './cases.ts';
 import { readProfile } from './profileDocument.ts';
 
 type Permitted = Pick<
@@ -21,6 +22,8 @@ type Permitted = Pick<
   | 'raiseOrder'
   | 'issueTicket'
   | 'closeBatch'
+  | 'cases'
+  | 'enrolment'
   | 'foreign'
   | 'operators'
   | 'profiles'
@@ -68,6 +71,8 @@ export function permittedActs(parts: Parts): Permitted {
       const begun = await beginStatusOrder(permissions, approved.order, approved.approval);
       return isRefusal(begun) ? begun : parts.statusNotices.recordOrdered(begun, notices);
     },
+    cases: caseDesk(parts.cases, permissions),
+    enrolment: enrolmentActs(parts),
     foreign: foreignActs(parts),
     operators: operatorActs(parts, chainOf),
     profiles: profileActs(parts),
@@ -89,6 +94,29 @@ function serverChain(
     return equal(link.publicKey.spki, publicKey.spki) && equal(link.issuer.der, subject.der);
   });
   return generations.length === 0 ? [issuer] : [...generations, ...server];
+}
+
+function enrolmentActs({ permissions, grants, approvals }: Parts): EnrolmentDesk {
+  return {
+    createSecret: async (order, approval) => {
+      const { deviceId, ...anybody } = order;
+      const mode = approval === undefined ? await approvals.mode() : undefined;
+      // Whoever has a secret for a device that is known becomes that device.
+      if (mode !== undefined && deviceId === undefined) {
+        return grants.createSecretAlone(anybody, mode.massLimit);
+      }
+      return permitted(permissions, 'secret.create', order, approval, (one) =>
+        grants.createSecret(one),
+      );
+    },
+    secrets: () => grants.secrets(),
+    voidSecret: (id) => grants.voidSecret(id),
+    approvals: () => grants.approvals(),
+    decide: (id, decision, by) => grants.decide(id, decision, by),
+    policies: () => grants.policies(),
+    savePolicy: (policy, approval) =>
+      permitted(permissions, 'policy.change', policy, approval, (one) => grants.savePolicy(one)),
+  };
 }
 
 function foreignActs({ permissions, foreign }: Parts): ForeignDesk {

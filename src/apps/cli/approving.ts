@@ -34,6 +34,8 @@ export interface ApprovableOptions extends OutputOptions, ReachOptions {
   readonly as?: string;
   /** SHA-256 of the approved request, hexadecimal. */
   readonly approval?: string;
+  /** Where `--approval` means something else. */
+  readonly approvalFlag?: string;
 }
 
 /** An act that may be tried: the authority decides. */
@@ -226,7 +228,7 @@ function tellWaiting(options: ApprovableOptions, { id, act, expiresMs }: Request
     `${act} waits for a second person, until ${new Date(expiresMs).toISOString()}:`,
     `  birthmark approval show ${text}${data}`,
     `  birthmark approval approve ${text} --as FOLDER${data}`,
-    `Then the same command once more, with --approval ${text}`,
+    `Then the same command once more, with ${options.approvalFlag ?? '--approval'} ${text}`,
   ]);
   process.exitCode = exitCodes.approval;
 }

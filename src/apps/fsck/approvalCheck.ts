@@ -1,6 +1,8 @@
 /** Requests and approvals against the log, the persons that signed them, and their use. */
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { actRules } from '../../trust/approvals/acts.ts';
+import { policyOf } from '../../drivers/store/sqlite/grantStore.ts';
+import { policyDetail } from '../../trust/issuance/grants.ts';
 import { isSigned } from '../../trust/approvals/documents.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { MalformedError } from '../../wire/bytes/malformed.ts';
@@ -29,6 +31,7 @@ export async function checkApprovals(
         : 'two persons: switched on without a word in the log',
     );
   }
+  await checkPolicies(inspection, trail);
   const keys = await keysOfOperators(inspection);
   await checkOperators(inspection, trail);
   const recorded = new Set<string>();
@@ -49,6 +52,16 @@ const selectApprovals = `
   SELECT approvals.*, asked.name AS asked_by, decided.name AS said_by FROM approvals
   LEFT JOIN operators asked ON asked.id = requester
   LEFT JOIN operators decided ON decided.id = decided_by ORDER BY approvals.id`;
+
+/** How profiles are given out is what somebody decided once. */
+async function checkPolicies({ snapshot, fault }: Inspection, trail: ApprovalTrail): Promise<void> {
+  for await (const row of snapshot.rows('SELECT * FROM enrolment_policies')) {
+    const { profile, ...policy } = policyOf(row);
+    if (!trail.wasPolicy(profile, policyDetail(policy))) {
+      fault(`policy of ${profile}: nobody has decided it`);
+    }
+  }
+}
 
 /** Rows of operators against the log: nobody is one, or has a role, because a row says so. */
 async function checkOperators(

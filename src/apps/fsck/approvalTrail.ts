@@ -13,6 +13,8 @@ import {
   type SignedDocument,
 } from '../../trust/approvals/documents.ts';
 import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
+import { knownDevice, policyAct, secretAct } from '../../trust/issuance/grants.ts';
+import { soleWindowMs } from '../../trust/ports/soleChanges.ts';
 import { raisedAct } from '../../trust/personalization/orders.ts';
 import { builtInProfiles, isProfileOfAuthority } from '../../trust/issuance/profiles.ts';
 import type { AuditEntry } from '../../trust/audit/entry.ts';
@@ -38,6 +40,12 @@ export class ApprovalTrail {
   readonly #certifiable = new Set<string>();
   /** One step makes several certificates, and may be taken again: that somebody allowed it can be told. */
   #wasAnnounced = false;
+  /** Logs whose key may be replaced. */
+  readonly #replaceable = new Set<unknown>();
+  /** By profile: each policy of enrolment that was ever decided, in the words of the log. */
+  readonly #policies = new Map<string, Set<string>>();
+  /** Secrets of one person's making, by when. */
+  #secrets: readonly number[] = [];
   /** The first admins come with the mode itself, directly behind it. */
   #founding = false;
   #last: AuditEntry | undefined;
@@ -56,6 +64,11 @@ export class ApprovalTrail {
     return this.#certifiable.size > 0;
   }
 
+  /** A restore may bring back an earlier one. */
+  wasPolicy(profile: string, detail: string): boolean {
+    return this.#policies.get(profile)?.has(detail) === true;
+  }
+
   get operators(): Pick<OperatorTrail, 'operators' | 'massLimit'> {
     return this.#operators;
   }
@@ -71,6 +84,10 @@ export class ApprovalTrail {
     const isDecision = entry.kind === 'decision';
     this.#founding &&= isDecision && entry.act === 'operator-added';
     if (isDecision) this.#operators.note(entry);
+    if (isDecision && entry.act === policyAct) {
+      const known = this.#policies.get(entry.subject) ?? new Set();
+      this.#policies.set(entry.subject, known.add(entry.detail));
+    }
     if (entry.kind === 'approval-requested') {
       const request = readSigned(nodeCrypto, entry.signed, readRequest);
       this.#logged.set(toHex(entry.request), { request, decision: undefined, uses: 0 });
@@ -107,7 +124,8 @@ export class ApprovalTrail {
       (approvers === undefined || this.#operators.holds(known.decision?.document.by, approvers));
     if (!isAllowed) this.#fault(`approval ${id}: used without the roles that it takes`);
     this.#logged.set(id, { ...known, uses: known.uses + 1 });
-    const { name, certificates } = readParameters(document.parameters);
+    const { name, certificates, subject } = readParameters(document.parameters);
+    if (act === 'key.replace') this.#replaceable.add(subject);
     if (act === 'authority.announce') this.#wasAnnounced = true;
     if (act === 'root.use') this.#noteCertifiable(certificates);
     if (act === 'station.enrol' && typeof name === 'string') this.#stations.push(name);
@@ -116,6 +134,13 @@ export class ApprovalTrail {
   #noteCertifiable(certificates: Plain | undefined): void {
     for (const one of Array.isArray(certificates) ? certificates : []) {
       this.#certifiable.add(`${Reflect.get(one, 'profile')} ${Reflect.get(one, 'name')}`);
+    }
+  }
+
+  #countSecret({ atMs }: Decision): void {
+    this.#secrets = [...this.#secrets.filter((at) => at > atMs - soleWindowMs), atMs];
+    if (this.#secrets.length > Number(this.#operators.massLimit)) {
+      this.#fault(`log: ${this.#secrets.length} one-time secrets in a day by one person`);
     }
   }
 
@@ -141,6 +166,11 @@ export class ApprovalTrail {
       this.#fault('two persons: begun a second time');
       return;
     }
+    const isOfAct = before?.kind === 'approval-used' && before.act === 'secret.create';
+    if (entry.kind === 'decision' && entry.act === secretAct && !isOfAct) this.#countSecret(entry);
+    if (entry.kind === 'decision' && entry.act === 'log-key-lost') {
+      if (!this.#replaceable.has(entry.subject)) this.#fault('log: a new key by one person');
+    }
     const need = this.#founding ? undefined : needOf(entry);
     if (need === undefined) return;
     const used =
@@ -156,6 +186,7 @@ export class ApprovalTrail {
   }
 }
 
+type Decision = Extract<AuditEntry, { readonly kind: 'decision' }>;
 type Issued = Extract<AuditEntry, { readonly kind: 'issued' }>;
 
 interface Need {
@@ -194,6 +225,15 @@ function needOf(entry: AuditEntry): Need | undefined {
   if (entry.act === 'mass-limit') {
     return { acts: ['limit.mass'], about: { devices: Number(entry.subject) } };
   }
+  if (entry.act === policyAct) {
+    const [, approval = ''] = /^approval (\S+),/.exec(entry.detail) ?? [];
+    return { acts: ['policy.change'], about: { profile: entry.subject, approval } };
+  }
+  if (entry.act === secretAct) {
+    if (!entry.detail.endsWith(knownDevice)) return undefined;
+    return { acts: ['secret.create'], about: { deviceId: entry.subject } };
+  }
+  if (entry.act === 'case-closed') return { acts: ['case.close'], about: { case: entry.subject } };
   if (entry.act === raisedAct) {
     const raise = /^(?<batch>\S+) by (?<by>\d+)$/.exec(entry.detail)?.groups ?? {};
     const { batch = '', by } = raise;

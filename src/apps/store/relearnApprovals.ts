@@ -3,6 +3,7 @@ import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { readDecision, readRequest, readSigned } from '../../trust/approvals/documents.ts';
 import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
 import type { AuditEntry } from '../../trust/audit/entry.ts';
+import { secretAct } from '../../trust/issuance/grants.ts';
 import { identifierOfKey } from '../../trust/issuance/issuer.ts';
 import type { ApprovalLesson } from '../../trust/ports/recoveryStore.ts';
 import { reportedAct } from '../../trust/status/notices.ts';
@@ -48,6 +49,8 @@ function decisionLessons(
       return [{ kind: 'mass-limit', devices: Number(name) }];
     case reportedAct:
       return [{ kind: 'sole-changes', devices: detail.split(' ').length, atMs }];
+    case secretAct:
+      return [{ kind: 'sole-secret', atMs }];
     case 'operator-added':
       return [operatorLesson(name, detail, atMs, certificates)];
     case 'operator-renewed': {

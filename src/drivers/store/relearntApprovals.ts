@@ -3,7 +3,11 @@
  * used a second time, and two persons stay two. What is open is over: who still wants it asks again.
  */
 import type { ApprovalLesson, Lesson } from '../../trust/ports/recoveryStore.ts';
-import { SoleChanges, soleChangesSetting } from '../../trust/ports/soleChanges.ts';
+import {
+  SoleChanges,
+  soleChangesSetting,
+  soleSecretsSetting,
+} from '../../trust/ports/soleChanges.ts';
 import { blob } from './sqlite/rows.ts';
 import { first, putSetting, type Steps, tell } from './statements.ts';
 
@@ -11,6 +15,7 @@ const kinds: ReadonlySet<string> = new Set<ApprovalLesson['kind']>([
   'two-persons',
   'mass-limit',
   'sole-changes',
+  'sole-secret',
   'operator',
   'operator-certificate',
   'role-granted',
@@ -33,12 +38,10 @@ export function* approvalLesson(lesson: ApprovalLesson): Steps<void> {
     case 'mass-limit':
       yield* tell('UPDATE two_person SET mass_limit = $1', lesson.devices);
       return;
-    case 'sole-changes': {
-      const row = yield* first('SELECT value FROM settings WHERE name = $1', soleChangesSetting);
-      const changes = new SoleChanges(row && blob(row, 'value'));
-      yield* putSetting(soleChangesSetting, changes.with(lesson.devices, lesson.atMs));
-      return;
-    }
+    case 'sole-changes':
+      return yield* countSole(soleChangesSetting, lesson.devices, lesson.atMs);
+    case 'sole-secret':
+      return yield* countSole(soleSecretsSetting, 1, lesson.atMs);
     case 'operator': {
       const { name, certificate, keyIdentifier, role, atMs } = lesson;
       const revokedMs = certificate.length === 0 ? atMs : null;
@@ -81,6 +84,13 @@ export const countAdmins = `
   SELECT (SELECT count(*) FROM two_person) AS modes,
     (SELECT count(*) FROM operators JOIN operator_roles ON operator = operators.id
      WHERE role = 'admin' AND withdrawn_ms IS NULL AND revoked_ms IS NULL) AS admins`;
+
+/** What one person did before the restore counts behind it. */
+function* countSole(setting: string, number: number, atMs: number): Steps<void> {
+  const row = yield* first('SELECT value FROM settings WHERE name = $1', setting);
+  const changes = new SoleChanges(row && blob(row, 'value'));
+  yield* putSetting(setting, changes.with(number, atMs));
+}
 
 const insertMode = 'INSERT INTO two_person VALUES (1, $1, $2, $3) ON CONFLICT DO NOTHING';
 

@@ -76,10 +76,10 @@ export function readNotices(body: unknown): readonly AuthorityNotice[] {
 }
 
 /** SHA-256 of the request that allows the act. */
-export function readApproval(fields: Fields): Uint8Array | undefined {
-  if (!fields.has('approval')) return undefined;
-  const approval = fields.hex('approval');
-  if (approval.length !== 32) throw new FieldError('approval is 32 bytes');
+export function readApproval(fields: Fields, member = 'approval'): Uint8Array | undefined {
+  if (!fields.has(member)) return undefined;
+  const approval = fields.hex(member);
+  if (approval.length !== 32) throw new FieldError(`${member} is 32 bytes`);
   return approval;
 }
 

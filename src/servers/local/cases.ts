@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import { type CaseDesk, type LossCase, readCase } from '../../trust/ports/lossCase.ts';
 import { sendRefusal } from '../http/problem.ts';
+import { readApproval } from './authorityFields.ts';
 import { Fields } from './fields.ts';
 
 const maximumCaseBytes = 8_192;
@@ -30,7 +31,8 @@ export function caseRoutes(app: FastifyInstance, desk: CaseDesk): void {
   app.post('/v1/cases/close', async (request, reply) => {
     const fields = new Fields(request.body);
     const name = fields.text('name', maximumName);
-    return answer(reply, await desk.closeCase(name, timeIn(fields, 'atMs')));
+    const atMs = timeIn(fields, 'atMs');
+    return answer(reply, await desk.closeCase(name, atMs, readApproval(fields)));
   });
 }
 

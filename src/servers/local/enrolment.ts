@@ -7,6 +7,7 @@ import type { ApprovalRecord, ProfilePolicy, SecretRecord } from '../../trust/po
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { sendRefusal } from '../http/problem.ts';
+import { readApproval } from './authorityFields.ts';
 import { Fields } from './fields.ts';
 
 /** By which a device enrols that has no certificate to show. */
@@ -42,12 +43,13 @@ export function enrolmentDeskRoutes(app: FastifyInstance, desk: EnrolmentDesk): 
   app.post('/v1/enrolment/secrets', async (request, reply) => {
     const fields = new Fields(request.body);
     const deviceId = fields.optionalText('deviceId', 16);
-    const outcome = await desk.createSecret({
+    const order = {
       ...(deviceId === undefined ? {} : { deviceId }),
       product: fields.text('product', 64),
       profile: fields.text('profile', 64),
       lifetimeMs: fields.integer('lifetimeMs', 1, maximumDays * dayMs),
-    });
+    };
+    const outcome = await desk.createSecret(order, readApproval(fields));
     return isRefusal(outcome) ? sendRefusal(reply, outcome) : outcome;
   });
 
@@ -72,7 +74,7 @@ export function enrolmentDeskRoutes(app: FastifyInstance, desk: EnrolmentDesk): 
   }));
 
   app.put('/v1/enrolment/policies', async (request, reply) =>
-    done(reply, await desk.savePolicy(readPolicy(request.body))),
+    done(reply, await desk.savePolicy(...readPolicy(request.body))),
   );
 }
 
@@ -80,15 +82,17 @@ function done(reply: FastifyReply, refusal: Refusal<string> | undefined): object
   return refusal === undefined ? {} : sendRefusal(reply, refusal);
 }
 
-function readPolicy(body: unknown): ProfilePolicy {
+/** With what allows it. `approval` of the body says whether a person decides about requests. */
+function readPolicy(body: unknown): readonly [ProfilePolicy, Uint8Array | undefined] {
   const fields = new Fields(body);
   const kind = fields.oneOf('afterExpiry', ['never', 'within', 'approval'] as const);
-  return {
+  const policy: ProfilePolicy = {
     profile: fields.text('profile', 64),
     approval: fields.oneOf('approval', ['none', 'first', 'every'] as const),
     afterExpiry:
       kind === 'within' ? { kind, days: fields.integer('days', 1, maximumDays) } : { kind },
   };
+  return [policy, readApproval(fields, 'request')];
 }
 
 function policyDocument({ profile, approval, afterExpiry }: ProfilePolicy): object {

@@ -6,7 +6,8 @@ import { compare } from '../../wire/bytes/bytes.ts';
 import { CborReader } from '../../wire/cbor/reader.ts';
 import * as cbor from '../../wire/cbor/writer.ts';
 import type { OperatorRole } from '../ports/approvalStore.ts';
-import type { AnchorDecision } from '../ports/enrolmentDesk.ts';
+import type { AnchorDecision, SecretOrder } from '../ports/enrolmentDesk.ts';
+import type { ProfilePolicy } from '../ports/grantStore.ts';
 import type { OrderRaise, OrderRequest, TicketRequest } from '../ports/operatorAuthority.ts';
 import type { StatusOrder } from '../ports/statusOrders.ts';
 
@@ -47,6 +48,11 @@ export interface ActRequests {
   readonly 'authority.remove': { readonly role: string };
   /** SHA-256 over the document that takes the place of the present one. */
   readonly 'profile.change': { readonly profile: string; readonly sha256: Uint8Array };
+  readonly 'policy.change': ProfilePolicy;
+  readonly 'secret.create': SecretOrder;
+  readonly 'case.close': { readonly case: string };
+  /** `subject`: name of the log whose key is lost. */
+  readonly 'key.replace': { readonly subject: string };
   /** What a restored store was found to lack, in numbers, for whoever looks at it before it starts. */
   readonly 'store.release': { readonly report: Readonly<Record<string, number | string>> };
 }
@@ -109,6 +115,10 @@ export const actRules: Readonly<Record<ActKind, ActRule>> = {
   'authority.switch': admins,
   'authority.remove': admins,
   'profile.change': admins,
+  'policy.change': admins,
+  'secret.create': production,
+  'case.close': admins,
+  'key.replace': admins,
   'store.release': admins,
 };
 

@@ -7,7 +7,10 @@ import { equal } from '../../wire/bytes/bytes.ts';
 import { toBase32 } from '../../wire/bytes/base32.ts';
 import { utf8 } from '../../wire/bytes/utf8.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
+import type { Approved } from '../approvals/permissions.ts';
+import { refuseApproval } from '../approvals/refusals.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
+import type { SpendingFault } from '../ports/approvalStore.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { CreatedSecret, EnrolmentDesk, SecretOrder } from '../ports/enrolmentDesk.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
@@ -18,6 +21,7 @@ import type {
   GrantReference,
   GrantStore,
   ProfilePolicy,
+  SecretPermit,
   SecretRecord,
 } from '../ports/grantStore.ts';
 
@@ -57,14 +61,42 @@ const maximumOpen = 4;
 const maximumListed = 1_000;
 const dayMs = 86_400_000;
 
-export class EnrolmentGrants implements EnrolmentDesk {
+type SecretOutcome = Promise<
+  CreatedSecret | Refusal<'rejected' | 'approval-needed' | SpendingFault>
+>;
+
+/** As the audit log calls them. */
+export const secretAct = 'secret-created';
+export const policyAct = 'enrolment-policy';
+/** At the end of what the log says of a secret that makes its bearer a device that was named. */
+export const knownDevice = ', for a device that was named';
+
+export function policyDetail({ approval, afterExpiry }: Omit<ProfilePolicy, 'profile'>): string {
+  const ended = afterExpiry.kind === 'within' ? `${afterExpiry.days} days` : afterExpiry.kind;
+  return `approval ${approval}, after expiry ${ended}`;
+}
+
+export class EnrolmentGrants implements Omit<EnrolmentDesk, 'createSecret' | 'savePolicy'> {
   readonly #options: GrantOptions;
 
   constructor(options: GrantOptions) {
     this.#options = options;
   }
 
-  async createSecret(order: SecretOrder): Promise<CreatedSecret | Refusal<'rejected'>> {
+  /** One of so many that one person may make in a day, of devices that nobody knows yet. */
+  createSecretAlone(order: Omit<SecretOrder, 'deviceId'>, most: number): SecretOutcome {
+    const atMs = this.#options.clock.nowMs();
+    return this.#createSecret(order, { most, atMs });
+  }
+
+  createSecret({ request, spending }: Approved<'secret.create'>): SecretOutcome {
+    return this.#createSecret(request, spending && { spending });
+  }
+
+  async #createSecret(
+    order: SecretOrder,
+    permit: SecretPermit | undefined,
+  ): Promise<CreatedSecret | Refusal<'rejected' | 'approval-needed' | SpendingFault>> {
     const { store, crypto, clock, profiles } = this.#options;
     const { product, profile, lifetimeMs } = order;
     if (!profiles.has(profile)) {
@@ -76,8 +108,11 @@ export class EnrolmentGrants implements EnrolmentDesk {
     const createdMs = clock.nowMs();
     const expiresMs = createdMs + lifetimeMs;
     const record = { deviceId, product, profile, createdMs, expiresMs };
-    const entry = this.#entry('secret-created', deviceId, `${profile} of ${product}`);
-    const id = await store.addSecret(record, this.#hash(secret), entry);
+    const detail = `${profile} of ${product}${order.deviceId === undefined ? '' : knownDevice}`;
+    const entry = this.#entry(secretAct, deviceId, detail);
+    const id = await store.addSecret(record, this.#hash(secret), entry, permit);
+    if (id === 'too-many') return refuseApproval('approval-needed');
+    if (typeof id === 'string') return refuseApproval(id);
     return { id, secret, deviceId, product, profile, expiresMs };
   }
 
@@ -116,16 +151,18 @@ export class EnrolmentGrants implements EnrolmentDesk {
     );
   }
 
-  async savePolicy(policy: ProfilePolicy): Promise<undefined | Refusal<'rejected'>> {
+  async savePolicy(
+    approved: Approved<'policy.change'>,
+  ): Promise<undefined | Refusal<'rejected' | SpendingFault>> {
     const { store, profiles } = this.#options;
-    const { profile, approval, afterExpiry } = policy;
+    const { request: policy, spending } = approved;
+    const { profile } = policy;
     if (!profiles.has(profile)) {
       return refuse('rejected', `Profile ${profile} is not for devices.`);
     }
-    const ended = afterExpiry.kind === 'within' ? `${afterExpiry.days} days` : afterExpiry.kind;
-    const said = `approval ${approval}, after expiry ${ended}`;
-    await store.savePolicy(policy, this.#entry('enrolment-policy', profile, said));
-    return undefined;
+    const entry = this.#entry(policyAct, profile, policyDetail(policy));
+    const outcome = await store.savePolicy(policy, entry, spending);
+    return outcome === 'saved' ? undefined : refuseApproval(outcome);
   }
 
   /** The open secret of these characters; `undefined` for a wrong, void or late one. */

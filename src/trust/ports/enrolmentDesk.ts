@@ -50,7 +50,8 @@ export interface CreatedSecret {
 
 /** One-time secrets, approvals and policies. Rejects with an `EnvironmentError` as above. */
 export interface EnrolmentDesk {
-  createSecret(order: SecretOrder): Promise<CreatedSecret | Refusal<string>>;
+  /** For a device that is named, and beyond a day's share, it takes an approval. */
+  createSecret(order: SecretOrder, approval?: Uint8Array): Promise<CreatedSecret | Refusal<string>>;
   /** Newest first. */
   secrets(): Promise<readonly SecretRecord[]>;
   voidSecret(id: number): Promise<undefined | Refusal<string>>;
@@ -63,5 +64,5 @@ export interface EnrolmentDesk {
   ): Promise<undefined | Refusal<string>>;
   /** Of every profile of devices. */
   policies(): Promise<readonly ProfilePolicy[]>;
-  savePolicy(policy: ProfilePolicy): Promise<undefined | Refusal<string>>;
+  savePolicy(policy: ProfilePolicy, approval?: Uint8Array): Promise<undefined | Refusal<string>>;
 }

@@ -2,6 +2,7 @@
  * What allows an enrolment besides a certificate, as a store: one-time secrets, approvals of a person, and
  * the policy of each profile. A grant is spent in T1, in the transaction that stores the intent.
  */
+import type { Spending, SpendingFault } from './approvalStore.ts';
 
 export interface GrantReference {
   readonly kind: 'secret' | 'approval';
@@ -60,13 +61,19 @@ export interface ProfilePolicy {
     | { readonly kind: 'approval' };
 }
 
+/** An approval, or one of so many that one person may make in a day. */
+export type SecretPermit =
+  | { readonly spending: Spending }
+  | { readonly most: number; readonly atMs: number };
+
 export interface GrantStore {
   /** Only the hash of the secret is kept. Returns its number. */
   addSecret(
     secret: Omit<SecretRecord, 'id' | 'keyIdentifier' | 'spentOn' | 'voidedMs'>,
     secretSha256: Uint8Array,
     entry: Uint8Array,
-  ): Promise<number>;
+    permit?: SecretPermit,
+  ): Promise<number | 'too-many' | SpendingFault>;
   secret(secretSha256: Uint8Array): Promise<SecretRecord | undefined>;
   /** Newest first. */
   secrets(limit: number): Promise<readonly SecretRecord[]>;
@@ -92,5 +99,9 @@ export interface GrantStore {
 
   /** Profiles of which no person has decided anything are not among them. */
   policies(): Promise<readonly ProfilePolicy[]>;
-  savePolicy(policy: ProfilePolicy, entry: Uint8Array): Promise<void>;
+  savePolicy(
+    policy: ProfilePolicy,
+    entry: Uint8Array,
+    spending?: Spending,
+  ): Promise<'saved' | SpendingFault>;
 }

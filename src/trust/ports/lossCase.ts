@@ -50,7 +50,8 @@ export interface CaseDesk {
   openCase(one: LossCase): Promise<LossCase>;
   /** What is done stays as it was told first. */
   finishStep(name: string, step: Required<CaseStep>): Promise<LossCase | Refusal<CaseRefusal>>;
-  closeCase(name: string, atMs: number): Promise<LossCase | Refusal<CaseRefusal>>;
+  /** Gives back what the case took: where two persons are needed it takes both. */
+  closeCase(name: string, atMs: number, approval?: Uint8Array): Promise<LossCase | Refusal<string>>;
 }
 
 /** `case-not-done`: a step is to be done. */

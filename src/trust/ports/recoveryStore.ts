@@ -111,6 +111,8 @@ export type ApprovalLesson =
   | { readonly kind: 'mass-limit'; readonly devices: number }
   /** Changed by one person: it counts towards what one person may. */
   | { readonly kind: 'sole-changes'; readonly devices: number; readonly atMs: number }
+  /** The same for a one-time secret. */
+  | { readonly kind: 'sole-secret'; readonly atMs: number }
   | {
       readonly kind: 'operator';
       readonly name: string;

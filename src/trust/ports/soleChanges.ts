@@ -8,6 +8,8 @@ const hourMs = 3_600_000;
 
 /** Setting in which a store keeps `SoleChanges`. */
 export const soleChangesSetting = 'sole-changes';
+/** The same for one-time secrets. */
+export const soleSecretsSetting = 'sole-secrets';
 
 /** Devices whose status was changed without a second person, by the hour: what is older is forgotten. */
 export class SoleChanges {

@@ -8,6 +8,7 @@ import { EnvironmentError, isRefusal, type Refusal } from '../../../src/trust/po
 import type { ProfilePolicy } from '../../../src/trust/ports/grantStore.ts';
 import { parseCertificate } from '../../../src/wire/x509/certificate.ts';
 import { printName } from '../../../src/wire/x509/names.ts';
+import { alone } from '../../support/alone.ts';
 import { type OpenAuthority, World } from '../../support/issuing/world.ts';
 import { type TestKey, testKey, testRequest } from '../../support/pki.ts';
 import { deviceIdOf } from '../../support/registrySamples.ts';
@@ -35,7 +36,9 @@ async function bySecret(
 }
 
 async function withSecret(authority: OpenAuthority, key: TestKey, deviceId: string) {
-  const secret = allowed(await authority.grants.createSecret({ ...order, deviceId }));
+  const secret = allowed(
+    await authority.grants.createSecret(await alone('secret.create', { ...order, deviceId })),
+  );
   const outcome = await bySecret(authority, secret, key);
   assert.ok('certificate' in outcome, word(outcome));
   return outcome.certificate;
@@ -55,7 +58,7 @@ function renew(
 test('a secret makes one device, once, of the first key that proves itself', async (context) => {
   const world = await World.create(context);
   const authority = world.open();
-  const created = allowed(await authority.grants.createSecret(order));
+  const created = allowed(await authority.grants.createSecret(await alone('secret.create', order)));
   assert.match(created.secret, /^[0-9a-z]{32}$/);
   assert.deepEqual(await authority.certification.secretHolder(created.secret), {
     deviceId: created.deviceId,
@@ -85,28 +88,30 @@ test('secrets that open nothing: wrong, late, void, for another profile, of a ke
   const world = await World.create(context);
   const authority = world.open();
   assert.match(word(await bySecret(authority, { secret: 'guess' }, testKey())), /^bad-secret/);
-  const other = allowed(await authority.grants.createSecret(order));
+  const other = allowed(await authority.grants.createSecret(await alone('secret.create', order)));
   assert.match(
     word(await bySecret(authority, other, testKey(), 'ldevid-short')),
     /^rejected: .*profile/,
   );
   assert.equal(await authority.grants.voidSecret(other.id), undefined);
   assert.match(word(await bySecret(authority, other, testKey())), /^bad-secret/);
-  const late = allowed(await authority.grants.createSecret(order));
+  const late = allowed(await authority.grants.createSecret(await alone('secret.create', order)));
   const taken = testKey();
   await withSecret(authority, taken, deviceIdOf(1));
   assert.match(word(await bySecret(authority, late, taken)), /^key-taken/);
   world.nowMs += order.lifetimeMs;
   assert.match(word(await bySecret(authority, late, testKey())), /^bad-secret/);
   assert.equal(await authority.certification.secretHolder(late.secret), undefined);
-  const noDevice = await authority.grants.createSecret({ ...order, profile: 'server' });
+  const noDevice = await authority.grants.createSecret(
+    await alone('secret.create', { ...order, profile: 'server' }),
+  );
   assert.ok(isRefusal(noDevice));
 });
 
 test('T1 spends the secret: two requests at a time make one certificate', async (context) => {
   const world = await World.create(context);
   const authority = world.open();
-  const created = allowed(await authority.grants.createSecret(order));
+  const created = allowed(await authority.grants.createSecret(await alone('secret.create', order)));
   const key = testKey();
   const outcomes = await Promise.all(
     Array.from({ length: 4 }, () => bySecret(authority, created, key)),
@@ -128,7 +133,7 @@ test('a key that is lost between T1 and T2: later, then the certificate that was
           : signer.sign(data),
     }),
   });
-  const created = allowed(await authority.grants.createSecret(order));
+  const created = allowed(await authority.grants.createSecret(await alone('secret.create', order)));
   const key = testKey();
   await assert.rejects(bySecret(authority, created, key), EnvironmentError);
   assert.equal(word(await bySecret(authority, created, key)), 'later 5');
@@ -148,7 +153,7 @@ test('approval: asked once for each identity and key, whatever the connection, a
     approval: 'every',
     afterExpiry: { kind: 'never' },
   };
-  assert.equal(await authority.grants.savePolicy(policy), undefined);
+  assert.equal(await authority.grants.savePolicy(await alone('policy.change', policy)), undefined);
   const [next, other] = [testKey(), testKey()];
   assert.equal(word(await renew(authority, certificate, next)), 'later 60');
   assert.equal(word(await renew(authority, certificate, next)), 'later 60');
@@ -182,11 +187,17 @@ test('renewal past the end: never, within some days, or when a person says so', 
   world.nowMs += 370 * dayMs;
   assert.match(word(await renew(authority, certificate, testKey())), /^rejected: .*ended/);
   const policy = { profile: 'ldevid', approval: 'none' } as const;
-  await authority.grants.savePolicy({ ...policy, afterExpiry: { kind: 'within', days: 4 } });
+  await authority.grants.savePolicy(
+    await alone('policy.change', { ...policy, afterExpiry: { kind: 'within', days: 4 } }),
+  );
   assert.match(word(await renew(authority, certificate, testKey())), /^rejected: .*ended/);
-  await authority.grants.savePolicy({ ...policy, afterExpiry: { kind: 'within', days: 30 } });
+  await authority.grants.savePolicy(
+    await alone('policy.change', { ...policy, afterExpiry: { kind: 'within', days: 30 } }),
+  );
   assert.equal(word(await renew(authority, certificate, testKey())), 'issued');
-  await authority.grants.savePolicy({ ...policy, afterExpiry: { kind: 'approval' } });
+  await authority.grants.savePolicy(
+    await alone('policy.change', { ...policy, afterExpiry: { kind: 'approval' } }),
+  );
   const key = testKey();
   assert.equal(word(await renew(authority, certificate, key)), 'later 60');
   const [request] = await authority.grants.approvals();
@@ -195,11 +206,13 @@ test('renewal past the end: never, within some days, or when a person says so', 
   assert.equal(word(await renew(authority, certificate, key)), 'issued');
   assert.ok(
     isRefusal(
-      await authority.grants.savePolicy({
-        ...policy,
-        profile: 'server',
-        afterExpiry: { kind: 'never' },
-      }),
+      await authority.grants.savePolicy(
+        await alone('policy.change', {
+          ...policy,
+          profile: 'server',
+          afterExpiry: { kind: 'never' },
+        }),
+      ),
     ),
   );
 });

@@ -20,6 +20,7 @@ import {
   answerLostLog,
   answerLostResponder,
   beginLostAuthority,
+  beginLostLog,
   type LossOptions,
 } from '../../authority/lostKeys.ts';
 import { useForLoss } from '../../authority/rootUse.ts';
@@ -89,7 +90,7 @@ export function registerCompromise(ca: Command): void {
     .addHelpText('after', '\nExample:\n  birthmark ca compromise close operational')
     // Options that both have are read by the outer one, wherever they stand.
     .action((name: string, _: unknown, command: Command) =>
-      close(name, command.optsWithGlobals<DataOptions>()),
+      close(name, command.optsWithGlobals<ApprovableOptions>()),
     );
 }
 
@@ -144,7 +145,16 @@ async function answer(
   }
   if (whose === 'ocsp')
     return tell(options, await answerLostResponder(loss(await readPassphrase())));
-  if (whose === 'log') return tell(options, await answerLostLog(loss(await readPassphrase())));
+  if (whose === 'log') {
+    const { subject } = await withCases(options, (desk) => beginLostLog(desk, loss('')));
+    const asked = await ask(options, 'key.replace', () => ({ subject }));
+    if (asked === undefined) return;
+    const folder = loss(await readPassphrase());
+    const answered = await carryOutAtRest(folder, { kind: 'key.replace', ...asked }, (begun) =>
+      answerLostLog(folder, begun),
+    );
+    return tell(options, allowed(answered));
+  }
   throw usage(`${whose} is nobody whose key is known here`);
 }
 
@@ -271,9 +281,13 @@ async function followersOf(
   return countFollowers(snapshot, { lost: subject, successor, sinceMs: openedMs });
 }
 
-async function close(name: string, options: DataOptions): Promise<void> {
+async function close(name: string, options: ApprovableOptions): Promise<void> {
   const atMs = clock.nowMs();
-  const closed = allowed(await withCases(options, (desk) => desk.closeCase(name, atMs)));
+  const asked = await ask(options, 'case.close', () => ({ case: name }));
+  if (asked === undefined) return;
+  const closed = allowed(
+    await withCases(options, (desk) => desk.closeCase(name, atMs, asked.approval)),
+  );
   print(options, { case: closed }, [
     `${name} is closed; the next start of the server sets no limit any more.`,
   ]);

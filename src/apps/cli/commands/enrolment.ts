@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { ApprovalDecision, ProfilePolicy } from '../../../trust/ports/grantStore.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
+import { approvable, type ApprovableOptions, ask } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import {
   allowed,
@@ -21,7 +22,7 @@ interface DataOptions extends OutputOptions {
   readonly dryRun?: boolean;
 }
 
-interface SecretOptions extends DataOptions {
+interface SecretOptions extends DataOptions, ApprovableOptions {
   readonly product: string;
   readonly profile: string;
   readonly days: number;
@@ -29,6 +30,9 @@ interface SecretOptions extends DataOptions {
 }
 
 interface PolicyOptions extends DataOptions {
+  readonly as?: string;
+  /** The request that another operator has approved. */
+  readonly request?: string;
   readonly approval?: ProfilePolicy['approval'];
   readonly afterExpiry?: string;
 }
@@ -42,7 +46,7 @@ export function registerEnrolment(program: Command): void {
   const secret = enrolment
     .command('secret')
     .description('One-time secrets for devices without a certificate');
-  common(secret.command('create'))
+  approvable(common(secret.command('create')))
     .description('Make a secret with which one device enrols once')
     .requiredOption('--product <name>', 'product of the device')
     .option('--device <id>', 'a device that is known (default: a new one)')
@@ -81,6 +85,8 @@ export function registerEnrolment(program: Command): void {
       ]),
     )
     .option('--after-expiry <rule>', 'never, approval, or a number of days')
+    .option('--as <folder>', 'folder of the operator who asks, where two persons are needed')
+    .option('--request <id>', 'the request that another operator has approved')
     .option('--dry-run', 'say what would change')
     .addHelpText('after', policyHelp)
     .action(policy);
@@ -90,6 +96,9 @@ const secretHelp = `
 Examples:
   birthmark enrolment secret create --product meter
   birthmark enrolment secret create --product meter --device 0123456789abcdef --days 1
+
+Where two persons are needed one of them makes so many a day as the mass limit says; more of them, and one
+for a device that is named, take --as and --approval.
 
 The device sends it as the password of HTTP Basic, or as a Bearer token, to the EST door of
 birthmark serve --est-port. The first key that uses it has it; it is told here and kept nowhere:
@@ -121,8 +130,13 @@ async function createSecret(options: SecretOptions): Promise<void> {
     return;
   }
   const known = device === undefined ? {} : { deviceId: device };
+  const order = { ...known, product, profile, lifetimeMs: days * dayMs };
+  const { as: asker, approval } = options;
+  const isAsked = [device, asker, approval].some((one) => one !== undefined);
+  const asked = isAsked ? await ask(options, 'secret.create', () => order) : undefined;
+  if (isAsked && asked === undefined) return;
   const created = await withDesk(options, async (desk) =>
-    allowed(await desk.createSecret({ ...known, product, profile, lifetimeMs: days * dayMs })),
+    allowed(await desk.createSecret(order, asked?.approval)),
   );
   print(options, created, [
     `Device ${created.deviceId}, profile ${profile}, until ${time(created.expiresMs)}:`,
@@ -226,7 +240,17 @@ async function policy(profile: string | undefined, options: PolicyOptions): Prom
     afterExpiry: afterExpiry === undefined ? first.afterExpiry : ruleOf(afterExpiry),
   };
   if (options.dryRun !== true) {
-    await withDesk(options, async (desk) => allowed(await desk.savePolicy(changed)));
+    const { approval: _, request, ...others } = options;
+    const asking = {
+      ...others,
+      approvalFlag: '--request',
+      ...(request === undefined ? {} : { approval: request }),
+    };
+    const asked = await ask(asking, 'policy.change', () => changed);
+    if (asked === undefined) return;
+    await withDesk(options, async (desk) =>
+      allowed(await desk.savePolicy(changed, asked.approval)),
+    );
   }
   show(options, [changed]);
 }

@@ -7,7 +7,7 @@ import {
   type LossCase,
   readCase,
 } from '../../../trust/ports/lossCase.ts';
-import { readAnswer } from './answers.ts';
+import { approvalMember, readAnswer } from './answers.ts';
 import { LocalClient } from './localClient.ts';
 
 export class CaseClient implements CaseDesk {
@@ -37,8 +37,12 @@ export class CaseClient implements CaseDesk {
     return expected(await this.#post('/v1/cases/step', { name, step, doneMs, detail }));
   }
 
-  async closeCase(name: string, atMs: number): Promise<LossCase | Refusal<CaseRefusal>> {
-    return expected(await this.#post('/v1/cases/close', { name, atMs }));
+  closeCase(
+    name: string,
+    atMs: number,
+    approval?: Uint8Array,
+  ): Promise<LossCase | Refusal<string>> {
+    return this.#post('/v1/cases/close', { name, atMs, ...approvalMember(approval) });
   }
 
   async #post(path: string, body: object): Promise<LossCase | Refusal<string>> {

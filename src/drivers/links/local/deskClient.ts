@@ -58,8 +58,12 @@ export class DeskClient implements ForeignDesk, EnrolmentDesk {
     return this.#get('/v1/foreign-anchors', (answer) => answer.answers('anchors').map(readAnchor));
   }
 
-  createSecret(order: SecretOrder): Promise<CreatedSecret | Refusal<string>> {
-    return this.#post('/v1/enrolment/secrets', order, readCreated);
+  createSecret(
+    order: SecretOrder,
+    approval?: Uint8Array,
+  ): Promise<CreatedSecret | Refusal<string>> {
+    const body = { ...order, ...approvalMember(approval) };
+    return this.#post('/v1/enrolment/secrets', body, readCreated);
   }
 
   secrets(): Promise<readonly SecretRecord[]> {
@@ -88,10 +92,14 @@ export class DeskClient implements ForeignDesk, EnrolmentDesk {
     );
   }
 
-  async savePolicy(policy: ProfilePolicy): Promise<undefined | Refusal<string>> {
+  async savePolicy(
+    policy: ProfilePolicy,
+    allowedBy?: Uint8Array,
+  ): Promise<undefined | Refusal<string>> {
     const { profile, approval, afterExpiry } = policy;
     const days = afterExpiry.kind === 'within' ? { days: afterExpiry.days } : {};
-    const body = { profile, approval, afterExpiry: afterExpiry.kind, ...days };
+    const request = allowedBy === undefined ? {} : { request: toHex(allowedBy) };
+    const body = { profile, approval, afterExpiry: afterExpiry.kind, ...days, ...request };
     return this.#send('PUT', '/v1/enrolment/policies', body, () => undefined);
   }
 

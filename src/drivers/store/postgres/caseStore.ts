@@ -1,7 +1,9 @@
 /** Cases of lost keys on PostgreSQL. */
+import type { Spending, SpendingFault } from '../../../trust/ports/approvalStore.ts';
 import type { CaseRecord, CaseStore } from '../../../trust/ports/caseStore.ts';
 import { caseOf, selectCases } from '../sqlite/caseStore.ts';
 import type { Migration } from '../sqlite/migrations.ts';
+import { spend } from './approvalRows.ts';
 import { appendLeaves } from './auditStore.ts';
 import type { PostgresDatabase } from './database.ts';
 
@@ -31,10 +33,17 @@ export class PostgresCaseStore implements CaseStore {
     );
   }
 
-  saveCase({ name, openedMs, document }: CaseRecord, entry: Uint8Array): Promise<void> {
+  saveCase(
+    { name, openedMs, document }: CaseRecord,
+    entry: Uint8Array,
+    spending?: Spending,
+  ): Promise<'saved' | SpendingFault> {
     return this.#database.transact(async (connection) => {
+      const fault = await spend(connection, spending);
+      if (fault !== undefined) return fault;
       await connection.run(upsertCase, name, openedMs, document);
       await appendLeaves(connection, [entry]);
+      return 'saved';
     });
   }
 }

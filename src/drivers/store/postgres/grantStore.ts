@@ -5,8 +5,12 @@ import type {
   ApprovalRequest,
   GrantStore,
   ProfilePolicy,
+  SecretPermit,
   SecretRecord,
 } from '../../../trust/ports/grantStore.ts';
+import type { Spending, SpendingFault } from '../../../trust/ports/approvalStore.ts';
+import { SoleChanges, soleSecretsSetting } from '../../../trust/ports/soleChanges.ts';
+import { spend } from './approvalRows.ts';
 import {
   approvalOf,
   policyOf,
@@ -16,7 +20,7 @@ import {
 } from '../sqlite/grantStore.ts';
 import { blob, integer } from '../sqlite/rows.ts';
 import { appendLeaves } from './auditStore.ts';
-import type { Parameter } from './connection.ts';
+import type { Connection, Parameter } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
 
 export class PostgresGrantStore implements GrantStore {
@@ -31,7 +35,8 @@ export class PostgresGrantStore implements GrantStore {
     secret: Omit<SecretRecord, 'id' | 'keyIdentifier' | 'spentOn' | 'voidedMs'>,
     secretSha256: Uint8Array,
     entry: Uint8Array,
-  ): Promise<number> {
+    permit?: SecretPermit,
+  ): Promise<number | 'too-many' | SpendingFault> {
     const { deviceId, product, profile, createdMs, expiresMs } = secret;
     const sql = `
       INSERT INTO enrolment_secrets
@@ -39,6 +44,8 @@ export class PostgresGrantStore implements GrantStore {
       VALUES ($1, $2, $3, $4, $5, $6) RETURNING id`;
     const values = [secretSha256, deviceId, product, profile, createdMs, expiresMs];
     return this.#database.transact(async (connection) => {
+      const fault = permit === undefined ? undefined : await usePermit(connection, permit);
+      if (fault !== undefined) return fault;
       const row = await connection.first(sql, ...values);
       await appendLeaves(connection, [entry]);
       return integer(row ?? {}, 'id');
@@ -130,20 +137,19 @@ export class PostgresGrantStore implements GrantStore {
     );
   }
 
-  async savePolicy(
+  savePolicy(
     { profile, approval, afterExpiry }: ProfilePolicy,
     entry: Uint8Array,
-  ): Promise<void> {
-    await this.#logged(
-      entry,
-      `INSERT INTO enrolment_policies VALUES ($1, $2, $3, $4)
-       ON CONFLICT (profile) DO UPDATE SET approval = excluded.approval,
-         after_expiry = excluded.after_expiry, expiry_days = excluded.expiry_days`,
-      profile,
-      approval,
-      afterExpiry.kind,
-      afterExpiry.kind === 'within' ? afterExpiry.days : null,
-    );
+    spending?: Spending,
+  ): Promise<'saved' | SpendingFault> {
+    const days = afterExpiry.kind === 'within' ? afterExpiry.days : null;
+    return this.#database.transact(async (connection) => {
+      const fault = await spend(connection, spending);
+      if (fault !== undefined) return fault;
+      await connection.run(upsertPolicy, profile, approval, afterExpiry.kind, days);
+      await appendLeaves(connection, [entry]);
+      return 'saved';
+    });
   }
 
   /** With its audit leaf, which is not written when nothing changed. */
@@ -154,4 +160,25 @@ export class PostgresGrantStore implements GrantStore {
       return true;
     });
   }
+}
+
+const upsertPolicy = `
+  INSERT INTO enrolment_policies VALUES ($1, $2, $3, $4)
+  ON CONFLICT (profile) DO UPDATE SET approval = excluded.approval,
+    after_expiry = excluded.after_expiry, expiry_days = excluded.expiry_days`;
+
+async function usePermit(
+  connection: Connection,
+  permit: SecretPermit,
+): Promise<'too-many' | SpendingFault | undefined> {
+  if ('spending' in permit) return spend(connection, permit.spending);
+  const { most, atMs } = permit;
+  const select = 'SELECT value FROM settings WHERE name = $1';
+  const row = await connection.first(select, soleSecretsSetting);
+  const before = new SoleChanges(row && blob(row, 'value'));
+  if (before.left(most, atMs) < 1) return 'too-many';
+  const save = `INSERT INTO settings VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value`;
+  await connection.run(save, soleSecretsSetting, before.with(1, atMs));
+  return undefined;
 }

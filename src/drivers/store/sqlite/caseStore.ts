@@ -1,5 +1,7 @@
 /** Cases of lost keys on SQLite. */
+import type { Spending, SpendingFault } from '../../../trust/ports/approvalStore.ts';
 import type { CaseRecord, CaseStore } from '../../../trust/ports/caseStore.ts';
+import { spend } from './approvalRows.ts';
 import type { SqliteDatabase } from './database.ts';
 import { appendLeaf } from './issuanceStore.ts';
 import type { Migration } from './migrations.ts';
@@ -29,12 +31,19 @@ export class SqliteCaseStore implements CaseStore {
     return this.#database.read((connection) => connection.prepare(selectCases).all().map(caseOf));
   }
 
-  saveCase({ name, openedMs, document }: CaseRecord, entry: Uint8Array): Promise<void> {
+  saveCase(
+    { name, openedMs, document }: CaseRecord,
+    entry: Uint8Array,
+    spending?: Spending,
+  ): Promise<'saved' | SpendingFault> {
     return this.#database.transact((connection) => {
+      const fault = spend(connection, spending);
+      if (fault !== undefined) return fault;
       connection
         .prepare('INSERT OR REPLACE INTO loss_cases VALUES (?, ?, ?)')
         .run(name, openedMs, document);
       connection.prepare(appendLeaf).run(entry);
+      return 'saved';
     });
   }
 }

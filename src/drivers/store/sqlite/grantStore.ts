@@ -6,9 +6,13 @@ import {
   type ApprovalRequest,
   type GrantStore,
   type ProfilePolicy,
+  type SecretPermit,
   type SecretRecord,
 } from '../../../trust/ports/grantStore.ts';
-import type { SqliteDatabase } from './database.ts';
+import type { Spending, SpendingFault } from '../../../trust/ports/approvalStore.ts';
+import { SoleChanges, soleSecretsSetting } from '../../../trust/ports/soleChanges.ts';
+import { spend } from './approvalRows.ts';
+import type { Connection, SqliteDatabase } from './database.ts';
 import { appendLeaf } from './issuanceStore.ts';
 import {
   blob,
@@ -33,9 +37,12 @@ export class SqliteGrantStore implements GrantStore {
     secret: Omit<SecretRecord, 'id' | 'keyIdentifier' | 'spentOn' | 'voidedMs'>,
     secretSha256: Uint8Array,
     entry: Uint8Array,
-  ): Promise<number> {
+    permit?: SecretPermit,
+  ): Promise<number | 'too-many' | SpendingFault> {
     const { deviceId, product, profile, createdMs, expiresMs } = secret;
     return this.#database.transact((connection) => {
+      const fault = permit === undefined ? undefined : usePermit(connection, permit);
+      if (fault !== undefined) return fault;
       const { lastInsertRowid } = connection
         .prepare(
           `INSERT INTO enrolment_secrets
@@ -134,13 +141,20 @@ export class SqliteGrantStore implements GrantStore {
     return this.#database.read((connection) => connection.prepare(sql).all().map(policyOf));
   }
 
-  savePolicy({ profile, approval, afterExpiry }: ProfilePolicy, entry: Uint8Array): Promise<void> {
+  savePolicy(
+    { profile, approval, afterExpiry }: ProfilePolicy,
+    entry: Uint8Array,
+    spending?: Spending,
+  ): Promise<'saved' | SpendingFault> {
     const days = afterExpiry.kind === 'within' ? afterExpiry.days : null;
     return this.#database.transact((connection) => {
+      const fault = spend(connection, spending);
+      if (fault !== undefined) return fault;
       connection
         .prepare('INSERT OR REPLACE INTO enrolment_policies VALUES (?, ?, ?, ?)')
         .run(profile, approval, afterExpiry.kind, days);
       connection.prepare(appendLeaf).run(entry);
+      return 'saved';
     });
   }
 
@@ -152,6 +166,23 @@ export class SqliteGrantStore implements GrantStore {
       return true;
     });
   }
+}
+
+function usePermit(
+  connection: Connection,
+  permit: SecretPermit,
+): 'too-many' | SpendingFault | undefined {
+  if ('spending' in permit) return spend(connection, permit.spending);
+  const { most, atMs } = permit;
+  const row = connection
+    .prepare('SELECT value FROM settings WHERE name = ?')
+    .get(soleSecretsSetting);
+  const before = new SoleChanges(row && blob(row, 'value'));
+  if (before.left(most, atMs) < 1) return 'too-many';
+  connection
+    .prepare('INSERT OR REPLACE INTO settings VALUES (?, ?)')
+    .run(soleSecretsSetting, before.with(1, atMs));
+  return undefined;
 }
 
 export const selectSecret = `
