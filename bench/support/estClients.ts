@@ -43,6 +43,9 @@ interface Device {
   readonly context: SecureContext;
 }
 
+/** Connections of each lane before those that count. */
+const freshWarmUp = 4;
+
 async function enrolAll(task: EstTask): Promise<EstReport> {
   const devices = task.devices.map(({ privateKeyPem, chainPem }): Device => ({
     context: createSecureContext({ key: privateKeyPem, cert: chainPem, ca: task.anchorPem }),
@@ -67,10 +70,12 @@ async function enrolAll(task: EstTask): Promise<EstReport> {
   const kept = await timed(connections * enrolments, connections, renew);
   for (const socket of sockets) socket.destroy();
   // Devices of their own: those above have many certificates by now.
-  const others = devices.length - connections;
-  const fresh = await timed(others, task.together, (index) => enrol(index + connections));
+  const first = connections + task.together * freshWarmUp;
+  await timed(first - connections, task.together, (index) => enrol(index + connections));
+  const others = devices.length - first;
+  const fresh = await timed(others, task.together, (index) => enrol(index + first));
   const handshakes = await timed(others, task.together, async (index) => {
-    (await open(task, devices[index + connections])).destroy();
+    (await open(task, devices[index + first])).destroy();
   });
   return { handshakes, fresh, kept };
 }
