@@ -54,8 +54,15 @@ test('an order by two persons who never come to the server, and the same answers
   assert.equal(planned.code, 0, planned.said);
   const held = await run('hold', 'device', devices[0] ?? '', '--reason', 'lost', ...bob);
   assert.deepEqual([held.code, held.document['changed']], [0, 1], held.said);
-  const mass = await run('revoke', 'device', ...devices, '--reason', 'recalled', ...bob);
+  const all = ['revoke', 'device', ...devices, '--reason', 'recalled'];
+  const mass = await run(...all, ...bob);
   assert.deepEqual([mass.code, mass.document['act']], [4, 'status.mass'], mass.said);
+
+  const massId = String(mass.document['approval']);
+  assert.equal((await run('approval', 'approve', massId, ...bob)).code, 1);
+  assert.equal((await run('approval', 'approve', massId, ...ada)).code, 0);
+  const revoked = await run(...all, '--approval', massId, ...bob);
+  assert.deepEqual([revoked.code, revoked.document['changed']], [0, 3], revoked.said);
 
   const shown = [
     ['device', 'list'],
@@ -73,7 +80,7 @@ test('an order by two persons who never come to the server, and the same answers
     ['ca', 'show'],
     ['ca', 'horizon'],
     ['telemetry', 'list', devices[0] ?? ''],
-    ['revoke', 'device', ...devices, '--reason', 'recalled', '--dry-run'],
+    [...all, '--dry-run'],
   ];
   for (const words of shown) {
     const there = await run(...words, ...it.here);

@@ -138,6 +138,10 @@ async function makeHorizon(
     const worker = new Worker(new URL('horizonWorker.ts', import.meta.url));
     worker.postMessage(task, []);
     worker.once('message', resolve);
+    // Behind the message it says nothing any more.
+    worker.once('exit', () =>
+      reject(new EnvironmentError('no horizon was made', { retryable: true })),
+    );
     worker.once('error', (cause) => {
       const message = cause instanceof Error ? cause.message : String(cause);
       reject(new EnvironmentError(message, { retryable: false, cause }));

@@ -4,7 +4,7 @@ import swagger from '@fastify/swagger';
 import { Ajv } from 'ajv';
 import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify';
 import { actHeaders, problems } from './apiSchemas.ts';
-import type { Admission } from './callers.ts';
+import { type Admission, audienceOf } from './callers.ts';
 
 /** Requests of one caller, acts and reads together. */
 export interface RateLimit {
@@ -89,15 +89,17 @@ interface RouteParts {
   /** Schema of a JSON document, or the media type of other content. */
   readonly answer: object | string;
   readonly may?: Admission;
+  /** The act looks at If-Match. */
+  readonly conditional?: boolean;
   readonly bodyLimit?: number;
 }
 
-/** A route with a body is an act: conditional, and safe to send again. */
+/** A route with a body is an act, and safe to send again. */
 export function described(
   operationId: string,
   tag: string,
   summary: string,
-  { answer, may, bodyLimit, ...request }: RouteParts,
+  { answer, may, bodyLimit, conditional = false, ...request }: RouteParts,
 ): RouteShorthandOptions {
   const content =
     typeof answer === 'string'
@@ -108,8 +110,9 @@ export function described(
       operationId,
       tags: [tag],
       summary,
+      ...(may === undefined ? {} : { description: `For ${audienceOf(may)}.` }),
       ...request,
-      ...('body' in request ? { headers: actHeaders } : {}),
+      ...('body' in request ? { headers: actHeaders(conditional) } : {}),
       response: { 200: { description: summary, ...content }, ...problems },
     },
     ...(may === undefined ? {} : { config: { may } }),

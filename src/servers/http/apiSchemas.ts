@@ -251,17 +251,23 @@ export const parameters: Readonly<Record<'device' | 'certificate', Schema>> = {
   certificate: closed({ sha256 }),
 };
 
-/** Of every act: `conditions.ts` and `repeats.ts` act on them, this describes them. */
-export const actHeaders: Schema = {
-  type: 'object',
-  properties: {
-    'if-match': { type: 'string', description: 'act only if the resource is still this one' },
-    'idempotency-key': {
-      type: 'string',
-      description: 'the same key and request again gets the first answer again, for a day',
-    },
+/** Of every act: `repeats.ts` acts on it, this describes it. */
+const repeatHeaders = {
+  'idempotency-key': {
+    type: 'string',
+    description: 'the same key and request again gets the first answer again, for a day',
   },
-};
+} as const;
+
+/** Of acts on what is there already: `conditions.ts` acts on the other one. */
+const conditionHeaders = {
+  'if-match': { type: 'string', description: 'act only if the resource is still this one' },
+  ...repeatHeaders,
+} as const;
+
+export function actHeaders(conditional: boolean): Schema {
+  return { type: 'object', properties: conditional ? conditionHeaders : repeatHeaders };
+}
 
 const problem = closed(
   {

@@ -75,7 +75,7 @@ export function admitCallers(app: FastifyInstance, options: CallerOptions): void
     const { may } = request.routeOptions.config;
     return may === undefined || (await isAdmitted(caller, may, options))
       ? undefined
-      : refuse(reply, 'wrong-role', `This is for ${nameOf(may)}.`);
+      : refuse(reply, 'wrong-role', `This is for ${audienceOf(may)}.`);
   });
 }
 
@@ -83,6 +83,15 @@ export function callerOf(request: FastifyRequest): Caller {
   const caller = callers.get(request);
   if (caller === undefined) throw new InvariantError('a request came past the door');
   return caller;
+}
+
+/** For people: who may. */
+export function audienceOf(may: Admission): string {
+  if (may === 'staff') return 'operators and tokens';
+  const roles = may.roles.join(', ');
+  return may.applications === true
+    ? `applications and operators with a role of ${roles}`
+    : `operators with a role of ${roles}`;
 }
 
 /** `undefined` for who shows nothing, or nothing that counts; that has been noted. */
@@ -120,14 +129,6 @@ async function isAdmitted(
   if (may === 'staff') return roles?.length !== 0;
   if (roles !== undefined) return roles.some((role) => may.roles.includes(role));
   return kind === 'operator' && (may.applications === true || (await isSingleOperator()));
-}
-
-function nameOf(may: Admission): string {
-  if (may === 'staff') return 'operators and tokens';
-  const roles = may.roles.join(', ');
-  return may.applications === true
-    ? `applications and operators with a role of ${roles}`
-    : `operators with a role of ${roles}`;
 }
 
 function bearerOf(authorization: string): string | undefined {

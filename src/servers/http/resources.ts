@@ -130,6 +130,7 @@ function deviceRoutes(app: FastifyInstance, options: ResourceOptions): void {
       body: schemas.reason,
       answer: schemas.revocation,
       may: one,
+      conditional: true,
     }),
     async (request, reply) => {
       const device = await devices.device(request.params.deviceId);
@@ -203,6 +204,7 @@ function certificateRoutes(app: FastifyInstance, options: ResourceOptions): void
       body: schemas.reason,
       answer: schemas.revocation,
       may: one,
+      conditional: true,
     }),
     async (request, reply) => {
       const sha256 = await certificateAsSeen(options, request, reply);
@@ -223,6 +225,7 @@ function certificateRoutes(app: FastifyInstance, options: ResourceOptions): void
         body: schemas.reason,
         answer: schemas.certificate,
         may: one,
+        conditional: true,
       }),
       async (request, reply) => {
         const sha256 = await certificateAsSeen(options, request, reply);
