@@ -174,3 +174,19 @@ test('what cannot be pinned', async (context) => {
   );
   assert.ok(isRefusal(broken) && broken.refused === 'malformed');
 });
+
+test('an anchor whose certificate a restore has lost believes nobody until it is pinned again', async (context) => {
+  const { authority, maker, ask } = await open(context);
+  const [bound, other] = [maker.idevid('0123F1822C38DD7A01'), maker.idevid('0123F1822C38DD7A02')];
+  assert.equal(word(await ask(1, bound)), 'issued');
+  assert.equal(await authority.foreign.revoke(deviceIdOf(1), 'lost', 1), true);
+  await authority.database.transact((connection) =>
+    connection.prepare("UPDATE foreign_anchors SET certificate = x'', retired_ms = 1").run(),
+  );
+  assert.match(word(await ask(2, other)), /No authority of another maker is pinned/);
+  const certificate = maker.root.certificate.der;
+  const pinned = await alone('anchor.pin', { product, certificate, count: 2 });
+  assert.ok(!isRefusal(await authority.foreign.pin(pinned)));
+  assert.equal(word(await ask(2, other)), 'issued');
+  assert.match(word(await ask(1, bound)), /revoked/);
+});

@@ -232,3 +232,15 @@ test('no profile makes a server of a device, or a responder of anybody', () => {
   assert.match(purposes('1.3.6.1.5.5.7.3.9'), /responders/);
   assert.match(purposes('2.5.29.37.0'), /every door/);
 });
+
+test('a version whose text a restore has lost stands for no other text', async (context) => {
+  const { store, again } = await open(context);
+  const sha256 = nodeCrypto.hash('SHA-256', Buffer.from('of before'));
+  const record = { name: 'meter', version: 1, sha256, text: '', addedMs: startMs };
+  assert.equal(await store.addProfile(record, Uint8Array.of(0)), 'added');
+  const book = await again();
+  assert.equal(book.labelled.get('meter@1'), undefined);
+  const refused = await add(book, meter);
+  assert.ok(isRefusal(refused) && /next version of meter is 2/.test(refused.reason));
+  assert.ok(!isRefusal(await add(book, { ...meter, version: 2 })));
+});
