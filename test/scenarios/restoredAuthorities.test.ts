@@ -3,7 +3,7 @@
  * is a way out.
  */
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -17,11 +17,11 @@ import { announce } from '../../src/apps/authority/rollover.ts';
 import { backUp, restore } from '../../src/apps/store/backup.ts';
 import { recover, releaseRecovery } from '../../src/apps/store/recover.ts';
 import { serialMagnitude } from '../../src/trust/issuance/certification.ts';
-import { isRefusal } from '../../src/trust/ports/faults.ts';
+import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
 import { changeOf } from '../../src/trust/status/notices.ts';
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import { begunAlone } from '../support/alone.ts';
-import { replaceLost } from '../support/lostAuthority.ts';
+import { replaceLost, replaceLostLog } from '../support/lostAuthority.ts';
 import { Installation, passphrase } from '../support/installation.ts';
 import { pki } from '../support/peers.ts';
 import { testKey, testRequest } from '../support/pki.ts';
@@ -37,12 +37,17 @@ async function compromise(installation: Installation, line: string): Promise<voi
   assert.equal(waitsFor, undefined);
 }
 
+interface Restoring {
+  readonly authorities?: readonly Uint8Array[];
+  readonly logKey?: (installation: Installation) => string;
+  readonly until?: 'ready' | 'released';
+}
+
 /** Backed up, then `meanwhile`, then restored from the backup and the newest copy of the log. */
 async function restoredAfter(
   context: TestContext,
   meanwhile: (installation: Installation) => Promise<void>,
-  authorities: readonly Uint8Array[] = [],
-  until: 'ready' | 'released' = 'released',
+  { until = 'released', logKey, ...more }: Restoring = {},
 ): Promise<Installation> {
   const elsewhere = mkdtempSync(join(tmpdir(), 'birthmark-elsewhere-'));
   context.after(() => rmSync(elsewhere, { recursive: true, force: true }));
@@ -63,8 +68,9 @@ async function restoredAfter(
     ledger: undefined,
     skippedAddresses: 10,
     lists: [],
-    authorities,
     nowMs: Date.now(),
+    logKey: logKey?.(installation),
+    ...more,
   });
   if (until === 'ready') return restored;
   await releaseRecovery(
@@ -126,9 +132,12 @@ test('what a later authority gave needs its certificate, which nobody believes',
   };
   await assert.rejects(restoredAfter(context, meanwhile), /not here: give its certificate/);
   const foreign = [pki.factory.certificate.der];
-  await assert.rejects(restoredAfter(context, meanwhile, foreign), /the log does not speak of/);
+  await assert.rejects(
+    restoredAfter(context, meanwhile, { authorities: foreign }),
+    /the log does not speak of/,
+  );
   certificates.length = 0;
-  const restored = await restoredAfter(context, meanwhile, certificates);
+  const restored = await restoredAfter(context, meanwhile, { authorities: certificates });
   const states = await statesOf(restored);
   assert.ok(states.includes('server active') && states.includes('server-2 removed'));
   await compromise(restored, 'server');
@@ -137,8 +146,21 @@ test('what a later authority gave needs its certificate, which nobody believes',
   assert.deepEqual((await restored.fsck()).faults, []);
 });
 
+test('a log whose key was lost after the backup is believed under its next one', async (context) => {
+  const meanwhile = async (installation: Installation): Promise<void> => {
+    await replaceLostLog(lossOf(installation));
+    await installation.serve(idle);
+  };
+  await assert.rejects(restoredAfter(context, meanwhile), EnvironmentError);
+  const logKey = ({ folder }: Installation): string =>
+    readFileSync(join(authorityPaths(folder).log, 'key'), 'utf8').trim();
+  const restored = await restoredAfter(context, meanwhile, { logKey });
+  await restored.serve(idle);
+  assert.deepEqual((await restored.fsck()).faults, []);
+});
+
 test('a recovery that is ended past the log is a fault, and so is what is issued in it', async (context) => {
-  const restored = await restoredAfter(context, idleIn, [], 'ready');
+  const restored = await restoredAfter(context, idleIn, { until: 'ready' });
   const { database: path, folder } = authorityPaths(restored.folder);
   assert.deepEqual((await restored.fsck()).faults, []);
   // Neither the file nor the row is enough to go on.

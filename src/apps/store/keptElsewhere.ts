@@ -11,6 +11,7 @@ import { changeOf } from '../../trust/status/notices.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { parseCertificateList, revokedEntries } from '../../wire/crl/certificateList.ts';
 import type { SignedCheckpoint } from '../../wire/tlog/checkpoint.ts';
+import { type NoteKey, parseNoteKey } from '../../wire/tlog/noteKey.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import {
   decodeSubjectKeyIdentifier,
@@ -31,6 +32,8 @@ import type { PublishedList } from './relearn.ts';
 export interface KeptElsewhere {
   /** A copy of the log's folder. */
   readonly log: string;
+  /** Its verifier key, where it has another one than at the time of the backup. */
+  readonly logKey?: string | undefined;
   /** Folders of witnesses, and files with a checkpoint; one of either at least. */
   readonly witnesses: readonly string[];
   readonly checkpoints: readonly string[];
@@ -41,17 +44,15 @@ export interface CheckedCopy extends LogCopy {
 }
 
 /**
- * Signed by this installation's log, whole, and up to everything that was seen of it. Rejects with an
+ * Signed by the key of this installation's log, whole, and up to everything that was seen of it. Rejects with an
  * `EnvironmentError` that says what is missing.
  */
 export async function checkedCopy(
   options: KeptElsewhere,
   paths: AuthorityPaths,
 ): Promise<CheckedCopy> {
-  const { publicKeySpki } = parseKeyFile(
-    await readFile(join(paths.keys, `${otherKeys.log}.key`), 'utf8'),
-  );
-  const key = logKeyOf(sha256, publicKeySpki);
+  const { logKey } = options;
+  const key = logKey === undefined ? await ownKey(paths) : parseNoteKey(sha256, logKey);
   const copy: LogCopy = { files: new LogFolder(options.log), key, keyIsOwn: false };
   const seen: SeenCheckpoint[] = [];
   for (const folder of options.witnesses) seen.push(...(await seenInFolder(folder, key)));
@@ -72,6 +73,11 @@ export async function checkedCopy(
   });
   if (!report.ok) throw refused(report.faults.map(({ text }) => text).join('; '));
   return { ...copy, checkpoint: await checkpointOf(copy) };
+}
+
+async function ownKey({ keys }: AuthorityPaths): Promise<NoteKey> {
+  const text = await readFile(join(keys, `${otherKeys.log}.key`), 'utf8');
+  return logKeyOf(sha256, parseKeyFile(text).publicKeySpki);
 }
 
 export interface KnownAuthority {

@@ -28,6 +28,7 @@ interface StoreOptions extends OutputOptions {
 
 interface RecoverCommandOptions extends StoreOptions {
   readonly log: string;
+  readonly logKey?: string;
   readonly witness: readonly string[];
   readonly checkpoint: readonly string[];
   readonly ledger?: string;
@@ -95,6 +96,7 @@ Examples:
 function registerRecover(store: Command): void {
   withData(store.command('recover').description('Learn again what was given out after the backup'))
     .requiredOption('--log <folder>', "newest copy of the log's folder")
+    .option('--log-key <key>', 'its verifier key, where it got another one after the backup')
     .option('--witness <folders...>', 'folders of witnesses', [])
     .option('--checkpoint <files...>', 'checkpoints that were kept', [])
     .option('--ledger <folder>', 'ledger of orders and tickets')
@@ -160,6 +162,7 @@ async function learnAgain(options: RecoverCommandOptions): Promise<void> {
     dataFolder: options.data,
     store: readStoreSetting(options.store),
     log: options.log,
+    logKey: options.logKey,
     witnesses: options.witness,
     checkpoints: options.checkpoint,
     ledger: options.ledger,
