@@ -228,24 +228,22 @@ function whereItGoes(parties: Parties): readonly BenchRow[] {
 }
 
 /**
- * Medians of many short rounds in which subject and bound take turns, and the median of the ratios of the
- * rounds: what else the machine does falls on both alike.
+ * Processor time of the whole process over many short rounds in which subject and bound take turns: what
+ * else the machine does falls on both alike, and waiting for a core on neither.
  */
 function paired(
   subject: () => void,
   bound: () => void,
 ): { readonly subjectUs: number; readonly boundUs: number; readonly ratio: number } {
-  const times: { readonly subjectUs: number; readonly boundUs: number }[] = [];
+  let [subjectUs, boundUs] = [0, 0];
   for (let round = -warmUpRounds; round < rounds; round++) {
-    const boundUs = timeOf(bound);
-    const subjectUs = timeOf(subject);
-    if (round >= 0) times.push({ subjectUs, boundUs });
+    const ofBound = timeOf(bound);
+    const ofSubject = timeOf(subject);
+    if (round < 0) continue;
+    boundUs += ofBound / rounds;
+    subjectUs += ofSubject / rounds;
   }
-  return {
-    subjectUs: median(times.map(({ subjectUs }) => subjectUs)),
-    boundUs: median(times.map(({ boundUs }) => boundUs)),
-    ratio: median(times.map(({ subjectUs, boundUs }) => subjectUs / boundUs)),
-  };
+  return { subjectUs, boundUs, ratio: subjectUs / boundUs };
 }
 
 /**
@@ -253,15 +251,12 @@ function paired(
  * make the collector run: in turns with the subject, it would be the subject that frees their keys.
  */
 function timeOf(task: () => void): number {
-  const started = process.hrtime.bigint();
+  const before = process.cpuUsage();
   for (let turn = 0; turn < turns; turn++) task();
   collect({ type: 'minor' });
-  return Number(process.hrtime.bigint() - started) / 1000 / turns;
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / turns;
 }
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as NodeJS.GCFunction;
-
-function median(values: readonly number[]): number {
-  return [...values].sort((left, right) => left - right)[values.length >> 1] ?? Number.NaN;
-}
