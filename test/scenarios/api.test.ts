@@ -227,6 +227,13 @@ const badActs: Readonly<Record<string, readonly object[]>> = {
   '/tickets': [{ batch: 'a', count: 1, stationKeySpki: '!', notBeforeMs: 0, notAfterMs: 1 }],
   '/batches/reel-1/close': [{ approval: 7 }, { force: true }],
   '/profiles': [{ profile: 'ldevid' }, { profile: {}, version: 2 }],
+  '/operators': [
+    { name: 'eve', role: 'king', request: 'AAAA' },
+    { name: 'eve', role: 'admin' },
+  ],
+  '/operators/renew': [{ name: 'eve', request: '?' }, { request: 'AAAA' }],
+  '/operators/roles': [{ name: 'eve', role: 'admin', change: 'forget' }],
+  '/operators/revoke': [{ name: '' }, { name: longName }],
   '/approvals/requests': [{}, { signed: 7 }, { signed: 'x y' }, { signed: 'A'.repeat(65_540) }],
   '/approvals/decisions': [{ signed: '' }, { signed: 'AAAA', by: 'ada' }],
   '/status/orders': [

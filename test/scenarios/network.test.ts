@@ -1,6 +1,6 @@
 /** The commands of an operator over the network: what they say is what they say on the server itself. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -13,6 +13,7 @@ import {
   encodeConcealed,
   splitExport,
 } from '../../src/wire/http/concealed.ts';
+import { encodePem } from '../../src/wire/x509/pem.ts';
 import { p256Point } from '../../src/wire/x509/spki.ts';
 import {
   devices,
@@ -122,6 +123,31 @@ test('a role that is taken away is gone with the next request, and so is who is 
   assert.equal((await run('operator', 'revoke', 'cyd', ...ada)).code, 0);
   const gone = await run('device', 'list', ...it.as('cyd'));
   assert.deepEqual([gone.code, /unauthorized/.test(gone.said)], [1, true], gone.said);
+});
+
+test('operators come, change and renew without a way to the server', async (context) => {
+  const it = await networkHouse(context, ['ada', 'bob']);
+  const folder = join(it.dataFolder, 'eve');
+  const request = join(folder, 'request.pem');
+  writeFileSync(request, encodePem('CERTIFICATE REQUEST', await operatorFolder(folder, 'eve')));
+  const out = join(folder, 'certificate.pem');
+  const add = ['operator', 'add', 'eve', '--role', 'operator', '--request', request, '--out', out];
+  const twice = async (...words: readonly string[]): Promise<Ran> => {
+    const id = String((await run(...words, ...it.as('ada'))).document['approval']);
+    assert.equal((await run('approval', 'approve', id, ...it.as('bob'))).code, 0);
+    return run(...words, '--approval', id, ...it.as('ada'));
+  };
+  const added = await twice(...add);
+  assert.deepEqual([added.code, added.document['role']], [0, 'operator'], added.said);
+  const refused = await run(...add, ...it.as('eve'));
+  assert.match(refused.said, /wrong-role/);
+  const granted = await twice('operator', 'grant', 'eve', '--role', 'station-manager');
+  assert.deepEqual([granted.code, granted.document['change']], [0, 'grant'], granted.said);
+  const renewed = await run('operator', 'renew', folder, ...it.as('eve'));
+  assert.deepEqual([renewed.code, renewed.document['certificate']], [0, out], renewed.said);
+  assert.equal((await run('order', 'list', ...it.as('eve'))).code, 0);
+  assert.equal((await run('operator', 'revoke', 'eve', ...it.as('ada'))).code, 0);
+  assert.match((await run('order', 'list', ...it.as('eve'))).said, /unauthorized/);
 });
 
 test('one person with the certificate of an operator acts, an application does not', async (context) => {

@@ -130,6 +130,43 @@ const acts: readonly Route[] = [
     may: { roles: actRules['profile.change'].requesters },
   },
   {
+    ...act('/operators', 'addOperator', 'approvals', 'Add one', bodies.operator, answers.chain),
+    may: { roles: actRules['operator.add'].requesters },
+  },
+  {
+    ...act(
+      '/operators/renew',
+      'renewOperator',
+      'approvals',
+      'Another certificate for the key that has signed the request',
+      bodies.renewal,
+      answers.chain,
+    ),
+    may: signers,
+  },
+  {
+    ...act(
+      '/operators/roles',
+      'changeRole',
+      'approvals',
+      'Give a role, or take it away',
+      bodies.role,
+      answers.nothing,
+    ),
+    may: { roles: actRules['operator.grant'].requesters },
+  },
+  {
+    ...act(
+      '/operators/revoke',
+      'revokeOperator',
+      'approvals',
+      'End an operator',
+      bodies.leaver,
+      answers.nothing,
+    ),
+    may: { roles: actRules['operator.revoke'].requesters },
+  },
+  {
     ...act(
       '/approvals/requests',
       'requestApproval',

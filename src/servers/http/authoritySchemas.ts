@@ -32,6 +32,7 @@ const sent = (description: string, characters: number) => ({
   pattern: '^[A-Za-z0-9+/]+={0,2}$',
   maxLength: characters,
 });
+const role = { type: 'string', enum: operatorRoles };
 const requestId = { ...sha256, description: 'SHA-256 over the request that was signed' };
 
 const order = {
@@ -95,6 +96,8 @@ const request = closed({
 /** Answers. */
 export const answers: Readonly<
   Record<
+    | 'chain'
+    | 'nothing'
     | 'authorities'
     | 'horizon'
     | 'lists'
@@ -217,6 +220,8 @@ export const answers: Readonly<
     tickets: list(closed(ticket)),
   }),
   ticket: closed(ticket),
+  chain: closed({ chain: list(base64('DER, the new certificate first')) }),
+  nothing: closed({}),
   closedBatch: closed({
     batch: text,
     counts: closed({ issued: integer, released: integer, scrapped: integer, returned: integer }),
@@ -228,7 +233,19 @@ export const answers: Readonly<
 
 /** Bodies of acts. */
 export const bodies: Readonly<
-  Record<'order' | 'raise' | 'ticket' | 'close' | 'profile' | 'signed', Schema>
+  Record<
+    | 'operator'
+    | 'renewal'
+    | 'role'
+    | 'leaver'
+    | 'order'
+    | 'raise'
+    | 'ticket'
+    | 'close'
+    | 'profile'
+    | 'signed',
+    Schema
+  >
 > = {
   order: closed(
     {
@@ -264,6 +281,18 @@ export const bodies: Readonly<
     ['batch', 'count', 'stationKeySpki', 'notBeforeMs', 'notAfterMs'],
   ),
   close: closed({ approval }, []),
+  operator: closed({ name, role, request: sent('PKCS#10, DER', 8_192), approval }, [
+    'name',
+    'role',
+    'request',
+  ]),
+  renewal: closed({ name, request: sent('PKCS#10, DER', 8_192) }),
+  role: closed({ name, role, change: { type: 'string', enum: ['grant', 'withdraw'] }, approval }, [
+    'name',
+    'role',
+    'change',
+  ]),
+  leaver: closed({ name, approval }, ['name']),
   profile: closed(
     { profile: { type: 'object', description: 'as birthmark profile show' }, approval },
     ['profile'],

@@ -7,17 +7,9 @@ import { isRefusal, type Refusal } from '../../../trust/ports/faults.ts';
 import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { parseCertificationRequest } from '../../../wire/x509/certificationRequest.ts';
 import { encodePem, parsePem } from '../../../wire/x509/pem.ts';
-import { socketPathFor } from '../../socketPath.ts';
 import { approvable, type ApprovableOptions, ask, withApprovals, wouldAsk } from '../approving.ts';
-import { defaultData } from '../dataFolder.ts';
-import { reachable, type ReachOptions } from '../reach.ts';
-import {
-  makeOperator,
-  openOperator,
-  requestFileOf,
-  requestOf,
-  saveOperator,
-} from '../operatorFolder.ts';
+import { operatorOf, reachable, type ReachOptions, reachOf } from '../reach.ts';
+import { makeOperator, requestFileOf, requestOf, saveOperator } from '../operatorFolder.ts';
 import {
   allowed,
   CommandFailure,
@@ -27,9 +19,7 @@ import {
   table,
 } from '../terminal.ts';
 
-interface DataOptions extends OutputOptions {
-  readonly data: string;
-}
+interface DataOptions extends OutputOptions, ReachOptions {}
 
 interface ActOptions extends ApprovableOptions {
   readonly dryRun?: boolean;
@@ -58,10 +48,11 @@ export function registerOperator(program: Command): void {
   shared(operator.command('revoke <name>').description('End an operator; an admin alone may'))
     .addHelpText('after', '\nExample:\n  birthmark operator revoke eve --as ./ada')
     .action(revoke);
-  operator
-    .command('renew <folder>')
-    .description('Another certificate for the same key, for a year')
-    .option('--data <folder>', 'data folder of the running server', defaultData())
+  reachable(
+    operator
+      .command('renew <folder>')
+      .description('Another certificate for the same key, for a year'),
+  )
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark operator renew ./ada')
     .action(renew);
@@ -98,6 +89,8 @@ function registerAdd(operator: Command): void {
 Examples:
   birthmark operator add eve --role operator --request eve/request.pem --as ./ada
   birthmark operator add eve --role operator --request eve/request.pem --approval 3f2a…
+  birthmark operator add eve --role operator --request eve/request.pem \\
+    --server https://birthmark.example:8444 --operator ./ada
 
 The role stands in the registry of the authority, not in the certificate.`,
     )
@@ -123,8 +116,7 @@ function roleOption(): Option {
 }
 
 function shared(command: Command): Command {
-  return approvable(command)
-    .option('--data <folder>', 'data folder of the running server', defaultData())
+  return approvable(reachable(command))
     .option('--dry-run', 'say what would be asked for')
     .option('--json', 'one JSON document on stdout');
 }
@@ -160,7 +152,7 @@ async function add(name: string, options: AddOptions): Promise<void> {
   print(options, { name, role, certificate: out }, [`${name} is ${role}; certificate in ${out}.`]);
 }
 
-async function list(options: OutputOptions & ReachOptions): Promise<void> {
+async function list(options: DataOptions): Promise<void> {
   const operators = await withApprovals(options, (desk) => desk.operators());
   const shown = operators.map(({ name, roles, addedMs, revokedMs, certificate }) => ({
     name,
@@ -228,24 +220,20 @@ async function revoke(name: string, options: ActOptions): Promise<void> {
 }
 
 async function renew(folder: string, options: DataOptions): Promise<void> {
-  const operator = await openOperator(folder);
-  try {
-    const request = await requestOf(operator);
-    const { chain } = await withClient(options, async (client) =>
-      allowed(await client.renewOperator(operator.name, request)),
-    );
-    const file = await saveOperator(folder, chain);
-    print(options, { name: operator.name, certificate: file }, [`${operator.name}: ${file}`]);
-  } finally {
-    await operator.close();
-  }
+  const operator = await operatorOf(folder);
+  const request = await requestOf(operator);
+  const { chain } = await withClient(options, async (client) =>
+    allowed(await client.renewOperator(operator.name, request)),
+  );
+  const file = await saveOperator(folder, chain);
+  print(options, { name: operator.name, certificate: file }, [`${operator.name}: ${file}`]);
 }
 
 async function withClient<Value>(
-  { data }: DataOptions,
+  options: ReachOptions,
   use: (client: ApprovalClient) => Promise<Value>,
 ): Promise<Value> {
-  const client = new ApprovalClient(socketPathFor(data, 'authority'));
+  const client = new ApprovalClient(reachOf(options, 'authority'));
   try {
     return await use(client);
   } finally {
