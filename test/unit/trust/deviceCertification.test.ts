@@ -74,9 +74,10 @@ class House {
     act: AuthorityNotice['act'],
     subject: string,
     code: RevocationReason,
+    holder?: string,
   ): Promise<void> {
     this.#notices += 1;
-    const notice = { sequence: this.#notices, act, subject, holder: undefined, code, reason: '' };
+    const notice = { sequence: this.#notices, act, subject, holder, code, reason: '' };
     const { changed } = await this.#authority.statusNotices.record([
       { ...notice, atMs: this.#world.nowMs },
     ]);
@@ -120,7 +121,7 @@ test('held, it waits; revoked at birth, it never gets one again', async (context
   }
   await house.change('revoke-device', device.deviceId, 'removeFromCRL');
   assert.ok((await house.certify(device, ldevid)) instanceof Uint8Array);
-  await house.change('revoke-certificate', hexOf(device.idevid), 'keyCompromise');
+  await house.change('revoke-certificate', hexOf(device.idevid), 'keyCompromise', device.deviceId);
   assert.equal(await house.certify(device, device.idevid), 'The certificate is revoked.');
   assert.equal(await house.certify(device, ldevid), 'The identity from birth is revoked.');
 });

@@ -132,6 +132,18 @@ test('a profile is added version by version, with a leaf that has its hash', asy
   assert.deepEqual(reopened.labelled.get('meter@1'), meter);
 });
 
+test('another process was first, or has used the approval: the book stays as it was', async (context) => {
+  for (const outcome of ['taken', 'approval-spent'] as const) {
+    const { book, store } = await open(context);
+    store.addProfile = async () => outcome;
+    const before = book.views();
+    const refused = await add(book, meter);
+    assert.equal(isRefusal(refused) && refused.refused, outcome);
+    assert.deepEqual(book.views(), before);
+    assert.ok(!book.devices.has('meter'));
+  }
+});
+
 test('a certificate remembers its version, and what waits is signed as that version', async (context) => {
   const { world, database, book } = await open(context);
   const store = new SqliteIssuanceStore(database);
