@@ -1,5 +1,6 @@
 /** The next generation of a root on another machine: announced here, made there, taken in, switched to. */
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,9 +23,11 @@ import {
   type SignRequest,
   signRequests,
 } from '../../src/apps/authority/offlineRoot.ts';
+import { addRoot } from '../../src/apps/authority/moreRoots.ts';
 import { announce, remove, switchOver } from '../../src/apps/authority/rollover.ts';
 import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
+import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
 import { parseCertificateList, revokedEntries } from '../../src/wire/crl/certificateList.ts';
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
@@ -230,6 +233,83 @@ test('a next root that nobody announced, or of the other name, is not taken in',
     house.import(made.certificates.values()),
     /is not the name that root-2 was announced with/,
   );
+});
+
+test('one more root on another machine, of another algorithm: pinned, and what it certified taken in', async (context) => {
+  const house = await Halves.create(context);
+  const { server } = house;
+  const folder = join(house.root.folder, '..', 'root-pq');
+  const root = { folder, passphrase: 'of the other root', clock, costLog2 };
+  const plan = { organization, algorithm: 'ML-DSA-65', statusUrl, name: 'pq' } as const;
+  const certificate = await createRoot(root, plan);
+  assert.equal(printName(parseCertificate(certificate).subject), 'CN=Maker Root pq,O=Maker');
+  const rootSha256 = nodeCrypto.hash('SHA-256', certificate);
+  const request = { role: 'root-pq', adds: 'root', algorithm: 'ML-DSA-65', key: 'offline' };
+  const asked = { ...request, rootSha256 };
+  const add = async (wanted: typeof asked, given: Uint8Array) =>
+    addRoot(server, await begunAlone('authority.announce', wanted), given);
+  const [first] = findPem(readFileSync(house.path('root.pem'), 'utf8'));
+  assert.ok(first);
+  await assert.rejects(add(asked, first.der), /another certificate of the root was approved/);
+  const own = { ...asked, rootSha256: nodeCrypto.hash('SHA-256', first.der) };
+  await assert.rejects(
+    add({ ...own, algorithm: 'ecdsa-with-SHA256' }, first.der),
+    /CN=Maker Root,O=Maker is the name of root/,
+  );
+  await assert.rejects(add({ ...asked, role: 'root-2' }, certificate), /it is called root-NAME/);
+  const unders = roles.map((role) => `${role}.under-root-pq`);
+  const added = await add(asked, certificate);
+  assert.deepEqual(added.pending, unders);
+
+  const back = await atRoot(root, (open) =>
+    signRequests(
+      open,
+      roles.map((role) => house.request(role)),
+    ),
+  );
+  const [factory, ...others] = back.map((one) => one.certificate);
+  assert.ok(factory);
+  assert.deepEqual(await house.import([factory]), unders.slice(1));
+  assert.deepEqual(await house.import(others, await atRoot(root, signListAtRoot)), []);
+  const anchor = new X509Certificate(certificate);
+  for (const name of unders) {
+    const under = new X509Certificate(readFileSync(house.path(`${name}.pem`)));
+    assert.ok(under.verify(anchor.publicKey), name);
+  }
+  await listed(house, ['root', 'root-pq']);
+  const running = await startAuthority(server);
+  const client = new AuthorityClient(socketPathFor(server.dataFolder, 'authority'));
+  const { roots, links } = await client.hierarchy();
+  client.close();
+  await running.close();
+  assert.deepEqual([roots.length, links.length], [2, 3]);
+  // The first root goes on certifying.
+  const operational = { role: 'operational' };
+  await announce(server, await begunAlone('authority.announce', operational));
+  const next = [house.request('operational', 'operational-2')];
+  const [signed] = await atRoot(house.root, (open) => signRequests(open, next));
+  assert.ok(signed);
+  assert.deepEqual(await house.import([signed.certificate]), ['operational-2.under-root-pq']);
+});
+
+test('one more root in the folder certifies what is there, and every generation after', async (context) => {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'birthmark-more-roots-'));
+  context.after(() => rmSync(dataFolder, { recursive: true, force: true }));
+  const options = { dataFolder, passphrase: 'of the server', clock };
+  await initializeAuthority({ ...options, organization, costLog2 });
+  const asked = { role: 'root-pq', adds: 'root', algorithm: 'ecdsa-with-SHA384' };
+  const begun = await begunAlone('authority.announce', asked);
+  const added = await addRoot(options, begun);
+  assert.deepEqual(added.pending, []);
+  assert.deepEqual((await addRoot(options, begun)).record, added.record, 'given again');
+  const operational = { role: 'operational' };
+  await announce(options, await begunAlone('authority.announce', operational));
+  const { folder } = authorityPaths(dataFolder);
+  const read = (name: string) => new X509Certificate(readFileSync(join(folder, `${name}.pem`)));
+  for (const name of [...roles, 'operational-2']) {
+    assert.ok(read(`${name}.under-root-pq`).verify(read('root-pq').publicKey), name);
+    assert.ok(read(name).verify(read('root').publicKey), name);
+  }
 });
 
 async function listed({ server }: Halves, names: readonly string[]): Promise<void> {

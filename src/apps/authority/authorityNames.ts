@@ -29,7 +29,7 @@ const rules: Readonly<Record<AuthorityRole, RoleRule>> = {
 };
 
 /** Between two roots of different names. */
-const crossRootProfile = 'cross-root';
+export const crossRootProfile = 'cross-root';
 
 /** All that an installation has, by name. */
 export type Profiles = ReadonlyMap<string, Profile>;

@@ -24,10 +24,10 @@ import {
   readInstallation,
 } from './authorityFolder.ts';
 import { profileOf, underName } from './authorityNames.ts';
-import { type AuthorityRecord, lineOf, offlineKey, readBook } from './book.ts';
+import { active, type AuthorityRecord, lineOf, offlineKey, readBook } from './book.ts';
 import { Cases } from './cases.ts';
 import { initializeAuthority } from './initialize.ts';
-import { missingOfNext, OfflineRoots, type OfflineRootsOptions } from './offlineRoots.ts';
+import { missingOf, OfflineRoots, type OfflineRootsOptions } from './offlineRoots.ts';
 import { checkCertificate, pinOnce, requested } from './requests.ts';
 import { currentProfiles } from './profileDocument.ts';
 import { completeAnnouncement } from './rollover.ts';
@@ -93,15 +93,25 @@ async function announceOn(
   const pending: string[] = [];
   const book = await readBook(paths);
   for (const record of book) {
-    if (record.state !== 'announced' || successors.includes(record.name)) continue;
     if (record.role === 'root') {
-      if (record.key === offlineKey) pending.push(...missingOfNext(paths, book, record));
+      pending.push(...missingOfRoot(paths, book, record));
       continue;
     }
+    if (record.state !== 'announced' || successors.includes(record.name)) continue;
     const announced = await completeAnnouncement(options, lineOf(record));
     if (announced.pending !== undefined) pending.push(announced.pending);
   }
   return { pending };
+}
+
+function missingOfRoot(
+  paths: AuthorityPaths,
+  book: readonly AuthorityRecord[],
+  root: AuthorityRecord,
+): readonly string[] {
+  const { key, state } = root;
+  const isWanted = state === 'announced' || (state === 'active' && root !== active(book, 'root'));
+  return key === offlineKey && isWanted ? missingOf(paths, book, root) : [];
 }
 
 class ImportDesk {
@@ -175,7 +185,12 @@ class ImportDesk {
     const { paths, organization, profiles, nowMs } = this.#options;
     const certificate = parseCertificate(der);
     const signed = { ...certificate, oid: certificate.signatureAlgorithm.oid };
-    const signer = this.#roots.signerOf(signed) ?? this.#roots.present;
+    const signer = this.#roots.signerOf(signed);
+    if (signer === undefined) {
+      throw refused(
+        `${printName(certificate.subject)} is not signed by the root of this installation`,
+      );
+    }
     const profile = profileOf(record, profiles);
     checkCertificate(der, record, { organization, profile, root: signer.issuer, nowMs });
     const isOwn =

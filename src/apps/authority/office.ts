@@ -2,6 +2,7 @@
  * The authority's folder with its keys and its database, opened for one step of a person: a rollover, or the
  * answer to a lost key. The authority's process must not run meanwhile.
  */
+import { existsSync } from 'node:fs';
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
@@ -17,6 +18,7 @@ import type { StoreSetting } from '../storeSetting.ts';
 import {
   authorityPaths,
   type AuthorityPaths,
+  certificatePath,
   type Installation,
   otherKeys,
   readCertificateFile,
@@ -39,7 +41,7 @@ import { active, type AuthorityRecord, offlineKey, readBook } from './book.ts';
 import { certifyOnce } from './certifyOnce.ts';
 import { commitToNext, requireCommitted } from './nextRoot.ts';
 import { currentProfiles } from './profileDocument.ts';
-import { certificateOrRequest } from './requests.ts';
+import { certificateOrRequest, writeRequest } from './requests.ts';
 import { requireUnrevoked } from './revokedAuthorities.ts';
 import { publishRootLists } from './rootList.ts';
 import { distributionOf } from './statusPlan.ts';
@@ -130,6 +132,8 @@ export class Office {
   /** Whoever believes the new root only has to find a way down to everything that issues. */
   async #certifyBelow(root: Issuer): Promise<void> {
     for (const record of believedBelowRoots(this.book)) {
+      // One that waits for its root is certified by all of them then.
+      if (!existsSync(certificatePath(this.paths, record.name))) continue;
       const certificate = await readCertificateFile(this.paths, record.name);
       const { spki } = parseCertificate(certificate).publicKey;
       const key = { publicKeySpki: spki, algorithm: record.algorithm };
@@ -141,9 +145,29 @@ export class Office {
   /** A root of its own, that no other one vouches for, and everything below it certified by it as well. */
   async certifyRootAlone(next: AuthorityRecord): Promise<void> {
     await this.certifyAlone(next);
-    const issuer = await this.issuer(next);
+    await this.#begin(next);
+  }
+
+  /** One more root, which follows nobody. */
+  async certifyRootBeside(root: AuthorityRecord): Promise<void> {
+    const signer = await this.#keys.make(root);
+    await this.#selfSigned(root, signer, profileOf(root, this.#profiles), undefined);
+    await this.#begin(root);
+  }
+
+  async #begin(root: AuthorityRecord): Promise<void> {
+    const issuer = await this.issuer(root);
     await publishRootLists(this.stores.status, [issuer], this.#clock);
     await this.#certifyBelow(issuer);
+  }
+
+  /** Requests of every authority below the roots, for one more of those on another machine. */
+  async writeRequests(): Promise<void> {
+    for (const record of believedBelowRoots(this.book)) {
+      const signer = await this.#keys.make(record);
+      const profile = profileOf(record, this.#profiles);
+      await writeRequest(this.paths, this.organization, { record, profile, signer });
+    }
   }
 
   /** Throws an `EnvironmentError` when the profile that it names is none for an authority of its role. */
@@ -208,10 +232,19 @@ export class Office {
       return this.#selfSigned(next, signer, profile, commitment);
     }
     const issuing = active(this.book, above);
-    if (issuing.key === offlineKey) {
-      return certificateOrRequest(this.paths, organization, { record: next, profile, signer });
+    const certificate =
+      issuing.key === offlineKey
+        ? await certificateOrRequest(this.paths, organization, { record: next, profile, signer })
+        : await this.#make(next.name, next, signer, profile, await this.issuer(issuing));
+    if (typeof certificate === 'string' || above !== 'root') return certificate;
+    // A root on another machine certifies it there.
+    for (const root of this.book) {
+      const isBeside = root.role === 'root' && root.state === 'active' && root !== issuing;
+      if (!isBeside || root.key === offlineKey) continue;
+      const file = underName(next.name, root.name);
+      await this.#make(file, next, signer, profile, await this.issuer(root));
     }
-    return this.#make(next.name, next, signer, profile, await this.issuer(issuing));
+    return certificate;
   }
 
   /** Where the present root has committed to a key, it is this one, and the new one commits in its turn. */

@@ -61,6 +61,8 @@ export interface RootPlan {
   readonly key?: string;
   /** Where the installation will publish the root's list; without it no certificate says. */
   readonly statusUrl?: string;
+  /** Of one beside another: it is called root-NAME. */
+  readonly name?: string | undefined;
   /** It names the key of the next one (RFC 8649), which is made with it and rests. */
   readonly commitsNext?: boolean;
 }
@@ -104,7 +106,7 @@ export async function createRoot(options: RootFolder, plan: RootPlan): Promise<U
       plan.commitsNext === true ? await commitToNext(keys, [record], record.algorithm) : undefined;
     const made = { profile: builtIn('root'), name, signer, key: '', nextRootSha256 };
     const certificate = await certifyOnce({ clock, store: stores.issuance }, made, self);
-    await stores.status.createLists({ authority: 'root', shards: 1, baseUrl: plan.statusUrl });
+    await stores.status.createLists({ authority: record.name, shards: 1, baseUrl: plan.statusUrl });
     await writeCertificateFile(paths, record.name, certificate);
     await writeOrganization(paths, plan.organization);
     await publishLists(paths, stores, [await issuerOf(paths, stores, keys, record)], clock);
@@ -118,10 +120,10 @@ export async function createRoot(options: RootFolder, plan: RootPlan): Promise<U
 /** The book decides from its first writing on. */
 async function recordOf(
   paths: AuthorityPaths,
-  { algorithm, key }: RootPlan,
+  { algorithm, key, name }: RootPlan,
 ): Promise<AuthorityRecord> {
   const planned: AuthorityRecord = {
-    name: 'root',
+    name: name === undefined ? 'root' : `root-${name}`,
     role: 'root',
     algorithm,
     ...(key === undefined ? {} : { key }),
@@ -129,7 +131,8 @@ async function recordOf(
   };
   if (!(await hasBook(paths))) await writeBook(paths, [planned]);
   const record = active(await readBook(paths, ['root']), 'root');
-  if (record.algorithm === algorithm && record.key === key) return record;
+  const isSame = record.name === planned.name || record.state !== 'active';
+  if (isSame && record.algorithm === algorithm && record.key === key) return record;
   throw refused(`${paths.folder} was begun with another key`);
 }
 

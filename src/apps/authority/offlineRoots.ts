@@ -5,12 +5,18 @@
  */
 import { existsSync } from 'node:fs';
 import { type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
+import { builtIn } from '../../trust/issuance/profiles.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { printName } from '../../wire/x509/names.ts';
 import { type AuthorityPaths, certificatePath, readCertificateFile } from './authorityFolder.ts';
-import { aboveOf, linkProfileOf, type Profiles, underName } from './authorityNames.ts';
+import {
+  believedBelowRoots,
+  crossRootProfile,
+  type Profiles,
+  underName,
+} from './authorityNames.ts';
 import { active, type AuthorityRecord, offlineKey } from './book.ts';
 import { requireCommitted } from './nextRoot.ts';
 import { checkCertificate, checkRoot, isSignedBy, publicSigner } from './requests.ts';
@@ -34,37 +40,30 @@ export interface OfflineRootsOptions {
 
 export class OfflineRoots {
   readonly #options: OfflineRootsOptions;
-  /** The one that certifies stands first. */
   readonly #roots: readonly RootStanding[];
+  /** The one that certifies, where it is on another machine. */
+  readonly present: RootStanding | undefined;
 
   private constructor(options: OfflineRootsOptions, roots: readonly RootStanding[]) {
     this.#options = options;
     this.#roots = roots;
+    const { name } = active(options.book, 'root');
+    this.present = roots.find(({ record }) => record.name === name);
   }
 
-  /** Those whose certificate is here. Rejects with an `EnvironmentError` where the root is in the folder. */
+  /** Those whose certificate is here. Rejects with an `EnvironmentError` where all roots are in the folder. */
   static async open(options: OfflineRootsOptions): Promise<OfflineRoots> {
     const { book, paths } = options;
-    const present = active(book, 'root');
-    if (present.key !== offlineKey) throw refused('the root of this installation is in its folder');
-    const others = book.filter(
-      (one) =>
-        one !== present &&
-        one.key === offlineKey &&
-        one.state !== 'removed' &&
-        existsSync(certificatePath(paths, one.name)),
+    const away = book.filter(
+      ({ key, state, name }) =>
+        key === offlineKey && state !== 'removed' && existsSync(certificatePath(paths, name)),
     );
+    if (away.length === 0) throw refused('the root of this installation is in its folder');
     const roots: RootStanding[] = [];
-    for (const record of [present, ...others]) {
+    for (const record of away) {
       roots.push(await standing(options, record, await readCertificateFile(paths, record.name)));
     }
     return new OfflineRoots(options, roots);
-  }
-
-  get present(): RootStanding {
-    const [present] = this.#roots;
-    if (present === undefined) throw new TypeError('no root is active');
-    return present;
   }
 
   /** Whose signature that is; `undefined` for nobody's here. */
@@ -90,19 +89,19 @@ export class OfflineRoots {
       const { publicKey } = parseCertificate(der);
       return this.withKey(publicKey.spki) === undefined && isSelfSigned(der);
     });
-    if (next === undefined || found === undefined) return this;
-    await this.#judge(next, found, certificates);
+    if (next === undefined || found === undefined || this.present === undefined) return this;
+    await this.#judge(this.present, next, found, certificates);
     const admitted = await standing(this.#options, next, found);
     return new OfflineRoots(this.#options, [...this.#roots, admitted]);
   }
 
   async #judge(
+    { record, issuer }: RootStanding,
     next: AuthorityRecord,
     found: Uint8Array,
     certificates: readonly Uint8Array[],
   ): Promise<void> {
     const { organization, paths } = this.#options;
-    const { record, issuer } = this.present;
     checkRoot(found, organization, next.algorithm);
     const { subject, publicKey } = parseCertificate(found);
     const told = printName(subject);
@@ -127,7 +126,7 @@ export class OfflineRoots {
    * a lint.
    */
   fileOfLink(der: Uint8Array, owner: RootStanding): string {
-    const { organization, profiles, nowMs } = this.#options;
+    const { organization, nowMs } = this.#options;
     const certificate = parseCertificate(der);
     const signer = this.signerOf({ ...certificate, oid: certificate.signatureAlgorithm.oid });
     if (signer === undefined) {
@@ -136,33 +135,30 @@ export class OfflineRoots {
       );
     }
     if (signer === owner) return owner.record.name;
-    const later = [signer, owner].find((one) => one !== this.present)?.record ?? owner.record;
-    const profile = linkProfileOf(later, profiles);
-    if (profile === undefined) throw new TypeError('roots link');
     const { issuer } = signer;
     const subject = owner.issuer.subject.der;
+    const profile = builtIn(equal(subject, issuer.subject.der) ? 'link-root' : crossRootProfile);
     checkCertificate(der, owner.record, { organization, profile, root: issuer, nowMs, subject });
     return underName(owner.record.name, signer.record.name);
   }
 }
 
-/** Files without which an announced root cannot take the present one's place. */
-export function missingOfNext(
+/** Files that have not come from a root beside the present one, or behind it. */
+export function missingOf(
   paths: AuthorityPaths,
   book: readonly AuthorityRecord[],
-  next: AuthorityRecord,
+  root: AuthorityRecord,
 ): readonly string[] {
   const present = active(book, 'root').name;
-  const issuing = book.filter(
-    ({ role, state, name }) =>
-      aboveOf(role) === 'root' && state !== 'removed' && existsSync(certificatePath(paths, name)),
+  const isHere = (name: string): boolean => existsSync(certificatePath(paths, name));
+  const issuing = believedBelowRoots(book).filter(({ name }) => isHere(name));
+  const links =
+    root.state === 'announced'
+      ? [root.name, underName(root.name, present), underName(present, root.name)]
+      : [];
+  return [...links, ...issuing.map(({ name }) => underName(name, root.name))].filter(
+    (name) => !isHere(name),
   );
-  return [
-    next.name,
-    underName(next.name, present),
-    underName(present, next.name),
-    ...issuing.map(({ name }) => underName(name, next.name)),
-  ].filter((name) => !existsSync(certificatePath(paths, name)));
 }
 
 async function standing(

@@ -38,25 +38,32 @@ import {
   writeWhole,
 } from './authorityFolder.ts';
 import { commonNameOf } from './authorityNames.ts';
-import type { AuthorityRecord } from './book.ts';
+import { authorityAlgorithms, type AuthorityRecord } from './book.ts';
 
 /** DER of the certificate where it came back; else the file of the request, which is there then. */
 export async function certificateOrRequest(
   paths: AuthorityPaths,
   organization: string,
-  {
-    record,
-    profile,
-    signer,
-  }: {
-    readonly record: AuthorityRecord;
-    /** Of its certificate. */
-    readonly profile: Profile;
-    readonly signer: Signer;
-  },
+  asking: Asking,
 ): Promise<Uint8Array | string> {
-  const text = await readIfThere(certificatePath(paths, record.name));
+  const text = await readIfThere(certificatePath(paths, asking.record.name));
   if (text !== undefined) return parsePem(text, 'CERTIFICATE');
+  return writeRequest(paths, organization, asking);
+}
+
+export interface Asking {
+  readonly record: AuthorityRecord;
+  /** Of its certificate. */
+  readonly profile: Profile;
+  readonly signer: Signer;
+}
+
+/** The file; one that is there stays. */
+export async function writeRequest(
+  paths: AuthorityPaths,
+  organization: string,
+  { record, profile, signer }: Asking,
+): Promise<string> {
   const file = requestPath(paths, record.name);
   if ((await readIfThere(file)) !== undefined) return file;
   await mkdir(requestFolder(paths), { recursive: true, mode: 0o700 });
@@ -157,6 +164,14 @@ export function checkRoot(
   }
   const { pathLength } = issuerFrom('root', certificate, publicSigner(publicKey.spki, algorithm));
   if (pathLength === 0) throw refused(`${told} may have no authority below it`);
+}
+
+/** Throws an `EnvironmentError` when it is none of ours. */
+export function algorithmOfRoot(certificate: Uint8Array): AuthorityRecord['algorithm'] {
+  const { oid } = parseCertificate(certificate).signatureAlgorithm;
+  const found = authorityAlgorithms.find((name) => signatureAlgorithmOids[name] === oid);
+  if (found !== undefined) return found;
+  throw refused('the root signs with an algorithm that is not known here');
 }
 
 /** A certificate file is written once: another one for the same place is somebody's mistake, or worse. */

@@ -29,7 +29,7 @@ import {
   writeBook,
 } from './book.ts';
 import { Office, type OfficeOptions } from './office.ts';
-import { missingOfNext } from './offlineRoots.ts';
+import { missingOf } from './offlineRoots.ts';
 
 export type RolloverOptions = OfficeOptions;
 
@@ -71,7 +71,7 @@ export async function announce(
     }
     // A next root made here would be one whose key was never off line.
     const pending = isOffline
-      ? missingOfNext(office.paths, office.book, next)[0]
+      ? missingOf(office.paths, office.book, next)[0]
       : await office.certify(present, next);
     return pending === undefined ? next : { ...next, pending };
   } finally {
@@ -161,7 +161,7 @@ export async function switchOver(
     const to = the(office.book, line, 'announced');
     // One that waits for a root on another machine has no certificate to issue under.
     await readCertificateFile(office.paths, to.name);
-    const missing = to.key === offlineKey ? missingOfNext(office.paths, office.book, to) : [];
+    const missing = to.key === offlineKey ? missingOf(office.paths, office.book, to) : [];
     if (missing.length > 0) {
       throw refused(`birthmark ca import has not taken in ${missing.join(', ')}`);
     }

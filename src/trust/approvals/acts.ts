@@ -41,6 +41,8 @@ export interface ActRequests {
     readonly profile?: string;
     /** Role of one more authority; `role` is its name then. */
     readonly adds?: string;
+    /** Of one more root that is on another machine: over its certificate. */
+    readonly rootSha256?: Uint8Array;
     /** Births that this one is for. */
     readonly serves?: { readonly products: readonly string[]; readonly batches: readonly string[] };
   };

@@ -15,13 +15,12 @@ import {
 import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
 import { initializeAuthority } from '../../authority/initialize.ts';
 import { readAuthorities } from '../../authority/inspection.ts';
+import { algorithmOfRoot } from '../../authority/requests.ts';
 import type { StatusPlan } from '../../authority/statusPlan.ts';
 import { faultOfBaseUrl } from '../../../trust/issuance/distribution.ts';
 import { isShardCount, maximumShards } from '../../../wire/crl/shard.ts';
 import { parseHex } from '../../../wire/bytes/hex.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
-import { signatureAlgorithmOids } from '../../../wire/x509/algorithms.ts';
-import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { parsePem } from '../../../wire/x509/pem.ts';
 import type { AuthorityView } from '../../../trust/ports/inspection.ts';
 import { InspectionClient } from '../../../drivers/links/local/inspectionClient.ts';
@@ -247,13 +246,6 @@ async function authoritiesOf(options: InitOptions): Promise<{
     };
   });
   return { authorities, ...(rootCertificate === undefined ? {} : { rootCertificate }) };
-}
-
-function algorithmOfRoot(certificate: Uint8Array): AuthorityRecord['algorithm'] {
-  const { oid } = parseCertificate(certificate).signatureAlgorithm;
-  const found = authorityAlgorithms.find((name) => signatureAlgorithmOids[name] === oid);
-  if (found !== undefined) return found;
-  throw new CommandFailure('the root signs with an algorithm that is not known here');
 }
 
 function algorithmOf(text: string): AuthorityRecord['algorithm'] {

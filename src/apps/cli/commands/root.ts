@@ -15,6 +15,7 @@ import { importFromRoot } from '../../authority/imports.ts';
 import {
   atRoot,
   createRoot,
+  type OpenRoot,
   revokeAtRoot,
   signListAtRoot,
   signRequests,
@@ -42,6 +43,7 @@ interface CreateOptions extends OutputOptions, SharesOptions {
   readonly key?: string;
   readonly statusUrl?: string;
   readonly commitNextRoot?: boolean;
+  readonly name?: string;
 }
 
 interface SignOptions extends RootOptions {
@@ -90,6 +92,7 @@ export function registerRoot(ca: Command): void {
     )
     .option('--key <uri>', 'keep its key in a PKCS#11 token (RFC 7512)')
     .option('--status-url <url>', 'as birthmark ca init will be told')
+    .option('--name <name>', 'of a root beside another: it is called root-NAME')
     .option('--commit-next-root', 'it names the key of the next one (RFC 8649)')
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', help)
@@ -137,14 +140,16 @@ async function create(options: CreateOptions): Promise<void> {
       ...(key === undefined ? {} : { key }),
       ...(statusUrl === undefined ? {} : { statusUrl }),
       commitsNext: commitNextRoot,
+      name: options.name,
     },
   );
   const files = (await shared?.write(certificate)) ?? [];
+  const made = options.name === undefined ? 'root' : `root-${options.name}`;
   const sha256 = toHex(nodeCrypto.hash('SHA-256', certificate));
-  print(options, { folder, certificate: join(folder, 'root.pem'), sha256, shares: files }, [
-    `The root of ${organization}: ${join(folder, 'root.pem')}`,
+  print(options, { folder, certificate: join(folder, `${made}.pem`), sha256, shares: files }, [
+    `The root of ${organization}: ${join(folder, `${made}.pem`)}`,
     `  SHA-256 ${sha256}`,
-    `Its list: ${join(folder, 'root.crl')}`,
+    `Its list: ${join(folder, `${made}.crl`)}`,
     ...files.map((file) => `Share: ${file}`),
   ]);
 }
@@ -186,8 +191,10 @@ async function sign(requests: readonly RoleFile[], options: SignOptions): Promis
 
 async function list(options: RootOptions): Promise<void> {
   const opening = { folder: options.root, passphrase: await rootSecret(options), clock };
-  await atRoot(opening, signListAtRoot);
-  const file = join(options.root, 'root.crl');
+  const file = await atRoot(opening, async (root) => {
+    await signListAtRoot(root);
+    return filesOfLists(root);
+  });
   print(options, { file }, [`The list of the root: ${file}`]);
 }
 
@@ -197,13 +204,18 @@ async function revoke(certificateFile: string, options: RevokeOptions): Promise<
     throw new CommandFailure(`${certificateFile} holds no certificate`, exitCodes.usage);
   }
   const opening = { folder: options.root, passphrase: await rootSecret(options), clock };
-  await atRoot(opening, (root) =>
-    revokeAtRoot(root, certificate.der, options.reason, 'revoked at the root'),
-  );
-  const file = join(options.root, 'root.crl');
+  const file = await atRoot(opening, async (root) => {
+    await revokeAtRoot(root, certificate.der, options.reason, 'revoked at the root');
+    return filesOfLists(root);
+  });
   print(options, { revoked: certificateFile, file }, [
     `Revoked. The list that says so: ${file}; take it to the server with birthmark ca import.`,
   ]);
+}
+
+/** One of each root that is here: a former one signs on. */
+function filesOfLists({ paths, issuer, further }: OpenRoot): string {
+  return [issuer, ...further].map(({ name }) => join(paths.folder, `${name}.crl`)).join(' ');
 }
 
 async function importFiles(files: readonly string[], options: ImportOptions): Promise<void> {

@@ -1,0 +1,95 @@
+/**
+ * One more root beside the first, of another algorithm say: it certifies every authority below the first one as
+ * well. Its key is here, or on another machine, from which its certificates come as files.
+ */
+import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import type { Begun } from '../../trust/approvals/permissions.ts';
+import { EnvironmentError } from '../../trust/ports/faults.ts';
+import { equal } from '../../wire/bytes/bytes.ts';
+import { parseCertificate } from '../../wire/x509/certificate.ts';
+import { printName } from '../../wire/x509/names.ts';
+import { readCertificateFile } from './authorityFolder.ts';
+import {
+  authorityAlgorithms,
+  type AuthorityRecord,
+  offlineKey,
+  parseBook,
+  readBook,
+  writeBook,
+} from './book.ts';
+import { Office, type OfficeOptions } from './office.ts';
+import { missingOf } from './offlineRoots.ts';
+import { checkRoot, pinOnce } from './requests.ts';
+
+export interface AddedRoot {
+  readonly record: AuthorityRecord;
+  /** Certificates that its machine has to give, by the names of their files. */
+  readonly pending: readonly string[];
+}
+
+/** `certificate`: DER of a root's on another machine, which is pinned. Given again it goes on. */
+export async function addRoot(
+  options: OfficeOptions,
+  { request }: Begun<'authority.announce'>,
+  certificate?: Uint8Array,
+): Promise<AddedRoot> {
+  const { role: name, key, rootSha256 } = request;
+  const algorithm = authorityAlgorithms.find((one) => one === request.algorithm);
+  if (algorithm === undefined) throw refused(`${request.algorithm} is no algorithm of authorities`);
+  // Digits count generations, the keys of which may rest here already.
+  if (!/^root-[a-z][a-z0-9-]*$/.test(name)) throw refused(`${name}: it is called root-NAME`);
+  const record: AuthorityRecord = {
+    name,
+    role: 'root',
+    algorithm,
+    ...(key === undefined ? {} : { key }),
+    state: 'active',
+  };
+  const office = await Office.open(options);
+  try {
+    const { book, paths } = office;
+    const whole = [...book.filter((one) => one.name !== name), record];
+    parseBook(whole);
+    if (certificate === undefined) {
+      await office.certifyRootBeside(record);
+    } else {
+      const sha256 = nodeCrypto.hash('SHA-256', certificate);
+      if (key !== offlineKey || rootSha256 === undefined || !equal(sha256, rootSha256)) {
+        throw refused('another certificate of the root was approved');
+      }
+      checkRoot(certificate, office.organization, algorithm);
+      await requireOtherName(office, name, certificate);
+      await pinOnce(paths, name, certificate);
+      await office.writeRequests();
+    }
+    // Written last: until here it is nothing, and the same command finds what there is of it.
+    await writeBook(paths, whole);
+    const pending =
+      certificate === undefined ? [] : missingOf(paths, await readBook(paths), record);
+    return { record, pending };
+  } finally {
+    await office.close();
+  }
+}
+
+/** Two roots of one name and two keys would be taken for generations of one. */
+async function requireOtherName(
+  { book, paths }: Office,
+  own: string,
+  certificate: Uint8Array,
+): Promise<void> {
+  const { subject } = parseCertificate(certificate);
+  for (const { name, role, state } of book) {
+    if (role !== 'root' || name === own || state === 'announced') continue;
+    const other = parseCertificate(await readCertificateFile(paths, name));
+    if (equal(other.subject.der, subject.der)) {
+      throw refused(
+        `${printName(subject)} is the name of ${name}: birthmark ca root create --name`,
+      );
+    }
+  }
+}
+
+function refused(message: string): EnvironmentError {
+  return new EnvironmentError(message, { retryable: false });
+}
