@@ -126,14 +126,15 @@ test('a repeat gets the first answer, byte for byte, and nobody else does', asyn
 test('a refusal is kept too, and a key that is none is refused', async (context) => {
   const it = await setUp(context);
   const path = `/api/v1/certificates/${toHex(other.sha256)}`;
-  await act(it, `${path}/revoke`);
-  const forbidden = await act(it, `${path}/reinstate`, { 'idempotency-key': 'k' });
+  await act(it, `${path}/revoke`, {}, { by: person });
+  const key = { 'idempotency-key': 'k' };
+  const forbidden = await act(it, `${path}/reinstate`, key, { by: person });
   assert.deepEqual([forbidden.status, json(forbidden)['code']], [403, 'forbidden']);
-  const again = await act(it, `${path}/reinstate`, { 'idempotency-key': 'k' });
+  const again = await act(it, `${path}/reinstate`, key, { by: person });
   assert.deepEqual([again.body, again.type], [forbidden.body, forbidden.type]);
-  for (const key of ['', 'a b', 'x'.repeat(65), 'a\\b']) {
-    const answer = await act(it, revokeOne, { 'idempotency-key': key });
-    assert.deepEqual([answer.status, json(answer)['code']], [400, 'bad-request'], key);
+  for (const wrong of ['', 'a b', 'x'.repeat(65), 'a\\b']) {
+    const answer = await act(it, revokeOne, { 'idempotency-key': wrong });
+    assert.deepEqual([answer.status, json(answer)['code']], [400, 'bad-request'], wrong);
   }
 });
 
@@ -151,14 +152,35 @@ test('two at a time with one key: one acts, the other is told to wait or gets it
 test('a certificate is held, comes back and ends', async (context) => {
   const it = await setUp(context);
   const path = `/api/v1/certificates/${toHex(other.sha256)}`;
-  assert.equal(json(await act(it, `${path}/hold`))['state'], 'held');
+  const by = { by: person };
+  assert.equal(json(await act(it, `${path}/hold`, {}, by))['state'], 'held');
   assert.equal((await it.request('api', other, { path })).status, 0);
-  assert.equal(json(await act(it, `${path}/reinstate`))['state'], 'active');
-  const ended = json(await act(it, `${path}/revoke`));
+  assert.equal(json(await act(it, `${path}/reinstate`, {}, by))['state'], 'active');
+  const ended = json(await act(it, `${path}/revoke`, {}, by));
   assert.equal(typeof ended['killMs'], 'number');
   assert.equal(json(await read(it, path))['state'], 'revoked');
   const unknown = await read(it, `/api/v1/certificates/${'0'.repeat(64)}`);
   assert.deepEqual([unknown.status, json(unknown)['code']], [404, 'unknown-certificate']);
+});
+
+test('an application acts on devices alone, and gives nothing back', async (context) => {
+  const it = await setUp(context);
+  const refused = async (path: string): Promise<unknown> => {
+    const answer = await act(it, path);
+    return [answer.status, json(answer)['code']];
+  };
+  for (const { sha256 } of [other, person]) {
+    const path = `/api/v1/certificates/${toHex(sha256)}`;
+    for (const verb of ['revoke', 'hold', 'reinstate']) {
+      assert.deepEqual(await refused(`${path}/${verb}`), [403, 'wrong-role'], verb);
+    }
+    assert.equal(json(await read(it, path))['state'], 'active');
+  }
+  const own = `/api/v1/certificates/${toHex(device.sha256)}`;
+  assert.equal(json(await act(it, `${own}/hold`))['state'], 'held');
+  assert.deepEqual(await refused(`${own}/reinstate`), [403, 'wrong-role']);
+  assert.equal(json(await act(it, `${own}/reinstate`, {}, { by: person }))['state'], 'active');
+  assert.equal((await act(it, `${own}/revoke`)).status, 200);
 });
 
 test('ready means: the store reads, the authority answers, the certificate lasts', async (context) => {

@@ -34,7 +34,7 @@ export function apiRoutes(app: FastifyInstance, options: ApiOptions): void {
       await describeApi(api);
       await limitRate(api, options.rate ?? apiRate, idOf);
       keepAnswers(api, { ...options, callerOf: idOf });
-      resourceRoutes(api, options);
+      resourceRoutes(api, { ...options, isLimited: (request) => callerOf(request).isLimited });
       authorityApi(api, options);
       api.get('/openapi.json', { schema: { hide: true } }, () => descriptionOf(api));
     },

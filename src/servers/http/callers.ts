@@ -33,6 +33,8 @@ export interface Caller {
   readonly id: string;
   /** Of an operator whom the authority knows; a certificate alone says nothing of roles. */
   readonly roles: readonly OperatorRole[] | undefined;
+  /** Comes in as an application does: it acts on devices and their certificates alone. */
+  readonly isLimited: boolean;
 }
 
 /** An operator who has signed the connection. */
@@ -68,11 +70,12 @@ export function admitCallers(app: FastifyInstance, options: CallerOptions): void
       void reply.header('www-authenticate', 'Bearer realm="birthmark"');
       return sendProblem(reply, { status: 401, code: 'unauthorized' });
     }
-    callers.set(request, caller);
+    const { may } = request.routeOptions.config;
+    const isLimited = await comesAsApplication(caller, may, options);
+    callers.set(request, { ...caller, isLimited });
     if (caller.kind === 'token' && request.method !== 'GET' && request.method !== 'HEAD') {
       return refuse(reply, 'token-only-reads', 'A token only reads: acts need a certificate.');
     }
-    const { may } = request.routeOptions.config;
     return may === undefined || (await isAdmitted(caller, may, options))
       ? undefined
       : refuse(reply, 'wrong-role', `This is for ${audienceOf(may)}.`);
@@ -98,7 +101,7 @@ export function audienceOf(may: Admission): string {
 async function identify(
   request: FastifyRequest,
   { verifyToken, verifyOperator, onRefusal }: CallerOptions,
-): Promise<Caller | undefined> {
+): Promise<Omit<Caller, 'isLimited'> | undefined> {
   const peer = peerOrVisitor(request);
   if (peer !== undefined) {
     const kind = peer.kind === 'operator' ? 'operator' : 'application';
@@ -120,8 +123,17 @@ async function identify(
   return reader && { kind: 'token', id: `token/${reader.id}`, roles: undefined };
 }
 
+async function comesAsApplication(
+  caller: Omit<Caller, 'isLimited'>,
+  may: Admission | undefined,
+  options: CallerOptions,
+): Promise<boolean> {
+  if (typeof may !== 'object' || may.applications !== true) return false;
+  return !(await isAdmitted(caller, { roles: may.roles }, options));
+}
+
 async function isAdmitted(
-  { kind, roles }: Caller,
+  { kind, roles }: Omit<Caller, 'isLimited'>,
   may: Admission,
   { isSingleOperator }: CallerOptions,
 ): Promise<boolean> {

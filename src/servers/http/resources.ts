@@ -7,6 +7,7 @@ import { actRules } from '../../trust/approvals/acts.ts';
 import type { CloneStore } from '../../trust/ports/cloneStore.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type {
+  CertificateKind,
   CertificateRecord,
   DevicePage,
   DeviceRecord,
@@ -45,6 +46,8 @@ export interface Resources {
 }
 
 export interface ResourceOptions extends Resources {
+  /** Whether the caller acts on devices and their certificates alone; nobody does where this is absent. */
+  readonly isLimited?: (request: FastifyRequest) => boolean;
   readonly onRefusal: (code: string) => void;
 }
 
@@ -224,7 +227,8 @@ function certificateRoutes(app: FastifyInstance, options: ResourceOptions): void
         params,
         body: schemas.reason,
         answer: schemas.certificate,
-        may: one,
+        // What gives power back is an operator's.
+        may: act === 'hold' ? one : many,
         conditional: true,
       }),
       async (request, reply) => {
@@ -288,16 +292,24 @@ async function sendCertificate(
   return sendCurrent(request, reply, certificateDocument(certificate));
 }
 
+const ofDevices: readonly CertificateKind[] = ['idevid', 'ldevid'];
+
 /** Of the certificate that an act may go on with; otherwise the refusal has been sent. */
 async function certificateAsSeen(
   options: ResourceOptions,
   request: FastifyRequest<CertificateRoute>,
   reply: FastifyReply,
 ): Promise<Uint8Array | undefined> {
-  const { devices, onRefusal } = options;
+  const { devices, onRefusal, isLimited } = options;
   const certificate = await devices.certificate(fromHex(request.params.sha256));
   if (certificate === undefined) {
     missing(options, reply, 'unknown-certificate');
+    return undefined;
+  }
+  if (!ofDevices.includes(certificate.kind) && isLimited?.(request) === true) {
+    onRefusal('wrong-role');
+    const detail = 'Certificates of stations, servers and people are a matter of operators.';
+    sendProblem(reply, { status: 403, code: 'wrong-role', detail });
     return undefined;
   }
   const document = certificateDocument(certificate);
