@@ -106,6 +106,8 @@ test('who is nobody there gets nothing, and what is for the machine itself says 
   assert.deepEqual([root.code, /machine of the server/.test(root.said)], [2, true], root.said);
   const plain = await run('device', 'list', '--server', 'http://localhost');
   assert.equal(plain.code, 2);
+  const both = await run('device', 'list', ...it.as('ada'), ...it.here);
+  assert.deepEqual([both.code, /cannot be used with/.test(both.said)], [2, true], both.said);
 });
 
 test('a role that is taken away is gone with the next request, and so is who is revoked', async (context) => {

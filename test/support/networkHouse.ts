@@ -29,7 +29,9 @@ export async function run(...words: readonly string[]): Promise<Ran> {
   const said: string[] = [];
   const { stdout, stderr } = process;
   const [write, writeError] = [stdout.write.bind(stdout), stderr.write.bind(stderr)];
-  stdout.write = (text: string | Uint8Array) => written.push(String(text)) > 0;
+  // The reporter of the tests writes bytes, commands write text.
+  stdout.write = (text: string | Uint8Array) =>
+    typeof text === 'string' ? written.push(text) > 0 : write(text);
   stderr.write = (text: string | Uint8Array) => said.push(String(text)) > 0;
   process.exitCode = 0;
   let code: number;

@@ -220,14 +220,13 @@ async function submit<Kind extends ActKind>(
 
 function tellWaiting(options: ApprovableOptions, { id, act, expiresMs }: RequestRecord): void {
   const text = toHex(id);
-  const data =
-    options.data === './birthmark-data' || options.server !== undefined
-      ? ''
-      : ` --data ${options.data}`;
+  const { data, server } = options;
+  const usual = data === './birthmark-data' ? '' : ` --data ${data}`;
+  const where = server === undefined ? usual : ` --server ${server.origin}`;
   print(options, { waiting: true, approval: text, act, expiresMs }, [
     `${act} waits for a second person, until ${new Date(expiresMs).toISOString()}:`,
-    `  birthmark approval show ${text}${data}`,
-    `  birthmark approval approve ${text} --as FOLDER${data}`,
+    `  birthmark approval show ${text}${where}`,
+    `  birthmark approval approve ${text} --as FOLDER${where}`,
     `Then the same command once more, with ${options.approvalFlag ?? '--approval'} ${text}`,
   ]);
   process.exitCode = exitCodes.approval;

@@ -30,6 +30,7 @@ export function reachable(command: Command): Command {
     .addOption(
       new Option('--server <url>', 'the server from elsewhere: https://host:port of its API')
         .env('BIRTHMARK_SERVER')
+        .conflicts('data')
         .argParser(address),
     )
     .addOption(

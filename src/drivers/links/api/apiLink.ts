@@ -1,4 +1,5 @@
 /** The API of a server elsewhere, as a link: the same paths and documents as at its own sockets. */
+import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import { TLSSocket } from 'node:tls';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
@@ -46,14 +47,32 @@ export class ApiLink implements Link {
     this.#options = options;
   }
 
-  async send({ method, path, contentType, body }: LinkRequest): Promise<LinkResponse> {
+  async send(asked: LinkRequest): Promise<LinkResponse> {
+    const key = randomUUID();
+    try {
+      return await this.#exchange(asked, key);
+    } catch (error) {
+      if (!(error instanceof EnvironmentError) || !error.retryable) throw error;
+      // Whether the act was done is unknown; with the same key its answer comes, and nothing is done twice.
+      return this.#exchange(asked, key);
+    }
+  }
+
+  async #exchange(
+    { method, path, contentType, body }: LinkRequest,
+    key: string,
+  ): Promise<LinkResponse> {
     this.#opened ??= this.#open();
     const { credential, agent } = await this.#opened;
     const { hostname, port } = this.#options.server;
     const headers =
       body === undefined
         ? {}
-        : { 'content-type': contentType, 'content-length': Buffer.byteLength(body) };
+        : {
+            'content-type': contentType,
+            'content-length': Buffer.byteLength(body),
+            'idempotency-key': key,
+          };
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => reject(this.#unreachable(error));
       const outgoing = request({
