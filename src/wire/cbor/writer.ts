@@ -64,15 +64,13 @@ export function boolean(value: boolean): Uint8Array {
 export const sequence: (...items: readonly Uint8Array[]) => Uint8Array = concat;
 
 /**
- * Head of an item in its shortest form; for callers that write the content themselves. Heads of one byte
- * are shared like `trueItem`: nobody writes into an item.
+ * Head of an item in its shortest form; for callers that write the content themselves. Short heads are
+ * shared like `trueItem`: nobody writes into an item.
  */
 export function head(major: number, value: number): Uint8Array {
   if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`${value} is no CBOR length`);
   const initial = major << 5;
-  const short = value < 24 ? shortHeads[initial | value] : undefined;
-  if (short !== undefined) return short;
-  if (value < 0x100) return Uint8Array.of(initial | 24, value);
+  if (value < 0x100) return (shortHeads[(major << 8) | value] ??= shortHead(initial, value));
   if (value < 0x1_0000) return Uint8Array.of(initial | 25, value >> 8, value & 255);
   const low = value % 0x1_0000_0000;
   const lowBytes = [low >>> 24, (low >>> 16) & 255, (low >>> 8) & 255, low & 255];
@@ -88,6 +86,9 @@ export function head(major: number, value: number): Uint8Array {
   );
 }
 
-const shortHeads: readonly Uint8Array[] = Array.from({ length: 256 }, (_, byte) =>
-  Uint8Array.of(byte),
-);
+/** Of values below 256, as they are asked for. */
+const shortHeads = Array.from<Uint8Array | undefined>({ length: 8 * 256 });
+
+function shortHead(initial: number, value: number): Uint8Array {
+  return value < 24 ? Uint8Array.of(initial | value) : Uint8Array.of(initial | 24, value);
+}
