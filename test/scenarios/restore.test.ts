@@ -229,6 +229,13 @@ const onPostgres: Keeper = {
   },
 };
 
+/** As soon as an order is ended, which is behind everything that the log says. */
+const fillDisk = `
+  CREATE FUNCTION public.no_room() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;
+  CREATE TRIGGER no_room BEFORE UPDATE ON birthmark_authority.orders
+  EXECUTE FUNCTION public.no_room()`;
+
 function databaseNamed(name: string): StoreSetting | undefined {
   return readStoreSetting(server().url.replace('/postgres?', `/${name}?`), {});
 }
@@ -285,6 +292,13 @@ test(
       { folder: world.elsewhere.path('witness') },
     ]);
     await assert.rejects(world.restored.serve(idle), refused(/REFUSES THE AUDIT LOG/));
+    // The server's disk is full behind half of it: nothing was learnt, and nothing starts.
+    const before = await world.restored.fsck();
+    await server().query(fillDisk, 'kept');
+    await assert.rejects(recover(world.options), refused(/the disk is full/));
+    await server().query('DROP FUNCTION public.no_room CASCADE', 'kept');
+    assert.deepEqual(await world.restored.fsck(), before);
+    await assert.rejects(world.restored.serve(idle), refused(/put back to an earlier state/));
     await nothingReturns(world);
   },
 );
