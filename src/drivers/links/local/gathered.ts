@@ -14,8 +14,8 @@ interface Call<Item, Outcome> {
   readonly reject: (error: unknown) => void;
 }
 
-/** More would leave the other side with small groups, fewer with nothing to do while one is answered. */
-const messagesUnderWay = 3;
+/** One is answered while the next one gathers; more would make the groups small. */
+const messagesUnderWay = 2;
 
 export class Gathered<Item, Outcome> {
   readonly #send: SendTogether<Item, Outcome>;
