@@ -10,6 +10,7 @@ import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { KeyFolder } from '../../src/drivers/keys/software/keyFolder.ts';
 import { ApprovalClient } from '../../src/drivers/links/local/approvalClient.ts';
 import { encodeDecision, signDocument } from '../../src/trust/approvals/documents.ts';
+import { builtIn } from '../../src/trust/issuance/profiles.ts';
 import { fromHex } from '../../src/wire/bytes/hex.ts';
 import { encodePem } from '../../src/wire/x509/pem.ts';
 import { requestOf } from '../support/issuing/station.ts';
@@ -27,7 +28,12 @@ interface Ran {
 }
 
 function runner(data: string): (...words: readonly string[]) => Promise<Ran> {
-  const env = { ...process.env, BIRTHMARK_OPERATOR_PASSPHRASE: passphrase, BIRTHMARK_DATA: data };
+  const env = {
+    ...process.env,
+    BIRTHMARK_OPERATOR_PASSPHRASE: passphrase,
+    BIRTHMARK_PASSPHRASE: housePassphrase,
+    BIRTHMARK_DATA: data,
+  };
   return (...words) =>
     new Promise((resolve) => {
       const node = ['--no-warnings', main, ...words, '--json'];
@@ -139,6 +145,35 @@ test('an operator comes, and a resting authority asks for two as well', async (c
   const rollover = ['ca', 'rollover', 'announce', 'server'];
   const waiting = await run(...rollover, '--as', persons.ada);
   assert.deepEqual([waiting.code, waiting.document['act']], [4, 'authority.announce']);
+  await it.startAuthority();
+});
+
+test('one more authority, by a profile of its own, is made by two', async (context) => {
+  const { it, persons, run, approve } = await house(context);
+  const profile = join(it.dataFolder, 'profile.json');
+  const authority = { pathLength: 0, excludesHosts: true, organization: 'City Water' };
+  const city = { ...builtIn('issuing'), name: 'authority-city', authority };
+  writeFileSync(profile, JSON.stringify(city));
+  const add = ['ca', 'add', 'operational', 'city', '--batches', 'reel-7'];
+  const named = [...add, '--profile', 'authority-city'];
+  const ids: string[] = [];
+  for (const words of [['profile', 'add', profile], named]) {
+    const asked = await run(...words, '--as', persons.ada);
+    assert.equal(asked.code, 4, asked.stderr);
+    ids.push(String(asked.document['approval']));
+  }
+  const [added = '', made = ''] = ids;
+  await approve(added);
+  assert.equal((await run('profile', 'add', profile, '--approval', added)).code, 0);
+  await approve(made);
+  await it.closeAuthority();
+  // Under that name, by that profile and for that batch, and nothing else.
+  assert.notEqual((await run(...add, '--approval', made)).code, 0);
+  assert.notEqual((await run(...named)).code, 0);
+  const done = await run(...named, '--approval', made);
+  assert.equal(done.code, 0, done.stderr);
+  const checked = await run('audit', 'fsck');
+  assert.deepEqual([checked.code, checked.document['faults']], [0, []], checked.stderr);
   await it.startAuthority();
 });
 

@@ -57,11 +57,12 @@ export function issuersOf(
   { issuedBy, matter }: Profile,
   issuers: readonly Issuer[],
 ): readonly Issuer[] {
-  return issuers.filter(({ role, subject }) => {
-    if (!issuedBy.includes(role)) return false;
-    const vendor = attributeText(subject, 'matterVendorId');
-    return matter?.vendorId === undefined || vendor === undefined || vendor === matter.vendorId;
-  });
+  const ofRole = issuers.filter(({ role }) => issuedBy.includes(role));
+  const wanted = matter?.vendorId;
+  if (wanted === undefined) return ofRole;
+  return ofRole.filter(
+    ({ subject }) => (attributeText(subject, 'matterVendorId') ?? wanted) === wanted,
+  );
 }
 
 export interface Issuer {
