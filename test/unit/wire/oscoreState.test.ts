@@ -193,7 +193,6 @@ test('a window takes jumps over the whole number space', () => {
     .accept(sequenceNumberLimit - 1);
   assert.equal(window.check(5), 'too-old');
   assert.equal(window.check(sequenceNumberLimit - 2), 'fresh');
-  assert.throws(() => ReplayWindow.empty(12), TypeError);
   assert.throws(() => ReplayWindow.restore({ next: -1, seen: new Uint8Array(4) }), TypeError);
 });
 
@@ -208,6 +207,11 @@ const record: ContextRecord = {
   window: ReplayWindow.empty().accept(7).state(),
   usage: { encryptions: 11, failedVerifications: 2 },
 };
+
+test('a window has 8 to 4096 places, in steps of 8', () => {
+  for (const size of [8, 16, 4096]) assert.equal(ReplayWindow.empty(size).size, size);
+  for (const size of [0, 4, 12, 4104]) assert.throws(() => ReplayWindow.empty(size), TypeError);
+});
 
 test('a record keeps everything that a context needs', () => {
   const idContext = Uint8Array.of(1, 2);
@@ -237,5 +241,17 @@ test('a record that is not one of ours is refused', () => {
     ['algorithm unknown', edited(bytes.length - 16, 0x09), 'MalformedError'],
   ] as const) {
     assert.throws(() => parseRecord(broken), { name: error }, name);
+  }
+  const sized = (bytesOfWindow: number): Uint8Array =>
+    encodeRecord({ ...record, window: { next: 1, seen: new Uint8Array(bytesOfWindow) } });
+  for (const size of [1, 512]) assert.equal(parseRecord(sized(size)).window?.seen.length, size);
+  for (const size of [0, 513]) {
+    assert.throws(() => parseRecord(sized(size)), { name: 'MalformedError' });
+  }
+  // Hashes that COSE knows, and HKDF of OSCORE has no use for.
+  // SHA-1 and SHA-256/64 (-14 and -15) in place of SHA-256 (-16): no HKDF of OSCORE uses them.
+  for (const algorithm of [0x2d, 0x2e]) {
+    const other = edited(bytes.lastIndexOf(0x2f), algorithm);
+    assert.throws(() => parseRecord(other), /HKDF algorithm unknown/);
   }
 });

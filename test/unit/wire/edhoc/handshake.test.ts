@@ -24,6 +24,20 @@ test('method 3, suite 2, kid of one byte: 37, 45, 19 and 9 bytes', () => {
   assert.deepEqual(done.responder.peer.cred, initiator.credential.cred);
 });
 
+test('RFC 8613 §3.3: where OSCORE comes after, an identifier has at most seven bytes', () => {
+  const profile = { method: 3, suites: [2], message4: true } as const;
+  const begin = (lengthBytes: number, oscore: boolean) =>
+    startInitiator(
+      nodeCrypto,
+      { ...profile, oscore },
+      { connectionId: new Uint8Array(lengthBytes) },
+    );
+  const { next } = begin(7, true);
+  assert.equal(next.connectionId.length, 7);
+  assert.throws(() => begin(8, true), TypeError);
+  assert.equal(begin(8, false).next.connectionId.length, 8);
+});
+
 for (const method of [0, 1, 2, 3] satisfies Method[]) {
   for (const suite of [0, 1, 2, 3, 4, 5, 6, 24]) {
     test(`method ${method}, suite ${suite}: both sides have the same keys`, () => {
