@@ -80,6 +80,24 @@ test('nobody hears of a commit before its flush, and the next commit gathers mea
   );
 });
 
+test('what a loss of power cannot make untrue is told at once', async (context) => {
+  const disk = heldDisk(context);
+  const { database } = opened(context);
+  const write = database.transact(insert(1));
+  await turn();
+  const isNone = (found: number): boolean => found === 0;
+  const absent = 'SELECT count(*) AS n FROM t WHERE k = 2';
+  const read = (connection: Connection): number =>
+    integer(connection.prepare(absent).get() ?? {}, 'n');
+  assert.equal(await database.read(read, isNone), 0);
+  const present = watched(database.read(count, isNone));
+  await turn();
+  assert.equal(present(), 'waits');
+  disk.flushes.shift()?.(null);
+  await write;
+  assert.equal(present(), 'told');
+});
+
 test('a commit that changed nothing needs no flush', async (context) => {
   const disk = heldDisk(context);
   const { database } = opened(context);

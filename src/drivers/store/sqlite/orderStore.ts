@@ -158,7 +158,7 @@ export class SqliteOrderStore implements OrderStore {
   }
 
   units(family: string, uids: readonly Uint8Array[]): Promise<readonly UnitRecord[]> {
-    return this.#database.read((connection) => {
+    const read = (connection: Connection): readonly UnitRecord[] => {
       // Most are new: an index alone tells so.
       const find = connection.prepare('SELECT id FROM units WHERE uid = ? AND family = ?');
       const select = connection.prepare(`${selectUnit} WHERE units.id = ?`);
@@ -166,7 +166,9 @@ export class SqliteOrderStore implements OrderStore {
         const row = find.get(uid, family);
         return row === undefined ? [] : select.all(integer(row, 'id')).map(unitOf);
       });
-    });
+    };
+    // No unit is ever deleted.
+    return this.#database.read(read, (found) => found.length === 0);
   }
 
   unitByDevice(deviceId: string): Promise<UnitRecord | undefined> {
