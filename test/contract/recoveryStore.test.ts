@@ -6,7 +6,7 @@ import { type AuthorityRecord, defaultBook } from '../../src/apps/authority/book
 import { type AuditEntry, encodeAuditEntry, readAuditEntry } from '../../src/trust/audit/entry.ts';
 import { EnvironmentError } from '../../src/trust/ports/faults.ts';
 import { caseDocument, type LossCase, parseCase } from '../../src/trust/ports/lossCase.ts';
-import type { Learnt } from '../../src/trust/ports/recoveryStore.ts';
+import type { Learnt, Lesson } from '../../src/trust/ports/recoveryStore.ts';
 import type { LedgerLine } from '../../src/trust/ports/ticketLedger.ts';
 import { eui64Plus } from '../../src/wire/bytes/eui64.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
@@ -234,4 +234,72 @@ contract('recovery', issuingBackends, (check) => {
       [600, nowMs],
     );
   });
+
+  check(
+    'roles, requests and their use are what they became, and what is open is over',
+    async (stores) => {
+      const { recovery, approvals } = stores;
+      const atMs = 500;
+      const operator = (name: string, at: number, role = 'admin'): Lesson => ({
+        kind: 'operator',
+        name,
+        // 0: nobody has brought it.
+        certificate: at === 0 ? new Uint8Array(0) : Uint8Array.of(at),
+        keyIdentifier: new Uint8Array(20).fill(at),
+        role,
+        atMs,
+      });
+      const id = (at: number): Uint8Array => new Uint8Array(32).fill(at);
+      const request = (at: number): Lesson => ({
+        kind: 'request',
+        id: id(at),
+        act: 'batch.close',
+        requester: 'ada',
+        signed: Uint8Array.of(at),
+        atMs,
+        expiresMs: 9_000,
+      });
+      const said = { kind: 'request-decided', id: id(1), decision: 'approved', by: 'bob' } as const;
+      const lessons: readonly Lesson[] = [
+        { kind: 'two-persons', installation: new Uint8Array(16).fill(1), massLimit: 5, atMs },
+        operator('ada', 1),
+        operator('bob', 2),
+        operator('eve', 0, 'auditor'),
+        { kind: 'mass-limit', devices: 100 },
+        { kind: 'sole-changes', devices: 3, atMs },
+        { kind: 'role-granted', name: 'bob', role: 'operator', atMs },
+        { kind: 'role-withdrawn', name: 'bob', role: 'operator', atMs: 600 },
+        { kind: 'operator-certificate', name: 'ada', certificate: Uint8Array.of(7) },
+        request(1),
+        request(2),
+        { ...said, signed: Uint8Array.of(9), atMs: 600 },
+        { kind: 'request-used', id: id(1), atMs: 700 },
+      ];
+      const closing = encodeAuditEntry(decision('new-log', 'log', 'restored; goes on'));
+      const ending = { nowMs, roots: nobody, offline: nobody, closing };
+      await assert.rejects(
+        recovery.learn(() => lessons.slice(0, 1), ending),
+        /--operator/,
+      );
+      assert.equal(await approvals.mode(), undefined);
+      // What is learnt twice is what it was.
+      for (const voided of [1, 0]) {
+        assert.equal((await recovery.learn(() => lessons, ending)).voidApprovals, voided);
+      }
+      assert.equal((await approvals.mode())?.massLimit, 100);
+      const states = (await approvals.operators()).map(
+        ({ name, roles, revokedMs, certificate: der }) => {
+          return [name, roles.map(({ role }) => role).join(), revokedMs, der.length];
+        },
+      );
+      assert.deepEqual(states, [
+        ['ada', 'admin', undefined, 1],
+        ['bob', 'admin', undefined, 1],
+        ['eve', 'auditor', 500, 0],
+      ]);
+      const [used, open] = [await approvals.request(id(1)), await approvals.request(id(2))];
+      assert.deepEqual([used?.decision?.by, used?.doneMs], ['bob', 700]);
+      assert.equal(open?.expiresMs, nowMs);
+    },
+  );
 });
