@@ -30,11 +30,12 @@ import {
   type SignatureAlgorithm,
 } from '../../../wire/crypto/crypto.ts';
 import { derSignature } from '../../../wire/der/ecdsa.ts';
+import { curves } from './curves.ts';
 
 export const nodeCrypto: Crypto = {
   hash: (algorithm, data) => bytesOfText(hashOnce(digestNames[algorithm], data, 'binary')),
   secret: (bytes) => new NodeSecret(createSecretKey(bytes)),
-  exportSecret: (secret) => bytesOf(secretOf(secret).export()),
+  exportSecret: (secret) => bytesOfSecret(secretOf(secret)),
   hmac: (algorithm, key, data) => hmac(algorithm, secretOf(key), data),
   hkdfExtract,
   hkdfExpand,
@@ -89,21 +90,24 @@ abstract class Redacted {
   }
 }
 
+/** A latin1 text where it does not live long: see `hkdfExtract`. */
+type HmacKey = KeyObject | string;
+
 class NodeSecret extends Redacted implements Secret {
   readonly kind = 'secret';
-  readonly #keyObject: KeyObject;
+  readonly #key: HmacKey;
 
-  constructor(keyObject: KeyObject) {
+  constructor(key: HmacKey) {
     super();
-    this.#keyObject = keyObject;
+    this.#key = key;
   }
 
   get length(): number {
-    return this.#keyObject.symmetricKeySize ?? 0;
+    return typeof this.#key === 'string' ? this.#key.length : (this.#key.symmetricKeySize ?? 0);
   }
 
-  get keyObject(): KeyObject {
-    return this.#keyObject;
+  get key(): HmacKey {
+    return this.#key;
   }
 }
 
@@ -163,20 +167,27 @@ class NodePublicKey implements PublicKey {
   }
 }
 
-function hmac(algorithm: HashAlgorithm, key: KeyObject, data: Uint8Array): Uint8Array {
-  return bytesOfText(createHmac(digestNames[algorithm], key).update(data).digest('binary'));
+function hmac(algorithm: HashAlgorithm, key: HmacKey, data: Uint8Array): Uint8Array {
+  return bytesOfText(hmacOf(algorithm, key, data));
 }
 
+function hmacOf(algorithm: HashAlgorithm, key: HmacKey, data: Uint8Array): string {
+  return createHmac(digestNames[algorithm], key, latin1Key).update(data).digest('binary');
+}
+
+const latin1Key = { encoding: 'latin1' } as const;
+
+/**
+ * Salt and result are texts: each is a key for a few calls and then dropped, and a KeyObject, whose memory
+ * lies outside of the heap, costs as much to make and to collect as one of those calls.
+ */
 function hkdfExtract(
   algorithm: HashAlgorithm,
   salt: Uint8Array,
   inputKey: Uint8Array | Secret,
 ): Secret {
-  const input = inputKey instanceof Uint8Array ? inputKey : secretOf(inputKey).export();
-  // A key that is used once costs less as a latin1 text than as a KeyObject, which is made to be kept.
-  const key = latin1(salt.length === 0 ? noSalt : salt);
-  const mac = createHmac(digestNames[algorithm], key, { encoding: 'latin1' });
-  return new NodeSecret(createSecretKey(mac.update(input).digest('binary'), 'binary'));
+  const input = inputKey instanceof Uint8Array ? inputKey : bytesOfSecret(secretOf(inputKey));
+  return new NodeSecret(hmacOf(algorithm, latin1(salt.length === 0 ? noSalt : salt), input));
 }
 
 function hkdfExpand(
@@ -185,9 +196,9 @@ function hkdfExpand(
   info: Uint8Array,
   lengthBytes: number,
 ): Uint8Array {
-  const keyObject = secretOf(key);
+  const hmacKey = secretOf(key);
   // One update of a joined text costs less than two of its parts.
-  const first = hmac(algorithm, keyObject, concat(info, firstCounter));
+  const first = hmac(algorithm, hmacKey, concat(info, firstCounter));
   if (lengthBytes === first.length) return first;
   if (lengthBytes < first.length) return first.subarray(0, lengthBytes);
   if (lengthBytes > 255 * first.length) {
@@ -198,7 +209,7 @@ function hkdfExpand(
   let block = first;
   let offset = first.length;
   for (let counter = 2; offset < lengthBytes; counter++) {
-    block = hmac(algorithm, keyObject, concat(block, info, Uint8Array.of(counter)));
+    block = hmac(algorithm, hmacKey, concat(block, info, Uint8Array.of(counter)));
     output.set(block.subarray(0, Math.min(block.length, lengthBytes - offset)), offset);
     offset += block.length;
   }
@@ -267,72 +278,6 @@ function ccmName(algorithm: AeadAlgorithm): CcmName {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own table, not a peer's bytes
   return cipherNames[algorithm] as CcmName;
 }
-
-interface CurveFacts {
-  /** OpenSSL's name; none for the Montgomery and Edwards curves. */
-  readonly ecdhName?: string;
-  readonly publicKeyBytes: number;
-  /** DER of SubjectPublicKeyInfo up to the bytes of the key. */
-  readonly spkiPrefix: Uint8Array;
-  /** The same for a compressed point; none for the Montgomery and Edwards curves. */
-  readonly compressedSpkiPrefix?: Uint8Array;
-  /** DER of PrivateKeyInfo up to the bytes of the key; OpenSSL computes the public key that it leaves out. */
-  readonly pkcs8Prefix: Uint8Array;
-  readonly privateKeyBytes: number;
-}
-
-const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
-
-const curves: Readonly<Record<Curve, CurveFacts>> = {
-  'P-256': {
-    ecdhName: 'prime256v1',
-    publicKeyBytes: 32,
-    spkiPrefix: hex('3059301306072a8648ce3d020106082a8648ce3d030107034200'),
-    compressedSpkiPrefix: hex('3039301306072a8648ce3d020106082a8648ce3d030107032200'),
-    pkcs8Prefix: hex('3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420'),
-    privateKeyBytes: 32,
-  },
-  'P-384': {
-    ecdhName: 'secp384r1',
-    publicKeyBytes: 48,
-    spkiPrefix: hex('3076301006072a8648ce3d020106052b81040022036200'),
-    compressedSpkiPrefix: hex('3046301006072a8648ce3d020106052b81040022033200'),
-    pkcs8Prefix: hex('304e020100301006072a8648ce3d020106052b81040022043730350201010430'),
-    privateKeyBytes: 48,
-  },
-  'P-521': {
-    ecdhName: 'secp521r1',
-    publicKeyBytes: 66,
-    spkiPrefix: hex('30819b301006072a8648ce3d020106052b8104002303818600'),
-    compressedSpkiPrefix: hex('3058301006072a8648ce3d020106052b81040023034400'),
-    pkcs8Prefix: hex('3060020100301006072a8648ce3d020106052b81040023044930470201010442'),
-    privateKeyBytes: 66,
-  },
-  X25519: {
-    publicKeyBytes: 32,
-    spkiPrefix: hex('302a300506032b656e032100'),
-    pkcs8Prefix: hex('302e020100300506032b656e04220420'),
-    privateKeyBytes: 32,
-  },
-  X448: {
-    publicKeyBytes: 56,
-    spkiPrefix: hex('3042300506032b656f033900'),
-    pkcs8Prefix: hex('3046020100300506032b656f043a0438'),
-    privateKeyBytes: 56,
-  },
-  Ed25519: {
-    publicKeyBytes: 32,
-    spkiPrefix: hex('302a300506032b6570032100'),
-    pkcs8Prefix: hex('302e020100300506032b657004220420'),
-    privateKeyBytes: 32,
-  },
-  Ed448: {
-    publicKeyBytes: 57,
-    spkiPrefix: hex('3043300506032b6571033a00'),
-    pkcs8Prefix: hex('3047020100300506032b6571043b0439'),
-    privateKeyBytes: 57,
-  },
-};
 
 function generateKeyPair(curve: Curve): EphemeralKey {
   const { privateKey, publicKey } = generate(curve, curves[curve].ecdhName);
@@ -470,9 +415,13 @@ function bytesOf(buffer: Uint8Array): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
 }
 
-function secretOf(key: Secret): KeyObject {
-  if (key instanceof NodeSecret) return key.keyObject;
+function secretOf(key: Secret): HmacKey {
+  if (key instanceof NodeSecret) return key.key;
   throw new TypeError('a secret of another implementation');
+}
+
+function bytesOfSecret(key: HmacKey): Uint8Array {
+  return typeof key === 'string' ? bytesOfText(key) : bytesOf(key.export());
 }
 
 function aeadKeyOf(key: AeadKey): NodeAeadKey {
