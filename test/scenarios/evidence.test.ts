@@ -143,6 +143,16 @@ async function makeReel(authority: AuthorityClient, allow: Allow): Promise<reado
   return units.map((unit) => (isEndorsed(unit) ? unit.deviceId : assert.fail(unit.reason)));
 }
 
+/** One device of the reel, under an order about all of it. */
+async function recall(authority: AuthorityClient, allow: Allow, deviceId: string): Promise<void> {
+  const said = { code: 'keyCompromise', reason: 'recalled' } as const;
+  const order = { act: 'revoke', scope: { by: 'batch', name: 'reel-7' }, ...said } as const;
+  const approval = await allow('status.mass', order);
+  const about = { subject: deviceId, holder: deviceId, sequence: 0, atMs: Date.now() };
+  const notice = { act: 'revoke-device', ...about, ...said } as const;
+  assert.equal(await authority.recordOrdered([notice], { order, approval }), undefined);
+}
+
 interface Evidence {
   readonly approvals: {
     readonly acts: ReadonlyArray<Readonly<Record<'act' | 'requester' | 'approver', string>>>;
@@ -188,7 +198,9 @@ test(
     context.after(() => authority.close());
     const desk = new ApprovalClient(socketPathFor(data, 'authority'));
     context.after(() => desk.close());
-    const deviceIds = await makeReel(authority, twoPersons(desk, ada, bob));
+    const allow = twoPersons(desk, ada, bob);
+    const deviceIds = await makeReel(authority, allow);
+    await recall(authority, allow, deviceIds[0] ?? '');
 
     const reel = join(folder, 'reel');
     const single = join(folder, 'single');
@@ -207,12 +219,18 @@ test(
       deviceIds.toSorted(),
     );
     const kinds = document.log.leaves.map(({ entry }) => entry.kind);
-    for (const kind of ['ordered', 'ticket-issued', 'ticket-closed', 'batch-closed', 'revoked']) {
+    for (const kind of ['ordered', 'ticket-issued', 'ticket-closed', 'batch-closed']) {
       assert.equal(kinds.filter((one) => one === kind).length, 1, kind);
     }
+    // Scrapped on the line, and recalled.
+    assert.equal(kinds.filter((one) => one === 'revoked').length, 2);
     assert.deepEqual(
       document.approvals.acts.map(({ act, requester, approver }) => [act, requester, approver]),
-      ['order.create', 'ticket.issue', 'batch.close'].map((act) => [act, 'ada', 'bob']),
+      ['order.create', 'ticket.issue', 'batch.close', 'status.mass'].map((act) => [
+        act,
+        'ada',
+        'bob',
+      ]),
     );
     const scrapped = read(single);
     assert.deepEqual(
@@ -227,11 +245,14 @@ test(
       'reel-7.yield.json',
     ]);
 
-    for (const evidence of [reel, single]) {
+    for (const [evidence, signed] of [
+      [reel, 4],
+      [single, 3],
+    ] as const) {
       const { code, stdout, stderr } = checked(evidence);
       assert.deepEqual([code, stdout.endsWith('All of it holds.\n')], [0, true], stdout + stderr);
-      assert.equal(stdout.match(/request.cose: signed by ada$/gm)?.length, 3);
-      assert.equal(stdout.match(/decision.cose: signed by bob$/gm)?.length, 3);
+      assert.equal(stdout.match(/request.cose: signed by ada$/gm)?.length, signed);
+      assert.equal(stdout.match(/decision.cose: signed by bob$/gm)?.length, signed);
     }
     const leaf = document.devices[0]?.certificates[0]?.leaves[0] ?? 0;
     for (const [file, message] of [
