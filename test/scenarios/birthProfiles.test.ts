@@ -16,6 +16,7 @@ import { defaultBook, parseBook, readBook } from '../../src/apps/authority/book.
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import { addAuthority, announce, remove, switchOver } from '../../src/apps/authority/rollover.ts';
 import { startIpSensor } from '../../src/apps/device/ipSensor.ts';
+import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { fsck, type FsckReport } from '../../src/apps/fsck/fsck.ts';
 import { type Provisioner, startProvisioner } from '../../src/apps/provisioner/provisioner.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
@@ -36,6 +37,7 @@ import {
   compressCertificate,
   rebuildCertificate,
 } from '../../src/wire/manifest/compressedCertificate.ts';
+import { parseCertificateList, revokedEntries } from '../../src/wire/crl/certificateList.ts';
 import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import { attributeText, printName } from '../../src/wire/x509/names.ts';
 import { encodePem, parsePem } from '../../src/wire/x509/pem.ts';
@@ -116,6 +118,13 @@ test('a signer’s next generation has a name of its own, a PAI’s the same; a 
   assert.equal(await bornUnder('matter-dac'), pai);
   const loss = { ...options, reason: 'stolen' };
   assert.equal((await replaceLost(loss, 'matter-pai')).waitsFor, undefined);
+  const stores = await openAuthorityStores(authorityPaths(dataFolder), undefined);
+  const entries = async (authority: string): Promise<number> => {
+    const list = await stores.status.list({ authority, shard: 0 });
+    return [...revokedEntries(parseCertificateList(list?.der ?? new Uint8Array(0)))].length;
+  };
+  assert.deepEqual([await entries('matter-paa'), await entries('root')], [1, 0]);
+  await stores.close();
   const third = await bornUnder('matter-dac');
   assert.match(third, /^Maker PAI /);
   assert.notEqual(third, pai);

@@ -33,6 +33,7 @@ import {
   readCertificateFile,
   readIfThere,
 } from './authorityFolder.ts';
+import { aboveOf } from './authorityNames.ts';
 import {
   active,
   type AuthorityRecord,
@@ -300,7 +301,8 @@ async function listLost(
   const lost = recordOf(office, one.subject);
   const own = await signLastLists(office, lost, options);
   const certificate = await readCertificateFile(office.paths, lost.name);
-  const roots = office.book.filter(({ role, state }) => role === 'root' && state !== 'removed');
+  const above = aboveOf(lost.role);
+  const roots = office.book.filter(({ role, state }) => role === above && state !== 'removed');
   const isOffline = roots[0]?.key === offlineKey;
   if (isOffline && !(await isOnRootList(office, certificate))) {
     return {
