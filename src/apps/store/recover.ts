@@ -39,7 +39,7 @@ import {
   type KeptElsewhere,
   readList,
 } from './keptElsewhere.ts';
-import { markRecovery, unmarkRecovery } from './recoveryState.ts';
+import { isMarked, markRecovery, unmarkRecovery } from './recoveryState.ts';
 import { lessonsOf, loggedLists, orderedIn, skippedAddresses, type Source } from './relearn.ts';
 import { keepAuthorities, settledCase } from './restoredAuthorities.ts';
 import { teachRegistry } from './teachRegistry.ts';
@@ -123,8 +123,14 @@ export async function releaseRecovery(
     const state = await stores.recovery.recovery();
     // Cut short behind the row: all that is left are the files.
     if (state !== undefined || !resumed) {
-      if (state?.phase !== 'ready')
-        throw refused(`${paths.folder} does not know enough: see birthmark store recover`);
+      if (state?.phase !== 'ready') {
+        const isKnown = state !== undefined || isMarked(paths.folder);
+        throw refused(
+          isKnown
+            ? `${paths.folder} does not know enough: see birthmark store recover`
+            : `${paths.folder} is in no recovery`,
+        );
+      }
       if (requestedBy === approvedBy)
         throw refused('a restored installation is released by two persons');
       const detail = `asked by ${requestedBy}, approved by ${approvedBy}`;

@@ -33,7 +33,8 @@ export function refuseInRecovery(folder: string, record?: RecoveryRecord, act?: 
   );
 }
 
-function isMarked(folder: string): boolean {
+/** By the file: a database that has no row yet may be in recovery too. */
+export function isMarked(folder: string): boolean {
   return existsSync(recoveryPath(folder));
 }
 
