@@ -5,9 +5,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { carryOutAtRest, openApprovalOffice } from '../../../src/apps/authority/approvalOffice.ts';
+import {
+  authorityPaths,
+  readCertificateFile,
+} from '../../../src/apps/authority/authorityFolder.ts';
+import { readBook } from '../../../src/apps/authority/book.ts';
+import { withCasesAtRest } from '../../../src/apps/authority/caseOffice.ts';
 import { initializeAuthority } from '../../../src/apps/authority/initialize.ts';
-import { useForLists } from '../../../src/apps/authority/rootUse.ts';
+import { answerLostAuthority, beginLostAuthority } from '../../../src/apps/authority/lostKeys.ts';
+import { useForLists, useForLoss } from '../../../src/apps/authority/rootUse.ts';
 import { beginTwoPersons } from '../../../src/apps/authority/twoPersons.ts';
+import { fsck } from '../../../src/apps/fsck/fsck.ts';
+import { openSqliteSnapshot } from '../../../src/drivers/store/sqlite/snapshot.ts';
 import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
 import { encodeParameters, type RootUse } from '../../../src/trust/approvals/acts.ts';
 import {
@@ -100,3 +109,28 @@ test('an approval of one list of the root is none of another, nor of a certifica
     assert.equal(isRefusal(outcome) && outcome.refused, 'other-bytes');
   }
 });
+
+for (const line of ['operational', 'server']) {
+  test(`the lost ${line} authority is replaced by two persons, and the checker agrees`, async (context) => {
+    const { options, approved } = await house(context);
+    const loss = { ...options, reason: 'stolen' };
+    const one = await withCasesAtRest(loss, (desk) => beginLostAuthority(desk, loss, line));
+    const request = await useForLoss(loss, one);
+    const asked = { kind: 'root.use', request, approval: await approved(request) } as const;
+    const answered = await carryOutAtRest(
+      loss,
+      asked,
+      (begun) => answerLostAuthority(loss, line, begun),
+      ({ waitsFor }) => waitsFor === undefined,
+    );
+    assert.ok(!isRefusal(answered));
+    assert.equal(answered.waitsFor, undefined);
+    const paths = authorityPaths(options.dataFolder);
+    const issuers = new Map<string, Uint8Array>();
+    for (const { name } of await readBook(paths)) {
+      issuers.set(name, await readCertificateFile(paths, name));
+    }
+    const { faults } = await fsck({ snapshot: openSqliteSnapshot(paths.database), issuers });
+    assert.deepEqual(faults, []);
+  });
+}
