@@ -13,6 +13,7 @@ import { concat } from '../../../src/wire/bytes/bytes.ts';
 import { fromHex } from '../../../src/wire/bytes/hex.ts';
 import { encodeSignatureAlgorithm } from '../../../src/wire/x509/algorithms.ts';
 import { encodeCertificate } from '../../../src/wire/x509/certificateWriter.ts';
+import { basicConstraints } from '../../../src/wire/x509/extensions.ts';
 import { testSigner } from '../../support/issuing/world.ts';
 import {
   authority,
@@ -126,7 +127,15 @@ test('an issuer is what its certificate says, and its key is its own', () => {
     factory.signatureAlgorithm,
     Uint8Array.of(0),
   );
-  assert.throws(() => issuerFrom('factory', leaf, leafKey), /no authority/);
+  const parts = idevid.parts();
+  const denying = encodeCertificate(
+    encode({ ...parts, extensions: [...parts.extensions, basicConstraints({ ca: false })] }),
+    factory.signatureAlgorithm,
+    Uint8Array.of(0),
+  );
+  for (const none of [leaf, denying]) {
+    assert.throws(() => issuerFrom('factory', none, leafKey), /no authority/);
+  }
   assert.throws(
     () => issuerFrom('factory', leaf, factoryKey),
     /does not belong to its certificate/,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { subtreeOf } from '../../../src/trust/issuance/permittedHosts.ts';
 import { excludedName } from '../../../src/trust/peers/nameConstraints.ts';
 import { fromHex } from '../../../src/wire/bytes/hex.ts';
 import { nullElement } from '../../../src/wire/der/writer.ts';
@@ -130,4 +131,27 @@ test('every authority above has to permit, any may exclude; too many names are o
   const many = Array.from({ length: 300 }, () => dns('a.example.com'));
   assert.equal(excludedName(nobody, many, [permits('example.com')]), 'dNSName');
   assert.equal(excludedName(nobody, many, []), undefined);
+});
+
+test('a range of addresses is whole, and no longer than an address', () => {
+  const host4 = [192, 0, 2, 1, 255, 255, 255, 255];
+  for (const [text, address] of [
+    ['192.0.2.1/32', host4],
+    ['192.0.2.0/24', [192, 0, 2, 0, 255, 255, 255, 0]],
+    ['0.0.0.0/0', [0, 0, 0, 0, 0, 0, 0, 0]],
+    ['192.0.2.0/33', undefined],
+    ['192.0.2.1/24', undefined],
+    ['::/129', undefined],
+  ] as const) {
+    const found = subtreeOf(text);
+    assert.deepEqual(
+      found?.kind === 'iPAddress' ? [...found.address] : found,
+      address === undefined ? undefined : [...address],
+      text,
+    );
+  }
+  const host = subtreeOf('2001:db8::1/128');
+  assert.ok(
+    host?.kind === 'iPAddress' && host.address.subarray(16).every((octet) => octet === 255),
+  );
 });

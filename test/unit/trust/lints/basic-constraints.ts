@@ -5,15 +5,19 @@ import {
   authority,
   critical,
   idevid,
+  matterDevice,
   replaced,
   without,
 } from '../../../support/issuing/certificateParts.ts';
 
 export const fixtures: Fixtures = {
-  good: [[idevid], [authority]],
+  good: [[idevid], [authority], [matterDevice]],
   bad: [
     [idevid, replaced(ext.basicConstraints({ ca: true }))],
     [authority, without(ext.extensionOids.basicConstraints)],
     [authority, replaced(critical(ext.basicConstraints({ ca: true, pathLength: 0 }), false))],
+    [matterDevice, without(ext.extensionOids.basicConstraints)],
+    [matterDevice, replaced(critical(ext.basicConstraints({ ca: false }), false))],
+    [matterDevice, replaced(ext.basicConstraints({ ca: true }))],
   ],
 };
