@@ -228,7 +228,7 @@ async function openBench(
     profiles: builtInProfiles,
     issuers: [issuer],
   });
-  const verifier = new VerifierPool({ workers: cores });
+  const verifier = new VerifierPool();
   return {
     endorsement: new Endorsement({ crypto, verifier, store, issuance }),
     ticket,

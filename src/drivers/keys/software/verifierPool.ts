@@ -27,7 +27,7 @@ export interface ProofResults {
 }
 
 export interface VerifierPoolOptions {
-  /** Default: as many as the machine has cores; they take what the event loop leaves. */
+  /** Default: one less than the machine has cores, at least one: whoever waits for them needs the other. */
   readonly workers?: number;
 }
 
@@ -49,7 +49,7 @@ export class VerifierPool implements ProofVerifier {
   #scheduled = false;
   #closed = false;
 
-  constructor({ workers = availableParallelism() }: VerifierPoolOptions = {}) {
+  constructor({ workers = Math.max(1, availableParallelism() - 1) }: VerifierPoolOptions = {}) {
     this.#workers = Array.from({ length: workers }, () => new PoolWorker(() => this.#send()));
   }
 
