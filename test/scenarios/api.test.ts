@@ -307,6 +307,22 @@ test('an application has no business with the authority, a token only reads', as
   assert.deepEqual(it.authority.asked, []);
 });
 
+test('a method that a resource does not have is told from a resource that is not there', async (context) => {
+  const it = await setUp(context);
+  const ask = (path: string, method: string): Promise<HttpAnswer> =>
+    it.request('api', person, { path: `/api/v1${path}`, method });
+  for (const [path, method, allow] of [
+    ['/devices', 'DELETE', 'GET, HEAD'],
+    ['/orders', 'PUT', 'GET, HEAD, POST'],
+    ['/status/orders', 'GET', 'POST'],
+  ] as const) {
+    const answer = await ask(path, method);
+    assert.deepEqual([answer.status, json(answer)['code']], [405, 'wrong-method'], path);
+    assert.deepEqual(String(answer.headers['allow']).split(', ').toSorted().join(', '), allow);
+  }
+  assert.equal((await ask('/nowhere', 'DELETE')).status, 404);
+});
+
 test('what the authority tells has a tag, and leaves by its schema', async (context) => {
   const it = await setUp(context);
   const head = { log: 'example/log', treeSize: 3, root: 'ab', checkpoint: 'text' };

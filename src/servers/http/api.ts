@@ -13,6 +13,7 @@ import {
 import { type AuthorityApiOptions, authorityApi } from './authorityApi.ts';
 import { callerOf } from './callers.ts';
 import type { Metrics } from './metrics.ts';
+import { watchMethods } from './otherMethods.ts';
 import { keepAnswers } from './repeats.ts';
 import { type ResourceOptions, resourceRoutes } from './resources.ts';
 
@@ -34,9 +35,11 @@ export function apiRoutes(app: FastifyInstance, options: ApiOptions): void {
       await describeApi(api);
       await limitRate(api, options.rate ?? apiRate, idOf);
       keepAnswers(api, { ...options, callerOf: idOf });
+      const refuseOtherMethods = watchMethods(api, options.onRefusal);
       resourceRoutes(api, { ...options, isLimited: (request) => callerOf(request).isLimited });
       authorityApi(api, options);
       api.get('/openapi.json', { schema: { hide: true } }, () => descriptionOf(api));
+      refuseOtherMethods();
     },
     { prefix: apiPrefix },
   );

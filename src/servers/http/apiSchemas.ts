@@ -255,6 +255,7 @@ export const parameters: Readonly<Record<'device' | 'certificate', Schema>> = {
 const repeatHeaders = {
   'idempotency-key': {
     type: 'string',
+    pattern: '^(?:[!#-\\[\\]-~]{1,64}|"[!#-\\[\\]-~]{1,64}")$',
     description: 'the same key and request again gets the first answer again, for a day',
   },
 } as const;
