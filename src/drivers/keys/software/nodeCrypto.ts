@@ -31,6 +31,7 @@ import {
 } from '../../../wire/crypto/crypto.ts';
 import { derSignature } from '../../../wire/der/ecdsa.ts';
 import { curves } from './curves.ts';
+import { publicKeyText } from './publicKeyText.ts';
 
 export const nodeCrypto: Crypto = {
   hash: (algorithm, data) => bytesOfText(hashOnce(digestNames[algorithm], data, 'binary')),
@@ -331,7 +332,7 @@ function importPublicKey(curve: Curve, bytes: Uint8Array): PublicKey | undefined
   try {
     const isPoint = bytes.length > publicKeyBytes;
     const x = isPoint ? bytes.slice(1, 1 + publicKeyBytes) : bytes.slice();
-    return new NodePublicKey(curve, x, keyFromSpki(spki));
+    return new NodePublicKey(curve, x, createPublicKey(publicKeyText(spki)));
   } catch {
     // OpenSSL throws when the point is not on the curve.
     return undefined;
@@ -355,15 +356,6 @@ function spkiOf(curve: Curve, bytes: Uint8Array): Uint8Array | undefined {
 }
 
 const evenY = Uint8Array.of(2);
-
-/**
- * PEM, as one bare text: of an options object, and of bytes, Node finds out by catching what a native
- * function throws whether it is a key already, which costs more than the base64 (52 µs against 40).
- */
-function keyFromSpki(spki: Uint8Array): KeyObject {
-  const base64 = Buffer.from(spki).toString('base64');
-  return createPublicKey(`-----BEGIN PUBLIC KEY-----\n${base64}\n-----END PUBLIC KEY-----\n`);
-}
 
 function agree(privateKey: EphemeralKey, publicKey: PublicKey): Uint8Array | undefined {
   const own = ephemeralKeyOf(privateKey);
