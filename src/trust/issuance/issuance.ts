@@ -19,10 +19,11 @@ import type {
   UnfinishedIntent,
   UnitIntent,
 } from '../ports/issuanceStore.ts';
+import { drawnSerialNumbers } from './drawn.ts';
 import { type Birth, type BirthUse, type Issuer, issuerFor, issuersOf } from './issuer.ts';
 import { lint, type LintedTbs } from './lint.ts';
 import { Siblings } from './lints/siblings.ts';
-import { type CertificateContent, compileProfile, type Prepared, serialBytes } from './prepare.ts';
+import { type CertificateContent, compileProfile, type Prepared } from './prepare.ts';
 import { isNativeTbs, nativeTbsOf } from './nativeForm.ts';
 import { type Profile, profileLabel } from './profile.ts';
 import { isBirthProfile } from './profiles.ts';
@@ -122,7 +123,7 @@ export class Issuance {
   /** Outcomes in the order of the requests. Rejects with an `EnvironmentError` when store or key fail. */
   async issue(requests: readonly IssueRequest[]): Promise<ReadonlyArray<Issued | IssueRefusal>> {
     const nowMs = this.#options.clock.nowMs();
-    const serials = drawn(this.#options.crypto, requests.length);
+    const serials = drawnSerialNumbers(this.#options.crypto, nowMs, requests.length);
     const plans = requests.map((request, index) => this.#plan(request, nowMs, serials(index)));
     const outcomes = await this.#guarded(
       plans.flatMap((plan) => (isRefusal(plan) ? [] : [plan.intent.serialNumber])),
@@ -358,12 +359,6 @@ function completed({ issuer, tbs }: LintedTbs, signature: Uint8Array): Uint8Arra
     : encodeCertificate(tbs, issuer.signatureAlgorithm, signature);
 }
 
-/** Serial numbers for a whole batch in one call of the random source. */
-function drawn(crypto: Crypto, count: number): (index: number) => Uint8Array {
-  const random = crypto.random(serialBytes * count);
-  return (index) => random.slice(index * serialBytes, (index + 1) * serialBytes);
-}
-
 /** The same values as CBOR; what is stored in T1 and signed is this. */
 function natively(prepared: Prepared): Prepared {
   const { tbs, issuer } = prepared;
@@ -424,6 +419,8 @@ function conflictRefusal(conflict: IntentConflict, { linted }: Plan): IssueRefus
       if (linted.profile.compressed !== undefined) {
         return refuse('issued-before', 'The key has a certificate of this hour.');
       }
-      throw new InvariantError('128 random bits came twice: the random source is broken');
+      throw new InvariantError(
+        '80 random bits came twice in a millisecond: the random source is broken',
+      );
   }
 }

@@ -28,6 +28,7 @@ import {
   hardwareModuleNameEncoder,
   subjectKeyIdentifierEncoder,
 } from '../../wire/x509/templates.ts';
+import { drawnSerialNumbers } from './drawn.ts';
 import { identifierIn, identifierOfKey, type Issuer, organizationOf } from './issuer.ts';
 import { constraintsOf } from './permittedHosts.ts';
 import type { Lifetime, Profile } from './profile.ts';
@@ -37,6 +38,8 @@ import { informationAccess, pointEncoder } from './statusExtensions.ts';
 export interface CertificateContent {
   /** DER of SubjectPublicKeyInfo. */
   readonly spki: Uint8Array;
+  /** Of that key (`identifierOfBits`), from whoever has it already. A lint computes it once more. */
+  readonly keyIdentifier?: Uint8Array;
   /** deviceId for device certificates, else the common name. */
   readonly name: string;
   /** For profiles with alternative name `hardware-module` or subject `chip`. */
@@ -77,9 +80,8 @@ export function compileProfile(
   const encodeKeyIdentifier = subjectKeyIdentifierEncoder();
   const encodeAlternativeName = alternativeNameEncoder(profile);
   const encodePoint = pointEncoder(profile, issuer);
-  return (content, nowMs, drawn = crypto.random(serialBytes)) => {
-    const { spki } = content;
-    const keyIdentifier = identifierOfKey(crypto, spki);
+  return (content, nowMs, drawn = drawnSerialNumbers(crypto, nowMs, 1)(0)) => {
+    const { spki, keyIdentifier = identifierOfKey(crypto, spki) } = content;
     const period = periodOf(profile, issuer, nowMs);
     // The same key in the same hour is the same certificate, so that a chip can be written again.
     const serialNumber =
@@ -145,9 +147,6 @@ const wholeHourMs = 3_600_000;
 
 /** A certificate is backdated by no more: 29 February steps back over a whole day. */
 export const longestBackdatingMs: number = dayMs + wholeHourMs;
-
-/** RFC 5280 §4.1.2.2: unique and positive; 128 random bits also stop prediction. */
-export const serialBytes = 16;
 
 /** Days count from `nowMs`, years from the beginning of the certificate. */
 export function endOf(lifetime: Lifetime, nowMs: number, notBeforeMs: number): number {

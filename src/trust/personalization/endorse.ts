@@ -2,13 +2,14 @@
  * Endorsement: keys of elements go in, birth certificates come out. The same element with the same key
  * under the same ticket gets the same identity again and costs nothing; with another key it is refused.
  */
-import { toBase32 } from '../../wire/bytes/base32.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import type { Crypto, EphemeralKey } from '../../wire/crypto/crypto.ts';
 import type { EndorseRequest, UnitAnswer, UnitRequest } from '../../wire/line/endorsement.ts';
 import { completeCertificate } from '../../wire/x509/certificateWriter.ts';
+import { drawnDeviceIds } from '../issuance/drawn.ts';
 import type { Issuance, IssueRequest } from '../issuance/issuance.ts';
+import type { Clock } from '../ports/clock.ts';
 import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { ProofVerifier } from '../ports/keys.ts';
 import type { OrderRecord, OrderStore, TicketRecord, UnitRecord } from '../ports/orderStore.ts';
@@ -17,6 +18,7 @@ import { type ProofRefusal, proveUnit, ProvenUnit, type ReadUnit, readUnit } fro
 
 export interface EndorsementOptions {
   readonly crypto: Crypto;
+  readonly clock: Clock;
   readonly verifier: ProofVerifier;
   readonly store: OrderStore;
   readonly issuance: Issuance;
@@ -79,7 +81,7 @@ export class Endorsement {
     fresh: readonly FreshUnit[],
     agreeKey: EphemeralKey | undefined,
   ): Promise<void> {
-    const { crypto, verifier, issuance } = this.#options;
+    const { crypto, clock, verifier, issuance } = this.#options;
     const context = { crypto, verifier, ticket, agreeKey };
     const proofs = await Promise.all(fresh.map(({ read }) => proveUnit(context, read)));
     const proven: Array<{ readonly slot: Slot; readonly proof: ProvenUnit }> = [];
@@ -89,7 +91,7 @@ export class Endorsement {
       else slot.outcome = proof;
     }
     if (proven.length === 0) return;
-    const deviceIds = drawnDeviceIds(crypto, proven.length);
+    const deviceIds = drawnDeviceIds(crypto, clock.nowMs(), proven.length);
     const issued = await issuance.issue(
       proven.map(({ proof }, index) => birthRequest(proof, deviceIds(index), ticket, order)),
     );
@@ -155,14 +157,6 @@ function answerOf({ unit: { uid }, outcome }: Slot): UnitAnswer {
   return isRefusal(outcome) ? { uid, code: outcome.refused, reason: outcome.reason } : outcome;
 }
 
-/** 80 random bits each, for a whole batch in one call of the random source. */
-function drawnDeviceIds(crypto: Crypto, count: number): (index: number) => string {
-  const random = crypto.random(deviceIdBytes * count);
-  return (index) => toBase32(random.subarray(index * deviceIdBytes, (index + 1) * deviceIdBytes));
-}
-
-const deviceIdBytes = 10;
-
 /** The proofs were made by a `ProvenUnit`; everything else comes from the order, nothing from the request's names. */
 function birthRequest(
   { read, agreeKeyIdentifier }: ProvenUnit,
@@ -176,6 +170,7 @@ function birthRequest(
     use: { product, batch },
     content: {
       spki: read.request.publicKey.spki,
+      keyIdentifier: read.keyIdentifier,
       name: deviceId,
       hardware: { hwType, hwSerialNum: uid },
     },

@@ -63,12 +63,20 @@ export class LineService {
   readonly #endorsement: Endorsement;
 
   constructor(options: LineServiceOptions) {
-    const { crypto, store, orderKey, sealingKey, verifier, issuance, lostElements } = options;
+    const { crypto, clock, store, orderKey, sealingKey, verifier, issuance } = options;
+    const { lostElements } = options;
     const publicKey = crypto.importPublicKey('P-256', p256Point(orderKey.publicKeySpki));
     if (publicKey === undefined) throw new InvariantError('the order key is off its curve');
     this.#options = options;
     this.#authenticator = new Authenticator({ crypto, store, orderKey: publicKey, sealingKey });
-    this.#endorsement = new Endorsement({ crypto, verifier, store, issuance, lostElements });
+    this.#endorsement = new Endorsement({
+      crypto,
+      clock,
+      verifier,
+      store,
+      issuance,
+      lostElements,
+    });
   }
 
   /** The signed answer. Rejects with an `EnvironmentError` when store or keys fail. */
