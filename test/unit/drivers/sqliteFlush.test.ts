@@ -4,6 +4,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mock, test, type TestContext } from 'node:test';
+import { rowsBetweenPasses } from '../../../src/drivers/store/sqlite/checkpointer.ts';
 import { type Connection, SqliteDatabase } from '../../../src/drivers/store/sqlite/database.ts';
 import { integer } from '../../../src/drivers/store/sqlite/rows.ts';
 import { EnvironmentError } from '../../../src/trust/ports/faults.ts';
@@ -139,12 +140,12 @@ test('a long log is brought into the database beside the event loop', async (con
   const bytes = statSync(path).size;
   const rows = (connection: Connection): void => {
     const statement = connection.prepare('INSERT INTO t (v) VALUES (zeroblob(1000))');
-    for (let row = 0; row < 4_000; row++) statement.run();
+    for (let row = 0; row < rowsBetweenPasses; row++) statement.run();
   };
   await database.transact(rows);
   assert.equal(statSync(path).size, bytes, 'nothing is brought within a commit');
   await database.transact(insert(-1));
   while (statSync(path).size === bytes) await turn();
   database.close();
-  assert.ok(statSync(path).size > 4_000_000);
+  assert.ok(statSync(path).size > rowsBetweenPasses * 1000);
 });

@@ -19,8 +19,8 @@ export interface PassResult {
 
 export const passStates = { idle: 0, asked: 1, underWay: 2, calledOff: 3 } as const;
 
-/** Rows that are changed between two passes. Each costs about a page of the log, since keys are random. */
-const rowsBetweenPasses = 4_000;
+/** Rows that are changed between two passes. Half of them cost a page of the log, where keys are random. */
+export const rowsBetweenPasses = 16_000;
 /**
  * 128 MiB of log. A pass ends behind commits that came meanwhile, and only a log that is brought in whole
  * is begun anew: under a load that never pauses the event loop has to wait for the rest now and then.
