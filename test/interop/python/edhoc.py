@@ -9,6 +9,10 @@ import sys
 
 import lakers
 
+# Its own are random octets, which are now and then those of the other side, and refused (RFC 9528 section 3.3.3).
+C_I = b"\x0e"
+C_R = b"\x27"
+
 lines = iter(sys.stdin.readline, "")
 
 
@@ -48,7 +52,7 @@ def keys(side):
 
 def initiate(task):
     initiator = lakers.EdhocInitiator()
-    say(message1=initiator.prepare_message_1(None, items(task)))
+    say(message1=initiator.prepare_message_1(C_I, items(task)))
     c_r, id_cred_r, ead_2 = initiator.parse_message_2(heard("message2"))
     own, peer = read(task, "ownCredential"), read(task, "peerCredential")
     initiator.verify_message_2(read(task, "privateKey"), own, peer)
@@ -61,7 +65,7 @@ def initiate(task):
 def respond(task):
     responder = lakers.EdhocResponder(read(task, "privateKey"), read(task, "ownCredential"))
     c_i, ead_1 = responder.process_message_1(heard("message1"))
-    message_2 = responder.prepare_message_2(style(task), None, None)
+    message_2 = responder.prepare_message_2(style(task), C_R, None)
     say(message2=message_2, connectionId=c_i, ead=shown(ead_1))
     id_cred_i, ead_3 = responder.parse_message_3(heard("message3"))
     responder.verify_message_3(read(task, "peerCredential"))
