@@ -6,8 +6,10 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { builtInProfiles } from '../../src/trust/issuance/profiles.ts';
 import { isRefusal } from '../../src/trust/ports/faults.ts';
-import { toHex } from '../../src/wire/bytes/hex.ts';
+import { fromHex, toHex } from '../../src/wire/bytes/hex.ts';
 import { encodeOcspRequest } from '../../src/wire/ocsp/request.ts';
+import { encodeCertificate } from '../../src/wire/x509/certificateWriter.ts';
+import { encode, type Fixtures, type Parts } from '../support/issuing/certificateParts.ts';
 import { EveryProfile } from '../support/issuing/everyProfile.ts';
 import { testSigner } from '../support/issuing/world.ts';
 import { needsPython, PythonPeer } from '../support/python.ts';
@@ -98,7 +100,46 @@ test('lists, empty and not, and answers', needsPython, async (context) => {
   assert.deepEqual(found, []);
 });
 
-test('the linter finds what is wrong', needsPython, async (context) => {
+/** Rules of ours for RFC 5280, and what the other linter calls the same fault. */
+const sameFaults = {
+  'serial-positive': 'pkix.certificate_serial_number_out_of_range',
+  'serial-length': 'pkix.certificate_serial_number_out_of_range',
+  'time-encoding': 'pkix.wrong_time_useful_type',
+  'validity-order': 'pkix.certificate_negative_validity_period',
+  'subject-present': 'pkix.san_extension_not_critical_empty_subject',
+  'subject-strings': 'itu.invalid_asn1_syntax',
+  'san-criticality': 'pkix.san_extension_is_critical_non_empty_subject',
+  'san-host-names': 'pkix.invalid_domain_name_syntax',
+  ski: 'pkix.certificate_skid_end_entity_missing',
+  aki: 'pkix.authority_key_identifier_extension_absent',
+  'key-usage-critical': 'pkix.key_usage_extension_not_critical',
+  'cert-sign-means-authority': 'pkix.ee_certificate_keycertsign_keyusage_set',
+  'name-constraints': 'pkix.certificate_name_constraints_extension_not_critical',
+  'distribution-point': 'pkix.certificate_crldp_extension_critical',
+};
+
+test('what breaks our rules is wrong for the other linter too', needsPython, async (context) => {
   const linter = new Linter(context);
-  assert.notDeepEqual(await linter.findings('certificate', Uint8Array.of(0x30, 0)), []);
+  const codesOf = async (parts: Parts, algorithm: Uint8Array): Promise<readonly string[]> => {
+    const der = encodeCertificate(encode(parts), algorithm, anySignature);
+    const found = await linter.findings('certificate', der);
+    return found.map((finding) => finding.split(' ')[0] ?? '');
+  };
+  for (const [rule, code] of Object.entries(sameFaults)) {
+    const { fixtures } = (await import(new URL(`${rule}.ts`, fixtureFolder).href)) as {
+      readonly fixtures: Fixtures;
+    };
+    const found: string[] = [];
+    for (const [kind, change] of fixtures.bad) {
+      const good = kind.parts();
+      const { algorithm } = good;
+      assert.ok(!(await codesOf(good, algorithm)).includes(code), `${rule}: found in a good one`);
+      found.push(...(await codesOf({ ...good, ...change?.(good) }, algorithm)));
+    }
+    assert.ok(found.includes(code), `${rule}: found ${found.join() || 'nothing'}`);
+  }
 });
+
+const fixtureFolder = new URL('../unit/trust/lints/', import.meta.url);
+/** ECDSA-Sig-Value of two ones: linters read a signature and do not verify it. */
+const anySignature = fromHex('3006020101020101');
