@@ -3,9 +3,9 @@
  * certificate by themselves, and who cannot. Reads the issuing database and changes nothing; the authority
  * may be running.
  */
-import { firstRow, type Snapshot } from '../../drivers/store/snapshot.ts';
-import { integer, text } from '../../drivers/store/sqlite/rows.ts';
-import { unitStates } from '../../trust/ports/orderStore.ts';
+import { SnapshotCompromiseReader } from '../../drivers/store/compromiseReader.ts';
+import type { Snapshot } from '../../drivers/store/snapshot.ts';
+import type { CompromiseReader, DeviceCounts } from '../../trust/ports/compromiseReader.ts';
 import type { AuthorityRole } from './authorityFolder.ts';
 import { aboveOf, isSelfSigned } from './authorityNames.ts';
 import { active, type AuthorityRecord, lineOf } from './book.ts';
@@ -38,33 +38,16 @@ export const maximumListed = 1_000;
 /** How many devices have come back since a case began. `snapshot` is closed at the end. */
 export async function countFollowers(
   snapshot: Snapshot,
-  {
-    lost,
-    successor,
-    sinceMs,
-  }: {
+  loss: {
     readonly lost: string;
     readonly successor: string;
     readonly sinceMs: number;
   },
 ): Promise<Followed> {
-  const fallen = `
-    SELECT DISTINCT holder FROM issuances JOIN revocations USING (id)
-    WHERE issuer = $1 AND at_ms >= $2 AND profile LIKE 'ldevid%'`;
-  const missing = `${fallen} AND holder NOT IN
-    (SELECT holder FROM issuances JOIN signatures USING (id)
-     WHERE issuer = $3 AND holder IS NOT NULL)`;
   try {
-    const counted = `SELECT count(*) AS n FROM (${fallen}) AS fallen`;
-    const total = integer(await firstRow(snapshot, counted, lost, sinceMs), 'n');
-    const left = `SELECT count(*) AS n FROM (${missing}) AS missing`;
-    const behind = integer(await firstRow(snapshot, left, lost, sinceMs, successor), 'n');
-    const listed: string[] = [];
-    const select = `${missing} ORDER BY holder LIMIT ${maximumListed}`;
-    for await (const row of snapshot.rows(select, lost, sinceMs, successor)) {
-      listed.push(text(row, 'holder'));
-    }
-    return { fallen: total, followed: total - behind, missing: listed };
+    const reader: CompromiseReader = new SnapshotCompromiseReader(snapshot);
+    const { devices, behind, firstBehind } = await reader.fallen(loss, maximumListed);
+    return { fallen: devices, followed: devices - behind, missing: firstBehind };
   } finally {
     await snapshot.close();
   }
@@ -80,8 +63,10 @@ export async function assessCompromise(
   try {
     const { role } = active(book, line);
     const names = issuersOf(book, line, role);
-    const live = await liveProfiles(snapshot, names, nowMs);
-    const counted = await followers(snapshot, role, names, nowMs);
+    const reader: CompromiseReader = new SnapshotCompromiseReader(snapshot);
+    const live = liveProfiles(await reader.countLive(names, nowMs));
+    const { devices, behind, firstBehind } = await holders(reader, role, names, nowMs);
+    const counted = { canFollow: devices - behind, cannotFollow: behind, listed: firstBehind };
     return { line, live, ...counted, steps: stepsOf(role, line) };
   } finally {
     await snapshot.close();
@@ -101,97 +86,38 @@ function issuersOf(
 }
 
 /** Without their versions. */
-async function liveProfiles(
-  snapshot: Snapshot,
-  names: readonly string[],
-  nowMs: number,
-): Promise<CompromiseReport['live']> {
+function liveProfiles(versions: ReadonlyMap<string, number>): CompromiseReport['live'] {
   const counts = new Map<string, number>();
-  const select = `
-    SELECT profile, count(*) AS n
-    FROM issuances JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-    WHERE not_after_ms > $1 AND issuer IN (${places(names, 2)}) AND revocations.id IS NULL
-    GROUP BY profile`;
-  for await (const row of snapshot.rows(select, nowMs, ...names)) {
-    const [name = ''] = text(row, 'profile').split('@');
-    counts.set(name, (counts.get(name) ?? 0) + integer(row, 'n'));
+  for (const [version, count] of versions) {
+    const [name = ''] = version.split('@');
+    counts.set(name, (counts.get(name) ?? 0) + count);
   }
   return [...counts]
     .map(([profile, count]) => ({ profile, count }))
     .toSorted((left, right) => (left.profile < right.profile ? -1 : 1));
 }
 
-/** $2, $3, ... for as many values. */
-function places(values: readonly unknown[], first: number): string {
-  return values.map((_, index) => `$${first + index}`).join(', ');
-}
-
-type Followers = Pick<CompromiseReport, 'canFollow' | 'cannotFollow' | 'listed'>;
-
-/** By role: whose certificates fall, and which of the holders have another identity to come back with. */
-function followers(
-  snapshot: Snapshot,
+/** By role: whose certificates fall, and which of the holders have no other identity to come back with. */
+async function holders(
+  reader: CompromiseReader,
   role: AuthorityRole,
   names: readonly string[],
   nowMs: number,
-): Promise<Followers> {
+): Promise<DeviceCounts> {
   switch (role) {
     case 'server':
     case 'root':
       // They go on: their birth is believed by the key of its authority, which is not lost.
-      return Promise.resolve({ canFollow: 0, cannotFollow: 0, listed: [] });
-    case 'operational': {
-      const enrolled = `
-        SELECT holder AS device_id FROM issuances
-        JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-        WHERE not_after_ms > $1 AND issuer IN (${places(names, 2)}) AND revocations.id IS NULL
-          AND holder IS NOT NULL`;
-      const where = notBorn(names.length + 2);
-      const left = { where, value: unitStates.indexOf('locked') };
-      return split(snapshot, enrolled, [nowMs, ...names], left);
-    }
+      return { devices: 0, behind: 0, firstBehind: [] };
+    case 'operational':
+      return reader.enrolled(names, nowMs, maximumListed);
     case 'factory':
     case 'chip-signer':
     case 'matter-paa':
-    case 'matter-pai': {
+    case 'matter-pai':
       // The identity from birth is what everything else is got with, and nobody gives an element another.
-      const born = `
-        SELECT device_id FROM units JOIN issuances USING (id) JOIN signatures USING (id)
-        LEFT JOIN revocations USING (id)
-        WHERE issuer IN (${places(names, 1)}) AND revocations.id IS NULL`;
-      return split(snapshot, born, names);
-    }
+      return reader.born(names, maximumListed);
   }
-}
-
-/** `left`: which of the devices cannot follow; all of them unless told. */
-async function split(
-  snapshot: Snapshot,
-  devices: string,
-  values: ReadonlyArray<string | number>,
-  left?: { readonly where: string; readonly value: number },
-): Promise<Followers> {
-  const all = `SELECT DISTINCT device_id FROM (${devices}) AS devices`;
-  const lost = left === undefined ? all : `${all} WHERE ${left.where}`;
-  const lostValues = left === undefined ? values : [...values, left.value];
-  const count = async (sql: string, some: ReadonlyArray<string | number>): Promise<number> => {
-    const counted = `SELECT count(*) AS n FROM (${sql}) AS counted`;
-    return integer(await firstRow(snapshot, counted, ...some), 'n');
-  };
-  const total = await count(all, values);
-  const cannotFollow = await count(lost, lostValues);
-  const listed: string[] = [];
-  const select = `${lost} ORDER BY device_id LIMIT ${maximumListed}`;
-  for await (const row of snapshot.rows(select, ...lostValues)) listed.push(text(row, 'device_id'));
-  return { canFollow: total - cannotFollow, cannotFollow, listed };
-}
-
-/** No identity from birth to come back with. `place`: of the state of a finished unit among the values. */
-function notBorn(place: number): string {
-  return `device_id NOT IN (
-    SELECT device_id FROM units LEFT JOIN revocations USING (id)
-    WHERE state = $${place} AND revocations.id IS NULL
-    UNION SELECT device_id FROM foreign_devices WHERE revoked_ms IS NULL)`;
 }
 
 function stepsOf(role: AuthorityRole, line: string): readonly string[] {

@@ -8,12 +8,13 @@ import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { parseKeyFile } from '../../drivers/keys/software/keyFile.ts';
-import { blob } from '../../drivers/store/sqlite/rows.ts';
+import { SnapshotCompromiseReader } from '../../drivers/store/compromiseReader.ts';
 import type { RootUse } from '../../trust/approvals/acts.ts';
 import type { Begun } from '../../trust/approvals/permissions.ts';
 import { encodeAuditEntry } from '../../trust/audit/entry.ts';
 import { logKeyOf } from '../../trust/audit/publication.ts';
 import { serialMagnitude } from '../../trust/issuance/certification.ts';
+import type { CompromiseReader } from '../../trust/ports/compromiseReader.ts';
 import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
 import { isLost } from '../../trust/ports/issuanceStore.ts';
 import { type CaseDesk, type LossCase, nextStep } from '../../trust/ports/lossCase.ts';
@@ -123,8 +124,9 @@ export async function answerLostResponder(options: LossOptions): Promise<Answere
   );
   return carryOn(options, begun, {
     revoked: async (office) => {
-      const select = `${liveSerials} AND profile LIKE 'ocsp-%'`;
-      const count = await revokeSelected(office, options, 'keyCompromise', select);
+      const count = await revokeLive(office, options, 'keyCompromise', (reader, nowMs) =>
+        reader.liveResponders(nowMs),
+      );
       return `${count} certificates of responders; the next start makes new keys`;
     },
   });
@@ -286,8 +288,9 @@ async function revokeLeaves(
   { subject }: LossCase,
   options: LossOptions,
 ): Promise<StepResult> {
-  const select = `${liveSerials} AND issuer = $2 AND profile NOT LIKE 'link-%' AND id NOT IN (SELECT id FROM units)`;
-  const count = await revokeSelected(office, options, 'superseded', select, subject);
+  const count = await revokeLive(office, options, 'superseded', (reader, nowMs) =>
+    reader.liveLeaves(subject, nowMs),
+  );
   return `${count} certificates`;
 }
 
@@ -368,17 +371,11 @@ async function isOnRootList(office: Office, certificate: Uint8Array): Promise<bo
   return false;
 }
 
-/** Signed, not revoked, and not past its end; $1 is now. */
-const liveSerials = `
-  SELECT serial FROM issuances JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-  WHERE not_after_ms > $1 AND revocations.id IS NULL`;
-
-async function revokeSelected(
+async function revokeLive(
   { paths, stores }: Office,
   { clock, reason, store }: LossOptions,
   code: RevocationReason,
-  select: string,
-  ...values: readonly string[]
+  select: (reader: CompromiseReader, nowMs: number) => AsyncIterable<Uint8Array>,
 ): Promise<number> {
   const atMs = clock.nowMs();
   const snapshot = await openAuthoritySnapshot(paths, store);
@@ -390,8 +387,8 @@ async function revokeSelected(
     batch = [];
   };
   try {
-    for await (const row of snapshot.rows(select, atMs, ...values)) {
-      batch.push(blob(row, 'serial'));
+    for await (const serial of select(new SnapshotCompromiseReader(snapshot), atMs)) {
+      batch.push(serial);
       if (batch.length === revokedAtOnce) await flush();
     }
     await flush();

@@ -1,0 +1,227 @@
+/** What is read of the authority's database at one moment, beside the process that writes it. */
+import assert from 'node:assert/strict';
+import { SnapshotCompromiseReader } from '../../src/drivers/store/compromiseReader.ts';
+import { openPostgresSnapshot } from '../../src/drivers/store/postgres/snapshot.ts';
+import type { Snapshot } from '../../src/drivers/store/snapshot.ts';
+import { text } from '../../src/drivers/store/sqlite/rows.ts';
+import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
+import type { CompromiseReader } from '../../src/trust/ports/compromiseReader.ts';
+import type { Intent } from '../../src/trust/ports/issuanceStore.ts';
+import type { UnitState } from '../../src/trust/ports/orderStore.ts';
+import { toHex } from '../../src/wire/bytes/hex.ts';
+import {
+  bytesOf,
+  certificateIntent,
+  issuingBackends,
+  type IssuingStores,
+  leaf,
+  openTicket,
+  unitIntent,
+} from '../support/issuingStores.ts';
+import { deviceIdOf } from '../support/registrySamples.ts';
+import { type BackendParts, contract, testServer } from '../support/storeBackends.ts';
+
+interface ReadStores extends IssuingStores {
+  readonly snapshot: () => Promise<Snapshot>;
+}
+
+const { sqlite, postgres } = issuingBackends;
+const server = testServer();
+const backends: BackendParts<ReadStores> = {
+  sqlite: {
+    ...sqlite,
+    stores: (database) => ({
+      ...sqlite.stores(database),
+      snapshot: async () => {
+        const select = 'SELECT file FROM pragma_database_list';
+        const row = await database.read((connection) => connection.prepare(select).get());
+        return openSqliteSnapshot(text(row ?? {}, 'file'));
+      },
+    }),
+  },
+  postgres: {
+    ...postgres,
+    stores: (database) => ({
+      ...postgres.stores(database),
+      snapshot: async () => {
+        const select = 'SELECT current_schema()::text AS schema';
+        const row = await database.read((connection) => connection.first(select));
+        const { address } = server();
+        return openPostgresSnapshot({ address, schema: text(row ?? {}, 'schema') });
+      },
+    }),
+  },
+};
+
+const nowMs = 1_000_000;
+
+/** T1 and T2. */
+async function issue({ issuance }: IssuingStores, intents: readonly Intent[]): Promise<void> {
+  const outcomes = await issuance.begin(intents);
+  await issuance.complete(
+    outcomes.map((outcome) => {
+      assert.ok('taken' in outcome);
+      const id = outcome.taken;
+      return { id, signature: bytesOf(`signature ${id}`, 32), entry: leaf('issued') };
+    }),
+  );
+}
+
+async function revoke({ issuance }: IssuingStores, ...numbers: readonly number[]): Promise<void> {
+  await issuance.revoke(
+    numbers.map((number) => ({
+      serialNumber: bytesOf(`serial ${number}`, 16),
+      code: 'keyCompromise' as const,
+      reason: 'lost',
+      atMs: nowMs,
+      entry: leaf('revoked'),
+    })),
+  );
+}
+
+/** Devices 1 to 4: two that are locked, one of them with its birth revoked, one endorsed, one of another maker. */
+async function beBorn(stores: ReadStores): Promise<void> {
+  const { orders, foreign } = stores;
+  const { ticketId } = await openTicket(stores, 3);
+  await issue(
+    stores,
+    [1, 2, 3].map((number) => unitIntent(number, { ticketId })),
+  );
+  const lock = (number: number) => ({
+    uid: bytesOf(`uid ${number}`, 9),
+    from: ['endorsed'] as const,
+    to: 'locked' as UnitState,
+    reason: '',
+    atMs: 5,
+    revocation: undefined,
+  });
+  assert.deepEqual(await orders.changeUnits(ticketId, [lock(1), lock(2)]), ['done', 'done']);
+  await revoke(stores, 2);
+  const sha256 = bytesOf('anchor', 32);
+  const anchor = { product: 'meter', certificate: leaf('anchor'), sha256, count: 1, pinnedMs: 1 };
+  await foreign.pin(anchor, leaf('pinned'));
+  const device = {
+    deviceId: deviceIdOf(4),
+    product: 'meter',
+    certificateSha256: bytesOf('certificate 4', 32),
+    keyIdentifier: bytesOf('foreign 4', 20),
+    boundMs: 3,
+  };
+  assert.equal(await foreign.bind(device, sha256, leaf('bound')), 'bound');
+}
+
+/** An LDevID, whose serial number is by 10 above the device's. */
+const ldevid = (device: number, changes: Partial<Intent> = {}): Intent =>
+  certificateIntent(10 + device, { holder: deviceIdOf(device), ...changes });
+
+async function reading<Result>(
+  { snapshot: open }: ReadStores,
+  read: (reader: CompromiseReader) => Promise<Result>,
+): Promise<Result> {
+  const snapshot = await open();
+  try {
+    return await read(new SnapshotCompromiseReader(snapshot));
+  } finally {
+    await snapshot.close();
+  }
+}
+
+async function hexOf(serials: AsyncIterable<Uint8Array>): Promise<readonly string[]> {
+  const found: string[] = [];
+  for await (const serial of serials) found.push(toHex(serial));
+  return found.sort();
+}
+
+const serialsOf = (...numbers: readonly number[]): readonly string[] =>
+  numbers.map((number) => toHex(bytesOf(`serial ${number}`, 16))).sort();
+
+contract('issuing readers', backends, (check) => {
+  check('live certificates are counted by profile, of the issuers that are asked', async (s) => {
+    await issue(s, [
+      ldevid(1),
+      ldevid(2),
+      ldevid(3, { profile: 'ldevid@2' }),
+      ldevid(4, { notAfterMs: nowMs }),
+      ldevid(5),
+      ldevid(6, { issuer: 'server', profile: 'server@1' }),
+      ldevid(7, { issuer: 'root', profile: 'issuing@1' }),
+    ]);
+    await revoke(s, 15);
+    // T1 alone: never signed.
+    await s.issuance.begin([ldevid(8)]);
+    const counts = await reading(s, (reader) =>
+      reader.countLive(['operational', 'server', 'none'], nowMs),
+    );
+    assert.deepEqual(Object.fromEntries(counts), { 'ldevid@1': 2, 'ldevid@2': 1, 'server@1': 1 });
+  });
+
+  check('enrolled devices: who has an identity from birth to come back with', async (s) => {
+    await beBorn(s);
+    await issue(s, [
+      ...[1, 2, 3, 4, 5].map((device) => ldevid(device)),
+      // The same devices are not counted twice.
+      ldevid(1, { serialNumber: bytesOf('again', 16), profile: 'ldevid@2' }),
+      ldevid(6, { notAfterMs: nowMs }),
+      ldevid(7, { issuer: 'server' }),
+    ]);
+    const behind = [2, 3, 5].map(deviceIdOf).sort();
+    const enrolled = (limit: number) =>
+      reading(s, (reader) => reader.enrolled(['self', 'operational'], nowMs, limit));
+    assert.deepEqual(await enrolled(9), { devices: 5, behind: 3, firstBehind: behind });
+    assert.deepEqual((await enrolled(2)).firstBehind, behind.slice(0, 2));
+    assert.equal(await s.foreign.revoke(deviceIdOf(4), 8, leaf('revoked')), true);
+    assert.equal((await enrolled(9)).behind, 4);
+  });
+
+  check('born devices: none of them comes back by itself', async (s) => {
+    await beBorn(s);
+    const born = (issuer: string) => reading(s, (reader) => reader.born([issuer], 1));
+    const [first] = [1, 3].map(deviceIdOf).sort();
+    assert.deepEqual(await born('factory'), { devices: 2, behind: 2, firstBehind: [first] });
+    assert.deepEqual(await born('operational'), { devices: 0, behind: 0, firstBehind: [] });
+  });
+
+  check('fallen devices: who has a certificate of the next key', async (s) => {
+    await issue(s, [
+      ...[1, 2, 3].map((device) => ldevid(device)),
+      ldevid(4, { profile: 'server@1' }),
+      ldevid(5),
+    ]);
+    await revoke(s, 11, 12, 13, 14);
+    await issue(s, [
+      certificateIntent(30, { issuer: 'operational-2', holder: deviceIdOf(2) }),
+      certificateIntent(31, { issuer: 'server', holder: deviceIdOf(3) }),
+    ]);
+    await s.issuance.begin([
+      certificateIntent(32, { issuer: 'operational-2', holder: deviceIdOf(1) }),
+    ]);
+    const fallen = (sinceMs: number, limit = 9) => {
+      const loss = { lost: 'operational', successor: 'operational-2', sinceMs };
+      return reading(s, (reader) => reader.fallen(loss, limit));
+    };
+    const behind = [1, 3].map(deviceIdOf).sort();
+    assert.deepEqual(await fallen(nowMs), { devices: 3, behind: 2, firstBehind: behind });
+    assert.deepEqual((await fallen(nowMs, 1)).firstBehind, behind.slice(0, 1));
+    assert.deepEqual(await fallen(nowMs + 1), { devices: 0, behind: 0, firstBehind: [] });
+  });
+
+  check('serial numbers of what is revoked with a key, and of responders', async (s) => {
+    const { ticketId } = await openTicket(s, 1);
+    await issue(s, [
+      unitIntent(1, { ticketId }),
+      certificateIntent(2, { issuer: 'factory' }),
+      certificateIntent(3, { issuer: 'factory', profile: 'link-new-with-old' }),
+      certificateIntent(4, { issuer: 'factory', notAfterMs: nowMs }),
+      certificateIntent(5, { issuer: 'factory' }),
+      certificateIntent(6, { issuer: 'factory', profile: 'ocsp-factory@1' }),
+      certificateIntent(7, { profile: 'ocsp-operational@1' }),
+      certificateIntent(8, { profile: 'ocsp-operational@1' }),
+    ]);
+    await revoke(s, 5, 8);
+    await s.issuance.begin([certificateIntent(9, { issuer: 'factory' })]);
+    await reading(s, async (reader) => {
+      assert.deepEqual(await hexOf(reader.liveLeaves('factory', nowMs)), serialsOf(2, 6));
+      assert.deepEqual(await hexOf(reader.liveResponders(nowMs)), serialsOf(6, 7));
+    });
+  });
+});
