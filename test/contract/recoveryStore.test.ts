@@ -1,53 +1,22 @@
-/** What a restored database learns again, on every store: addresses, anchors, profiles, cases, certificates. */
+/** What a restored database learns again, on every store: addresses, anchors, profiles, cases, roles. */
 import assert from 'node:assert/strict';
-import { lessonsOf, skippedAddresses, type Source } from '../../src/apps/store/relearn.ts';
+import { skippedAddresses } from '../../src/apps/store/relearn.ts';
 import { settledCase } from '../../src/apps/store/restoredAuthorities.ts';
 import { type AuthorityRecord, defaultBook } from '../../src/apps/authority/book.ts';
 import { type AuditEntry, encodeAuditEntry, readAuditEntry } from '../../src/trust/audit/entry.ts';
-import { EnvironmentError } from '../../src/trust/ports/faults.ts';
 import { caseDocument, type LossCase, parseCase } from '../../src/trust/ports/lossCase.ts';
-import type { Learnt, Lesson } from '../../src/trust/ports/recoveryStore.ts';
+import type { Lesson } from '../../src/trust/ports/recoveryStore.ts';
 import type { LedgerLine } from '../../src/trust/ports/ticketLedger.ts';
 import { eui64Plus } from '../../src/wire/bytes/eui64.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import { issuingBackends, type IssuingStores, leaf, orderRow } from '../support/issuingStores.ts';
 import { sha256Of } from '../support/registrySamples.ts';
+import { closing, decision, learn, nobody, nowMs } from '../support/relearning.ts';
 import { contract } from '../support/storeBackends.ts';
 
 const base = Uint8Array.of(2, 0, 0, 1, 0, 0, 0, 0);
-const nobody = new Set<string>();
-const nowMs = 1_000;
 const certificate = Uint8Array.of(1, 2, 3);
 const sha256 = sha256Of(certificate);
-
-function decision(act: string, subject: string, detail: string): AuditEntry {
-  return { kind: 'decision', atMs: 500, act, subject, detail };
-}
-
-function learn(
-  { recovery }: IssuingStores,
-  entries: readonly AuditEntry[],
-  changes: Partial<Source> = {},
-): Promise<Learnt> {
-  const source: Source = {
-    leaves: entries.map(encodeAuditEntry),
-    authorities: new Map([['01', 'operational']]),
-    offline: nobody,
-    ledger: [],
-    lists: [],
-    certificates: new Map(),
-    cases: [],
-    settle: () => [],
-    ...changes,
-  };
-  const closing = encodeAuditEntry(decision('new-log', 'log', 'restored; goes on'));
-  return recovery.learn(() => lessonsOf(source), {
-    nowMs,
-    roots: nobody,
-    offline: nobody,
-    closing,
-  });
-}
 
 const anchor = (product: string, count: number): AuditEntry => ({
   kind: 'foreign-anchor',
@@ -117,34 +86,6 @@ contract('recovery', issuingBackends, (check) => {
       assert.equal((await s.orders.order('order-1'))?.quantity, 8);
     },
   );
-
-  check('a certificate of the log gets a row once, and can be revoked', async (stores) => {
-    const serialNumber = new Uint8Array(16).fill(9);
-    const issued: AuditEntry = {
-      kind: 'issued',
-      atMs: 500,
-      issuerKeyId: Uint8Array.of(1),
-      serialNumber,
-      certificateSha256: sha256,
-      profile: 'ldevid@1',
-      holder: 'dev',
-      ticketId: undefined,
-    };
-    const revoked = {
-      kind: 'revoked',
-      atMs: 600,
-      serialNumber,
-      reason: 'keyCompromise: x',
-    } as const;
-    assert.equal((await learn(stores, [issued])).lostCertificates, 1);
-    const again = await learn(stores, [issued, revoked]);
-    assert.deepEqual([again.lostCertificates, again.changesOfStatus], [0, 1]);
-    const [row] = await stores.issuance.certificatesOf('dev');
-    assert.deepEqual([row?.profile, row?.revokedMs], ['lost/ldevid@1', 600]);
-    await assert.rejects(learn(stores, [{ ...issued, issuerKeyId: Uint8Array.of(2) }]), (error) => {
-      return error instanceof EnvironmentError && /--authority/.test(error.message);
-    });
-  });
 
   check('an anchor that was retired stays retired, and a count what it became', async (stores) => {
     for (const product of ['gone', 'more']) {
@@ -275,7 +216,6 @@ contract('recovery', issuingBackends, (check) => {
         { ...said, signed: Uint8Array.of(9), atMs: 600 },
         { kind: 'request-used', id: id(1), atMs: 700 },
       ];
-      const closing = encodeAuditEntry(decision('new-log', 'log', 'restored; goes on'));
       const ending = { nowMs, roots: nobody, offline: nobody, closing };
       await assert.rejects(
         recovery.learn(() => lessons.slice(0, 1), ending),

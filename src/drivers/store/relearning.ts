@@ -1,7 +1,6 @@
 /** What a restored database learns, in statements that both kinds understand. */
 import { leastAdmins } from '../../trust/ports/approvalRules.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
-import { lostPrefix, type Revocation } from '../../trust/ports/issuanceStore.ts';
 import {
   encodeRecovery,
   type ForeignLesson,
@@ -12,10 +11,9 @@ import {
   type RecoveryEnding,
   recoverySetting,
 } from '../../trust/ports/recoveryStore.ts';
-import { noExpirationMs } from '../../wire/der/time.ts';
 import { approvalLesson, countAdmins, endRequests, isApprovalLesson } from './relearntApprovals.ts';
 import { integer, optionalInteger, text } from './sqlite/rows.ts';
-import { first, putSetting, type Steps, tell } from './statements.ts';
+import { first, isChange, putSetting, type Steps, tell } from './statements.ts';
 
 type Counts = { -readonly [name in keyof Learnt]: number };
 
@@ -34,12 +32,17 @@ export function* relearn(lessons: Iterable<Lesson>, ending: RecoveryEnding): Ste
     unpinnedAnchors: 0,
     lostProfiles: 0,
   };
-  for (const lesson of lessons) yield* take(lesson, counts);
+  const gathered: Gathered = { leaves: [], certificates: [], changes: [] };
+  for (const lesson of lessons) {
+    yield* take(lesson, gathered, counts);
+    if (sizeOf(gathered) >= maximumGathered) yield* learnGathered(gathered, counts);
+  }
+  yield* learnGathered(gathered, counts);
   yield* endOrders(ending.nowMs, counts);
   yield* voidGrants(ending.nowMs, counts);
   yield* voidApprovals(ending.nowMs, counts);
   yield* renewLists(ending);
-  yield { appendLeaf: ending.closing };
+  yield { appendLeaves: [ending.closing] };
   yield* putSetting(recoverySetting, encodeRecovery({ phase: 'learnt', report: counts }));
   return counts;
 }
@@ -47,24 +50,35 @@ export function* relearn(lessons: Iterable<Lesson>, ending: RecoveryEnding): Ste
 /** Beyond any number that a list can have got since the newest leaf that is known. */
 const numbersSkipped = 2 ** 20;
 
-function* take(lesson: Lesson, counts: Counts): Steps<void> {
+/** Lessons of which there are many, and on which no other kind depends but those about lists. */
+interface Gathered {
+  readonly leaves: Uint8Array[];
+  readonly certificates: LostCertificate[];
+  readonly changes: Array<Extract<Lesson, { readonly kind: 'status' | 'listed' }>>;
+}
+
+/** In one statement. */
+const maximumGathered = 2_000;
+
+function* take(lesson: Lesson, gathered: Gathered, counts: Counts): Steps<void> {
   if (isApprovalLesson(lesson)) return yield* approvalLesson(lesson);
   switch (lesson.kind) {
     case 'leaf':
       counts.leaves += 1;
-      yield { appendLeaf: lesson.entry };
+      gathered.leaves.push(lesson.entry);
       return;
     case 'certificate':
-      if (yield* recordLost(lesson)) counts.lostCertificates += 1;
+      gathered.certificates.push(lesson);
       return;
     case 'status':
-      counts.changesOfStatus += (yield { changeStatus: lesson.change }).changed;
-      return;
     case 'listed':
-      return yield* takeListed(lesson.change, counts);
+      gathered.changes.push(lesson);
+      return;
     case 'list-number':
+      yield* learnGathered(gathered, counts);
       return yield* raiseNumber(lesson);
     case 'imported-list':
+      yield* learnGathered(gathered, counts);
       return yield* importList(lesson);
     case 'order':
       counts.lostOrders += (yield { placeOrder: lesson }).changed;
@@ -89,57 +103,27 @@ function* take(lesson: Lesson, counts: Counts): Steps<void> {
   }
 }
 
-/** False for what the database has already, signature included. */
-function* recordLost(lesson: LostCertificate): Steps<boolean> {
-  const { serialNumber, profile, holder, atMs, issuer, keyIdentifier, entry } = lesson;
-  const known = yield* first(selectIssuance, serialNumber);
-  if (known !== undefined && known['signed'] !== null) return false;
-  const lost = `${lostPrefix}${profile}`;
-  if (known !== undefined) {
-    // Signed after the backup: a second signature over the same bytes would make another certificate of it.
-    const id = integer(known, 'id');
-    yield* tell('UPDATE issuances SET profile = $1, tbs = $2 WHERE id = $3', lost, entry, id);
-    yield* tell('INSERT INTO signatures VALUES ($1, $2)', id, new Uint8Array(0));
-    return true;
+/** Certificates first: a change of status is one of theirs, or of what the database has. */
+function* learnGathered(gathered: Gathered, counts: Counts): Steps<void> {
+  if (sizeOf(gathered) === 0) return;
+  const { leaves, certificates, changes } = gathered;
+  counts.lostCertificates += (yield { recordLost: certificates.splice(0) }).changed;
+  const { outcomes } = yield { changeStatus: changes.map(({ change }) => change) };
+  for (const [index, { kind, change }] of changes.splice(0).entries()) {
+    const outcome = outcomes[index];
+    if (kind === 'listed' && outcome === 'never-issued') {
+      counts.unknownOnLists += 1;
+    } else if (isChange(outcome)) {
+      counts.changesOfStatus += 1;
+      // Revoked after the newest leaf.
+      if (kind === 'listed') leaves.push(change.entry);
+    }
   }
-  const id = integer((yield* first(selectNextIssuance)) ?? {}, 'id');
-  // Its key and its end are not known: a name that no key has, and as long as anything lives.
-  const values = [
-    id,
-    serialNumber,
-    issuer,
-    lost,
-    holder,
-    keyIdentifier,
-    atMs,
-    noExpirationMs,
-    entry,
-  ];
-  yield* tell(insertIssuance, ...values);
-  yield* tell('INSERT INTO signatures VALUES ($1, $2)', id, new Uint8Array(0));
-  return true;
+  yield { appendLeaves: leaves.splice(0) };
 }
 
-const selectIssuance = `
-  SELECT issuances.id, signatures.id AS signed FROM issuances LEFT JOIN signatures USING (id)
-  WHERE serial = $1`;
-
-const selectNextIssuance = 'SELECT coalesce(max(id), 0) + 1 AS id FROM issuances';
-
-const insertIssuance = `
-  INSERT INTO issuances
-    (id, serial, issuer, profile, holder, key_id, prepared_ms, not_after_ms, tbs)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`;
-
-/** Revoked after the newest leaf. */
-function* takeListed(change: Revocation, counts: Counts): Steps<void> {
-  const known = yield* first(selectIssuance, change.serialNumber);
-  if (known === undefined || known['signed'] === null) {
-    counts.unknownOnLists += 1;
-  } else if ((yield { changeStatus: change }).changed > 0) {
-    yield { appendLeaf: change.entry };
-    counts.changesOfStatus += 1;
-  }
+function sizeOf({ leaves, certificates, changes }: Gathered): number {
+  return leaves.length + certificates.length + changes.length;
 }
 
 function* raiseNumber({
@@ -163,7 +147,7 @@ function* importList(list: ImportedList): Steps<void> {
   const values = [id, publication, number, thisUpdateMs, nextUpdateMs, count, der];
   yield* tell('INSERT INTO signed_lists VALUES ($1, $2, $3, $4, $5, $6, $7)', ...values);
   yield* tell('UPDATE lists SET due_ms = $1 WHERE id = $2', nextUpdateMs, id);
-  if (entry !== undefined) yield { appendLeaf: entry };
+  if (entry !== undefined) yield { appendLeaves: [entry] };
 }
 
 const selectPlace = `

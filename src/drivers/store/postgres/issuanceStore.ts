@@ -18,7 +18,7 @@ import type { Connection } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
 import { Gathering } from './gathering.ts';
 import { grantsOf, keysOf, Quotas } from './quotas.ts';
-import { revokeOne } from './statusRows.ts';
+import { revokeAll } from './statusRows.ts';
 
 export class PostgresIssuanceStore implements IssuanceStore {
   readonly #database: PostgresDatabase;
@@ -92,13 +92,7 @@ export class PostgresIssuanceStore implements IssuanceStore {
   }
 
   revoke(revocations: readonly Revocation[]): Promise<number> {
-    return this.#database.transact(async (connection) => {
-      let changed = 0;
-      for (const revocation of revocations) {
-        if (await revokeOne(connection, revocation)) changed += 1;
-      }
-      return changed;
-    });
+    return this.#database.transact((connection) => revokeAll(connection, revocations));
   }
 
   countCertificates(): Promise<{ readonly issued: number; readonly revoked: number }> {

@@ -43,7 +43,7 @@ import {
   refusedRange,
   selectUnit,
 } from './orderRows.ts';
-import { revokeOne } from './statusRows.ts';
+import { revokeAll } from './statusRows.ts';
 
 export class PostgresOrderStore implements OrderStore {
   readonly #database: PostgresDatabase;
@@ -343,7 +343,7 @@ async function changeOne(
     atMs,
     integer(row, 'id'),
   );
-  if (revocation !== undefined) await revokeOne(connection, revocation);
+  if (revocation !== undefined) await revokeAll(connection, [revocation]);
   return 'done';
 }
 

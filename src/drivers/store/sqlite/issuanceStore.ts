@@ -13,6 +13,7 @@ import type {
 } from '../../../trust/ports/issuanceStore.ts';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import { proofLevels } from '../../../wire/line/ticket.ts';
+import { isChange } from '../statements.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { isUniqueViolation } from './faults.ts';
 import { FinishedMark, finishedSetting } from './finishedMark.ts';
@@ -137,7 +138,7 @@ export const appendLeaf = 'INSERT INTO audit_leaves (entry) VALUES (?)';
 
 /** Whether anything changed. Throws when nothing of that serial number was signed. */
 export function revokeOne(connection: Connection, revocation: Revocation): boolean {
-  if (!changeStatus(connection, revocation)) return false;
+  if (!isChange(changeStatus(connection, revocation))) return false;
   connection.prepare(appendLeaf).run(revocation.entry);
   return true;
 }

@@ -1,20 +1,23 @@
 /** Recovery of a restored database on SQLite. */
+import { lostPrefix } from '../../../trust/ports/issuanceStore.ts';
 import {
   encodeRecovery,
   type Learnt,
   type Lesson,
+  type LostCertificate,
   readRecovery,
   type RecoveryEnding,
   type RecoveryRecord,
   recoverySetting,
   type RecoveryStore,
 } from '../../../trust/ports/recoveryStore.ts';
+import { noExpirationMs } from '../../../wire/der/time.ts';
 import { relearn } from '../relearning.ts';
-import { type Answer, putSetting, type Step, type Steps } from '../statements.ts';
+import { type Act, type Answer, noNews, putSetting, type Step, type Steps } from '../statements.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { appendLeaf } from './issuanceStore.ts';
 import { growOrder, insertOrder, refusedOrder } from './orderStore.ts';
-import { blob } from './rows.ts';
+import { blob, integer } from './rows.ts';
 import { changeStatus } from './statusRows.ts';
 
 export class SqliteRecoveryStore implements RecoveryStore {
@@ -70,32 +73,68 @@ function run<Result>(connection: Connection, steps: Steps<Result>): Result {
 
 function answer(connection: Connection, step: Step): Answer {
   if ('ask' in step) {
-    return { rows: connection.prepare(step.ask).all(named(step.values)), changed: 0 };
+    return { ...noNews, rows: connection.prepare(step.ask).all(named(step.values)) };
   }
   if ('tell' in step) {
     const { changes } = connection.prepare(step.tell).run(named(step.values));
-    return { rows: [], changed: Number(changes) };
+    return { ...noNews, changed: Number(changes) };
   }
-  return { rows: [], changed: act(connection, step) ? 1 : 0 };
+  if ('changeStatus' in step) {
+    const outcomes = step.changeStatus.map((change) => changeStatus(connection, change));
+    return { ...noNews, outcomes };
+  }
+  return { ...noNews, changed: act(connection, step) };
 }
 
-function act(
-  connection: Connection,
-  step: Exclude<Step, { readonly ask: string } | { readonly tell: string }>,
-): boolean {
-  if ('changeStatus' in step) return changeStatus(connection, step.changeStatus);
-  if ('appendLeaf' in step) {
-    connection.prepare(appendLeaf).run(step.appendLeaf);
-    return true;
+function act(connection: Connection, step: Act): number {
+  if ('recordLost' in step) {
+    return step.recordLost.filter((lost) => recordLost(connection, lost)).length;
+  }
+  if ('appendLeaves' in step) {
+    for (const entry of step.appendLeaves) connection.prepare(appendLeaf).run(entry);
+    return step.appendLeaves.length;
   }
   const { order, batches } = step.placeOrder;
   const refusal = refusedOrder(connection, order, batches);
   // A later line of the ledger says that it was raised: the addresses are its own, though it is over now.
   if (refusal === 'order-exists') growOrder(connection, order, batches);
-  if (refusal !== undefined) return false;
+  if (refusal !== undefined) return 0;
   insertOrder(connection, order, batches);
+  return 1;
+}
+
+/** False for what the database has already, signature included. */
+function recordLost(connection: Connection, lost: LostCertificate): boolean {
+  const { serialNumber, issuer, holder, keyIdentifier, atMs, entry } = lost;
+  const known = connection.prepare(selectIssuance).get(serialNumber);
+  if (known !== undefined && known['signed'] !== null) return false;
+  const profile = lostPrefix + lost.profile;
+  const id = integer(known ?? connection.prepare(selectNextIssuance).get() ?? {}, 'id');
+  if (known !== undefined) {
+    // Signed after the backup: a second signature over the same bytes would make another certificate of it.
+    connection
+      .prepare('UPDATE issuances SET profile = ?, tbs = ? WHERE id = ?')
+      .run(profile, entry, id);
+  } else {
+    // Its key and its end are not known: a name that no key has, and as long as anything lives.
+    connection
+      .prepare(insertIssuance)
+      .run(id, serialNumber, issuer, profile, holder, keyIdentifier, atMs, noExpirationMs, entry);
+  }
+  connection.prepare("INSERT INTO signatures VALUES (?, x'')").run(id);
   return true;
 }
+
+const selectIssuance = `
+  SELECT issuances.id, signatures.id AS signed FROM issuances LEFT JOIN signatures USING (id)
+  WHERE serial = ?`;
+
+const selectNextIssuance = 'SELECT coalesce(max(id), 0) + 1 AS id FROM issuances';
+
+const insertIssuance = `
+  INSERT INTO issuances
+    (id, serial, issuer, profile, holder, key_id, prepared_ms, not_after_ms, tbs)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 
 function named(
   values: Extract<Step, { readonly ask: string }>['values'],

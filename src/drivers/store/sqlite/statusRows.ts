@@ -6,19 +6,17 @@ import { concat } from '../../../wire/bytes/bytes.ts';
 import { encodeRevokedEntry } from '../../../wire/crl/certificateList.ts';
 import { reasonOf, type RevocationReason, revocationReasons } from '../../../wire/crl/reason.ts';
 import { shardOf } from '../../../wire/crl/shard.ts';
+import type { StatusOutcome } from '../statements.ts';
 import type { Connection } from './database.ts';
 import { integer, optionalInteger, type Row, text } from './rows.ts';
 
-/**
- * False when it changes nothing: what is revoked stays revoked, what is held can only be revoked or taken
- * back. Throws when nothing of that serial number was signed.
- */
-export function changeStatus(connection: Connection, change: Revocation): boolean {
+/** Without its leaf. */
+export function changeStatus(connection: Connection, change: Revocation): StatusOutcome {
   const { serialNumber, code, reason, atMs } = change;
   const signed = connection.prepare(selectSigned).get(serialNumber);
-  if (signed === undefined) throw new InvariantError('a new status for what was never issued');
+  if (signed === undefined) return 'never-issued';
   const id = integer(signed, 'id');
-  if (!follows(codeOf(signed), code)) return false;
+  if (!follows(codeOf(signed), code)) return 'unchanged';
   const list = listOf(connection, text(signed, 'issuer'), serialNumber);
   const taken = code === 'removeFromCRL';
   connection
@@ -36,7 +34,7 @@ export function changeStatus(connection: Connection, change: Revocation): boolea
     connection.prepare('INSERT INTO revocations VALUES (?, ?, ?)').run(id, reason, atMs);
   }
   connection.prepare('UPDATE lists SET revision = revision + 1 WHERE id = ?').run(list);
-  return true;
+  return 'changed';
 }
 
 /** CRLReason of a row with that column; `undefined` for a certificate that is good. */
