@@ -1,14 +1,17 @@
 /** What is read of the authority's database at one moment, beside the process that writes it. */
 import assert from 'node:assert/strict';
 import { SnapshotCompromiseReader } from '../../src/drivers/store/compromiseReader.ts';
+import { SnapshotIssuingReader } from '../../src/drivers/store/issuingReader.ts';
 import { openPostgresSnapshot } from '../../src/drivers/store/postgres/snapshot.ts';
 import type { Snapshot } from '../../src/drivers/store/snapshot.ts';
 import { text } from '../../src/drivers/store/sqlite/rows.ts';
 import { openSqliteSnapshot } from '../../src/drivers/store/sqlite/snapshot.ts';
 import type { CompromiseReader } from '../../src/trust/ports/compromiseReader.ts';
-import type { Intent } from '../../src/trust/ports/issuanceStore.ts';
-import type { UnitState } from '../../src/trust/ports/orderStore.ts';
+import type { Intent, Revocation } from '../../src/trust/ports/issuanceStore.ts';
+import type { IssuingReader, ListedCertificate } from '../../src/trust/ports/issuingReader.ts';
+import type { OrderRecord, UnitState } from '../../src/trust/ports/orderStore.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
+import { noExpirationMs } from '../../src/wire/der/time.ts';
 import {
   bytesOf,
   certificateIntent,
@@ -16,6 +19,8 @@ import {
   type IssuingStores,
   leaf,
   openTicket,
+  orderRow,
+  ticketRow,
   unitIntent,
 } from '../support/issuingStores.ts';
 import { deviceIdOf } from '../support/registrySamples.ts';
@@ -67,16 +72,16 @@ async function issue({ issuance }: IssuingStores, intents: readonly Intent[]): P
   );
 }
 
+const change = (number: number, code: Revocation['code'] = 'keyCompromise'): Revocation => ({
+  serialNumber: bytesOf(`serial ${number}`, 16),
+  code,
+  reason: 'lost',
+  atMs: nowMs,
+  entry: leaf('revoked'),
+});
+
 async function revoke({ issuance }: IssuingStores, ...numbers: readonly number[]): Promise<void> {
-  await issuance.revoke(
-    numbers.map((number) => ({
-      serialNumber: bytesOf(`serial ${number}`, 16),
-      code: 'keyCompromise' as const,
-      reason: 'lost',
-      atMs: nowMs,
-      entry: leaf('revoked'),
-    })),
-  );
+  await issuance.revoke(numbers.map((number) => change(number)));
 }
 
 /** Devices 1 to 4: two that are locked, one of them with its birth revoked, one endorsed, one of another maker. */
@@ -114,13 +119,21 @@ async function beBorn(stores: ReadStores): Promise<void> {
 const ldevid = (device: number, changes: Partial<Intent> = {}): Intent =>
   certificateIntent(10 + device, { holder: deviceIdOf(device), ...changes });
 
+interface Readers {
+  readonly loss: CompromiseReader;
+  readonly all: IssuingReader;
+}
+
 async function reading<Result>(
   { snapshot: open }: ReadStores,
-  read: (reader: CompromiseReader) => Promise<Result>,
+  read: (readers: Readers) => Promise<Result>,
 ): Promise<Result> {
   const snapshot = await open();
   try {
-    return await read(new SnapshotCompromiseReader(snapshot));
+    return await read({
+      loss: new SnapshotCompromiseReader(snapshot),
+      all: new SnapshotIssuingReader(snapshot),
+    });
   } finally {
     await snapshot.close();
   }
@@ -149,8 +162,8 @@ contract('issuing readers', backends, (check) => {
     await revoke(s, 15);
     // T1 alone: never signed.
     await s.issuance.begin([ldevid(8)]);
-    const counts = await reading(s, (reader) =>
-      reader.countLive(['operational', 'server', 'none'], nowMs),
+    const counts = await reading(s, ({ loss }) =>
+      loss.countLive(['operational', 'server', 'none'], nowMs),
     );
     assert.deepEqual(Object.fromEntries(counts), { 'ldevid@1': 2, 'ldevid@2': 1, 'server@1': 1 });
   });
@@ -166,7 +179,7 @@ contract('issuing readers', backends, (check) => {
     ]);
     const behind = [2, 3, 5].map(deviceIdOf).sort();
     const enrolled = (limit: number) =>
-      reading(s, (reader) => reader.enrolled(['self', 'operational'], nowMs, limit));
+      reading(s, ({ loss }) => loss.enrolled(['self', 'operational'], nowMs, limit));
     assert.deepEqual(await enrolled(9), { devices: 5, behind: 3, firstBehind: behind });
     assert.deepEqual((await enrolled(2)).firstBehind, behind.slice(0, 2));
     assert.equal(await s.foreign.revoke(deviceIdOf(4), 8, leaf('revoked')), true);
@@ -175,7 +188,7 @@ contract('issuing readers', backends, (check) => {
 
   check('born devices: none of them comes back by itself', async (s) => {
     await beBorn(s);
-    const born = (issuer: string) => reading(s, (reader) => reader.born([issuer], 1));
+    const born = (issuer: string) => reading(s, ({ loss }) => loss.born([issuer], 1));
     const [first] = [1, 3].map(deviceIdOf).sort();
     assert.deepEqual(await born('factory'), { devices: 2, behind: 2, firstBehind: [first] });
     assert.deepEqual(await born('operational'), { devices: 0, behind: 0, firstBehind: [] });
@@ -196,8 +209,8 @@ contract('issuing readers', backends, (check) => {
       certificateIntent(32, { issuer: 'operational-2', holder: deviceIdOf(1) }),
     ]);
     const fallen = (sinceMs: number, limit = 9) => {
-      const loss = { lost: 'operational', successor: 'operational-2', sinceMs };
-      return reading(s, (reader) => reader.fallen(loss, limit));
+      const key = { lost: 'operational', successor: 'operational-2', sinceMs };
+      return reading(s, ({ loss }) => loss.fallen(key, limit));
     };
     const behind = [1, 3].map(deviceIdOf).sort();
     assert.deepEqual(await fallen(nowMs), { devices: 3, behind: 2, firstBehind: behind });
@@ -219,9 +232,132 @@ contract('issuing readers', backends, (check) => {
     ]);
     await revoke(s, 5, 8);
     await s.issuance.begin([certificateIntent(9, { issuer: 'factory' })]);
-    await reading(s, async (reader) => {
-      assert.deepEqual(await hexOf(reader.liveLeaves('factory', nowMs)), serialsOf(2, 6));
-      assert.deepEqual(await hexOf(reader.liveResponders(nowMs)), serialsOf(6, 7));
+    await reading(s, async ({ loss }) => {
+      assert.deepEqual(await hexOf(loss.liveLeaves('factory', nowMs)), serialsOf(2, 6));
+      assert.deepEqual(await hexOf(loss.liveResponders(nowMs)), serialsOf(6, 7));
     });
+  });
+
+  check('leaves of the log, in pages', async (s) => {
+    const entries = ['a', 'b', 'c', 'd'].map(leaf);
+    await s.audit.append(entries);
+    await reading(s, async ({ all }) => {
+      assert.deepEqual(await all.leaves(0, 9), entries);
+      assert.deepEqual(await all.leaves(1, 2), entries.slice(1, 3));
+      assert.deepEqual(await all.leaves(4, 2), []);
+    });
+  });
+
+  check('a reader sees one moment, whatever is written meanwhile', async (s) => {
+    await s.audit.append([leaf('before')]);
+    await reading(s, async ({ all }) => {
+      assert.equal((await all.leaves(0, 9)).length, 1);
+      await s.audit.append([leaf('after')]);
+      assert.deepEqual(await all.leaves(0, 9), [leaf('before')]);
+    });
+    await reading(s, async ({ all }) => assert.equal((await all.leaves(0, 9)).length, 2));
+  });
+
+  check('profiles, and when certificates end that have an end', async (s) => {
+    const version = (number: number) => ({
+      name: 'meter',
+      version: number,
+      sha256: bytesOf(`profile ${number}`, 32),
+      text: `{"version":${number}}`,
+      addedMs: number,
+    });
+    await s.profiles.addProfile(version(1), leaf('profile'));
+    await s.profiles.addProfile(version(2), leaf('profile'));
+    await issue(s, [
+      ldevid(1, { notAfterMs: nowMs + 3 }),
+      ldevid(2, { notAfterMs: nowMs + 1 }),
+      ldevid(3, { notAfterMs: nowMs + 2 }),
+      ldevid(4, { notAfterMs: nowMs }),
+      ldevid(5, { notAfterMs: nowMs + 9 }),
+      ldevid(6, { profile: 'server@1', notAfterMs: nowMs + 4 }),
+      ldevid(7, { profile: 'idevid@1', notAfterMs: noExpirationMs }),
+    ]);
+    await revoke(s, 15);
+    await s.issuance.begin([ldevid(8, { notAfterMs: nowMs + 7 })]);
+    await reading(s, async ({ all }) => {
+      const texts = (await all.profiles()).map((profile) => profile.text);
+      assert.deepEqual(texts.toSorted(), [version(1).text, version(2).text]);
+      const ends = await all.certificateEnds(nowMs);
+      assert.deepEqual(
+        ends.toSorted((left, right) => left.count - right.count),
+        [
+          { profile: 'server@1', count: 1, firstMs: nowMs + 4, lastMs: nowMs + 4 },
+          { profile: 'ldevid@1', count: 3, firstMs: nowMs + 1, lastMs: nowMs + 3 },
+        ],
+      );
+    });
+  });
+
+  check('when lists end, and whom the next ones have to name', async (s) => {
+    const { issuance, status } = s;
+    await status.createLists({ authority: 'operational', shards: 2, baseUrl: 'http://crl' });
+    await issue(s, [
+      ...[1, 2, 3].map((number) => certificateIntent(number)),
+      certificateIntent(4, { issuer: 'server' }),
+    ]);
+    await issuance.revoke([change(2), change(1, 'superseded'), change(4)]);
+    await issuance.revoke([change(3, 'certificateHold')]);
+    await issuance.revoke([change(3, 'removeFromCRL')]);
+    const pending = await status.pendingLists(['operational'], nowMs);
+    assert.equal(pending.length, 2);
+    for (const [index, { id, revision }] of pending.entries()) {
+      await status.saveList({
+        id,
+        revision,
+        number: await status.takeNumber(id),
+        thisUpdateMs: nowMs,
+        nextUpdateMs: nowMs + 10 + index,
+        nextRegularMs: nowMs + 5,
+        lastChange: await status.lastChange(),
+        count: 0,
+        der: leaf('list'),
+        entry: leaf('signed'),
+      });
+    }
+    await reading(s, async ({ all }) => {
+      assert.deepEqual(await all.listEnds(), [
+        { authority: 'operational', count: 2, firstMs: nowMs + 10 },
+      ]);
+      const found: ListedCertificate[] = [];
+      for await (const one of all.listed('operational')) found.push(one);
+      const named = (number: number, code: number): ListedCertificate => ({
+        serialNumber: bytesOf(`serial ${number}`, 16),
+        keyIdentifier: bytesOf(`key ${number}`, 20),
+        code,
+        atMs: nowMs,
+      });
+      assert.deepEqual(found, [named(1, 4), named(2, 1)]);
+    });
+  });
+
+  check('orders and tickets as lines of a ledger that begins later', async (s) => {
+    const [one, two] = [orderRow(1, 5), orderRow(2, 3)];
+    const batch = (name: string, quantity: number) => ({ batch: name, quantity });
+    const place = (order: OrderRecord, batches: readonly ReturnType<typeof batch>[]) => {
+      const open = { order: order.order, closedMs: undefined };
+      const records = batches.map((each) => ({ ...each, ...open }));
+      return s.orders.createOrder(order, records, leaf('order'));
+    };
+    await place(one, [batch('b', 2), batch('a', 3)]);
+    await place(two, [batch('c', 3)]);
+    const tickets = [
+      { ...ticketRow(1, 'c', 2), order: 'order-2' },
+      { ...ticketRow(2, 'b', 1), order: 'order-1' },
+    ];
+    for (const ticket of tickets) {
+      assert.equal(await s.orders.createTicket(ticket, leaf('ticket')), 'created');
+    }
+    assert.deepEqual(await reading(s, ({ all }) => all.ledgerLines()), [
+      { kind: 'order', order: one, batches: [batch('b', 2), batch('a', 3)] },
+      { kind: 'order', order: two, batches: [batch('c', 3)] },
+      ...tickets.map(({ ticketId, batch: name, count, notAfterMs }) => {
+        return { kind: 'ticket', ticketId, batch: name, count, notAfterMs };
+      }),
+    ]);
   });
 });

@@ -6,7 +6,6 @@ import { parseKeyFile } from '../../drivers/keys/software/keyFile.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
 import { LogFolder } from '../../drivers/store/files/tileFolder.ts';
 import { witnessHistory } from '../../drivers/store/files/witnessFolder.ts';
-import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import { signedBy } from '../../trust/audit/notes.ts';
 import { TiledTree } from '../../trust/audit/proofs.ts';
 import { logKeyOf } from '../../trust/audit/publication.ts';
@@ -52,21 +51,6 @@ export async function openInstallation(paths: AuthorityPaths): Promise<LogCopy> 
   const key = logKeyOf(sha256, publicKeySpki);
   return { files: new LogFolder(paths.log), key, keyIsOwn: false };
 }
-
-export type Rows = (from: number, limit: number) => Promise<readonly Uint8Array[]>;
-
-/** Entries as the database has them. */
-export function databaseRows(snapshot: Snapshot): Rows {
-  return async (from, limit) => {
-    const entries: Uint8Array[] = [];
-    for await (const { entry } of snapshot.rows(selectEntries, from, limit)) {
-      entries.push(entry instanceof Uint8Array ? entry : new Uint8Array(0));
-    }
-    return entries;
-  };
-}
-
-const selectEntries = 'SELECT entry FROM audit_leaves WHERE id > $1 ORDER BY id LIMIT $2';
 
 /** What the witnesses of an installation saw: folders by their history, others by what they signed. */
 export async function seenByWitnesses(

@@ -3,11 +3,12 @@
  * authority can issue in full, and when the next generation of it is due, for as many years as anybody plans.
  * Reads certificates and the issuing database; the authority may be running.
  */
+import { SnapshotIssuingReader } from '../../drivers/store/issuingReader.ts';
 import type { Snapshot } from '../../drivers/store/snapshot.ts';
-import { integer, text } from '../../drivers/store/sqlite/rows.ts';
 import { endOf } from '../../trust/issuance/prepare.ts';
 import type { Profile } from '../../trust/issuance/profile.ts';
 import type { Horizon, HorizonEvent, HorizonRow } from '../../trust/ports/inspection.ts';
+import type { CertificateEnds, IssuingReader, ListEnds } from '../../trust/ports/issuingReader.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { printName } from '../../wire/x509/names.ts';
@@ -30,7 +31,8 @@ const noticeMs = 365 * 86_400_000;
 export async function horizonOf(options: HorizonOptions): Promise<Horizon> {
   const { paths, snapshot, nowMs, untilMs } = options;
   try {
-    const profiles = await readProfiles(snapshot);
+    const reader: IssuingReader = new SnapshotIssuingReader(snapshot);
+    const profiles = currentProfiles(await reader.profiles());
     const authorities = await readAuthorities(paths, profiles);
     const manifest = parseCertificate(await readCertificateFile(paths, otherKeys.manifest));
     const signer = rowOf('authority', otherKeys.manifest, printName(manifest.subject), {
@@ -39,8 +41,8 @@ export async function horizonOf(options: HorizonOptions): Promise<Horizon> {
     const rows = [
       ...authorities.map(({ row }) => row),
       { ...signer, kind: 'certificates' as const },
-      ...(await certificateRows(snapshot, profiles, nowMs)),
-      ...(await listRows(snapshot)),
+      ...(await reader.certificateEnds(nowMs)).flatMap((ends) => certificateRows(ends, profiles)),
+      ...(await reader.listEnds()).map(listRow),
       ...keyRows(),
     ].toSorted((left, right) => (left.endsMs ?? Infinity) - (right.endsMs ?? Infinity));
     const events = [
@@ -77,14 +79,6 @@ interface Standing {
   readonly row: HorizonRow;
 }
 
-async function readProfiles(snapshot: Snapshot): Promise<Profiles> {
-  const stored: Array<{ readonly text: string }> = [];
-  for await (const row of snapshot.rows('SELECT document FROM profiles')) {
-    stored.push({ text: text(row, 'document') });
-  }
-  return currentProfiles(stored);
-}
-
 async function readAuthorities(
   paths: AuthorityPaths,
   profiles: Profiles,
@@ -103,41 +97,20 @@ async function readAuthorities(
   );
 }
 
-/** By profile, and as the first of them ends; what has no end has none to tell. */
-async function certificateRows(
-  snapshot: Snapshot,
+/** As the first of them ends. Authorities have rows of their own, and links between generations need none. */
+function certificateRows(
+  { profile, count, firstMs, lastMs }: CertificateEnds,
   profiles: Profiles,
-  nowMs: number,
-): Promise<HorizonRow[]> {
-  const select = `
-    SELECT profile, count(*) AS n, min(not_after_ms) AS first_ms, max(not_after_ms) AS last_ms
-    FROM issuances JOIN signatures USING (id) LEFT JOIN revocations USING (id)
-    WHERE not_after_ms > $1 AND not_after_ms < $2 AND revocations.id IS NULL
-    GROUP BY profile`;
-  const rows: HorizonRow[] = [];
-  for await (const row of snapshot.rows(select, nowMs, noExpirationMs)) {
-    const [name = ''] = text(row, 'profile').split('@');
-    // What leads from one generation to another has a name of no profile.
-    if (profiles.get(name)?.authority !== undefined || name.startsWith('link-')) continue;
-    const count = integer(row, 'n');
-    const detail = `${count} ${count === 1 ? 'certificate' : 'certificates'}, the last one ends ${day(integer(row, 'last_ms'))}`;
-    rows.push(rowOf('certificates', name, detail, { endsMs: integer(row, 'first_ms') }));
-  }
-  return rows;
+): HorizonRow[] {
+  const [name = ''] = profile.split('@');
+  if (profiles.get(name)?.authority !== undefined || name.startsWith('link-')) return [];
+  const detail = `${count} ${count === 1 ? 'certificate' : 'certificates'}, the last one ends ${day(lastMs)}`;
+  return [rowOf('certificates', name, detail, { endsMs: firstMs })];
 }
 
-async function listRows(snapshot: Snapshot): Promise<HorizonRow[]> {
-  const select = `
-    SELECT authority, count(*) AS n, min(next_update_ms) AS first_ms
-    FROM signed_lists JOIN lists ON lists.id = signed_lists.list
-    GROUP BY authority`;
-  const rows: HorizonRow[] = [];
-  for await (const row of snapshot.rows(select)) {
-    const count = integer(row, 'n');
-    const detail = `${count} revocation ${count === 1 ? 'list' : 'lists'}`;
-    rows.push(rowOf('list', text(row, 'authority'), detail, { endsMs: integer(row, 'first_ms') }));
-  }
-  return rows;
+function listRow({ authority, count, firstMs }: ListEnds): HorizonRow {
+  const detail = `${count} revocation ${count === 1 ? 'list' : 'lists'}`;
+  return rowOf('list', authority, detail, { endsMs: firstMs });
 }
 
 /** Keys without a certificate have no end but the one that a person makes. */

@@ -4,9 +4,10 @@
  */
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
-import { blob, integer } from '../../drivers/store/sqlite/rows.ts';
+import { SnapshotIssuingReader } from '../../drivers/store/issuingReader.ts';
 import { encodeParameters, type RootUse } from '../../trust/approvals/acts.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
+import type { IssuingReader } from '../../trust/ports/issuingReader.ts';
 import type { LossCase } from '../../trust/ports/lossCase.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
@@ -147,14 +148,14 @@ async function listsOf(
   const except = lost === undefined ? undefined : keyIdentifierOf(lost);
   const snapshot = await openAuthoritySnapshot(paths, store);
   try {
+    const reader: IssuingReader = new SnapshotIssuingReader(snapshot);
     for (const record of book) {
       const { name: authority, key, state } = record;
       if (!isSelfSigned(record) || key === offlineKey || state === 'removed') continue;
       const entries: Uint8Array[] = [];
-      for await (const row of snapshot.rows(selectEntries, authority)) {
-        if (toHex(blob(row, 'key_id')) === except) continue;
-        const numbers = [integer(row, 'code'), integer(row, 'at_ms')].map(cbor.integer);
-        entries.push(cbor.array(cbor.bytes(blob(row, 'serial')), ...numbers));
+      for await (const { serialNumber, keyIdentifier, code, atMs } of reader.listed(authority)) {
+        if (toHex(keyIdentifier) === except) continue;
+        entries.push(cbor.array(cbor.bytes(serialNumber), cbor.integer(code), cbor.integer(atMs)));
       }
       const sha256 = nodeCrypto.hash('SHA-256', cbor.array(...entries));
       lists.push({ authority, entries: entries.length, sha256 });
@@ -164,11 +165,6 @@ async function listsOf(
   }
   return lists;
 }
-
-const selectEntries = `
-  SELECT serial, key_id, code, list_entries.at_ms FROM list_entries
-  JOIN lists ON lists.id = list JOIN issuances ON issuances.id = certificate
-  WHERE authority = $1 AND listed = 1 ORDER BY certificate`;
 
 /** As `issuances.key_id`: RFC 7093 §2, method 1, hexadecimal. */
 function keyIdentifierOf(certificate: Uint8Array): string {

@@ -6,7 +6,6 @@ import { entryDocument } from '../../audit/entryDocument.ts';
 import {
   checkpointOf,
   cosigned,
-  databaseRows,
   entriesOf,
   type LogCopy,
   openCopy,
@@ -20,6 +19,7 @@ import { openAuthoritySnapshot } from '../../authority/stores.ts';
 import { sha256 } from '../../authority/witnesses.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
 import { SoftwareVerifier } from '../../../drivers/keys/software/verifier.ts';
+import { SnapshotIssuingReader } from '../../../drivers/store/issuingReader.ts';
 import { verifyLog, type SeenCheckpoint, type VerifyReport } from '../../../trust/audit/verify.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { parseNoteKey } from '../../../wire/tlog/noteKey.ts';
@@ -105,6 +105,7 @@ async function verify(options: VerifyOptions): Promise<void> {
   const compared =
     options.log === undefined && (setting !== undefined || existsSync(paths.database));
   const snapshot = compared ? await openAuthoritySnapshot(paths, setting) : undefined;
+  const database = snapshot === undefined ? undefined : new SnapshotIssuingReader(snapshot);
   const progress = new Progress('leaves', 1);
   try {
     const report = await verifyLog({
@@ -113,7 +114,9 @@ async function verify(options: VerifyOptions): Promise<void> {
       verifier: new SoftwareVerifier(),
       key: copy.key,
       seen,
-      ...(snapshot === undefined ? {} : { rows: databaseRows(snapshot) }),
+      ...(database === undefined
+        ? {}
+        : { rows: (from: number, limit: number) => database.leaves(from, limit) }),
       onProgress: (done, total) => progress.update(done, `of ${total}`),
     });
     progress.end();

@@ -1,13 +1,13 @@
 /** `birthmark store backup`, `ledger`, `restore`, `recover`, `release`: what outlives the machine, and the way back. */
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
+import { SnapshotIssuingReader } from '../../../drivers/store/issuingReader.ts';
 import { findPem } from '../../../wire/x509/pem.ts';
 import { authorityPaths, requireInstallation } from '../../authority/authorityFolder.ts';
 import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { configureLedger } from '../../authority/ledger.ts';
 import { openAuthoritySnapshot } from '../../authority/stores.ts';
 import { backUp, restore } from '../../store/backup.ts';
-import { linesOf } from '../../store/ledgerLines.ts';
 import { recover, releaseRecovery, reportOf } from '../../store/recover.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
 import {
@@ -145,7 +145,7 @@ async function ledger(folder: string, options: StoreOptions): Promise<void> {
   await requireInstallation(paths);
   const snapshot = await openAuthoritySnapshot(paths, readStoreSetting(options.store));
   try {
-    const known = await linesOf(snapshot);
+    const known = await new SnapshotIssuingReader(snapshot).ledgerLines();
     await configureLedger(paths, folder, known);
     print(options, { folder, known: known.length }, [
       `${known.length} orders and tickets are in the ledger; from the next start on every new one is.`,
