@@ -47,14 +47,16 @@ export class Checkpointer {
 
   /** Between two commits, when nothing waits for a flush. */
   turn(database: DatabaseSync): void {
-    if (this.#rows < rowsBetweenPasses || this.#passState() !== passStates.idle) return;
-    this.#rows = 0;
-    if (this.#logPages < maximumLogPages) {
+    if (this.#passState() !== passStates.idle) return;
+    if (this.#logPages >= maximumLogPages) {
+      // At the first turn behind a pass, when little has come meanwhile.
+      database.exec('PRAGMA wal_checkpoint(PASSIVE)');
+      this.#logPages = 0;
+      this.#rows = 0;
+    } else if (this.#rows >= rowsBetweenPasses) {
+      this.#rows = 0;
       this.#ask();
-      return;
     }
-    database.exec('PRAGMA wal_checkpoint(PASSIVE)');
-    this.#logPages = 0;
   }
 
   /** Returns when no pass is under way. */
