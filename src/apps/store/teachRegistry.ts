@@ -38,9 +38,13 @@ export async function teachRegistry(
   try {
     // Which of them were revoked since no log tells: programs get new ones.
     await stores.tokens.revokeAll(nowMs);
-    for (const change of changes) {
-      const known = issued.get(toHex(change.serialNumber));
-      if (known !== undefined) await teach(stores.registry, change, known);
+    const known = changes.flatMap((change) => {
+      const entry = issued.get(toHex(change.serialNumber));
+      return entry === undefined ? [] : { change, entry };
+    });
+    for (let from = 0; from < known.length; from += changesAtOnce) {
+      const some = known.slice(from, from + changesAtOnce);
+      await Promise.all(some.flatMap((one) => teach(stores.registry, one)));
     }
   } finally {
     await stores.close();
@@ -63,17 +67,19 @@ async function issuedWith(
   return found;
 }
 
-async function teach(
+/** Calls share a commit, in their order. */
+const changesAtOnce = 250;
+
+function teach(
   registry: RegistryStore,
-  { code, reason, atMs }: Revocation,
-  { ticketId, holder, certificateSha256 }: IssuedEntry,
-): Promise<void> {
-  if (isFinal(code)) {
-    // Whoever's birth certificate is revoked has nothing left.
-    if (ticketId !== undefined) await registry.revokeDevices([holder], reason, atMs, code);
-    await registry.setCertificateState(certificateSha256, 'revoked', reason, atMs, code);
-    return;
-  }
-  const state = code === 'certificateHold' ? 'held' : 'active';
-  await registry.setCertificateState(certificateSha256, state, reason, atMs);
+  { change, entry }: { readonly change: Revocation; readonly entry: IssuedEntry },
+): ReadonlyArray<Promise<unknown>> {
+  const { code, reason, atMs } = change;
+  const { ticketId, holder, certificateSha256 } = entry;
+  const set = (state: 'active' | 'held' | 'revoked'): Promise<unknown> =>
+    registry.setCertificateState(certificateSha256, state, reason, atMs, code);
+  if (!isFinal(code)) return [set(code === 'certificateHold' ? 'held' : 'active')];
+  if (ticketId === undefined) return [set('revoked')];
+  // Whoever's birth certificate is revoked has nothing left.
+  return [registry.revokeDevices([holder], reason, atMs, code), set('revoked')];
 }
