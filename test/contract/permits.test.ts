@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import type { Spending } from '../../src/trust/ports/approvalStore.ts';
 import { bytesOf, issuingBackends, type IssuingStores, leaf } from '../support/issuingStores.ts';
+import { deviceIdOf } from '../support/registrySamples.ts';
 import { contract } from '../support/storeBackends.ts';
 
 const hourMs = 3_600_000;
@@ -21,6 +22,15 @@ const spending: Spending = {
   entry: leaf('used'),
 };
 
+const requestOf = (number: number) =>
+  ({
+    deviceId: deviceIdOf(number),
+    keyIdentifier: bytesOf(`key ${number}`, 20),
+    profile: 'ldevid',
+    cause: 'first',
+    requestedMs: number,
+  }) as const;
+
 contract('permits', issuingBackends, (check) => {
   const add = ({ grants }: IssuingStores, number: number, atMs: number) =>
     grants.addSecret(secret, bytesOf(`secret ${number}`, 32), leaf('+'), { most: 2, atMs });
@@ -33,6 +43,25 @@ contract('permits', issuingBackends, (check) => {
     assert.equal(await stores.audit.countLeaves(), 2);
     assert.equal(typeof (await add(stores, 3, 25 * hourMs)), 'number');
   });
+
+  check(
+    'secrets come newest first, requests that wait oldest first, page by page',
+    async (stores) => {
+      const { grants } = stores;
+      for (const number of [1, 2, 3]) await add(stores, number, number * 24 * hourMs);
+      for (const number of [1, 2, 3]) await grants.askApproval(requestOf(number), 9);
+      const newest = await grants.secrets(2);
+      const oldest = await grants.approvals(2);
+      const rest = [
+        await grants.secrets(2, newest[1]?.id),
+        await grants.approvals(2, oldest[1]?.id),
+      ] as const;
+      const all = [[...newest, ...rest[0]], [...oldest, ...rest[1]].toReversed()];
+      for (const ids of all.map((page) => page.map(({ id }) => id))) {
+        assert.deepEqual([ids.length, ids], [3, ids.toSorted((a, b) => b - a)]);
+      }
+    },
+  );
 
   check('without its approval nothing is written', async (stores) => {
     const { grants, cases, audit } = stores;

@@ -151,8 +151,8 @@ test('strongSwan waits while a person thinks', withPki, async (context) => {
   // connection of its own, it finds the same request.
   const off = new AbortController();
   const waiting = assert.rejects(run('pki', words, { signal: off.signal }), { name: 'AbortError' });
-  let waits = await desk.approvals();
-  while (waits.length === 0) waits = await desk.approvals();
+  let waits = await desk.approvals(9);
+  while (waits.length === 0) waits = await desk.approvals(9);
   off.abort();
   await waiting;
   const [request, ...more] = waits;

@@ -1,6 +1,7 @@
 /** The API as its callers depend on it: described, conditional, safe to repeat, bounded. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import { pki } from '../support/peers.ts';
@@ -232,6 +233,8 @@ const order = {
 };
 const status = { act: 'revoke', by: 'batch', name: 'reel-1', code: 'unspecified', reason: 'x' };
 const longName = 'x'.repeat(65);
+const secretOrder = { product: 'meter', profile: 'ldevid', lifetimeMs: 1 };
+const policy = { profile: 'ldevid', approval: 'first', afterExpiry: 'never' };
 
 /** Bodies that the schemas refuse, for every act that came with the authority. */
 const badActs: Readonly<Record<string, readonly object[]>> = {
@@ -271,6 +274,27 @@ const badActs: Readonly<Record<string, readonly object[]>> = {
   '/devices/revoke': [{ deviceIds: [one] }, { deviceIds: one, reason: 'x' }],
   '/devices/plan-revocation': [{ deviceIds: [longName] }, { deviceIds: [one], reason: 'x' }],
   '/manifests/pull': [{ all: true }, []],
+  '/enrolment/secrets': [
+    { ...secretOrder, lifetimeMs: 0 },
+    { ...secretOrder, lifetimeMs: 3_651 * 86_400_000 },
+    { ...secretOrder, product: longName },
+    { ...secretOrder, deviceId: 'ILOU567890123456' },
+    { ...secretOrder, secret: 'mine' },
+    { ...secretOrder, profile: undefined },
+  ],
+  '/enrolment/secrets/void': [{ id: 0 }, { id: '1' }, { id: 1, force: true }, {}],
+  '/enrolment/requests/decide': [
+    { id: 1, decision: 'maybe' },
+    { id: 1.5, decision: 'denied' },
+    { id: 1, decision: 'approved', by: 'somebody else' },
+  ],
+  '/enrolment/policies': [
+    { ...policy, approval: 'always' },
+    { ...policy, afterExpiry: 'within' },
+    { ...policy, afterExpiry: 'within', days: 3_651 },
+    { ...policy, days: 7 },
+    { ...policy, request: 'AB'.repeat(32) },
+  ],
 };
 
 test('nothing that is not of its form reaches the authority', async (context) => {
@@ -300,7 +324,9 @@ test('an application has no business with the authority, a token only reads', as
     const answer = await act(it, `/api/v1${path}`, {}, { body: {} });
     assert.deepEqual([answer.status, json(answer)['code']], [403, 'wrong-role'], path);
   }
-  for (const path of ['/orders', '/operators', '/approvals', '/log', '/horizon']) {
+  const staff = ['/orders', '/operators', '/approvals', '/log', '/horizon'];
+  const enrolment = ['/secrets', '/requests', '/policies'].map((path) => `/enrolment${path}`);
+  for (const path of [...staff, ...enrolment]) {
     const answer = await read(it, `/api/v1${path}`);
     assert.deepEqual([answer.status, json(answer)['code']], [403, 'wrong-role'], path);
   }
@@ -351,6 +377,61 @@ test('an order that is placed twice with one key is placed once', async (context
   assert.deepEqual([again.body, again.headers['idempotency-replayed']], [first.body, 'true']);
   assert.equal(it.authority.asked.length, 1);
   assert.deepEqual(JSON.parse(String(it.authority.asked[0]?.body)), order);
+});
+
+/** Every octet that the provisioner keeps. */
+function everythingKept({ config }: TestProvisioner): string {
+  const files = readdirSync(config.folder, { recursive: true, withFileTypes: true });
+  return files
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+    .join();
+}
+
+test('a secret is told once: no repeat has it, and nothing that is kept', async (context) => {
+  const it = await setUp(context);
+  const secret = '0123456789abcdefghjkmnpqrstvwxyz';
+  const made = { id: 12, deviceId: one, product: 'meter', profile: 'ldevid', expiresMs: 9 };
+  it.authority.documents.set('/v1/enrolment/secrets', { ...made, secret });
+  const create = (key: string): Promise<HttpAnswer> =>
+    act(
+      it,
+      '/api/v1/enrolment/secrets',
+      { 'idempotency-key': key },
+      { body: secretOrder, by: person },
+    );
+  const first = await create('once');
+  assert.deepEqual([first.status, json(first)], [200, { ...made, secret }]);
+  assert.equal(first.headers['cache-control'], 'no-store');
+  const again = await create('once');
+  assert.deepEqual([again.status, json(again)['code']], [409, 'told-once']);
+  assert.deepEqual(
+    [again.headers['idempotency-replayed'], /number 12 /.test(String(json(again)['detail']))],
+    ['true', true],
+  );
+  assert.equal(it.authority.asked.length, 1);
+  // A refusal holds no secret, and is repeated as it was.
+  it.authority.documents.delete('/v1/enrolment/secrets');
+  const refused = await create('refused');
+  assert.equal(json(refused)['code'], 'unknown-here');
+  assert.deepEqual((await create('refused')).body, refused.body);
+  const open = { createdMs: 1, keyIdentifier: null, spentOn: null, voidedMs: null };
+  it.authority.documents.set('/v1/enrolment/secrets', { secrets: [{ ...made, ...open, secret }] });
+  const listed = await it.request('api', person, { path: '/api/v1/enrolment/secrets' });
+  assert.deepEqual([listed.status, listed.body.includes(secret)], [200, false]);
+  await it.close();
+  const kept = everythingKept(it);
+  assert.deepEqual([kept.includes('told-once'), kept.includes(secret)], [true, false]);
+});
+
+test('the authority is told who decides, by the door and not by the caller', async (context) => {
+  const it = await setUp(context);
+  const path = '/enrolment/requests/decide';
+  it.authority.documents.set(`/v1${path}`, {});
+  const body = { id: 3, decision: 'denied' };
+  assert.equal((await act(it, `/api/v1${path}`, {}, { body, by: person })).status, 200);
+  const [asked] = it.authority.asked;
+  assert.deepEqual(JSON.parse(String(asked?.body)), { ...body, by: 'operator/ada' });
 });
 
 test('one caller has a rate, and its excess costs nobody else', async (context) => {

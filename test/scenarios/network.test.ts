@@ -5,7 +5,9 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
+import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { KeyFolder } from '../../src/drivers/keys/software/keyFolder.ts';
+import { InspectionClient } from '../../src/drivers/links/local/inspectionClient.ts';
 import { utf8 } from '../../src/wire/bytes/utf8.ts';
 import {
   concealedContext,
@@ -80,6 +82,9 @@ test('an order by two persons who never come to the server, and the same answers
     ['audit', 'show', '0'],
     ['ca', 'show'],
     ['ca', 'horizon'],
+    ['enrolment', 'secret', 'list'],
+    ['enrolment', 'requests'],
+    ['enrolment', 'policy'],
     ['telemetry', 'list', devices[0] ?? ''],
     [...all, '--dry-run'],
   ];
@@ -150,6 +155,58 @@ test('operators come, change and renew without a way to the server', async (cont
   assert.equal((await run('order', 'list', ...it.as('eve'))).code, 0);
   assert.equal((await run('operator', 'revoke', 'eve', ...it.as('ada'))).code, 0);
   assert.match((await run('order', 'list', ...it.as('eve'))).said, /unauthorized/);
+});
+
+test('who may enrol is decided from elsewhere, and every secret is told once', async (context) => {
+  const it = await networkHouse(context, ['ada', 'bob']);
+  const [ada, bob] = [it.as('ada'), it.as('bob')];
+  const create = ['enrolment', 'secret', 'create', '--product', 'meter'];
+  const made = await run(...create, ...ada);
+  const { id, secret, deviceId } = made.document;
+  assert.deepEqual([made.code, typeof secret], [0, 'string'], made.said);
+  // Whoever has it becomes that device.
+  const named = [...create, '--device', devices[0] ?? ''];
+  const asked = await run(...named, ...ada);
+  assert.equal(asked.code, 4, asked.said);
+  const approval = String(asked.document['approval']);
+  assert.match((await run(...named, '--approval', approval, ...ada)).said, /approval-missing/);
+  assert.equal((await run('approval', 'approve', approval, ...bob)).code, 0);
+  const known = await run(...named, '--approval', approval, ...ada);
+  assert.deepEqual([known.code, known.document['deviceId']], [0, devices[0]], known.said);
+
+  const change = ['enrolment', 'policy', 'ldevid', '--approval', 'first'];
+  const request = String((await run(...change, ...ada)).document['approval']);
+  assert.equal((await run('approval', 'approve', request, ...bob)).code, 0);
+  const changed = await run(...change, '--request', request, ...ada);
+  assert.equal(changed.code, 0, changed.said);
+
+  const proof = await operatorFolder(join(it.dataFolder, 'device'), 'device');
+  const enrol = { secret: String(secret), request: proof, profile: 'ldevid' };
+  assert.ok('retryAfterS' in (await it.issuing.issueBySecret(enrol)));
+  const waiting = await run('enrolment', 'requests', ...ada);
+  const [first, ...more] = waiting.document['requests'] as Array<Record<string, unknown>>;
+  assert.deepEqual([first?.['deviceId'], first?.['cause'], more], [deviceId, 'first', []]);
+  for (const words of [['secret', 'list'], ['requests'], ['policy']]) {
+    const there = await run('enrolment', ...words, ...it.here);
+    const elsewhere = await run('enrolment', ...words, ...bob);
+    assert.deepEqual(elsewhere.document, there.document, words.join(' '));
+    assert.ok(!JSON.stringify(there).includes(String(secret)));
+  }
+  const approved = await run('enrolment', 'approve', String(first?.['id']), ...bob);
+  assert.deepEqual([approved.code, approved.document['decision']], [0, 'approved'], approved.said);
+  assert.ok('certificate' in (await it.issuing.issueBySecret(enrol)));
+  const again = await run('enrolment', 'deny', String(first?.['id']), ...bob);
+  assert.deepEqual([again.code, /unknown/.test(again.said)], [1, true], again.said);
+  const spent = await run('enrolment', 'secret', 'void', String(id), ...ada);
+  assert.deepEqual([spent.code, /unknown/.test(spent.said)], [1, true], spent.said);
+  const other = String(known.document['id']);
+  assert.equal((await run('enrolment', 'secret', 'void', other, ...bob)).code, 0);
+  const { auditSize } = await it.issuing.status();
+  const log = new InspectionClient(socketPathFor(it.dataFolder, 'authority'));
+  const leaves = await Promise.all(
+    Array.from({ length: auditSize }, (_, leaf) => log.leaf(leaf)),
+  ).finally(() => log.close());
+  assert.ok(leaves.some((leaf) => Buffer.from(leaf?.bytes ?? []).includes('by signer/bob')));
 });
 
 test('one person with the certificate of an operator acts, an application does not', async (context) => {

@@ -109,9 +109,9 @@ function enrolmentActs({ permissions, grants, approvals }: Parts): EnrolmentDesk
         grants.createSecret(one),
       );
     },
-    secrets: () => grants.secrets(),
+    secrets: (limit, before) => grants.secrets(limit, before),
     voidSecret: (id) => grants.voidSecret(id),
-    approvals: () => grants.approvals(),
+    approvals: (limit, after) => grants.approvals(limit, after),
     decide: (id, decision, by) => grants.decide(id, decision, by),
     policies: () => grants.policies(),
     savePolicy: (policy, approval) =>

@@ -1,9 +1,9 @@
-/** Lists that come in pages, newest first, as a whole. */
+/** Lists that come in pages, as a whole. */
 
 const pageSize = 1_000;
 
 export async function everyEntry<Entry, Key>(
-  page: (limit: number, before: Key | undefined) => Promise<readonly Entry[]>,
+  page: (limit: number, behind: Key | undefined) => Promise<readonly Entry[]>,
   keyOf: (entry: Entry) => Key,
 ): Promise<readonly Entry[]> {
   const entries: Entry[] = [];

@@ -42,6 +42,10 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
         { name: 'devices', description: 'Devices, what they said, and orders about many' },
         { name: 'certificates', description: 'Single certificates of anybody' },
         { name: 'authorities', description: 'Who issues what, until when, and the lists' },
+        {
+          name: 'enrolment',
+          description: 'Who may enrol besides devices with an identity of ours',
+        },
         { name: 'orders', description: 'What is to be personalized' },
         { name: 'approvals', description: 'Operators, and what takes two of them' },
         { name: 'log', description: 'The audit log of the authority' },
@@ -92,6 +96,8 @@ interface RouteParts {
   /** The act looks at If-Match. */
   readonly conditional?: boolean;
   readonly bodyLimit?: number;
+  /** The answer holds a secret: it is kept for no repeat. */
+  readonly isToldOnce?: boolean;
 }
 
 /** A route with a body is an act, and safe to send again. */
@@ -99,7 +105,7 @@ export function described(
   operationId: string,
   tag: string,
   summary: string,
-  { answer, may, bodyLimit, conditional = false, ...request }: RouteParts,
+  { answer, may, bodyLimit, conditional = false, isToldOnce = false, ...request }: RouteParts,
 ): RouteShorthandOptions {
   const content =
     typeof answer === 'string'
@@ -115,7 +121,7 @@ export function described(
       ...('body' in request ? { headers: actHeaders(conditional) } : {}),
       response: { 200: { description: summary, ...content }, ...problems },
     },
-    ...(may === undefined ? {} : { config: { may } }),
+    config: { isToldOnce, ...(may === undefined ? {} : { may }) },
     ...(bodyLimit === undefined ? {} : { bodyLimit }),
   };
 }

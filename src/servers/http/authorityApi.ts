@@ -11,28 +11,15 @@ import type { Link, LinkRequest, LinkResponse } from '../../trust/ports/link.ts'
 import { described } from './apiDescription.ts';
 import { query } from './apiSchemas.ts';
 import { answers, bodies, pageQuery, params } from './authoritySchemas.ts';
-import type { Admission } from './callers.ts';
+import { act, read, type Route } from './authorityRoute.ts';
+import { type Admission, callerOf } from './callers.ts';
 import { sendCurrent } from './conditions.ts';
+import { enrolmentActs, enrolmentReads } from './enrolmentApi.ts';
 import { sendProblem } from './problem.ts';
 
 export interface AuthorityApiOptions {
   readonly authority: Pick<Link, 'send'>;
   readonly onRefusal: (code: string) => void;
-}
-
-interface Route {
-  readonly method: 'GET' | 'POST';
-  /** Here below `/api/v1`, at the authority below `/v1`. */
-  readonly url: string;
-  readonly id: string;
-  readonly tag: string;
-  readonly summary: string;
-  /** Schema of the document, or the media type of other content. */
-  readonly answer: object | string;
-  readonly may?: Admission;
-  readonly params?: object;
-  readonly querystring?: object;
-  readonly body?: object;
 }
 
 /** An order of a thousand batches, a profile, a request about a thousand devices. */
@@ -191,8 +178,8 @@ const acts: readonly Route[] = [
 ];
 
 export function authorityApi(app: FastifyInstance, options: AuthorityApiOptions): void {
-  for (const route of [...reads, ...acts]) {
-    const { method, url, id, tag, summary, ...parts } = route;
+  for (const route of [...reads, ...enrolmentReads, ...acts, ...enrolmentActs]) {
+    const { method, url, id, tag, summary, namesCaller: _, ...parts } = route;
     app.route({
       method,
       url,
@@ -210,39 +197,18 @@ export function authorityApi(app: FastifyInstance, options: AuthorityApiOptions)
   }
 }
 
-function read(
-  url: string,
-  id: string,
-  tag: string,
-  summary: string,
-  answer: object | string,
-  may?: Admission,
-): Route {
-  return { method: 'GET', url, id, tag, summary, answer, ...(may === undefined ? {} : { may }) };
-}
-
-function act(
-  url: string,
-  id: string,
-  tag: string,
-  summary: string,
-  body: object,
-  answer: object,
-): Route {
-  return { method: 'POST', url, id, tag, summary, body, answer };
-}
-
 /** Made anew of what the schemas have read: nothing of the caller's path or body passes as it came. */
-function requestTo({ method, url }: Route, request: FastifyRequest): LinkRequest {
+function requestTo({ method, url, namesCaller }: Route, request: FastifyRequest): LinkRequest {
   const given = textsOf(request.params);
   const path = url.replaceAll(/:(\w+)/g, (_, name: string) =>
     encodeURIComponent(given[name] ?? ''),
   );
   const asked = new URLSearchParams(textsOf(request.query)).toString();
   const target = { method, path: `/v1${path}${asked === '' ? '' : `?${asked}`}` };
-  return method === 'GET'
-    ? target
-    : { ...target, contentType: 'application/json', body: JSON.stringify(request.body) };
+  if (method === 'GET') return target;
+  const by = namesCaller === true ? { by: callerOf(request).id } : {};
+  const body = JSON.stringify(Object.assign({}, request.body, by));
+  return { ...target, contentType: 'application/json', body };
 }
 
 function textsOf(values: unknown): Readonly<Record<string, string>> {
@@ -251,13 +217,14 @@ function textsOf(values: unknown): Readonly<Record<string, string>> {
 }
 
 function passOn(
-  { method, answer }: Route,
+  { method, answer, isToldOnce }: Route,
   request: FastifyRequest,
   reply: FastifyReply,
   { body }: LinkResponse,
 ): object {
   if (typeof answer === 'string') return reply.type(answer).send(Buffer.from(body));
   const document = objectIn(body);
+  if (isToldOnce === true) void reply.header('cache-control', 'no-store');
   return method === 'GET' ? sendCurrent(request, reply, document) : document;
 }
 

@@ -21,6 +21,7 @@ const refusalStatus: Readonly<Record<string, number>> = {
   'unknown-certificate': 404,
   'unknown-route': 404,
   'unknown-case': 404,
+  unknown: 404,
   malformed: 400,
   'too-many': 413,
   duplicate: 409,
@@ -32,20 +33,19 @@ const refusalStatus: Readonly<Record<string, number>> = {
 export const problemType = 'application/problem+json';
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
-  const { status, code, detail, retryAfterS } = problem;
+  const { status, retryAfterS } = problem;
   if (retryAfterS !== undefined) void reply.header('retry-after', String(retryAfterS));
-  return reply
-    .code(status)
-    .type(problemType)
-    .send(
-      JSON.stringify({
-        type: 'about:blank',
-        title: STATUS_CODES[status] ?? 'Error',
-        status,
-        code,
-        ...(detail === undefined ? {} : { detail }),
-      }),
-    );
+  return reply.code(status).type(problemType).send(problemText(problem));
+}
+
+export function problemText({ status, code, detail }: Problem): string {
+  return JSON.stringify({
+    type: 'about:blank',
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    code,
+    ...(detail === undefined ? {} : { detail }),
+  });
 }
 
 export function sendRefusal(reply: FastifyReply, refusal: Refusal<string>): FastifyReply {

@@ -1,20 +1,29 @@
 /**
  * Acts that a client may send again (draft-ietf-httpapi-idempotency-key-header): the first answer to a key
  * is kept, durably and before it leaves, and given again. A crash between the act and the keeping leaves
- * an act that is done once more by the repeat; acts of this API find then that nothing is left to do.
+ * an act that is done once more by the repeat; acts of this API find then that nothing is left to do, but
+ * for those that make a secret: there is one more then that nobody has been told. Secrets are not kept: the
+ * repeat hears what was made, and may take it back.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { createHash } from 'node:crypto';
 import type { AnswerStore, KeptAnswer } from '../../trust/ports/answerStore.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
-import { type Problem, sendProblem } from './problem.ts';
+import { type Problem, problemText, problemType, sendProblem } from './problem.ts';
 
 export interface RepeatOptions {
   readonly answers: AnswerStore;
   readonly clock: Clock;
   readonly callerOf: (request: FastifyRequest) => string;
   readonly onRefusal: (code: string) => void;
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The answer holds a secret, and the number of what was made. */
+    readonly isToldOnce?: boolean;
+  }
 }
 
 interface Asked {
@@ -75,14 +84,17 @@ export function keepAnswers(app: FastifyInstance, options: RepeatOptions): void 
       // What failed on our side may be tried again with the same key.
       if (reply.statusCode < 500 && typeof payload === 'string') {
         const nowMs = clock.nowMs();
-        const answer: KeptAnswer = {
-          fingerprint: question.fingerprint,
-          status: reply.statusCode,
-          type: String(reply.getHeader('content-type')),
-          body: payload,
-          keptMs: nowMs,
-        };
-        await answers.keep(question.caller, question.key, answer, nowMs - keepForMs);
+        const { isToldOnce } = request.routeOptions.config;
+        const answer =
+          isToldOnce === true && reply.statusCode === 200
+            ? withoutSecret(payload)
+            : {
+                status: reply.statusCode,
+                type: String(reply.getHeader('content-type')),
+                body: payload,
+              };
+        const kept = { ...answer, fingerprint: question.fingerprint, keptMs: nowMs };
+        await answers.keep(question.caller, question.key, kept, nowMs - keepForMs);
       }
     } finally {
       underWay.delete(nameOf(question));
@@ -96,6 +108,15 @@ const keyReused: Problem = {
   code: 'key-reused',
   detail: 'this Idempotency-Key stands for another request; take a new one',
 };
+
+/** In place of an answer with a secret. */
+function withoutSecret(payload: string): Pick<KeptAnswer, 'status' | 'type' | 'body'> {
+  const made: unknown = JSON.parse(payload);
+  const id: unknown = typeof made === 'object' && made !== null ? Reflect.get(made, 'id') : '';
+  const status = 409;
+  const detail = `number ${String(id)} was made and told: take it back if it was lost, and ask with a new key`;
+  return { status, type: problemType, body: problemText({ status, code: 'told-once', detail }) };
+}
 
 function repeat(reply: FastifyReply, kept: KeptAnswer): FastifyReply {
   return reply

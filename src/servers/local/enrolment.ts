@@ -6,9 +6,10 @@ import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { ApprovalRecord, ProfilePolicy, SecretRecord } from '../../trust/ports/grantStore.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
+import { nextOf } from '../http/pages.ts';
 import { sendRefusal } from '../http/problem.ts';
 import { readApproval } from './authorityFields.ts';
-import { Fields } from './fields.ts';
+import { Fields, type NumberedPageQuery, readNumber, readPage } from './fields.ts';
 
 /** By which a device enrols that has no certificate to show. */
 export type SecretActs = Pick<EnrolmentAuthority, 'secretHolder' | 'issueBySecret'>;
@@ -16,6 +17,8 @@ export type SecretActs = Pick<EnrolmentAuthority, 'secretHolder' | 'issueBySecre
 const maximumDays = 3_650;
 const dayMs = 86_400_000;
 const lastId = Number.MAX_SAFE_INTEGER;
+/** A name with the kind of caller in front of it. */
+const longestDecider = 80;
 
 export function secretRoutes(app: FastifyInstance, acts: SecretActs): void {
   app.post('/v1/secret-holder', async (request, _reply) => {
@@ -36,9 +39,11 @@ export function secretRoutes(app: FastifyInstance, acts: SecretActs): void {
 }
 
 export function enrolmentDeskRoutes(app: FastifyInstance, desk: EnrolmentDesk): void {
-  app.get('/v1/enrolment/secrets', async () => ({
-    secrets: (await desk.secrets()).map(secretDocument),
-  }));
+  app.get<{ Querystring: NumberedPageQuery }>('/v1/enrolment/secrets', async ({ query }) => {
+    const { limit, before } = readPage(query);
+    const page = await desk.secrets(limit, readNumber(before));
+    return { secrets: page.map(secretDocument), ...nextOf(page, limit, ({ id }) => id) };
+  });
 
   app.post('/v1/enrolment/secrets', async (request, reply) => {
     const fields = new Fields(request.body);
@@ -58,22 +63,24 @@ export function enrolmentDeskRoutes(app: FastifyInstance, desk: EnrolmentDesk): 
     return done(reply, await desk.voidSecret(id));
   });
 
-  app.get('/v1/enrolment/requests', async () => ({
-    requests: (await desk.approvals()).map(approvalDocument),
-  }));
+  app.get<{ Querystring: NumberedPageQuery }>('/v1/enrolment/requests', async ({ query }) => {
+    const { limit } = readPage(query);
+    const page = await desk.approvals(limit, readNumber(query.after));
+    return { requests: page.map(approvalDocument), ...nextOf(page, limit, ({ id }) => id) };
+  });
 
   app.post('/v1/enrolment/requests/decide', async (request, reply) => {
     const fields = new Fields(request.body);
     const decision = fields.oneOf('decision', ['approved', 'denied'] as const);
     const id = fields.integer('id', 1, lastId);
-    return done(reply, await desk.decide(id, decision, fields.text('by', 64)));
+    return done(reply, await desk.decide(id, decision, fields.text('by', longestDecider)));
   });
 
   app.get('/v1/enrolment/policies', async () => ({
     policies: (await desk.policies()).map(policyDocument),
   }));
 
-  app.put('/v1/enrolment/policies', async (request, reply) =>
+  app.post('/v1/enrolment/policies', async (request, reply) =>
     done(reply, await desk.savePolicy(...readPolicy(request.body))),
   );
 }

@@ -12,6 +12,11 @@ export interface PageQuery {
   readonly before?: string;
 }
 
+/** Of a list whose entries have numbers. */
+export interface NumberedPageQuery extends PageQuery {
+  readonly after?: string;
+}
+
 export class Fields {
   readonly #members: object;
 
@@ -125,4 +130,11 @@ export function readPage({ limit, before }: PageQuery): {
     throw new FieldError(`limit is a whole number from 1 to ${pageSizes.most}`);
   }
   return { limit: Number(limit), before };
+}
+
+/** Number of the entry that a page begins behind. Throws a `FieldError`. */
+export function readNumber(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+  throw new FieldError('a page begins behind the number of an entry');
 }

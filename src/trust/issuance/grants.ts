@@ -58,7 +58,6 @@ export const unsignedRetryAfterS = 5;
 const lostAnswerMs = 86_400_000;
 /** Undecided requests of one device: it has one key, and perhaps another one. */
 const maximumOpen = 4;
-const maximumListed = 1_000;
 const dayMs = 86_400_000;
 
 type SecretOutcome = Promise<
@@ -116,8 +115,8 @@ export class EnrolmentGrants implements Omit<EnrolmentDesk, 'createSecret' | 'sa
     return { id, secret, deviceId, product, profile, expiresMs };
   }
 
-  secrets(): Promise<readonly SecretRecord[]> {
-    return this.#options.store.secrets(maximumListed);
+  secrets(limit: number, before?: number): Promise<readonly SecretRecord[]> {
+    return this.#options.store.secrets(limit, before);
   }
 
   async voidSecret(id: number): Promise<undefined | Refusal<'unknown'>> {
@@ -127,8 +126,8 @@ export class EnrolmentGrants implements Omit<EnrolmentDesk, 'createSecret' | 'sa
     return changed ? undefined : refuse('unknown', 'No such secret is open.');
   }
 
-  approvals(): Promise<readonly ApprovalRecord[]> {
-    return this.#options.store.approvals(maximumListed);
+  approvals(limit: number, after?: number): Promise<readonly ApprovalRecord[]> {
+    return this.#options.store.approvals(limit, after);
   }
 
   async decide(

@@ -52,11 +52,11 @@ export interface CreatedSecret {
 export interface EnrolmentDesk {
   /** For a device that is named, and beyond a day's share, it takes an approval. */
   createSecret(order: SecretOrder, approval?: Uint8Array): Promise<CreatedSecret | Refusal<string>>;
-  /** Newest first. */
-  secrets(): Promise<readonly SecretRecord[]>;
+  /** A page, newest first; those older than the secret `before`. */
+  secrets(limit: number, before?: number): Promise<readonly SecretRecord[]>;
   voidSecret(id: number): Promise<undefined | Refusal<string>>;
-  /** Undecided ones, oldest first. */
-  approvals(): Promise<readonly ApprovalRecord[]>;
+  /** A page of undecided ones, oldest first; those younger than the request `after`. */
+  approvals(limit: number, after?: number): Promise<readonly ApprovalRecord[]>;
   decide(
     id: number,
     decision: ApprovalDecision,

@@ -75,8 +75,8 @@ export interface GrantStore {
     permit?: SecretPermit,
   ): Promise<number | 'too-many' | SpendingFault>;
   secret(secretSha256: Uint8Array): Promise<SecretRecord | undefined>;
-  /** Newest first. */
-  secrets(limit: number): Promise<readonly SecretRecord[]>;
+  /** Newest first; those older than the secret `before`. */
+  secrets(limit: number, before?: number): Promise<readonly SecretRecord[]>;
   /** The key it is bound to from now on, which is another one when that came first. */
   bindSecret(id: number, keyIdentifier: Uint8Array): Promise<Uint8Array>;
   /** False for one that is spent, void or unknown. */
@@ -86,8 +86,8 @@ export interface GrantStore {
   approval(request: ApprovalRequest): Promise<ApprovalRecord | undefined>;
   /** False when the device has `most` undecided requests already. */
   askApproval(request: ApprovalRequest, most: number): Promise<boolean>;
-  /** Undecided ones, oldest first. */
-  approvals(limit: number): Promise<readonly ApprovalRecord[]>;
+  /** Undecided ones, oldest first; those younger than the request `after`. */
+  approvals(limit: number, after?: number): Promise<readonly ApprovalRecord[]>;
   /** False for one that is decided or unknown. */
   decide(
     id: number,

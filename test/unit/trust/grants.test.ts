@@ -78,7 +78,7 @@ test('a secret makes one device, once, of the first key that proves itself', asy
   const again = await bySecret(authority, created, key);
   assert.deepEqual(again, first);
   assert.match(word(await bySecret(authority, created, testKey())), /^bad-secret: .*another key/);
-  const [record] = await authority.grants.secrets();
+  const [record] = await authority.grants.secrets(9);
   assert.ok(record?.spentOn !== undefined && record.keyIdentifier !== undefined);
   assert.ok(isRefusal(await authority.grants.voidSecret(created.id)));
   assert.deepEqual((await world.fsck()).faults, []);
@@ -158,7 +158,7 @@ test('approval: asked once for each identity and key, whatever the connection, a
   assert.equal(word(await renew(authority, certificate, next)), 'later 60');
   assert.equal(word(await renew(authority, certificate, next)), 'later 60');
   assert.equal(word(await renew(authority, certificate, other)), 'later 60');
-  const [first, second, ...more] = await authority.grants.approvals();
+  const [first, second, ...more] = await authority.grants.approvals(9);
   assert.ok(first !== undefined && second !== undefined && more.length === 0);
   assert.equal(first.cause, 'renewal');
   assert.equal(await authority.grants.decide(first.id, 'approved', 'ada'), undefined);
@@ -200,7 +200,7 @@ test('renewal past the end: never, within some days, or when a person says so', 
   );
   const key = testKey();
   assert.equal(word(await renew(authority, certificate, key)), 'later 60');
-  const [request] = await authority.grants.approvals();
+  const [request] = await authority.grants.approvals(9);
   assert.equal(request?.cause, 'expired');
   await authority.grants.decide(request?.id ?? 0, 'approved', 'ada');
   assert.equal(word(await renew(authority, certificate, key)), 'issued');

@@ -5,7 +5,8 @@ import { Option } from 'commander';
 import type { ApprovalDecision, ProfilePolicy } from '../../../trust/ports/grantStore.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { approvable, type ApprovableOptions, ask } from '../approving.ts';
-import { defaultData } from '../dataFolder.ts';
+import { everyEntry } from '../pages.ts';
+import { reachable, type ReachOptions } from '../reach.ts';
 import {
   allowed,
   CommandFailure,
@@ -17,8 +18,7 @@ import {
 import { withDesk } from './foreign.ts';
 import { whole } from './order.ts';
 
-interface DataOptions extends OutputOptions {
-  readonly data: string;
+interface DataOptions extends OutputOptions, ReachOptions {
   readonly dryRun?: boolean;
 }
 
@@ -63,7 +63,7 @@ export function registerEnrolment(program: Command): void {
     .action(voidSecret);
   common(enrolment.command('requests'))
     .description('Requests that wait for a person, oldest first')
-    .addHelpText('after', '\nExample:\n  birthmark enrolment requests')
+    .addHelpText('after', requestsHelp)
     .action(listRequests);
   for (const [verb, decision] of [
     ['approve', 'approved'],
@@ -92,6 +92,11 @@ export function registerEnrolment(program: Command): void {
     .action(policy);
 }
 
+const requestsHelp = `
+Examples:
+  birthmark enrolment requests
+  birthmark enrolment requests --server https://birthmark.example:8444 --operator ./ada`;
+
 const secretHelp = `
 Examples:
   birthmark enrolment secret create --product meter
@@ -113,9 +118,7 @@ Examples:
 The doors hear of a change within half a minute.`;
 
 function common(command: Command): Command {
-  return command
-    .option('--data <folder>', 'data folder of the running server', defaultData())
-    .option('--json', 'one JSON document on stdout');
+  return reachable(command).option('--json', 'one JSON document on stdout');
 }
 
 async function createSecret(options: SecretOptions): Promise<void> {
@@ -145,7 +148,12 @@ async function createSecret(options: SecretOptions): Promise<void> {
 }
 
 async function listSecrets(options: DataOptions): Promise<void> {
-  const secrets = await withDesk(options, (desk) => desk.secrets());
+  const secrets = await withDesk(options, (desk) =>
+    everyEntry(
+      (limit, before: number | undefined) => desk.secrets(limit, before),
+      ({ id }) => id,
+    ),
+  );
   const rows = secrets.map((secret) => ({
     id: secret.id,
     deviceId: secret.deviceId,
@@ -192,7 +200,12 @@ async function voidSecret(text: string, options: DataOptions): Promise<void> {
 }
 
 async function listRequests(options: DataOptions): Promise<void> {
-  const requests = await withDesk(options, (desk) => desk.approvals());
+  const requests = await withDesk(options, (desk) =>
+    everyEntry(
+      (limit, after: number | undefined) => desk.approvals(limit, after),
+      ({ id }) => id,
+    ),
+  );
   const rows = requests.map(({ id, deviceId, profile, cause, requestedMs, keyIdentifier }) => {
     return { id, deviceId, profile, cause, requestedMs, keyIdentifier: toHex(keyIdentifier) };
   });
@@ -221,8 +234,9 @@ async function decide(
     print(options, { dryRun: true, id, decision }, [`Request ${id} would be ${decision}.`]);
     return;
   }
-  const { username } = userInfo();
-  await withDesk(options, async (desk) => allowed(await desk.decide(id, decision, username)));
+  // Elsewhere it is the operator who calls.
+  const by = options.server === undefined ? userInfo().username : undefined;
+  await withDesk(options, async (desk) => allowed(await desk.decide(id, decision, by)));
   print(options, { id, decision }, [`Request ${id} is ${decision}.`]);
 }
 

@@ -5,10 +5,10 @@ import type { ForeignAnchor } from '../../../trust/ports/foreignStore.ts';
 import { parseHex, toHex } from '../../../wire/bytes/hex.ts';
 import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { printName } from '../../../wire/x509/names.ts';
-import { socketPathFor } from '../../socketPath.ts';
 import { readX509 } from '../certificateFiles.ts';
 import { approvable, type ApprovableOptions, ask, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
+import { type ReachOptions, reachOf } from '../reach.ts';
 import { allowed, CommandFailure, exitCodes, print, table } from '../terminal.ts';
 import { whole } from './order.ts';
 
@@ -149,10 +149,10 @@ async function retire(text: string, options: DataOptions & { product: string }):
 
 /** One conversation with the authority's enrolment desk. */
 export async function withDesk<Value>(
-  { data }: { readonly data: string },
+  options: ReachOptions,
   use: (desk: DeskClient) => Promise<Value>,
 ): Promise<Value> {
-  const desk = new DeskClient(socketPathFor(data, 'authority'));
+  const desk = new DeskClient(reachOf(options, 'authority'));
   try {
     return await use(desk);
   } finally {

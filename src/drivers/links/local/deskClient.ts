@@ -66,8 +66,9 @@ export class DeskClient implements ForeignDesk, EnrolmentDesk {
     return this.#post('/v1/enrolment/secrets', body, readCreated);
   }
 
-  secrets(): Promise<readonly SecretRecord[]> {
-    return this.#get('/v1/enrolment/secrets', (answer) =>
+  secrets(limit: number, before?: number): Promise<readonly SecretRecord[]> {
+    const behind = before === undefined ? '' : `&before=${before}`;
+    return this.#get(`/v1/enrolment/secrets?limit=${limit}${behind}`, (answer) =>
       answer.answers('secrets').map(readSecret),
     );
   }
@@ -76,13 +77,19 @@ export class DeskClient implements ForeignDesk, EnrolmentDesk {
     return this.#post('/v1/enrolment/secrets/void', { id }, () => undefined);
   }
 
-  approvals(): Promise<readonly ApprovalRecord[]> {
-    return this.#get('/v1/enrolment/requests', (answer) =>
+  approvals(limit: number, after?: number): Promise<readonly ApprovalRecord[]> {
+    const behind = after === undefined ? '' : `&after=${after}`;
+    return this.#get(`/v1/enrolment/requests?limit=${limit}${behind}`, (answer) =>
       answer.answers('requests').map(readApproval),
     );
   }
 
-  decide(id: number, decision: ApprovalDecision, by: string): Promise<undefined | Refusal<string>> {
+  /** Over the API it is known who decides. */
+  decide(
+    id: number,
+    decision: ApprovalDecision,
+    by?: string,
+  ): Promise<undefined | Refusal<string>> {
     return this.#post('/v1/enrolment/requests/decide', { id, decision, by }, () => undefined);
   }
 
@@ -100,28 +107,19 @@ export class DeskClient implements ForeignDesk, EnrolmentDesk {
     const days = afterExpiry.kind === 'within' ? { days: afterExpiry.days } : {};
     const request = allowedBy === undefined ? {} : { request: toHex(allowedBy) };
     const body = { profile, approval, afterExpiry: afterExpiry.kind, ...days, ...request };
-    return this.#send('PUT', '/v1/enrolment/policies', body, () => undefined);
+    return this.#post('/v1/enrolment/policies', body, () => undefined);
   }
 
   async #get<Value>(path: string, read: (answer: Answer) => Value): Promise<Value> {
     return allowed(readAnswer(await this.#client.send({ method: 'GET', path }), read));
   }
 
-  #post<Value>(
-    path: string,
-    body: object,
-    read: (answer: Answer) => Value,
-  ): Promise<Value | Refusal<string>> {
-    return this.#send('POST', path, body, read);
-  }
-
-  async #send<Value>(
-    method: 'POST' | 'PUT',
+  async #post<Value>(
     path: string,
     body: object,
     read: (answer: Answer) => Value,
   ): Promise<Value | Refusal<string>> {
     const json = { contentType: 'application/json', body: JSON.stringify(body) };
-    return readAnswer(await this.#client.send({ method, path, ...json }), read);
+    return readAnswer(await this.#client.send({ method: 'POST', path, ...json }), read);
   }
 }

@@ -59,10 +59,14 @@ export class PostgresGrantStore implements GrantStore {
     });
   }
 
-  secrets(limit: number): Promise<readonly SecretRecord[]> {
-    const sql = `${selectSecret} ORDER BY enrolment_secrets.id DESC LIMIT $1`;
+  secrets(
+    limit: number,
+    before: number = Number.MAX_SAFE_INTEGER,
+  ): Promise<readonly SecretRecord[]> {
+    const sql = `${selectSecret} WHERE enrolment_secrets.id < $1
+      ORDER BY enrolment_secrets.id DESC LIMIT $2`;
     return this.#database.read(async (connection) =>
-      (await connection.all(sql, limit)).map(secretOf),
+      (await connection.all(sql, before, limit)).map(secretOf),
     );
   }
 
@@ -106,10 +110,11 @@ export class PostgresGrantStore implements GrantStore {
     );
   }
 
-  approvals(limit: number): Promise<readonly ApprovalRecord[]> {
-    const sql = `${selectApproval} WHERE decision IS NULL ORDER BY enrolment_approvals.id LIMIT $1`;
+  approvals(limit: number, after: number = 0): Promise<readonly ApprovalRecord[]> {
+    const sql = `${selectApproval} WHERE decision IS NULL AND enrolment_approvals.id > $1
+      ORDER BY enrolment_approvals.id LIMIT $2`;
     return this.#database.read(async (connection) =>
-      (await connection.all(sql, limit)).map(approvalOf),
+      (await connection.all(sql, after, limit)).map(approvalOf),
     );
   }
 

@@ -62,9 +62,15 @@ export class SqliteGrantStore implements GrantStore {
     });
   }
 
-  secrets(limit: number): Promise<readonly SecretRecord[]> {
-    const sql = `${selectSecret} ORDER BY enrolment_secrets.id DESC LIMIT ?`;
-    return this.#database.read((connection) => connection.prepare(sql).all(limit).map(secretOf));
+  secrets(
+    limit: number,
+    before: number = Number.MAX_SAFE_INTEGER,
+  ): Promise<readonly SecretRecord[]> {
+    const sql = `${selectSecret} WHERE enrolment_secrets.id < ?
+      ORDER BY enrolment_secrets.id DESC LIMIT ?`;
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all(before, limit).map(secretOf),
+    );
   }
 
   bindSecret(id: number, keyIdentifier: Uint8Array): Promise<Uint8Array> {
@@ -116,9 +122,12 @@ export class SqliteGrantStore implements GrantStore {
     });
   }
 
-  approvals(limit: number): Promise<readonly ApprovalRecord[]> {
-    const sql = `${selectApproval} WHERE decision IS NULL ORDER BY enrolment_approvals.id LIMIT ?`;
-    return this.#database.read((connection) => connection.prepare(sql).all(limit).map(approvalOf));
+  approvals(limit: number, after: number = 0): Promise<readonly ApprovalRecord[]> {
+    const sql = `${selectApproval} WHERE decision IS NULL AND enrolment_approvals.id > ?
+      ORDER BY enrolment_approvals.id LIMIT ?`;
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all(after, limit).map(approvalOf),
+    );
   }
 
   decide(
