@@ -2,6 +2,12 @@
  * The authority's stores: `issuing.sqlite` in its folder, or a schema on a PostgreSQL server. The folder
  * remembers which.
  */
+import {
+  markInFile,
+  markInSnapshot,
+  markOnServer,
+  saveMarkOnServer,
+} from '../../drivers/store/mark.ts';
 import { PostgresApprovalStore } from '../../drivers/store/postgres/approvalStore.ts';
 import { PostgresAuditStore } from '../../drivers/store/postgres/auditStore.ts';
 import { PostgresCaseStore } from '../../drivers/store/postgres/caseStore.ts';
@@ -15,7 +21,7 @@ import { PostgresProfileStore } from '../../drivers/store/postgres/profileStore.
 import { openPostgresSnapshot } from '../../drivers/store/postgres/snapshot.ts';
 import { PostgresRecoveryStore } from '../../drivers/store/postgres/recoveryStore.ts';
 import { PostgresStatusStore } from '../../drivers/store/postgres/statusStore.ts';
-import { firstRow, type Snapshot } from '../../drivers/store/snapshot.ts';
+import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import { SqliteApprovalStore } from '../../drivers/store/sqlite/approvalStore.ts';
 import { SqliteAuditStore } from '../../drivers/store/sqlite/auditStore.ts';
 import { SqliteCaseStore } from '../../drivers/store/sqlite/caseStore.ts';
@@ -106,8 +112,7 @@ export async function openAuthoritySnapshot(
   if (setting === undefined) return openSqliteSnapshot(paths.database);
   const snapshot = await openPostgresSnapshot({ ...setting, schema: place.schema });
   try {
-    const { mark: known } = await firstRow(snapshot, selectAuthorityMark);
-    const mark = known instanceof Uint8Array ? known : undefined;
+    const { mark } = await markInSnapshot(snapshot, 'authority');
     await recognize(place, setting, { mark, isEmpty: false, fresh: newStoreMark });
     return snapshot;
   } catch (error) {
@@ -119,7 +124,7 @@ export async function openAuthoritySnapshot(
 async function onSqlite(paths: AuthorityPaths): Promise<AuthorityStores> {
   const database = new SqliteDatabase({ path: paths.database, migrations: issuingMigrations });
   try {
-    const mark = await new SqliteOrderStore(database).setting(markSetting);
+    const { mark } = await markInFile(database, 'authority');
     refuseMoved(authorityPlace(paths), mark);
   } catch (error) {
     database.close();
@@ -150,7 +155,8 @@ async function onPostgres(paths: AuthorityPaths, setting: StoreSetting): Promise
     use: 'exclusive',
   });
   try {
-    const stores = {
+    await requireOurs(database, paths, setting);
+    return {
       issuance: new PostgresIssuanceStore(database),
       orders: new PostgresOrderStore(database),
       audit: new PostgresAuditStore(database),
@@ -163,8 +169,6 @@ async function onPostgres(paths: AuthorityPaths, setting: StoreSetting): Promise
       recovery: new PostgresRecoveryStore(database),
       close: () => database.close(),
     };
-    await requireOurs(stores, paths, setting);
-    return stores;
   } catch (error) {
     await database.close();
     throw error;
@@ -172,19 +176,16 @@ async function onPostgres(paths: AuthorityPaths, setting: StoreSetting): Promise
 }
 
 async function requireOurs(
-  { orders, audit }: AuthorityStores,
+  database: PostgresDatabase,
   paths: AuthorityPaths,
   setting: StoreSetting,
 ): Promise<void> {
-  const known = await orders.setting(markSetting);
-  const isEmpty = known === undefined && (await audit.countLeaves()) === 0;
-  const database = { mark: known, isEmpty, fresh: newStoreMark };
-  const mark = await recognize(authorityPlace(paths), setting, database);
-  if (mark !== undefined) await orders.saveSetting(markSetting, mark);
+  const { mark: known, untouched } = await markOnServer(database, 'authority');
+  const isEmpty = known === undefined && untouched;
+  const mark = await recognize(authorityPlace(paths), setting, {
+    mark: known,
+    isEmpty,
+    fresh: newStoreMark,
+  });
+  if (mark !== undefined) await saveMarkOnServer(database, 'authority', mark);
 }
-
-const markSetting = 'store-mark';
-
-export const selectAuthorityMark = `
-  SELECT (SELECT value FROM settings WHERE name = 'store-mark') AS mark,
-    CASE WHEN EXISTS (SELECT 1 FROM audit_leaves) THEN 0 ELSE 1 END AS untouched`;

@@ -1,6 +1,7 @@
 /** The provisioner's stores: `provisioner.sqlite` in its folder, or a schema on a PostgreSQL server. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { markInFile, markOnServer } from '../../drivers/store/mark.ts';
 import { PostgresAnswerStore } from '../../drivers/store/postgres/answerStore.ts';
 import { PostgresDatabase } from '../../drivers/store/postgres/database.ts';
 import * as postgresTables from '../../drivers/store/postgres/provisionerTables.ts';
@@ -17,7 +18,6 @@ import { SqliteAnswerStore } from '../../drivers/store/sqlite/answerStore.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { provisionerMigrations } from '../../drivers/store/sqlite/provisionerTables.ts';
 import { SqliteRegistryStore } from '../../drivers/store/sqlite/registryStore.ts';
-import { blob } from '../../drivers/store/sqlite/rows.ts';
 import { openSessionLife } from '../../drivers/store/sqlite/sessionLife.ts';
 import { SqliteSessionStore } from '../../drivers/store/sqlite/sessionStore.ts';
 import { SqliteChainStore, SqliteCloneStore } from '../../drivers/store/sqlite/sessionWitnesses.ts';
@@ -26,6 +26,7 @@ import { SqliteTokenStore } from '../../drivers/store/sqlite/tokenStore.ts';
 import type { AnswerStore } from '../../trust/ports/answerStore.ts';
 import type { ChainStore } from '../../trust/ports/chainStore.ts';
 import type { CloneStore } from '../../trust/ports/cloneStore.ts';
+import { InvariantError } from '../../trust/ports/faults.ts';
 import type { RegistryStore } from '../../trust/ports/registryStore.ts';
 import type { SessionStore } from '../../trust/ports/sessionStore.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
@@ -143,8 +144,7 @@ function lifeFile({ folder }: StorePlace): string {
 }
 
 async function requireUnmoved(database: SqliteDatabase, place: StorePlace): Promise<void> {
-  const row = await database.read((connection) => connection.prepare(selectProvisionerMark).get());
-  refuseMoved(place, blob(row ?? {}, 'mark'));
+  refuseMoved(place, (await markInFile(database, 'provisioner')).mark);
 }
 
 /** The database has an identity of its own from the first: a folder without a mark takes a new one's. */
@@ -153,14 +153,9 @@ async function requireOurs(
   place: StorePlace,
   setting: StoreSetting,
 ): Promise<void> {
-  const row = (await database.read((connection) => connection.first(selectProvisionerMark))) ?? {};
-  const mark = blob(row, 'mark');
+  const { mark, untouched } = await markOnServer(database, 'provisioner');
+  if (mark === undefined) throw new InvariantError('a database of sessions without a mark');
   // A folder with a mark has another identity to find than that of a database that was never used.
-  const isEmpty = row['untouched'] === 1 && (await readStoreMark(place)) === undefined;
+  const isEmpty = untouched && (await readStoreMark(place)) === undefined;
   await recognize(place, setting, { mark, isEmpty, fresh: () => mark });
 }
-
-export const selectProvisionerMark = `
-  SELECT store_id AS mark,
-    CASE WHEN lease_token = 0 AND NOT EXISTS (SELECT 1 FROM device) THEN 1 ELSE 0 END AS untouched
-  FROM session_life`;

@@ -14,6 +14,12 @@ import {
   differences,
   type OnRows,
 } from '../../drivers/store/copy.ts';
+import {
+  markInFile,
+  markOnServer,
+  saveMarkInFile,
+  saveMarkOnServer,
+} from '../../drivers/store/mark.ts';
 import { continueNumbers, postgresTarget } from '../../drivers/store/postgres/copyTarget.ts';
 import { describeAddress } from '../../drivers/store/postgres/address.ts';
 import { PostgresDatabase } from '../../drivers/store/postgres/database.ts';
@@ -65,9 +71,7 @@ export async function moveToServer({ household, server, onRows }: MoveOptions): 
   try {
     mark = moving ?? (await markOfFile(household, source)) ?? newStoreMark();
     await writeMarkFile(storeMovePath(place), mark);
-    await source.transact((connection) => {
-      connection.prepare(household.saveMark).run({ $1: mark });
-    });
+    await saveMarkInFile(source, household.name, mark);
     await copyToServer(household, server, { mark, onRows });
     const there = await openPostgresSnapshot({ ...server, schema: place.schema });
     contents = await compared(openSqliteSnapshot(path), there, onRows);
@@ -88,7 +92,7 @@ export async function moveToFile({ household, server, onRows }: MoveOptions): Pr
   const source = await openServer(household, server);
   let contents: Moved;
   try {
-    const known = (await standingOf(household, source)).mark;
+    const known = (await markOnServer(source, household.name)).mark;
     if (known === undefined || !(equal(known, mark) || equal(known, movedMark))) {
       throw refused(
         `${describeAddress(server.address)} and ${place.folder} do not belong together`,
@@ -100,7 +104,7 @@ export async function moveToFile({ household, server, onRows }: MoveOptions): Pr
       // A crash before this line leaves the server's database as the one that counts; after it the file does.
       await rename(unfinished(household), place.database);
     }
-    await source.transact((connection) => connection.run(household.saveMark, movedMark));
+    await saveMarkOnServer(source, household.name, movedMark);
   } finally {
     await source.close();
   }
@@ -117,7 +121,7 @@ async function copyToServer(
 ): Promise<void> {
   const target = await openServer(household, server);
   try {
-    const standing = await standingOf(household, target);
+    const standing = await markOnServer(target, household.name);
     if (standing.mark !== undefined && equal(standing.mark, mark)) return;
     if (!standing.untouched) {
       throw refused(`${describeAddress(server.address)} holds a database already`);
@@ -179,9 +183,7 @@ async function leaveFile(household: Household): Promise<void> {
   if (existsSync(path)) {
     const database = new SqliteDatabase({ path, migrations: household.sqliteMigrations });
     try {
-      await database.transact((connection) => {
-        connection.prepare(household.saveMark).run({ $1: movedMark });
-      });
+      await saveMarkInFile(database, household.name, movedMark);
     } finally {
       database.close();
     }
@@ -201,23 +203,11 @@ function openServer(
   return PostgresDatabase.open({ ...server, schema, migrations, use: 'exclusive' });
 }
 
-interface Standing {
-  readonly mark: Uint8Array | undefined;
-  readonly untouched: boolean;
-}
-
-async function standingOf(household: Household, database: PostgresDatabase): Promise<Standing> {
-  const row = await database.read((connection) => connection.first(household.selectMark));
-  const { mark, untouched } = row ?? {};
-  return { mark: mark instanceof Uint8Array ? mark : undefined, untouched: untouched === 1 };
-}
-
 async function markOfFile(
-  { place, selectMark }: Household,
+  { name, place }: Household,
   database: SqliteDatabase,
 ): Promise<Uint8Array | undefined> {
-  const row = await database.read((connection) => connection.prepare(selectMark).get());
-  const mark = row?.['mark'] instanceof Uint8Array ? row['mark'] : undefined;
+  const { mark } = await markInFile(database, name);
   refuseMoved(place, mark);
   return mark;
 }
