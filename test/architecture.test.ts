@@ -1,4 +1,4 @@
-/** Holds the import table of ARCHITECTURE.md against every import in the tree. */
+/** Holds ARCHITECTURE.md against the tree: its table against every import, and where SQL is spoken. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, posix, relative, sep } from 'node:path';
@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const rings = ['wire', 'trust', 'device', 'drivers', 'servers', 'apps'];
 const outside = ['sim', 'bench', 'test'];
+const sqlFolders = ['src/drivers/store/', 'src/apps/fsck/'];
 
 const table = readTable(readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8'));
 const files = [...rings.map((ring) => `src/${ring}`), ...outside].flatMap(sourceFiles);
@@ -46,6 +47,20 @@ test('a forbidden import would be found', () => {
   assert.match(judge('src/apps/line/x.ts', '../../../sim/radio.ts') ?? '', /may not import sim/);
 });
 
+test('SQL is spoken by the stores, and by the checker, which believes them nothing', () => {
+  const others = files.filter(
+    (file) => file.startsWith('src/') && !sqlFolders.some((folder) => file.startsWith(folder)),
+  );
+  assert.ok(others.length > 20 && others.length < files.length);
+  assert.deepEqual(
+    others.filter((file) => speaksSql(codeOf(file))),
+    [],
+  );
+  assert.ok(speaksSql('const select = `\n  SELECT\n    id FROM units`;'));
+  assert.ok(speaksSql("connection.run('DELETE FROM settings')"));
+  assert.ok(!speaksSql('const selected = select(INSERT, UPDATED);'));
+});
+
 function readTable(markdown: string): Map<string, readonly string[]> {
   const body = markdown.slice(markdown.indexOf('|---|---|'));
   const rows = body.matchAll(/^\| ([a-z0-9/]+) \| ?([a-z0-9/, ]*)\|$/gm);
@@ -66,9 +81,18 @@ function sourceFiles(folder: string): string[] {
 
 /** Static imports, re-exports, side-effect imports and import() with a literal. */
 function importsOf(file: string): string[] {
-  const text = readFileSync(join(root, file), 'utf8').replaceAll(/^\s*(\/\/|\*|\/\*).*$/gm, '');
   const pattern = /(?:^|[\s}])(?:from|import)\s*\(?\s*'([^'\n]+)'/g;
-  return [...text.matchAll(pattern)].map(([, specifier = '']) => specifier);
+  return [...codeOf(file).matchAll(pattern)].map(([, specifier = '']) => specifier);
+}
+
+/** Without lines that are comments. */
+function codeOf(file: string): string {
+  return readFileSync(join(root, file), 'utf8').replaceAll(/^\s*(\/\/|\*|\/\*).*$/gm, '');
+}
+
+/** Keywords as every statement in the tree has them, in capitals. */
+function speaksSql(code: string): boolean {
+  return /\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|PRAGMA)\s/.test(code);
 }
 
 function judge(file: string, specifier: string): string | undefined {
