@@ -234,6 +234,7 @@ const order = {
 const status = { act: 'revoke', by: 'batch', name: 'reel-1', code: 'unspecified', reason: 'x' };
 const longName = 'x'.repeat(65);
 const secretOrder = { product: 'meter', profile: 'ldevid', lifetimeMs: 1 };
+const anchor = { product: 'meter', certificate: 'AAAA', count: 1 };
 const policy = { profile: 'ldevid', approval: 'first', afterExpiry: 'never' };
 
 /** Bodies that the schemas refuse, for every act that came with the authority. */
@@ -295,6 +296,15 @@ const badActs: Readonly<Record<string, readonly object[]>> = {
     { ...policy, days: 7 },
     { ...policy, request: 'AB'.repeat(32) },
   ],
+  '/foreign-anchors': [
+    { ...anchor, count: 0 },
+    { ...anchor, count: 10_000_000_001 },
+    { ...anchor, certificate: 'not base64' },
+    { ...anchor, certificate: 'A'.repeat(65_540) },
+    { ...anchor, product: '' },
+    { ...anchor, retiredMs: 1 },
+  ],
+  '/foreign-anchors/retire': [{ product: 'meter', sha256: 'AB'.repeat(32) }, { product: 'meter' }],
 };
 
 test('nothing that is not of its form reaches the authority', async (context) => {
@@ -326,7 +336,7 @@ test('an application has no business with the authority, a token only reads', as
   }
   const staff = ['/orders', '/operators', '/approvals', '/log', '/horizon'];
   const enrolment = ['/secrets', '/requests', '/policies'].map((path) => `/enrolment${path}`);
-  for (const path of [...staff, ...enrolment]) {
+  for (const path of [...staff, ...enrolment, '/foreign-anchors']) {
     const answer = await read(it, `/api/v1${path}`);
     assert.deepEqual([answer.status, json(answer)['code']], [403, 'wrong-role'], path);
   }

@@ -19,12 +19,14 @@ import { encodePem } from '../../src/wire/x509/pem.ts';
 import { p256Point } from '../../src/wire/x509/spki.ts';
 import {
   devices,
+  type NetworkHouse,
   networkHouse,
   operatorFolder,
   operatorPassphrase,
   type Ran,
   run,
 } from '../support/networkHouse.ts';
+import { pki } from '../support/peers.ts';
 
 /** What differs between two moments and two machines. */
 function comparable(document: object): unknown {
@@ -32,6 +34,13 @@ function comparable(document: object): unknown {
   return JSON.parse(
     JSON.stringify(document, (name, value: unknown) => (local.has(name) ? undefined : value)),
   );
+}
+
+/** Asked for by ada, approved by bob, done by ada. */
+async function twice(it: NetworkHouse, ...words: readonly string[]): Promise<Ran> {
+  const id = String((await run(...words, ...it.as('ada'))).document['approval']);
+  assert.equal((await run('approval', 'approve', id, ...it.as('bob'))).code, 0);
+  return run(...words, '--approval', id, ...it.as('ada'));
 }
 
 test('an order by two persons who never come to the server, and the same answers there', async (context) => {
@@ -85,6 +94,7 @@ test('an order by two persons who never come to the server, and the same answers
     ['enrolment', 'secret', 'list'],
     ['enrolment', 'requests'],
     ['enrolment', 'policy'],
+    ['foreign', 'list'],
     ['telemetry', 'list', devices[0] ?? ''],
     [...all, '--dry-run'],
   ];
@@ -139,16 +149,11 @@ test('operators come, change and renew without a way to the server', async (cont
   writeFileSync(request, encodePem('CERTIFICATE REQUEST', await operatorFolder(folder, 'eve')));
   const out = join(folder, 'certificate.pem');
   const add = ['operator', 'add', 'eve', '--role', 'operator', '--request', request, '--out', out];
-  const twice = async (...words: readonly string[]): Promise<Ran> => {
-    const id = String((await run(...words, ...it.as('ada'))).document['approval']);
-    assert.equal((await run('approval', 'approve', id, ...it.as('bob'))).code, 0);
-    return run(...words, '--approval', id, ...it.as('ada'));
-  };
-  const added = await twice(...add);
+  const added = await twice(it, ...add);
   assert.deepEqual([added.code, added.document['role']], [0, 'operator'], added.said);
   const refused = await run(...add, ...it.as('eve'));
   assert.match(refused.said, /wrong-role/);
-  const granted = await twice('operator', 'grant', 'eve', '--role', 'station-manager');
+  const granted = await twice(it, 'operator', 'grant', 'eve', '--role', 'station-manager');
   assert.deepEqual([granted.code, granted.document['change']], [0, 'grant'], granted.said);
   const renewed = await run('operator', 'renew', folder, ...it.as('eve'));
   assert.deepEqual([renewed.code, renewed.document['certificate']], [0, out], renewed.said);
@@ -207,6 +212,28 @@ test('who may enrol is decided from elsewhere, and every secret is told once', a
     Array.from({ length: auditSize }, (_, leaf) => log.leaf(leaf)),
   ).finally(() => log.close());
   assert.ok(leaves.some((leaf) => Buffer.from(leaf?.bytes ?? []).includes('by signer/bob')));
+});
+
+test('other makers are believed, and no more, by two persons who never come to the server', async (context) => {
+  const it = await networkHouse(context, ['ada', 'bob']);
+  const file = join(it.dataFolder, 'vendor.pem');
+  const { root } = pki;
+  writeFileSync(file, encodePem('CERTIFICATE', root.certificate.der));
+  const pin = ['foreign', 'pin', file, '--product', 'meter', '--count'];
+  const would = await run(...pin, '9', '--dry-run', ...it.as('ada'));
+  assert.deepEqual([would.code, would.document['count']], [0, 9], would.said);
+  const pinned = await twice(it, ...pin, '9');
+  assert.deepEqual([pinned.code, pinned.document['count']], [0, 9], pinned.said);
+  const other = await run(...pin, '10', '--approval', '0'.repeat(64), ...it.as('ada'));
+  assert.deepEqual([other.code, /no request/.test(other.said)], [1, true], other.said);
+  const sha256 = String(pinned.document['sha256']);
+  const retired = await twice(it, 'foreign', 'retire', sha256, '--product', 'meter');
+  assert.deepEqual([retired.code, retired.document['retired']], [0, true], retired.said);
+  const there = await run('foreign', 'list', ...it.here);
+  const elsewhere = await run('foreign', 'list', ...it.as('bob'));
+  const [anchor] = there.document['anchors'] as Array<Record<string, unknown>>;
+  assert.equal(typeof anchor?.['retiredMs'], 'number');
+  assert.deepEqual(elsewhere.document, there.document);
 });
 
 test('one person with the certificate of an operator acts, an application does not', async (context) => {

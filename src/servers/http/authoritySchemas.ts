@@ -19,7 +19,7 @@ const hex = (description: string) => ({
   type: 'string',
   description: `${description}, hexadecimal`,
 });
-const base64 = (description: string) => ({
+export const base64 = (description: string): Schema => ({
   type: 'string',
   contentEncoding: 'base64',
   description,
@@ -27,7 +27,7 @@ const base64 = (description: string) => ({
 const list = (items: object) => ({ type: 'array', items });
 const quantity = { type: 'integer', minimum: 1, maximum: maximumTicketCount };
 /** A body may carry it, and no more. */
-const sent = (description: string, characters: number) => ({
+export const sent = (description: string, characters: number): Schema => ({
   ...base64(description),
   pattern: '^[A-Za-z0-9+/]+={0,2}$',
   maxLength: characters,

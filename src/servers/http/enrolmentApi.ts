@@ -4,11 +4,26 @@
  */
 import { actRules } from '../../trust/approvals/acts.ts';
 import { approvalCauses } from '../../trust/ports/grantStore.ts';
-import { approval, closed, limit, name, next, query, type Schema, timeMs } from './apiSchemas.ts';
+import {
+  approval,
+  closed,
+  limit,
+  name,
+  next,
+  query,
+  type Schema,
+  sha256,
+  timeMs,
+} from './apiSchemas.ts';
 import { act, read, type Route } from './authorityRoute.ts';
+import { base64, sent } from './authoritySchemas.ts';
 
 const maximumDays = 3_650;
 const dayMs = 86_400_000;
+/** More elements than any maker has ever shipped of one part. */
+const maximumElements = 10_000_000_000;
+/** In base64, of a certificate with a signature of SLH-DSA. */
+const maximumCertificate = 65_536;
 
 const text = { type: 'string' } as const;
 const number = { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER } as const;
@@ -84,6 +99,16 @@ const newPolicy: Schema = {
   ],
 };
 
+const anchor = closed({
+  product: text,
+  certificate: base64('DER; empty for one that a restored store does not have any more'),
+  sha256,
+  count: { type: 'integer', description: 'devices that may be bound to it' },
+  taken: { type: 'integer', description: 'devices that are' },
+  pinnedMs: timeMs('believed since'),
+  retiredMs: timeMs('binds nothing more since'),
+});
+
 const production = { roles: actRules['secret.create'].requesters };
 
 export const enrolmentReads: readonly Route[] = [
@@ -127,6 +152,14 @@ export const enrolmentReads: readonly Route[] = [
     'enrolment',
     'How each profile of devices is given out',
     closed({ policies: { type: 'array', items: closed(policy, required) } }),
+    'staff',
+  ),
+  read(
+    '/foreign-anchors',
+    'listAnchors',
+    'enrolment',
+    'Authorities of other makers, and how far they are used',
+    closed({ anchors: { type: 'array', items: anchor } }),
     'staff',
   ),
 ];
@@ -186,5 +219,35 @@ export const enrolmentActs: readonly Route[] = [
       nothing,
     ),
     may: { roles: actRules['policy.change'].requesters },
+  },
+  {
+    ...act(
+      '/foreign-anchors',
+      'pinAnchor',
+      'enrolment',
+      'Believe birth certificates below this authority for so many devices of a product',
+      closed(
+        {
+          product: name,
+          certificate: sent('DER of its certificate', maximumCertificate),
+          count: { type: 'integer', minimum: 1, maximum: maximumElements },
+          approval,
+        },
+        ['product', 'certificate', 'count'],
+      ),
+      anchor,
+    ),
+    may: { roles: actRules['anchor.pin'].requesters },
+  },
+  {
+    ...act(
+      '/foreign-anchors/retire',
+      'retireAnchor',
+      'enrolment',
+      'Bind no further device of a product to it',
+      closed({ product: name, sha256, approval }, ['product', 'sha256']),
+      nothing,
+    ),
+    may: { roles: actRules['anchor.retire'].requesters },
   },
 ];

@@ -7,8 +7,7 @@ import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { printName } from '../../../wire/x509/names.ts';
 import { readX509 } from '../certificateFiles.ts';
 import { approvable, type ApprovableOptions, ask, wouldAsk } from '../approving.ts';
-import { defaultData } from '../dataFolder.ts';
-import { type ReachOptions, reachOf } from '../reach.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import { allowed, CommandFailure, exitCodes, print, table } from '../terminal.ts';
 import { whole } from './order.ts';
 
@@ -25,16 +24,11 @@ export function registerForeign(program: Command): void {
   const foreign = program
     .command('foreign')
     .description('Elements that another maker personalized, such as Microchip TrustFLEX');
-  approvable(
-    foreign
-      .command('pin <anchor>')
-      .description('Believe birth certificates below this authority for a product'),
-  )
+  approvable(common(foreign.command('pin <anchor>')))
+    .description('Believe birth certificates below this authority for a product')
     .requiredOption('--product <name>', 'product, as in manifest import --product')
     .requiredOption('--count <n>', 'devices that may be bound to it', whole)
-    .option('--data <folder>', 'data folder of the running server', defaultData())
     .option('--dry-run', 'say what would be pinned')
-    .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
       `
@@ -47,22 +41,17 @@ are yours, the count bounds what a forged import could do. The decision is in th
 again with another count, the count changes.`,
     )
     .action(pin);
-  foreign
-    .command('list')
+  common(foreign.command('list'))
     .description('The authorities of other makers that are believed, and how far they are used')
-    .option('--data <folder>', 'data folder of the running server', defaultData())
-    .option('--json', 'one JSON document on stdout')
-    .addHelpText('after', '\nExample:\n  birthmark foreign list')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  birthmark foreign list\n  birthmark foreign list --server https://birthmark.example:8444 --operator ./ada',
+    )
     .action(list);
-  approvable(
-    foreign
-      .command('retire <sha256>')
-      .description('Bind no further device of a product to this authority'),
-  )
+  approvable(common(foreign.command('retire <sha256>')))
+    .description('Bind no further device of a product to this authority')
     .requiredOption('--product <name>', 'product it was pinned for')
-    .option('--data <folder>', 'data folder of the running server', defaultData())
     .option('--dry-run', 'say what would be retired')
-    .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
       `
@@ -72,6 +61,10 @@ Example:
 Devices that are bound already stay what they are; birthmark device revoke ends those.`,
     )
     .action(retire);
+}
+
+function common(command: Command): Command {
+  return reachable(command).option('--json', 'one JSON document on stdout');
 }
 
 async function pin(file: string, options: PinOptions): Promise<void> {
@@ -163,7 +156,7 @@ export async function withDesk<Value>(
 function document({ product, certificate, sha256, count, taken, ...dates }: ForeignAnchor): object {
   return {
     product,
-    subject: printName(parseCertificate(certificate).subject),
+    subject: nameOf(certificate),
     sha256: toHex(sha256),
     count,
     taken,
