@@ -46,16 +46,37 @@ export async function backUp(
   return made;
 }
 
+/** A part of a backup, and where it goes. */
+interface Part {
+  readonly name: Household['name'];
+  readonly from: string;
+  readonly folder: string;
+}
+
+/**
+ * What a restore would bring. Throws an `EnvironmentError` where the folder is no backup, or something is
+ * at its place already: before the first file is written.
+ */
+export function restorable(backup: string, dataFolder: string): readonly Part[] {
+  const [authority, provisioner] = households(dataFolder);
+  const database = join(backup, authority.name, basename(authority.place.database));
+  // A backup without the provisioner is one of a server that was never started.
+  if (!existsSync(database)) throw refused(`${backup} is no backup: it has no ${database}`);
+  return [authority, provisioner].flatMap(({ name, place: { folder } }) => {
+    const from = join(backup, name);
+    if (!existsSync(from)) return [];
+    if (existsSync(folder)) throw refused(`${folder} is there already`);
+    return [{ name, from, folder }];
+  });
+}
+
 /** Into a folder where nothing is; what it makes is in recovery from its first moment. */
 export async function restore(backup: string, dataFolder: string): Promise<void> {
-  for (const { name, place } of households(dataFolder)) {
-    const from = join(backup, name);
-    if (!existsSync(from)) continue;
-    if (existsSync(place.folder)) throw refused(`${place.folder} is there already`);
-    await mkdir(place.folder, { recursive: true, mode: 0o700 });
+  for (const { from, folder } of restorable(backup, dataFolder)) {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
     // Before the first file: a restore that is broken off must not look like an installation.
-    await markRecovery(place.folder);
-    await cp(from, place.folder, { recursive: true, preserveTimestamps: true });
+    await markRecovery(folder);
+    await cp(from, folder, { recursive: true, preserveTimestamps: true });
   }
 }
 

@@ -17,7 +17,7 @@ import {
 } from '../../trust/issuance/serverGenerations.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { parseCase } from '../../trust/ports/lossCase.ts';
-import type { Lesson, RecoveryReport } from '../../trust/ports/recoveryStore.ts';
+import type { Lesson, RecoveryRecord, RecoveryReport } from '../../trust/ports/recoveryStore.ts';
 import type { LedgerLine } from '../../trust/ports/ticketLedger.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
@@ -88,17 +88,28 @@ export async function recover(options: RecoverOptions): Promise<RecoveryReport |
   }
 }
 
-/** Of the report, for whoever releases it; `undefined` where it is in no recovery. */
-export async function reportOf(
+/** How far it is, for whoever releases it; `undefined` where it is in no recovery. */
+export async function recoveryOf(
   dataFolder: string,
   store: StoreSetting | undefined,
-): Promise<RecoveryReport | undefined> {
+): Promise<RecoveryRecord | undefined> {
   const stores = await openAuthorityStores(authorityPaths(dataFolder), store, 'recover');
   try {
-    return (await stores.recovery.recovery())?.report;
+    return await stores.recovery.recovery();
   } finally {
     await stores.close();
   }
+}
+
+/** Throws an `EnvironmentError` for one that does not know everything again. */
+export function requireReady(dataFolder: string, state: RecoveryRecord | undefined): void {
+  if (state?.phase === 'ready') return;
+  const { folder } = authorityPaths(dataFolder);
+  throw refused(
+    state !== undefined || isMarked(folder)
+      ? `${folder} does not know enough: see birthmark store recover`
+      : `${folder} is in no recovery`,
+  );
 }
 
 /** Whose word it is. Where two persons are needed the permission has checked both. */
@@ -123,14 +134,7 @@ export async function releaseRecovery(
     const state = await stores.recovery.recovery();
     // Cut short behind the row: all that is left are the files.
     if (state !== undefined || !resumed) {
-      if (state?.phase !== 'ready') {
-        const isKnown = state !== undefined || isMarked(paths.folder);
-        throw refused(
-          isKnown
-            ? `${paths.folder} does not know enough: see birthmark store recover`
-            : `${paths.folder} is in no recovery`,
-        );
-      }
+      requireReady(dataFolder, state);
       if (requestedBy === approvedBy)
         throw refused('a restored installation is released by two persons');
       const detail = `asked by ${requestedBy}, approved by ${approvedBy}`;

@@ -14,6 +14,7 @@ interface MigrateOptions extends OutputOptions {
   readonly data: string;
   readonly to: string;
   readonly store?: string;
+  readonly dryRun?: boolean;
 }
 
 export function registerStore(program: Command): void {
@@ -26,6 +27,7 @@ export function registerStore(program: Command): void {
     .requiredOption('--to <place>', 'postgres://… or sqlite')
     .option('--data <folder>', 'data folder; nothing may run on it', defaultData())
     .option(...storeOption)
+    .option('--dry-run', 'say what would be moved')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
@@ -48,6 +50,16 @@ async function migrate(options: MigrateOptions): Promise<void> {
   const server = readStoreSetting(toFile ? options.store : options.to);
   if (server === undefined) {
     throw new CommandFailure('tell with --store where the databases are', exitCodes.usage);
+  }
+  if (options.dryRun === true) {
+    const names = households(options.data)
+      .filter(isThere)
+      .map(({ name }) => name);
+    print(options, { wouldMove: names, to: toFile ? 'sqlite' : 'postgres' }, [
+      ...names.map((name) => `Would move the database of the ${name}.`),
+      'Nothing was changed.',
+    ]);
+    return;
   }
   const moved: Array<{ readonly name: string; readonly contents: Moved }> = [];
   for (const household of households(options.data)) {

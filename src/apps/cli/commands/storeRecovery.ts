@@ -7,8 +7,8 @@ import { authorityPaths, requireInstallation } from '../../authority/authorityFo
 import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { configureLedger } from '../../authority/ledger.ts';
 import { openAuthoritySnapshot } from '../../authority/stores.ts';
-import { backUp, restore } from '../../store/backup.ts';
-import { recover, releaseRecovery, reportOf } from '../../store/recover.ts';
+import { backUp, restorable, restore } from '../../store/backup.ts';
+import { recover, recoveryOf, releaseRecovery, requireReady } from '../../store/recover.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
 import {
   approvable,
@@ -40,6 +40,7 @@ interface RecoverCommandOptions extends StoreOptions {
 }
 
 interface ReleaseOptions extends ApprovableOptions {
+  readonly dryRun?: boolean;
   readonly requestedBy?: string;
   readonly approvedBy?: string;
 }
@@ -61,20 +62,21 @@ certificates: without them nobody can tell what was given out after the backup.`
     .action(backup);
   withData(store.command('ledger <folder>').description('Write every order and ticket there first'))
     .option(...storeOption)
+    .option('--dry-run', 'count what would be written')
     .addHelpText('after', '\nExample:\n  birthmark store ledger /mnt/elsewhere/ledger')
     .action(ledger);
   withData(store.command('restore').description('Put a backup into a new data folder, in recovery'))
     .requiredOption('--from <folder>', 'the backup')
     .addHelpText(
       'after',
-      '\nExample:\n  birthmark store restore --from /mnt/backup/2027-03-01 --data /srv/new',
+      `
+Example:
+  birthmark store restore --from /mnt/backup/2027-03-01 --data /srv/new
+
+Into another folder it is a rehearsal: recover can be tried there, and the folder thrown away.`,
     )
-    .action(async (options: OutputOptions & { readonly from: string; readonly data: string }) => {
-      await restore(options.from, options.data);
-      print(options, { recovery: 'demanded' }, [
-        'Restored, and in recovery: nothing starts before birthmark store recover and release.',
-      ]);
-    });
+    .option('--dry-run', 'say what would be restored')
+    .action(putBack);
   registerRecover(store);
   approvable(
     withData(store.command('release').description('Let a recovered installation start again')),
@@ -82,6 +84,7 @@ certificates: without them nobody can tell what was given out after the backup.`
     .option(...storeOption)
     .option('--requested-by <name>', 'who wants it, where one person is enough for other acts')
     .option('--approved-by <name>', 'another person, who looked at what recover reported')
+    .option('--dry-run', 'say whether it could be released, and what recover reported')
     .addHelpText(
       'after',
       `
@@ -140,12 +143,42 @@ async function backup(options: StoreOptions & { readonly to: string }): Promise<
   );
 }
 
-async function ledger(folder: string, options: StoreOptions): Promise<void> {
+async function putBack(
+  options: OutputOptions & {
+    readonly from: string;
+    readonly data: string;
+    readonly dryRun?: boolean;
+  },
+): Promise<void> {
+  if (options.dryRun === true) {
+    const parts = restorable(options.from, options.data);
+    print(options, { wouldRestore: parts.map(({ name, folder }) => ({ name, folder })) }, [
+      ...parts.map(({ name, folder }) => `Would restore the ${name} into ${folder}.`),
+      'Nothing was changed.',
+    ]);
+    return;
+  }
+  await restore(options.from, options.data);
+  print(options, { recovery: 'demanded' }, [
+    'Restored, and in recovery: nothing starts before birthmark store recover and release.',
+  ]);
+}
+
+async function ledger(
+  folder: string,
+  options: StoreOptions & { readonly dryRun?: boolean },
+): Promise<void> {
   const paths = authorityPaths(options.data);
   await requireInstallation(paths);
   const snapshot = await openAuthoritySnapshot(paths, readStoreSetting(options.store));
   try {
     const known = await new SnapshotIssuingReader(snapshot).ledgerLines();
+    if (options.dryRun === true) {
+      print(options, { folder, wouldWrite: known.length }, [
+        `Would write ${known.length} orders and tickets, and every new one from the next start on.`,
+      ]);
+      return;
+    }
     await configureLedger(paths, folder, known);
     print(options, { folder, known: known.length }, [
       `${known.length} orders and tickets are in the ledger; from the next start on every new one is.`,
@@ -182,7 +215,16 @@ async function release(options: ReleaseOptions): Promise<void> {
   const { data: dataFolder } = options;
   const store = readStoreSetting(options.store);
   await requireInstallation(authorityPaths(dataFolder));
-  const report = (await reportOf(dataFolder, store)) ?? {};
+  const state = await recoveryOf(dataFolder, store);
+  const report = state?.report ?? {};
+  if (options.dryRun === true) {
+    requireReady(dataFolder, state);
+    print(options, { wouldRelease: true, report }, [
+      ...Object.entries(report).map(([name, value]) => `${name}: ${String(value)}`),
+      'Would be released, where two persons want it.',
+    ]);
+    return;
+  }
   const asked = await ask(options, 'store.release', () => ({ report }));
   if (asked === undefined) return;
   const atMs = Date.now();
