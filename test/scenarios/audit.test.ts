@@ -80,13 +80,16 @@ test('an operator adds witnesses; an auditor verifies a copy and finds what was 
     birthmark('audit', 'witness', ...words, '--data', data, '--json');
   assert.equal((await witness('add', near)).code, 0);
   assert.equal((await witness('add', url, '--key', far.key)).code, 0);
-  const [keyless, wrongKind, dry, unknown] = await Promise.all([
+  const [slip, keyless, wrongKind, dry, unknown] = await Promise.all([
+    witness('add', 'htp://witness.example', '--key', far.key),
     witness('add', url),
     witness('add', url, '--key', key),
     witness('add', '/nowhere', '--dry-run'),
     witness('remove', '/nowhere'),
   ]);
   assert.deepEqual([keyless.code, wrongKind.code, dry.code, unknown.code], [2, 2, 0, 1]);
+  assert.deepEqual([slip.code, /no folder and no http/.test(slip.stderr)], [2, true]);
+  assert.match(keyless.stderr, /needs the --key of its witness\n/);
   assert.equal(json(await witness('list')).witnesses.length, 2);
 
   const troubles: string[] = [];
@@ -102,18 +105,20 @@ test('an operator adds witnesses; an auditor verifies a copy and finds what was 
   cpSync(log, copy, { recursive: true });
   const offLine = ['audit', 'verify', '--log', copy, '--json'];
   const trusted = [...offLine, '--key', key, '--witness', near, '--witness-key', far.key];
-  const [first, beyond, untrusted, verified, stranger] = await Promise.all([
+  const [first, beyond, untrusted, verified, stranger, nowhere] = await Promise.all([
     birthmark('audit', 'show', '0', '--log', copy, '--key', key, '--json'),
     birthmark('audit', 'show', String(report.treeSize), '--log', copy),
     birthmark(...offLine),
     birthmark(...trusted),
     birthmark(...offLine, '--key', far.key),
+    birthmark('audit', 'verify', '--log', join(folder, 'nowhere'), '--key', key),
   ]);
   const shown = json(first);
   assert.deepEqual([shown.entry.kind, shown.entry.holder], ['issued', 'Example Sensors Root']);
   assert.match(shown.proof, /^c2sp\.org\/tlog-proof@v1\nindex 0\n/);
   assert.equal(json(untrusted).keyFromCopy, true);
   assert.deepEqual([beyond.code, verified.code, stranger.code], [1, 0, 1]);
+  assert.equal(nowhere.code, 3, 'out of reach is no fault of the log');
 
   const bundle = join(copy, `tile/entries/000.p/${report.treeSize}`);
   const bytes = readFileSync(bundle);

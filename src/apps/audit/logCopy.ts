@@ -31,6 +31,9 @@ export interface LogCopy {
 
 /** Rejects with an `EnvironmentError` where no log is, with a `MalformedError` for a key that is none. */
 export async function openCopy(folder: string, keyText: string | undefined): Promise<LogCopy> {
+  // Without the folder nothing can be said of the log; without its checkpoint that it was changed.
+  if (!existsSync(folder))
+    throw new EnvironmentError(`there is no ${folder}`, { retryable: false });
   const files = new LogFolder(folder);
   const stored = keyText ?? fromUtf8((await files.read(keyFile)) ?? new Uint8Array(0))?.trim();
   if (stored === undefined || stored === '') {

@@ -104,7 +104,8 @@ export function explain(error: unknown): { message: string; exitCode: number } {
   }
   if (error instanceof EnvironmentError || error instanceof DeviceFault) {
     const hint = error.retryable ? ' Try again later.' : '';
-    return { message: `${error.message}.${hint}`, exitCode: exitCodes.environment };
+    const stop = /[.!?…]$/.test(error.message) ? '' : '.';
+    return { message: `${error.message}${stop}${hint}`, exitCode: exitCodes.environment };
   }
   if (error instanceof ElementError) {
     return { message: `the element: ${error.message}`, exitCode: exitCodes.environment };

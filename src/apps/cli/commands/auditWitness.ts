@@ -13,7 +13,7 @@ import { readPassphrase } from '../../passphrase.ts';
 import { startWitness } from '../../witness/witness.ts';
 import { type NoteKey, parseNoteKey } from '../../../wire/tlog/noteKey.ts';
 import { defaultData } from '../dataFolder.ts';
-import { CommandFailure, type OutputOptions, print } from '../terminal.ts';
+import { CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
 
 interface DataOptions extends OutputOptions {
   readonly data: string;
@@ -84,6 +84,14 @@ async function add(
   target: string,
   options: DataOptions & { readonly key?: string },
 ): Promise<void> {
+  const isAddress = /^https?:\/\//.test(target);
+  if (!isAddress && /^[a-z][a-z0-9+.-]*:/i.test(target)) {
+    // A slip in the scheme must not make a folder of this machine the witness of its log.
+    throw new CommandFailure(`${target} is no folder and no http(s) address`, exitCodes.usage);
+  }
+  if (isAddress && options.key === undefined) {
+    throw new CommandFailure(`${target} needs the --key of its witness`, exitCodes.usage);
+  }
   const entry = witnessEntry(target, options.key);
   await change(options, (entries) => [
     ...entries.filter((one) => targetOf(one) !== targetOf(entry)),
