@@ -34,6 +34,10 @@ contract('token store', backends, (check) => {
       (await store.tokens(9)).map((known) => known.id),
       [other, id],
     );
+    assert.deepEqual(
+      (await store.tokens(1, other)).map((known) => known.id),
+      [id],
+    );
     await assert.rejects(store.add(token, sha256Of('b')));
   });
 });

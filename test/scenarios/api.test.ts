@@ -304,6 +304,20 @@ const badActs: Readonly<Record<string, readonly object[]>> = {
     { ...anchor, product: '' },
     { ...anchor, retiredMs: 1 },
   ],
+  '/tokens': [
+    { holder: 'dashboard', lifetimeMs: 366 * 86_400_000 + 1 },
+    { holder: 'dashboard', lifetimeMs: 0.5 },
+    { holder: 'a\u0007b', lifetimeMs: 1 },
+    { holder: longName, lifetimeMs: 1 },
+    { holder: 'dashboard', lifetimeMs: 1, token: 'mine' },
+  ],
+  '/tokens/revoke': [{ id: -1 }, { id: '1' }, {}],
+  '/applications': [
+    { name: 'dashboard', kind: 'station', request: 'AAAA' },
+    { name: 'dashboard', kind: 'application', request: 'A*' },
+    { name: 'dashboard', kind: 'application' },
+    { name: longName, kind: 'operator', request: 'AAAA' },
+  ],
   '/foreign-anchors/retire': [{ product: 'meter', sha256: 'AB'.repeat(32) }, { product: 'meter' }],
 };
 
@@ -336,7 +350,7 @@ test('an application has no business with the authority, a token only reads', as
   }
   const staff = ['/orders', '/operators', '/approvals', '/log', '/horizon'];
   const enrolment = ['/secrets', '/requests', '/policies'].map((path) => `/enrolment${path}`);
-  for (const path of [...staff, ...enrolment, '/foreign-anchors']) {
+  for (const path of [...staff, ...enrolment, '/foreign-anchors', '/tokens']) {
     const answer = await read(it, `/api/v1${path}`);
     assert.deepEqual([answer.status, json(answer)['code']], [403, 'wrong-role'], path);
   }
@@ -432,6 +446,28 @@ test('a secret is told once: no repeat has it, and nothing that is kept', async 
   await it.close();
   const kept = everythingKept(it);
   assert.deepEqual([kept.includes('told-once'), kept.includes(secret)], [true, false]);
+});
+
+test('a token is made, told once, listed without itself and ended', async (context) => {
+  const it = await setUp(context);
+  const body = { holder: 'dashboard', lifetimeMs: 60_000 };
+  const create = (): Promise<HttpAnswer> =>
+    act(it, '/api/v1/tokens', { 'idempotency-key': 'once' }, { body, by: person });
+  const made = json(await create());
+  const token = String(made['token']);
+  assert.equal(json(await create())['code'], 'told-once');
+  const authorization = `Bearer ${token}`;
+  const path = '/api/v1/tokens';
+  const list = () => it.request('api', undefined, { path, headers: { authorization } });
+  const listed = await list();
+  assert.deepEqual([listed.status, listed.body.includes(token)], [200, false]);
+  assert.deepEqual((json(listed)['tokens'] as object[]).length, 1);
+  const end = (): Promise<HttpAnswer> =>
+    act(it, `${path}/revoke`, {}, { body: { id: made['id'] }, by: person });
+  assert.equal((await end()).status, 200);
+  assert.deepEqual([(await list()).status, (await end()).status], [401, 404]);
+  await it.close();
+  assert.equal(everythingKept(it).includes(token), false);
 });
 
 test('the authority is told who decides, by the door and not by the caller', async (context) => {

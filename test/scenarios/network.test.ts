@@ -95,6 +95,7 @@ test('an order by two persons who never come to the server, and the same answers
     ['enrolment', 'requests'],
     ['enrolment', 'policy'],
     ['foreign', 'list'],
+    ['token', 'list'],
     ['telemetry', 'list', devices[0] ?? ''],
     [...all, '--dry-run'],
   ];
@@ -234,6 +235,34 @@ test('other makers are believed, and no more, by two persons who never come to t
   const [anchor] = there.document['anchors'] as Array<Record<string, unknown>>;
   assert.equal(typeof anchor?.['retiredMs'], 'number');
   assert.deepEqual(elsewhere.document, there.document);
+});
+
+test('an admin lets programs in from elsewhere, and nobody else does', async (context) => {
+  const it = await networkHouse(context, ['ada', 'bob']);
+  const folder = join(it.dataFolder, 'cyd');
+  const request = join(folder, 'request.pem');
+  writeFileSync(request, encodePem('CERTIFICATE REQUEST', await operatorFolder(folder, 'cyd')));
+  const files = ['--request', request, '--out', join(folder, 'certificate.pem')];
+  assert.equal((await twice(it, 'operator', 'add', 'cyd', '--role', 'operator', ...files)).code, 0);
+  const out = join(it.dataFolder, 'dashboard');
+  const enrol = ['application', 'enrol', 'dashboard', '--plain-key', '--out', out];
+  const create = ['token', 'create', 'scraper', '--days', '1'];
+  for (const words of [enrol, create]) {
+    const refused = await run(...words, ...it.as('cyd'));
+    assert.deepEqual([refused.code, /wrong-role/.test(refused.said)], [1, true], refused.said);
+  }
+  const enrolled = await run(...enrol, ...it.as('ada'));
+  assert.deepEqual([enrolled.code, enrolled.document['kind']], [0, 'application'], enrolled.said);
+  const list = ['device', 'list', '--server', it.api, '--operator', out];
+  assert.equal((await run(...list)).code, 0);
+  const made = await run(...create, ...it.as('ada'));
+  assert.match(String(made.document['token']), /^bmr_/, made.said);
+  const listed = await run('token', 'list', ...it.as('cyd'));
+  assert.deepEqual(listed.document, (await run('token', 'list', ...it.here)).document);
+  assert.ok(!JSON.stringify(listed).includes(String(made.document['token'])));
+  // What takes power away is not for admins alone.
+  const ended = await run('token', 'revoke', String(made.document['id']), ...it.as('cyd'));
+  assert.deepEqual([ended.code, ended.document['revoked']], [0, true], ended.said);
 });
 
 test('one person with the certificate of an operator acts, an application does not', async (context) => {

@@ -1,6 +1,7 @@
 /** What the local door may do, and how: one place where an operator's acts meet registry and authority. */
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import type { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
+import type { EnrolledClient } from '../../servers/http/clients.ts';
 import type { ResourceActs } from '../../servers/http/resources.ts';
 import type { ProvisionerActs } from '../../servers/local/provisioner.ts';
 import { verifyPath } from '../../trust/peers/paths.ts';
@@ -9,6 +10,7 @@ import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, type Refusal, refuse } from '../../trust/ports/faults.ts';
 import type { CertificateKind } from '../../trust/ports/registryStore.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
+import type { ReadTokens } from '../../trust/registry/readTokens.ts';
 import type { CertificateRefusal, Registry } from '../../trust/registry/registry.ts';
 import type { RevocationReport } from '../../trust/ports/revocationReport.ts';
 import type { Revocation } from '../../trust/revocation/revocation.ts';
@@ -23,14 +25,9 @@ export type Revoke = (
   reason: string,
 ) => Promise<RevocationReport | Refusal<string>>;
 
-interface EnrolledClient {
-  readonly chain: readonly Uint8Array[];
-  readonly serverAnchors: readonly Uint8Array[];
-  readonly roots: readonly Uint8Array[];
-}
-
 export interface ActOptions {
   readonly registry: Registry;
+  readonly tokens: ReadTokens;
   readonly telemetry: TelemetryStore;
   readonly stores: Pick<Stores, 'clones'>;
   readonly revocation: Revocation;
@@ -56,9 +53,12 @@ export function localActs(options: ActOptions): ProvisionerActs {
       telemetry,
       acts: resourceActs(options),
     },
+    clients: {
+      tokens: options.tokens,
+      enrolApplication: (name, kind, request) => enrolClient(options, name, kind, request),
+    },
     setProductRole: (product, role) => registry.setProductRole(product, role),
     importManifest: (order) => manifests.importFile(order),
-    enrolApplication: (name, kind, request) => enrolClient(options, name, kind, request),
     admitStation: (name, certificate) => admitStation(options, name, certificate),
     status: options.status,
   };

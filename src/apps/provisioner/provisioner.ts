@@ -11,7 +11,6 @@ import { anchorRoutes } from '../../servers/local/anchors.ts';
 import { openLocalDoor } from '../../servers/local/localDoor.ts';
 import { type ProvisionerActs, provisionerRoutes } from '../../servers/local/provisioner.ts';
 import { noteRefusals } from '../../servers/local/refusalNotes.ts';
-import { tokenRoutes } from '../../servers/local/tokens.ts';
 import type { Connection } from '../../servers/tls/connection.ts';
 import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { SessionServerAuthority } from '../../trust/ports/sessionServerAuthority.ts';
@@ -174,7 +173,7 @@ async function open(
         ...core,
         ...traffic,
         est,
-        resources: acts.resources,
+        acts,
         answers: core.stores.answers,
         apiRate: config.apiRate,
         broker: () => ({ host: config.names[0] ?? config.host, port: ports().mqtt }),
@@ -242,11 +241,10 @@ function localRoutes(
   app: FastifyInstance,
   acts: ProvisionerActs,
   told: Told,
-  { tokens, security }: Core,
+  { security }: Core,
 ): void {
   noteRefusals(app, security);
   provisionerRoutes(app, acts);
-  tokenRoutes(app, tokens);
   anchorRoutes(app, told.store);
 }
 

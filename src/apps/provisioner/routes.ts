@@ -12,8 +12,8 @@ import { type EstOptions, estRoutes } from '../../servers/http/est.ts';
 import { peerOf } from '../../servers/http/httpDoor.ts';
 import { operatorVerifier } from '../../servers/http/operators.ts';
 import type { Metrics } from '../../servers/http/metrics.ts';
-import type { Resources } from '../../servers/http/resources.ts';
 import { stationRoutes } from '../../servers/http/stationDoor.ts';
+import type { ProvisionerActs } from '../../servers/local/provisioner.ts';
 import { Enrolment } from '../../trust/enrolment/enrolment.ts';
 import type { AnswerStore } from '../../trust/ports/answerStore.ts';
 import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authority.ts';
@@ -46,7 +46,8 @@ export interface RouteOptions {
   readonly clock: Clock;
   /** Where devices find the broker. */
   readonly broker: () => { readonly host: string; readonly port: number };
-  readonly resources: Resources;
+  /** What the local door has too. */
+  readonly acts: Pick<ProvisionerActs, 'resources' | 'clients'>;
   readonly answers: AnswerStore;
   readonly apiRate?: RateLimit | undefined;
   /** A station has closed a ticket: a manifest may be waiting. */
@@ -81,7 +82,8 @@ export function doorRoutes(
         onRefusal,
       });
       apiRoutes(app, {
-        ...options.resources,
+        ...options.acts.resources,
+        clients: options.acts.clients,
         authority,
         answers,
         clock,

@@ -12,12 +12,14 @@ import {
 } from './apiDescription.ts';
 import { type AuthorityApiOptions, authorityApi } from './authorityApi.ts';
 import { callerOf } from './callers.ts';
+import { type ClientActs, clientRoutes } from './clients.ts';
 import type { Metrics } from './metrics.ts';
 import { watchMethods } from './otherMethods.ts';
 import { keepAnswers } from './repeats.ts';
 import { type ResourceOptions, resourceRoutes } from './resources.ts';
 
 export interface ApiOptions extends ResourceOptions, AuthorityApiOptions {
+  readonly clients: ClientActs;
   readonly answers: AnswerStore;
   readonly clock: Clock;
   readonly metrics: Metrics;
@@ -38,6 +40,7 @@ export function apiRoutes(app: FastifyInstance, options: ApiOptions): void {
       const refuseOtherMethods = watchMethods(api, options.onRefusal);
       resourceRoutes(api, { ...options, isLimited: (request) => callerOf(request).isLimited });
       authorityApi(api, options);
+      clientRoutes(api, options.clients);
       api.get('/openapi.json', { schema: { hide: true } }, () => descriptionOf(api));
       refuseOtherMethods();
     },

@@ -217,14 +217,13 @@ function textsOf(values: unknown): Readonly<Record<string, string>> {
 }
 
 function passOn(
-  { method, answer, isToldOnce }: Route,
+  { method, answer }: Route,
   request: FastifyRequest,
   reply: FastifyReply,
   { body }: LinkResponse,
 ): object {
   if (typeof answer === 'string') return reply.type(answer).send(Buffer.from(body));
   const document = objectIn(body);
-  if (isToldOnce === true) void reply.header('cache-control', 'no-store');
   return method === 'GET' ? sendCurrent(request, reply, document) : document;
 }
 

@@ -78,13 +78,14 @@ export function keepAnswers(app: FastifyInstance, options: RepeatOptions): void 
 
   // Runs for every answer, also one that nobody waits for any more.
   app.addHook('onSend', async (request, reply, payload) => {
+    const { isToldOnce } = request.routeOptions.config;
+    if (isToldOnce === true) void reply.header('cache-control', 'no-store');
     const question = asked.get(request);
     if (question === undefined) return payload;
     try {
       // What failed on our side may be tried again with the same key.
       if (reply.statusCode < 500 && typeof payload === 'string') {
         const nowMs = clock.nowMs();
-        const { isToldOnce } = request.routeOptions.config;
         const answer =
           isToldOnce === true && reply.statusCode === 200
             ? withoutSecret(payload)

@@ -3,8 +3,8 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { DeviceRole } from '../../trust/ports/registryStore.ts';
 import type { ImportSummary } from '../../trust/registry/registry.ts';
-import { toBase64 } from '../../wire/bytes/base64.ts';
 import { judgeBySchema } from '../http/apiDescription.ts';
+import { type ClientActs, clientRoutes } from '../http/clients.ts';
 import { sendRefusal } from '../http/problem.ts';
 import { resourceRoutes, type Resources } from '../http/resources.ts';
 import { Fields } from './fields.ts';
@@ -25,18 +25,9 @@ export interface ManifestOrder {
 export interface ProvisionerActs {
   /** What the API has too. */
   readonly resources: Resources;
+  readonly clients: ClientActs;
   readonly setProductRole: (product: string, role: DeviceRole) => Promise<number>;
   readonly importManifest: (order: ManifestOrder) => Outcome<ImportSummary>;
-  /** DER: the chain of the new certificate, leaf first, and the authorities by which the client knows us. */
-  readonly enrolApplication: (
-    name: string,
-    kind: 'application' | 'operator',
-    request: Uint8Array,
-  ) => Outcome<{
-    readonly chain: readonly Uint8Array[];
-    readonly serverAnchors: readonly Uint8Array[];
-    readonly roots: readonly Uint8Array[];
-  }>;
   /** A station that the authority has enrolled may come to its door. */
   readonly admitStation: (name: string, certificate: Uint8Array) => Outcome<undefined>;
   readonly status: () => Promise<object>;
@@ -49,6 +40,7 @@ export function provisionerRoutes(app: FastifyInstance, acts: ProvisionerActs): 
       judgeBySchema(resources);
       // What is refused at this door is noted in one place, by its answers.
       resourceRoutes(resources, { ...acts.resources, onRefusal: () => undefined });
+      clientRoutes(resources, acts.clients);
     },
     { prefix: '/v1' },
   );
@@ -70,18 +62,6 @@ export function provisionerRoutes(app: FastifyInstance, acts: ProvisionerActs): 
       state: fields.oneOf('state', ['expected', 'released']),
     });
     return answer(reply, outcome, (summary) => summary);
-  });
-
-  app.post('/v1/applications', async (request, reply) => {
-    const fields = new Fields(request.body);
-    const name = fields.text('name', 64);
-    const kind = fields.oneOf('kind', ['application', 'operator']);
-    const outcome = await acts.enrolApplication(name, kind, fields.base64('request'));
-    return answer(reply, outcome, ({ chain, serverAnchors, roots }) => ({
-      chain: chain.map(toBase64),
-      serverAnchors: serverAnchors.map(toBase64),
-      roots: roots.map(toBase64),
-    }));
   });
 
   app.post('/v1/stations', async (request, reply) => {

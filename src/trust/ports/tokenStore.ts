@@ -13,8 +13,8 @@ export interface TokenStore {
   /** Returns its number. */
   add(token: Omit<TokenRecord, 'id' | 'revokedMs'>, sha256: Uint8Array): Promise<number>;
   token(sha256: Uint8Array): Promise<TokenRecord | undefined>;
-  /** Newest first. */
-  tokens(limit: number): Promise<readonly TokenRecord[]>;
+  /** Newest first; those older than the token `before`. */
+  tokens(limit: number, before?: number): Promise<readonly TokenRecord[]>;
   /** False for one that is revoked or unknown. */
   revoke(id: number, atMs: number): Promise<boolean>;
   /** Whatever counts now. */

@@ -28,7 +28,6 @@ export interface Reader {
 
 /** A token that outlives this is a password that nobody changes. */
 export const maximumTokenMs: number = 366 * 86_400_000;
-const maximumListed = 1_000;
 /** Marks the text for scanners that look for secrets in the wrong places. */
 const prefix = 'bmr_';
 
@@ -52,8 +51,9 @@ export class ReadTokens {
     return { id, ...record, revokedMs: undefined, token };
   }
 
-  tokens(): Promise<readonly TokenRecord[]> {
-    return this.#options.store.tokens(maximumListed);
+  /** A page, newest first; those older than the token `before`. */
+  tokens(limit: number, before?: number): Promise<readonly TokenRecord[]> {
+    return this.#options.store.tokens(limit, before);
   }
 
   async revoke(id: number): Promise<undefined | Refusal<'unknown'>> {

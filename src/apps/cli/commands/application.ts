@@ -10,13 +10,11 @@ import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { encodeName } from '../../../wire/x509/names.ts';
 import { encodePem, parsePem } from '../../../wire/x509/pem.ts';
 import { readPassphrase } from '../../passphrase.ts';
-import { socketPathFor } from '../../socketPath.ts';
 import { applicationFiles, openApplicationKey } from '../applicationFolder.ts';
-import { defaultData } from '../dataFolder.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import { allowed, type OutputOptions, print, table } from '../terminal.ts';
 
-interface EnrolOptions extends OutputOptions {
-  readonly data: string;
+interface EnrolOptions extends OutputOptions, ReachOptions {
   readonly out: string;
   readonly kind: 'application' | 'operator';
   readonly request?: string;
@@ -28,8 +26,7 @@ export function registerApplication(program: Command): void {
   const application = program
     .command('application')
     .description('Programs and people that use the API and the broker');
-  application
-    .command('enrol <name>')
+  reachable(application.command('enrol <name>'))
     .description('Make a key, have it certified, and let it in at the API and the broker')
     .option('--out <folder>', 'where key and certificates go', './birthmark-application')
     .addOption(
@@ -40,7 +37,6 @@ export function registerApplication(program: Command): void {
     .option('--request <file>', 'a PKCS#10 request in PEM, in place of a new key')
     .option('--plain-key', 'write the key without encryption, for tools that take no other')
     .option('--dry-run', 'say what would be done')
-    .option('--data <folder>', 'data folder of the server', defaultData())
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
@@ -49,6 +45,7 @@ Examples:
   birthmark application enrol dashboard --out ./dashboard
   birthmark application enrol ada --kind operator
   birthmark application enrol dashboard --request dashboard.csr.pem
+  birthmark application enrol dashboard --server https://birthmark.example:8444 --operator ./ada
 
 Leaves key.pem, certificate.pem (with its chain), server.pem (the authority of servers, which is what to
 pin) and root.pem (for tools that take nothing but a root) in the folder:
@@ -72,7 +69,7 @@ async function enrol(name: string, options: EnrolOptions): Promise<void> {
     options.request === undefined
       ? requestOf(await keyFor(options, join(options.out, applicationFiles.key)), name)
       : parsePem(readFileSync(options.request, 'utf8'), 'CERTIFICATE REQUEST');
-  const client = new ProvisionerClient(socketPathFor(options.data, 'provisioner'));
+  const client = new ProvisionerClient(reachOf(options, 'provisioner'));
   try {
     const { chain, serverAnchors, roots } = allowed(
       await client.enrolApplication(options.kind, name, request),

@@ -2,12 +2,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { TokenClient } from '../../../drivers/links/local/tokenClient.ts';
 import type { TokenRecord } from '../../../trust/ports/tokenStore.ts';
-import { socketPathFor } from '../../socketPath.ts';
-import { defaultData } from '../dataFolder.ts';
+import { everyEntry } from '../pages.ts';
+import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import { allowed, type OutputOptions, print, table } from '../terminal.ts';
 
-interface DataOptions extends OutputOptions {
-  readonly data: string;
+interface DataOptions extends OutputOptions, ReachOptions {
   readonly dryRun?: boolean;
 }
 
@@ -17,13 +16,10 @@ export function registerToken(program: Command): void {
   const token = program
     .command('token')
     .description('Secrets with which programs read the API; what acts has a certificate');
-  token
-    .command('create <holder>')
+  common(token.command('create <holder>'))
     .description('Make a token and tell it once')
     .option('--days <n>', 'how long it is good for, 366 at most', whole, 90)
-    .option('--data <folder>', 'data folder of the running server', defaultData())
     .option('--dry-run', 'say what would be made')
-    .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
       `
@@ -34,21 +30,22 @@ Examples:
 It reads whatever the API shows and changes nothing. It is kept as a hash: lost, it is made anew.`,
     )
     .action(create);
-  token
-    .command('list')
+  common(token.command('list'))
     .description('Tokens, newest first')
-    .option('--data <folder>', 'data folder of the running server', defaultData())
-    .option('--json', 'one JSON document on stdout')
-    .addHelpText('after', '\nExample:\n  birthmark token list')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  birthmark token list\n  birthmark token list --server https://birthmark.example:8444 --operator ./ada',
+    )
     .action(list);
-  token
-    .command('revoke <id>')
+  common(token.command('revoke <id>'))
     .description('End a token at once')
-    .option('--data <folder>', 'data folder of the running server', defaultData())
     .option('--dry-run', 'say what would be revoked')
-    .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  birthmark token revoke 3')
     .action(revoke);
+}
+
+function common(command: Command): Command {
+  return reachable(command).option('--json', 'one JSON document on stdout');
 }
 
 async function create(
@@ -71,7 +68,12 @@ async function create(
 }
 
 async function list(options: DataOptions): Promise<void> {
-  const tokens = await withTokens(options, async (client) => allowed(await client.tokens()));
+  const tokens = await withTokens(options, (client) =>
+    everyEntry(
+      async (limit, before: number | undefined) => allowed(await client.tokens(limit, before)),
+      ({ id }) => id,
+    ),
+  );
   print(
     options,
     { tokens: tokens.map((token) => ({ ...token, revokedMs: token.revokedMs ?? null })) },
@@ -99,10 +101,10 @@ async function revoke(text: string, options: DataOptions): Promise<void> {
 }
 
 async function withTokens<Value>(
-  { data }: DataOptions,
+  options: ReachOptions,
   use: (tokens: TokenClient) => Promise<Value>,
 ): Promise<Value> {
-  const tokens = new TokenClient(socketPathFor(data, 'provisioner'));
+  const tokens = new TokenClient(reachOf(options, 'provisioner'));
   try {
     return await use(tokens);
   } finally {

@@ -26,8 +26,10 @@ export class TokenClient {
     }));
   }
 
-  tokens(): Promise<readonly TokenRecord[] | Refusal<string>> {
-    return this.#send({ method: 'GET', path: '/v1/tokens' }, undefined, (answer) =>
+  /** A page, newest first; those older than the token `before`. */
+  tokens(limit: number, before?: number): Promise<readonly TokenRecord[] | Refusal<string>> {
+    const path = `/v1/tokens?limit=${limit}${before === undefined ? '' : `&before=${before}`}`;
+    return this.#send({ method: 'GET', path }, undefined, (answer) =>
       answer.answers('tokens').map(readToken),
     );
   }

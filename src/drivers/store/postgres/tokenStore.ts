@@ -45,10 +45,10 @@ export class PostgresTokenStore implements TokenStore {
     });
   }
 
-  tokens(limit: number): Promise<readonly TokenRecord[]> {
-    const sql = 'SELECT * FROM api_token ORDER BY id DESC LIMIT $1';
+  tokens(limit: number, before: number = Number.MAX_SAFE_INTEGER): Promise<readonly TokenRecord[]> {
+    const sql = 'SELECT * FROM api_token WHERE id < $1 ORDER BY id DESC LIMIT $2';
     return this.#database.read(async (connection) =>
-      (await connection.all(sql, limit)).map(tokenOf),
+      (await connection.all(sql, before, limit)).map(tokenOf),
     );
   }
 

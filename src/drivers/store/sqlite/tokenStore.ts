@@ -46,9 +46,11 @@ export class SqliteTokenStore implements TokenStore {
     });
   }
 
-  tokens(limit: number): Promise<readonly TokenRecord[]> {
-    const sql = 'SELECT * FROM api_token ORDER BY id DESC LIMIT ?';
-    return this.#database.read((connection) => connection.prepare(sql).all(limit).map(tokenOf));
+  tokens(limit: number, before: number = Number.MAX_SAFE_INTEGER): Promise<readonly TokenRecord[]> {
+    const sql = 'SELECT * FROM api_token WHERE id < ? ORDER BY id DESC LIMIT ?';
+    return this.#database.read((connection) =>
+      connection.prepare(sql).all(before, limit).map(tokenOf),
+    );
   }
 
   revoke(id: number, atMs: number): Promise<boolean> {
