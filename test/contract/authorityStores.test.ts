@@ -354,38 +354,6 @@ contract('authority stores', issuingBackends, (check) => {
     },
   );
 
-  check('units are found by what they have in common, page by page', async (s) => {
-    const first = await openTicket(s, 3, 1);
-    const second = await openTicket(s, 3, 2);
-    await issue(s, [
-      unitIntent(1, first),
-      unitIntent(2, second, { firmware: '2.0' }),
-      unitIntent(3, first),
-      unitIntent(4, second),
-    ]);
-    await s.issuance.begin([unitIntent(5, second)]);
-    const ids = (...numbers: readonly number[]) => numbers.map(deviceIdOf);
-    const select = async (...parameters: Parameters<typeof s.status.devicesOf>) =>
-      (await s.status.devicesOf(...parameters)).deviceIds;
-    const batch = { by: 'batch', name: 'order-2' } as const;
-    assert.deepEqual(await select(batch, undefined, 9), ids(2, 4));
-    const family = { by: 'family', name: 'software', firmware: undefined } as const;
-    const page = await s.status.devicesOf(family, undefined, 3);
-    assert.deepEqual(page.deviceIds, ids(1, 3, 2));
-    assert.deepEqual(await select(family, page.next, 3), ids(4));
-    assert.deepEqual(await select({ ...family, firmware: '2.0' }, undefined, 9), ids(2));
-    assert.deepEqual(await select({ by: 'product', name: 'none' }, undefined, 9), []);
-    await assert.rejects(async () => select(family, 'nonsense', 3), TypeError);
-    const asked = [...ids(1, 2), 'zzzzzzzzzzzzzzzz'];
-    const among = async (selection: Parameters<typeof s.status.selected>[0]) => {
-      const found = await s.status.selected(selection, asked);
-      return asked.map((deviceId) => found.get(deviceId));
-    };
-    assert.deepEqual(await among(batch), [false, true, undefined]);
-    assert.deepEqual(await among({ ...family, firmware: '2.0' }), [false, true, undefined]);
-    assert.deepEqual(await among(family), [true, true, undefined]);
-  });
-
   check('elements of others are bound once, and no more than was decided', async (s) => {
     const { foreign, audit } = s;
     const anchor = {

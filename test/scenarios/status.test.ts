@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { nodeCrypto } from '../../src/drivers/keys/software/nodeCrypto.ts';
+import { isRefusal } from '../../src/trust/ports/faults.ts';
 import type { StatusOrder } from '../../src/trust/ports/statusOrders.ts';
 import { toBase64 } from '../../src/wire/bytes/base64.ts';
-import { toHex } from '../../src/wire/bytes/hex.ts';
 import { findRevoked, parseCertificateList } from '../../src/wire/crl/certificateList.ts';
 import { encodeCertId, encodeOcspRequest } from '../../src/wire/ocsp/request.ts';
 import { parseOcspResponse } from '../../src/wire/ocsp/response.ts';
@@ -235,10 +235,7 @@ test('an order over the local door: counted, then carried out', async (context) 
   assert.ok(typeof response === 'object');
   const [single] = response.responses;
   assert.ok(single?.status.kind === 'revoked' && single.status.reason === 'keyCompromise');
-  const nothing = await house.operator.statusStep(
-    { ...order, scope: { by: 'batch', name: 'nobody' } },
-    undefined,
-  );
-  assert.equal(allowed(nothing).devices, 0);
-  assert.ok(toHex(leaf).length > 0);
+  const unknown = { ...order, scope: { by: 'batch', name: 'nobody' } } as const;
+  const refusal = await house.operator.statusStep(unknown, undefined);
+  assert.equal(isRefusal(refusal) && refusal.refused, 'unknown-name');
 });

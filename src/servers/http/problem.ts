@@ -19,6 +19,7 @@ export interface Problem {
 const refusalStatus: Readonly<Record<string, number>> = {
   'unknown-device': 404,
   'unknown-certificate': 404,
+  'unknown-name': 404,
   'unknown-route': 404,
   'unknown-case': 404,
   unknown: 404,

@@ -69,6 +69,10 @@ export function statusRoutes(app: FastifyInstance, status: StatusAuthority): voi
     const { deviceIds, next } = await status.devicesOf(readSelection(fields), after);
     return { deviceIds, ...(next === undefined ? {} : { next }) };
   });
+
+  app.post('/v1/status/known', async (request, _reply) => ({
+    known: await status.isKnown(readSelection(new Fields(request.body))),
+  }));
 }
 
 export function readSelection(fields: Fields): UnitSelection {

@@ -42,4 +42,6 @@ export interface StatusAuthority {
   statusNews(cursor: NewsCursor | undefined): Promise<StatusNews>;
   /** Devices that were born under this authority, a page at a time. */
   devicesOf(selection: UnitSelection, after: string | undefined): Promise<DevicePageOfSelection>;
+  /** Whether anything was ordered or certified here under that name. */
+  isKnown(selection: UnitSelection): Promise<boolean>;
 }

@@ -137,6 +137,8 @@ export interface StatusStore {
     after: string | undefined,
     limit: number,
   ): Promise<DevicePageOfSelection>;
+  /** Whether anything was ordered or certified under that name, whatever became of it. */
+  isKnown(selection: UnitSelection): Promise<boolean>;
   /** Whether they are among those; devices that were not born here are not in the answer. */
   selected(
     selection: UnitSelection,

@@ -24,7 +24,7 @@ export interface StatusOrdersParts {
   readonly registry: Registry;
   readonly revocation: Revocation;
   /** Where devices are known that never came here. */
-  readonly selection: Pick<StatusAuthority, 'devicesOf'>;
+  readonly selection: Pick<StatusAuthority, 'devicesOf' | 'isKnown'>;
   readonly authority: Pick<ProvisioningAuthority, 'recordOrdered' | 'recordRevocations'>;
   readonly clock: Clock;
 }
@@ -46,6 +46,9 @@ type Cursor =
   | { readonly at: 'certificates' }
   | { readonly at: 'registry'; readonly after: string | undefined }
   | { readonly at: 'authority'; readonly after: string | undefined };
+
+/** Everything that has a name in common. */
+type NamedScope = Exclude<StatusScope, { readonly by: 'device' | 'certificate' }>;
 
 type Order = StatusOrder & { readonly approval: Uint8Array | undefined };
 
@@ -71,6 +74,12 @@ export class StatusOrders {
     if (scope.by === 'certificate') return this.#certificate(order, scope.sha256);
     const cursor = after === undefined ? startOf(scope) : readCursor(after);
     if (cursor === undefined) return refuse('malformed', 'no step begins there');
+    if (after === undefined && !(await this.#isKnown(scope))) {
+      return refuse(
+        'unknown-name',
+        `no ${scope.by} ${scope.name}${firmwareOf(scope)} is known here or at the authority`,
+      );
+    }
     switch (cursor.at) {
       case 'certificates':
         return scope.by === 'station' ? this.#station(order, scope) : nothing;
@@ -79,6 +88,19 @@ export class StatusOrders {
       case 'authority':
         return this.#ofAuthority(order, scope, cursor.after);
     }
+  }
+
+  /** A name that was mistyped must not look like an order that had nothing left to do. */
+  async #isKnown(scope: NamedScope): Promise<boolean> {
+    const { store, selection } = this.#parts;
+    if (scope.by === 'station') {
+      const certificates = await store.certificatesOf(scope.name);
+      if (certificates.some(({ kind }) => kind === 'station')) return true;
+    } else if (isInRegistryToo(scope)) {
+      const [one] = await store.deviceIdsOf(scope.by, scope.name, undefined, 1);
+      if (one !== undefined) return true;
+    }
+    return selection.isKnown(selectionOf(scope));
   }
 
   async #named(order: Order, deviceIds: readonly string[]): Promise<StatusStep | Refusal<string>> {
@@ -124,7 +146,7 @@ export class StatusOrders {
   /** Its own certificates first: nothing new is made under them while its devices are being counted. */
   async #station(
     order: Order,
-    scope: StatusScope & { readonly by: 'station' },
+    scope: NamedScope & { readonly by: 'station' },
   ): Promise<StatusStep | Refusal<string>> {
     const certificates = await this.#parts.store.certificatesOf(scope.name);
     let total = nothing;
@@ -142,10 +164,10 @@ export class StatusOrders {
 
   async #ofRegistry(
     order: Order,
-    scope: StatusScope,
+    scope: NamedScope,
     after: string | undefined,
   ): Promise<StatusStep | Refusal<string>> {
-    if (scope.by !== 'product' && scope.by !== 'family') return nothing;
+    if (!isInRegistryToo(scope)) return nothing;
     const found = await this.#parts.store.deviceIdsOf(scope.by, scope.name, after, stepDevices);
     const last = found.length < stepDevices ? undefined : found.at(-1);
     return this.#devices(order, found, last === undefined ? 'a:' : `r:${last}`);
@@ -153,13 +175,11 @@ export class StatusOrders {
 
   async #ofAuthority(
     order: Order,
-    scope: StatusScope,
+    scope: NamedScope,
     after: string | undefined,
   ): Promise<StatusStep | Refusal<string>> {
-    const selection = selectionOf(scope);
-    if (selection === undefined) return nothing;
-    const { selection: units, store } = this.#parts;
-    const { deviceIds, next } = await units.devicesOf(selection, after);
+    const { selection, store } = this.#parts;
+    const { deviceIds, next } = await selection.devicesOf(selectionOf(scope), after);
     const remaining: string[] = [];
     for (const deviceId of deviceIds) {
       // The registry's own came in the steps before.
@@ -259,12 +279,14 @@ function wouldChange({ act }: Order, device: DeviceRecord): boolean {
   return device.state !== 'revoked' && device.heldMs === undefined;
 }
 
-function isInRegistryToo(scope: StatusScope): boolean {
+function isInRegistryToo(
+  scope: NamedScope,
+): scope is NamedScope & { readonly by: 'product' | 'family' } {
   return scope.by === 'product' || (scope.by === 'family' && scope.firmware === undefined);
 }
 
 /** What foreign makers made has no unit at the authority, so the registry is asked first where it knows. */
-function startOf(scope: StatusScope): Cursor {
+function startOf(scope: NamedScope): Cursor {
   if (scope.by === 'station') return { at: 'certificates' };
   return { at: isInRegistryToo(scope) ? 'registry' : 'authority', after: undefined };
 }
@@ -275,18 +297,13 @@ function readCursor(text: string): Cursor | undefined {
   return text.startsWith('a:') ? { at: 'authority', after } : undefined;
 }
 
-function selectionOf(scope: StatusScope): UnitSelection | undefined {
-  switch (scope.by) {
-    case 'device':
-    case 'certificate':
-      return undefined;
-    case 'station':
-      return { by: 'station', name: scope.name };
-    case 'batch':
-    case 'product':
-    case 'family':
-      return scope;
-  }
+function selectionOf(scope: NamedScope): UnitSelection {
+  return scope.by === 'station' ? { by: 'station', name: scope.name } : scope;
+}
+
+function firmwareOf(scope: NamedScope): string {
+  const firmware = scope.by === 'family' ? scope.firmware : undefined;
+  return firmware === undefined ? '' : ` with firmware ${firmware}`;
 }
 
 function added(left: StatusStep, right: StatusStep): StatusStep {

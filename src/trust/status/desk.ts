@@ -79,6 +79,10 @@ export class StatusDesk implements StatusAuthority {
     return this.#store.devicesOf(selection, after, pageEntries);
   }
 
+  isKnown(selection: UnitSelection): Promise<boolean> {
+    return this.#store.isKnown(selection);
+  }
+
   async #last(): Promise<NewsCursor> {
     const change = await this.#store.lastChange();
     const publication = await this.#store.lastPublication();

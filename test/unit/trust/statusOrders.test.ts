@@ -65,6 +65,7 @@ async function setUp(
         const next = index + 1 < all.length ? String(index + 1) : undefined;
         return { deviceIds: all[index] ?? [], next };
       },
+      isKnown: async (selection) => pages[selection.by] !== undefined,
     },
     authority: {
       recordRevocations: async (notices) => {
@@ -162,8 +163,6 @@ test('a product: the registry first, then what only the authority knows', async 
   );
   assert.equal(back.changed, 4);
   assert.equal(told.at(-1)?.code, 'removeFromCRL');
-  const none = await carryOut(orders, order({ by: 'product', name: 'other' }));
-  assert.equal(none.changed, 0);
 });
 
 test('a family is asked of both, a firmware of the authority, which alone knows it', async () => {
@@ -223,6 +222,26 @@ test('devices and certificates by name; one that is not known stops the order', 
     undefined,
   );
   assert.ok(isRefusal(unknown) && unknown.refused === 'unknown-certificate');
+});
+
+test('a name that nobody knows is refused, counted or done; one with nothing left to do is not', async () => {
+  const unknown: readonly StatusScope[] = [
+    { by: 'batch', name: 'nob' },
+    { by: 'product', name: 'nob' },
+    { by: 'station', name: 'nob', withDevices: false },
+    { by: 'family', name: 'nob', firmware: undefined },
+    { by: 'family', name: importedDevice(1).identity.family, firmware: '9.9' },
+  ];
+  const { orders } = await setUp();
+  for (const scope of unknown) {
+    for (const dryRun of [true, false]) {
+      const step = await orders.step(order(scope, { dryRun }), undefined);
+      assert.equal(isRefusal(step) && step.refused, 'unknown-name', scope.by);
+    }
+  }
+  // Known to the authority alone, which made nothing of it yet.
+  const { orders: others } = await setUp({ batch: [], product: [], station: [], family: [] });
+  for (const scope of unknown) assert.equal((await carryOut(others, order(scope))).changed, 0);
 });
 
 test('a step that nobody said', async () => {

@@ -63,6 +63,12 @@ export class StatusClient implements StatusAuthority {
     }));
   }
 
+  isKnown(selection: UnitSelection): Promise<boolean> {
+    return this.#post('/v1/status/known', selection, (answer) =>
+      answer.oneOf('known', [true, false]),
+    );
+  }
+
   async #find(path: string, unknown: string): Promise<Uint8Array | undefined> {
     const response = await this.#client.send({ method: 'GET', path });
     if (response.status === 200) return response.body;

@@ -32,6 +32,14 @@ export async function devicesOf(
   return { deviceIds, next: undefined };
 }
 
+/** A firmware is known by its units alone; every other name by what was ordered or certified under it. */
+export async function isKnown(connection: Connection, selection: UnitSelection): Promise<boolean> {
+  if (selection.by === 'family' && selection.firmware !== undefined) {
+    return (await devicesOf(connection, selection, undefined, 1)).deviceIds.length > 0;
+  }
+  return (await connection.first(selectName[selection.by], selection.name)) !== undefined;
+}
+
 /** Whether each is one of them; who was not born here is left out. */
 export async function selected(
   connection: Connection,
@@ -78,6 +86,16 @@ const selectTickets = {
   batch: `${fromTickets} WHERE batches.name = $1 ORDER BY tickets.id`,
   product: `${fromTickets} WHERE orders.product = $1 ORDER BY tickets.id`,
   family: `${fromTickets} WHERE orders.family = $1 ORDER BY tickets.id`,
+} as const;
+
+const selectName = {
+  batch: 'SELECT 1 FROM batches WHERE name = $1',
+  // Elements of others come without an order.
+  product: `
+    SELECT 1 FROM orders WHERE product = $1
+    UNION ALL SELECT 1 FROM foreign_anchors WHERE product = $1 LIMIT 1`,
+  family: 'SELECT 1 FROM orders WHERE family = $1 LIMIT 1',
+  station: `SELECT 1 FROM issuances WHERE holder = $1 AND profile LIKE 'station@%' LIMIT 1`,
 } as const;
 
 const selectUnits = `

@@ -27,7 +27,7 @@ import {
 import { appendLeaves } from './auditStore.ts';
 import type { Connection } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
-import { devicesOf, selected } from './selection.ts';
+import { devicesOf, isKnown, selected } from './selection.ts';
 import { inherit, insertLists } from './statusRows.ts';
 
 export class PostgresStatusStore implements StatusStore {
@@ -138,6 +138,10 @@ export class PostgresStatusStore implements StatusStore {
     limit: number,
   ): Promise<DevicePageOfSelection> {
     return this.#database.read((connection) => devicesOf(connection, selection, after, limit));
+  }
+
+  isKnown(selection: UnitSelection): Promise<boolean> {
+    return this.#database.read((connection) => isKnown(connection, selection));
   }
 
   selected(

@@ -38,6 +38,14 @@ export function devicesOf(
   return { deviceIds, next: undefined };
 }
 
+/** A firmware is known by its units alone; every other name by what was ordered or certified under it. */
+export function isKnown(connection: Connection, selection: UnitSelection): boolean {
+  if (selection.by === 'family' && selection.firmware !== undefined) {
+    return devicesOf(connection, selection, undefined, 1).deviceIds.length > 0;
+  }
+  return connection.prepare(selectName[selection.by]).get(selection.name) !== undefined;
+}
+
 /** Whether each is one of them; who was not born here is left out. */
 export function selected(
   connection: Connection,
@@ -102,6 +110,16 @@ const selectTickets = {
   batch: `${fromTickets} WHERE batches.name = ? ORDER BY tickets.id`,
   product: `${fromTickets} WHERE orders.product = ? ORDER BY tickets.id`,
   family: `${fromTickets} WHERE orders.family = ? ORDER BY tickets.id`,
+} as const;
+
+const selectName = {
+  batch: 'SELECT 1 FROM batches WHERE name = ?',
+  // Elements of others come without an order.
+  product: `
+    SELECT 1 FROM orders WHERE product = ?1
+    UNION ALL SELECT 1 FROM foreign_anchors WHERE product = ?1 LIMIT 1`,
+  family: 'SELECT 1 FROM orders WHERE family = ? LIMIT 1',
+  station: `SELECT 1 FROM issuances WHERE holder = ? AND profile LIKE 'station@%' LIMIT 1`,
 } as const;
 
 const selectUnits = `

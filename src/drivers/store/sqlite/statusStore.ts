@@ -19,7 +19,7 @@ import type { CertStatus } from '../../../wire/ocsp/response.ts';
 import type { Connection, SqliteDatabase } from './database.ts';
 import { appendLeaf } from './issuanceStore.ts';
 import { blob, integer, optionalText, type Row, text } from './rows.ts';
-import { devicesOf, selected } from './selection.ts';
+import { devicesOf, isKnown, selected } from './selection.ts';
 import { codeOf, inherit, insertLists } from './statusRows.ts';
 
 export class SqliteStatusStore implements StatusStore {
@@ -146,6 +146,10 @@ export class SqliteStatusStore implements StatusStore {
     limit: number,
   ): Promise<DevicePageOfSelection> {
     return this.#database.read((connection) => devicesOf(connection, selection, after, limit));
+  }
+
+  isKnown(selection: UnitSelection): Promise<boolean> {
+    return this.#database.read((connection) => isKnown(connection, selection));
   }
 
   selected(
