@@ -66,6 +66,10 @@ test('an order by two persons who never come to the server, and the same answers
   assert.equal(planned.code, 0, planned.said);
   const held = await run('hold', 'device', devices[0] ?? '', '--reason', 'lost', ...bob);
   assert.deepEqual([held.code, held.document['changed']], [0, 1], held.said);
+  for (const dry of [[], ['--dry-run']]) {
+    const typo = await run('revoke', 'batch', 'rel-7', '--reason', 'x', ...dry, ...bob);
+    assert.deepEqual([typo.code, /no batch rel-7 is known/.test(typo.said)], [1, true], typo.said);
+  }
   const all = ['revoke', 'device', ...devices, '--reason', 'recalled'];
   const mass = await run(...all, ...bob);
   assert.deepEqual([mass.code, mass.document['act']], [4, 'status.mass'], mass.said);
