@@ -125,6 +125,16 @@ export interface RevokedDevice {
 
 export type CertificateChange = 'changed' | 'unchanged' | 'unknown' | 'forbidden';
 
+/** Nothing leaves `revoked`, and `superseded` only becomes `revoked`. */
+export function certificateChange(
+  from: CertificateState,
+  to: 'active' | 'held' | 'revoked',
+): Exclude<CertificateChange, 'unknown'> {
+  if (from === to) return 'unchanged';
+  if (from === 'revoked' || (from === 'superseded' && to !== 'revoked')) return 'forbidden';
+  return 'changed';
+}
+
 /** What the authority has yet to be told, written together with the act itself. */
 export interface AuthorityNotice {
   readonly sequence: number;
@@ -193,7 +203,7 @@ export interface RegistryStore {
   markEnrolled(deviceId: string, nowMs: number): Promise<EnrolmentOutcome>;
   /** Active LDevIDs of the holder that were added before this one become `superseded`. Returns how many. */
   supersedeOlder(holder: string, sha256: Uint8Array): Promise<number>;
-  /** `forbidden`: nothing leaves `revoked`, and `superseded` only becomes `revoked`. */
+  /** As `certificateChange` says. */
   setCertificateState(
     sha256: Uint8Array,
     state: 'active' | 'held' | 'revoked',

@@ -233,11 +233,11 @@ export class Registry {
     const now = this.#clock.nowMs();
     const change = await this.#store.setCertificateState(sha256, state, reason, now);
     if (change === 'unknown') return refuse('unknown-certificate', 'no such certificate');
-    return change === 'forbidden'
-      ? refuse('forbidden', 'a revoked or superseded certificate stays what it is')
-      : undefined;
+    return change === 'forbidden' ? refuse('forbidden', finalState) : undefined;
   }
 }
+
+export const finalState = 'a revoked or superseded certificate stays what it is';
 
 /** A device that was only announced, is on hold or revoked, is no party of any session. */
 export function mayHaveSessions(device: DeviceRecord): boolean {

@@ -7,7 +7,12 @@ import { parseHex, toHex } from '../../wire/bytes/hex.ts';
 import type { ProvisioningAuthority } from '../ports/authority.ts';
 import type { Clock } from '../ports/clock.ts';
 import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
-import type { AuthorityNotice, DeviceRecord, RegistryStore } from '../ports/registryStore.ts';
+import {
+  type AuthorityNotice,
+  certificateChange,
+  type DeviceRecord,
+  type RegistryStore,
+} from '../ports/registryStore.ts';
 import {
   codeOfOrder,
   type StatusOrder,
@@ -16,7 +21,7 @@ import {
 } from '../ports/statusOrders.ts';
 import type { StatusAuthority } from '../ports/statusAuthority.ts';
 import type { UnitSelection } from '../ports/statusStore.ts';
-import type { Registry } from '../registry/registry.ts';
+import { finalState, type Registry } from '../registry/registry.ts';
 import type { Revocation } from './revocation.ts';
 
 export interface StatusOrdersParts {
@@ -40,6 +45,8 @@ const nothing: StatusStep = {
   ended: 0,
   next: undefined,
 };
+
+const stateAfter = { revoke: 'revoked', hold: 'held', reinstate: 'active' } as const;
 
 /** Where a step begins: in the registry behind a device, or at the authority behind a page. */
 type Cursor =
@@ -123,9 +130,9 @@ export class StatusOrders {
     if (known === undefined) {
       return refuse('unknown-certificate', `no certificate with SHA-256 ${toHex(sha256)}`);
     }
-    const after = { revoke: 'revoked', hold: 'held', reinstate: 'active' } as const;
-    const changed = known.state === after[act] ? 0 : 1;
-    const step = { ...nothing, certificates: 1, changed };
+    const change = certificateChange(known.state, stateAfter[act]);
+    if (change === 'forbidden') return refuse('forbidden', finalState);
+    const step = { ...nothing, certificates: 1, changed: change === 'changed' ? 1 : 0 };
     if (dryRun) return step;
     const subject = toHex(sha256);
     const notices = [this.#notice(order, 'revoke-certificate', subject, known.holder)];
@@ -151,12 +158,10 @@ export class StatusOrders {
     const certificates = await this.#parts.store.certificatesOf(scope.name);
     let total = nothing;
     for (const { kind, sha256, state } of certificates) {
-      if (kind !== 'station' || (state === 'superseded' && order.act !== 'revoke')) continue;
+      const change = certificateChange(state, stateAfter[order.act]);
+      if (kind !== 'station' || change === 'forbidden') continue;
       const step = await this.#certificate(order, sha256);
-      if (isRefusal(step)) {
-        if (step.refused === 'forbidden') continue;
-        return step;
-      }
+      if (isRefusal(step)) return step;
       total = added(total, step);
     }
     return { ...total, next: scope.withDevices ? 'a:' : undefined };

@@ -62,9 +62,11 @@ test('counted, held, reinstated, revoked; and the lists say so', async (context)
     assert.equal(documentIn(await act(verb))['changed'], 1);
   }
   assert.equal(documentIn(await act('revoke', '--code', 'keyCompromise'))['changed'], 1);
-  const again = await act('reinstate');
-  assert.equal(again.status, 1);
-  assert.match(again.stderr, /stays what it is/);
+  for (const dryRun of [[], ['--dry-run']]) {
+    const again = await act('reinstate', ...dryRun);
+    assert.equal(again.status, 1);
+    assert.match(again.stderr, /stays what it is/);
+  }
   await until(async () => {
     const { lists } = documentIn(await run('crl', 'list', ...common));
     return (lists as ReadonlyArray<{ readonly count: number }>).some(({ count }) => count === 1);

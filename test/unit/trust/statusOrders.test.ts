@@ -193,6 +193,9 @@ test('a station: its certificates, and what it made when asked to', async () => 
     order({ by: 'station', name: 'line-7', withDevices: false }, { act: 'reinstate' }),
   );
   assert.equal(back.certificates, 0);
+  const scope = { by: 'station', name: 'line-7', withDevices: false } as const;
+  const counted = await carryOut(orders, order(scope, { act: 'reinstate', dryRun: true }));
+  assert.deepEqual(counted, back);
 });
 
 test('devices and certificates by name; one that is not known stops the order', async () => {
@@ -215,8 +218,11 @@ test('devices and certificates by name; one that is not known stops the order', 
     const done = await one(act);
     assert.ok(!isRefusal(done) && done.changed === 1);
   }
-  const forbidden = await one('reinstate');
-  assert.ok(isRefusal(forbidden) && forbidden.refused === 'forbidden');
+  for (const act of ['reinstate', 'hold'] as const) {
+    const [counted, forbidden] = [await one(act, true), await one(act)];
+    assert.ok(isRefusal(forbidden) && forbidden.refused === 'forbidden');
+    assert.deepEqual(counted, forbidden, 'what is final is so in a dry run, too');
+  }
   const unknown = await orders.step(
     order({ by: 'certificate', sha256: sha256Of('nobody') }),
     undefined,

@@ -2,6 +2,7 @@
 import {
   type AuthorityNotice,
   type CertificateChange,
+  certificateChange,
   type CertificateEntry,
   type CertificateRecord,
   type DevicePage,
@@ -169,9 +170,8 @@ export class PostgresRegistryStore implements RegistryStore {
     return this.#database.transact(async (connection) => {
       const known = await certificateByHash(connection, sha256);
       if (known === undefined) return 'unknown';
-      if (known.state === state) return 'unchanged';
-      if (known.state === 'revoked') return 'forbidden';
-      if (known.state === 'superseded' && state !== 'revoked') return 'forbidden';
+      const change = certificateChange(known.state, state);
+      if (change !== 'changed') return change;
       await connection.run(
         `UPDATE certificate SET state = $1, revoked_ms = $2, revocation_reason = $3
          WHERE sha256 = $4`,

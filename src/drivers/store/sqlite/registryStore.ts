@@ -2,6 +2,7 @@
 import {
   type AuthorityNotice,
   type CertificateChange,
+  certificateChange,
   type CertificateEntry,
   type CertificateRecord,
   type CertificateState,
@@ -185,9 +186,8 @@ export class SqliteRegistryStore implements RegistryStore {
     return this.#database.transact((connection) => {
       const known = certificateByHash(connection, sha256);
       if (known === undefined) return 'unknown';
-      if (known.state === state) return 'unchanged';
-      if (known.state === 'revoked') return 'forbidden';
-      if (known.state === 'superseded' && state !== 'revoked') return 'forbidden';
+      const change = certificateChange(known.state, state);
+      if (change !== 'changed') return change;
       const revokedMs = state === 'revoked' ? nowMs : null;
       connection
         .prepare(
