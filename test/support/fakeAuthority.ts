@@ -36,6 +36,8 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
   /** By secret. */
   readonly secrets = new Map<string, SecretHolder>();
   issuedServers = 0;
+  /** Notices that are taken from one person; `undefined` where one is enough for all. */
+  soleLeft: number | undefined;
   away = false;
 
   constructor(pki: TestPki) {
@@ -127,9 +129,9 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
     return this.manifests.filter((manifest) => manifest.sequence > sequence);
   }
 
-  /** One person is enough. */
   async soleChangesLeft(): Promise<number | undefined> {
-    return undefined;
+    this.#reach();
+    return this.soleLeft;
   }
 
   async permitStatusOrder(): Promise<undefined> {
@@ -138,8 +140,10 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
 
   async recordRevocations(notices: readonly AuthorityNotice[]): Promise<readonly number[]> {
     this.#reach();
-    this.told.push(...notices);
-    return [];
+    const taken = notices.slice(0, this.soleLeft);
+    if (this.soleLeft !== undefined) this.soleLeft -= taken.length;
+    this.told.push(...taken);
+    return notices.slice(taken.length).map(({ sequence }) => sequence);
   }
 
   async recordOrdered(notices: readonly AuthorityNotice[]): Promise<undefined> {

@@ -14,6 +14,7 @@ import type { ReadTokens } from '../../trust/registry/readTokens.ts';
 import type { CertificateRefusal, Registry } from '../../trust/registry/registry.ts';
 import type { RevocationReport } from '../../trust/ports/revocationReport.ts';
 import type { Revocation } from '../../trust/revocation/revocation.ts';
+import type { SoleTurns } from '../../trust/revocation/soleTurns.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { DoorTrust } from './doorTrust.ts';
@@ -32,6 +33,8 @@ export interface ActOptions {
   readonly stores: Pick<Stores, 'clones'>;
   readonly revocation: Revocation;
   readonly revoke: Revoke;
+  /** What one person may do alone. */
+  readonly turns: SoleTurns;
   readonly manifests: Manifests;
   readonly authority: ProvisioningAuthority;
   readonly hierarchy: () => Hierarchy;
@@ -64,17 +67,22 @@ export function localActs(options: ActOptions): ProvisionerActs {
   };
 }
 
+const noneLeft = refuse(
+  'approval-needed',
+  'One person may take no more holds back today: POST /status/orders with an approval, or birthmark reinstate.',
+);
+
 function resourceActs(options: ActOptions): ResourceActs {
-  const { registry, revocation, manifests, authority } = options;
+  const { registry, revocation, manifests, turns } = options;
   return {
     revokeDevice: (deviceId, reason) => options.revoke([deviceId], reason),
     planRevocation: (deviceIds) => revocation.plan(deviceIds),
-    revokeDevices: async (deviceIds, reason) => {
-      const left = await authority.soleChangesLeft();
-      return left !== undefined && deviceIds.length > left
-        ? refuse('approval-needed', 'More devices than one person may revoke: birthmark revoke.')
-        : options.revoke(deviceIds, reason);
-    },
+    revokeDevices: (deviceIds, reason) =>
+      turns.take(async (left) =>
+        left !== undefined && deviceIds.length > left
+          ? refuse('approval-needed', 'More devices than one person may revoke: birthmark revoke.')
+          : options.revoke(deviceIds, reason),
+      ),
     revokeCertificate: async (sha256, reason) => {
       const report = await revocation.revokeCertificate(sha256, reason);
       options.onRevoked();
@@ -86,12 +94,15 @@ function resourceActs(options: ActOptions): ResourceActs {
       options.onRevoked();
       return refusal;
     },
-    reinstate: async (sha256, reason) => {
-      const refusal = await registry.reinstate(sha256, reason);
-      if (refusal === undefined) await revocation.disconnectCertificate(sha256);
-      options.onRevoked();
-      return refusal;
-    },
+    // It gives power back, so that nothing is done here that lists and answers would not follow.
+    reinstate: (sha256, reason) =>
+      turns.take(async (left) => {
+        if (left === 0) return noneLeft;
+        const refusal = await registry.reinstate(sha256, reason);
+        if (refusal === undefined) await revocation.disconnectCertificate(sha256);
+        options.onRevoked();
+        return refusal;
+      }),
     statusStep: options.statusStep,
     pullManifests: () => manifests.pull(),
   };

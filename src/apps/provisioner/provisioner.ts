@@ -16,11 +16,12 @@ import type { ProvisioningAuthority } from '../../trust/ports/authority.ts';
 import type { SessionServerAuthority } from '../../trust/ports/sessionServerAuthority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal } from '../../trust/ports/faults.ts';
+import { SoleTurns } from '../../trust/revocation/soleTurns.ts';
 import type { FastifyInstance } from 'fastify';
 import type { StoreSetting } from '../storeSetting.ts';
 import type { ProductStates } from './attestation.ts';
 import { localActs, type Revoke } from './acts.ts';
-import { startChores, troubleText } from './chores.ts';
+import { type Chores, startChores, troubleText } from './chores.ts';
 import { choreNames, type Core, makeCore, renewalChore, standingChores, statusOf } from './core.ts';
 import { type DoorPorts, type Doors, openDoors } from './doors.ts';
 import { type EstDoor, type EstDoorOptions, openEstDoor } from './estDoor.ts';
@@ -145,20 +146,13 @@ async function open(
   undo.push(() => traffic.broker.close());
   const chores = startChores(standingChores(core), trouble);
   undo.push(() => chores.stop());
-  const revoke = revoker(core, () => chores.nudge(choreNames.tell));
   const { identity } = await certificate.identity();
   const told = openTold(config.folder, core.clock, (error) => trouble('anchors', error));
   undo.push(() => told.close());
   const est = { ...estOptions(core), onTold: told.note };
   const onAdmitted = ({ peer }: Connection): void =>
     void core.registry.noteUse(peer).catch(() => undefined);
-  const acts = localActs({
-    ...core,
-    revoke,
-    onRevoked: () => chores.nudge(choreNames.tell),
-    statusStep: statusSteps(core, () => chores.now(choreNames.tell)),
-    status: () => statusOf(core, doors),
-  });
+  const acts = actsOf(core, chores, () => statusOf(core, doors));
   const doors = await openDoors({
     host: config.host,
     ports: config.ports,
@@ -202,6 +196,20 @@ async function open(
   await traffic.relay.resume();
   for (const name of Object.values(choreNames)) chores.nudge(name);
   return { doors, est: estDoor, coap };
+}
+
+function actsOf(core: Core, chores: Chores, status: () => Promise<object>): ProvisionerActs {
+  const tell = (): void => chores.nudge(choreNames.tell);
+  const told = (): Promise<void> => chores.now(choreNames.tell);
+  const turns = new SoleTurns({ authority: core.authority, told });
+  return localActs({
+    ...core,
+    revoke: revoker(core, tell),
+    turns,
+    onRevoked: tell,
+    statusStep: statusSteps(core, turns, told),
+    status,
+  });
 }
 
 /** `tell` is called whatever comes of it: a refusal may have found what was revoked before. */

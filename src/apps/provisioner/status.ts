@@ -8,6 +8,7 @@ import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, refuse } from '../../trust/ports/faults.ts';
 import type { StatusAuthority } from '../../trust/ports/statusAuthority.ts';
 import { MassGuard } from '../../trust/revocation/massGuard.ts';
+import type { SoleTurns } from '../../trust/revocation/soleTurns.ts';
 import { StatusOrders } from '../../trust/revocation/statusOrders.ts';
 import { Answers } from '../../trust/status/answers.ts';
 import { StatusFollower } from '../../trust/status/follower.ts';
@@ -92,6 +93,7 @@ export function stapleOf({ status }: Pick<Core, 'status'>): Staple | undefined {
 /** `told`: resolves when the authority has heard of everything, or cannot be reached. */
 export function statusSteps(
   { status, stores, registry, revocation, authority, clock }: Core,
+  turns: SoleTurns,
   told: () => Promise<void>,
 ): ResourceActs['statusStep'] {
   if (status === undefined) {
@@ -109,7 +111,7 @@ export function statusSteps(
     authority,
     clock,
   });
-  const guard = new MassGuard({ orders, authority });
+  const guard = new MassGuard({ orders, authority, turns });
   return async (order, after, approval) => {
     const step = await guard.step(order, after, approval);
     // Lists and answers follow within seconds of the last step, not of the next round.

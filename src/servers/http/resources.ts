@@ -62,6 +62,7 @@ export interface ResourceActs {
   ) => Outcome<RevocationReport>;
   readonly revokeCertificate: (sha256: Uint8Array, reason: string) => Outcome<RevocationReport>;
   readonly hold: (sha256: Uint8Array, reason: string) => Outcome<undefined>;
+  /** Refused where it would be one more than one person may. */
   readonly reinstate: (sha256: Uint8Array, reason: string) => Outcome<undefined>;
   /** Takes in what the authority has signed since the last time. */
   readonly pullManifests: () => Outcome<undefined>;
@@ -139,12 +140,17 @@ function deviceRoutes(app: FastifyInstance, options: ResourceOptions): void {
       const device = await devices.device(request.params.deviceId);
       if (device === undefined) return missing(options, reply, 'unknown-device');
       if (!isAsSeen(request, reply, await wholeDevice(options, device), onRefusal)) return reply;
-      return sendOutcome(reply, await acts.revokeDevice(device.deviceId, request.body.reason));
+      return sendOutcome(
+        options,
+        reply,
+        await acts.revokeDevice(device.deviceId, request.body.reason),
+      );
     },
   );
 }
 
-function revocationRoutes(app: FastifyInstance, { acts }: ResourceOptions): void {
+function revocationRoutes(app: FastifyInstance, options: ResourceOptions): void {
+  const { acts } = options;
   app.post<{ Body: { readonly deviceIds: readonly string[] } }>(
     '/devices/plan-revocation',
     described('planRevocation', 'devices', 'What the end of these devices would change', {
@@ -165,7 +171,7 @@ function revocationRoutes(app: FastifyInstance, { acts }: ResourceOptions): void
       bodyLimit: namedBytes,
     }),
     async ({ body }, reply) =>
-      sendOutcome(reply, await acts.revokeDevices(body.deviceIds, body.reason)),
+      sendOutcome(options, reply, await acts.revokeDevices(body.deviceIds, body.reason)),
   );
 }
 
@@ -212,7 +218,7 @@ function certificateRoutes(app: FastifyInstance, options: ResourceOptions): void
     async (request, reply) => {
       const sha256 = await certificateAsSeen(options, request, reply);
       if (sha256 === undefined) return reply;
-      return sendOutcome(reply, await acts.revokeCertificate(sha256, request.body.reason));
+      return sendOutcome(options, reply, await acts.revokeCertificate(sha256, request.body.reason));
     },
   );
 
@@ -235,7 +241,7 @@ function certificateRoutes(app: FastifyInstance, options: ResourceOptions): void
         const sha256 = await certificateAsSeen(options, request, reply);
         if (sha256 === undefined) return reply;
         const refusal = await acts[act](sha256, request.body.reason);
-        if (refusal !== undefined) return sendRefusal(reply, refusal);
+        if (refusal !== undefined) return sendOutcome(options, reply, refusal);
         return sendCertificate(options, request, reply);
       },
     );
@@ -243,7 +249,8 @@ function certificateRoutes(app: FastifyInstance, options: ResourceOptions): void
 }
 
 /** A step a request: whoever orders asks again with `next` as `after` until there is none. */
-function statusOrderRoute(app: FastifyInstance, { acts }: ResourceOptions): void {
+function statusOrderRoute(app: FastifyInstance, options: ResourceOptions): void {
+  const { acts } = options;
   app.post(
     '/status/orders',
     described(
@@ -262,12 +269,13 @@ function statusOrderRoute(app: FastifyInstance, { acts }: ResourceOptions): void
       const order = { ...readStatusOrder(fields), dryRun: fields.flag('dryRun') };
       const after = fields.optionalText('after');
       const step = await acts.statusStep(order, after, readApproval(fields));
-      return isRefusal(step) ? sendRefusal(reply, step) : step;
+      return sendOutcome(options, reply, step);
     },
   );
 }
 
-function manifestRoute(app: FastifyInstance, { acts }: ResourceOptions): void {
+function manifestRoute(app: FastifyInstance, options: ResourceOptions): void {
+  const { acts } = options;
   app.post(
     '/manifests/pull',
     described('pullManifests', 'orders', 'Know the elements of closed batches at once', {
@@ -277,7 +285,7 @@ function manifestRoute(app: FastifyInstance, { acts }: ResourceOptions): void {
     }),
     async (_request, reply) => {
       const refusal = await acts.pullManifests();
-      return refusal === undefined ? {} : sendRefusal(reply, refusal);
+      return sendOutcome(options, reply, refusal ?? {});
     },
   );
 }
@@ -329,11 +337,14 @@ async function wholeDevice(
   };
 }
 
-function sendOutcome(
+function sendOutcome<Value extends object>(
+  { onRefusal }: ResourceOptions,
   reply: FastifyReply,
-  outcome: RevocationReport | Refusal<string>,
-): RevocationReport | FastifyReply {
-  return isRefusal(outcome) ? sendRefusal(reply, outcome) : outcome;
+  outcome: Value | Refusal<string>,
+): Value | FastifyReply {
+  if (!isRefusal(outcome)) return outcome;
+  onRefusal(outcome.refused);
+  return sendRefusal(reply, outcome);
 }
 
 function missing({ onRefusal }: ResourceOptions, reply: FastifyReply, code: string): FastifyReply {

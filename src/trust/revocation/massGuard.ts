@@ -5,10 +5,12 @@
 import type { ProvisioningAuthority } from '../ports/authority.ts';
 import { isRefusal, type Refusal } from '../ports/faults.ts';
 import { holdersOf, type StatusOrder, type StatusStep } from '../ports/statusOrders.ts';
+import type { SoleTurns } from './soleTurns.ts';
 import type { StatusOrders } from './statusOrders.ts';
 
 export interface MassGuardParts {
   readonly orders: Pick<StatusOrders, 'step'>;
+  readonly turns: Pick<SoleTurns, 'take'>;
   readonly authority: Pick<ProvisioningAuthority, 'soleChangesLeft' | 'permitStatusOrder'>;
 }
 
@@ -25,15 +27,25 @@ export class MassGuard {
     after: string | undefined,
     approval: Uint8Array | undefined,
   ): Promise<StatusStep | Refusal<string>> {
-    const { orders, authority } = this.#parts;
+    const { orders, authority, turns } = this.#parts;
     if (order.dryRun) return orders.step(order, after);
-    const left = await authority.soleChangesLeft();
-    if (left === undefined) return orders.step(order, after);
-    if (approval === undefined) {
+    if (approval !== undefined && (await authority.soleChangesLeft()) !== undefined) {
+      return this.#permitted(order, after, approval);
+    }
+    return turns.take(async (left) => {
+      if (left === undefined) return orders.step(order, after);
       const exceeds = await this.#exceeds(order, after, left);
       if (exceeds === false) return orders.step(order, after);
-      if (isRefusal(exceeds)) return exceeds;
-    }
+      return isRefusal(exceeds) ? exceeds : this.#permitted(order, after, undefined);
+    });
+  }
+
+  async #permitted(
+    order: StatusOrder,
+    after: string | undefined,
+    approval: Uint8Array | undefined,
+  ): Promise<StatusStep | Refusal<string>> {
+    const { orders, authority } = this.#parts;
     const { dryRun: _, ...asked } = order;
     const refusal = await authority.permitStatusOrder(asked, approval, false);
     if (refusal !== undefined) return refusal;
@@ -48,6 +60,10 @@ export class MassGuard {
     from: string | undefined,
     left: number,
   ): Promise<boolean | Refusal<string>> {
+    const { scope } = order;
+    // The station itself came with the first step.
+    const holders = (): number =>
+      scope.by === 'station' && from !== undefined ? devices : holdersOf(scope, devices);
     let devices = 0;
     let after = from;
     do {
@@ -55,7 +71,7 @@ export class MassGuard {
       if (isRefusal(step)) return step;
       devices += step.devices;
       after = step.next;
-    } while (after !== undefined && holdersOf(order.scope, devices) <= left);
-    return holdersOf(order.scope, devices) > left;
+    } while (after !== undefined && holders() <= left);
+    return holders() > left;
   }
 }

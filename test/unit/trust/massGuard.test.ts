@@ -19,6 +19,7 @@ function house(left: number | undefined, answer?: Refusal<string>) {
   const done: string[] = [];
   const asked: Array<readonly [approval: Uint8Array | undefined, done: boolean]> = [];
   const guard = new MassGuard({
+    turns: { take: (act) => act(left) },
     orders: {
       step: async ({ dryRun }, after, id): Promise<StatusStep> => {
         const at = Number(after ?? 0);
