@@ -71,7 +71,7 @@ test('births, a rollover and a lost key of one of them; the others go on as they
   await switchOver(options, await begunAlone('authority.switch', line));
   assert.equal(await bornUnder('pump', 'p-3'), 'factory-pumps-2');
   assert.equal(await bornUnder('meter', 'm-2'), 'factory');
-  await replaceLost({ ...options, reason: 'stolen' }, 'factory-pumps');
+  await replaceLost({ ...options, reason: 'stolen' }, 'factory-pumps-2');
   assert.equal(await bornUnder('pump', 'p-4'), 'factory-pumps-3');
 
   // One more, later; its name and its births are nobody else's.

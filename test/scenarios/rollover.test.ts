@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { startAuthority } from '../../src/apps/authority/authority.ts';
-import { defaultBook } from '../../src/apps/authority/book.ts';
+import { active, defaultBook } from '../../src/apps/authority/book.ts';
 import { assessCompromise } from '../../src/apps/authority/compromise.ts';
 import { initializeAuthority } from '../../src/apps/authority/initialize.ts';
 import {
@@ -322,7 +322,12 @@ test('what falls with a key: counted, listed, and nothing changed', async (conte
     assert.ok(!isRefusal(await authority.issueServer(testRequest(testKey()), ['localhost'])));
   });
   const assess = (role: 'operational' | 'server' | 'root') =>
-    assessCompromise(openSqliteSnapshot(house.database), defaultBook, role, Date.now());
+    assessCompromise(
+      openSqliteSnapshot(house.database),
+      defaultBook,
+      active(defaultBook, role),
+      Date.now(),
+    );
   const operational = await assess('operational');
   assert.deepEqual(operational.live, [{ profile: 'ldevid', count: 1 }]);
   // It enrolled by a secret and was born with nothing: it needs another secret.

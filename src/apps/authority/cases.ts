@@ -103,10 +103,10 @@ export class Cases implements Omit<CaseDesk, 'closeCase'> {
    */
   requireKeysReplaced(): void {
     for (const one of this.#known) {
-      const gate = gates[one.kind];
-      if (gate === undefined || isDone(one, gate)) continue;
+      const gate = one.steps.find(({ name }) => gates[one.kind]?.includes(name));
+      if (gate === undefined || gate.doneMs !== undefined) continue;
       throw new EnvironmentError(
-        `the key of ${one.subject} is lost, and its place not taken yet: birthmark ca compromise ${commandOf(one)} goes on`,
+        `the key of ${one.subject} is lost, and in service still: birthmark ca compromise ${commandOf(one)} goes on`,
         { retryable: false },
       );
     }
@@ -161,17 +161,15 @@ export function caseDesk(cases: Cases, permissions: Permissions): CaseDesk {
 
 /** What is given to `birthmark ca compromise`. */
 export function commandOf({ kind, subject }: LossCase): string {
-  // The four digits of a signer of chips are its own, what stands behind others counts generations.
-  if (kind === 'authority') {
-    return subject.startsWith('chip-signer') ? subject : subject.replace(/-\d+$/, '');
-  }
+  if (kind === 'authority') return subject;
   return kind === 'station' || kind === 'family' ? `${kind} ${subject}` : kind;
 }
 
 /** The step from which on the lost key signs nothing more. Keys of responders and stations are not ours to open. */
-const gates: Readonly<Partial<Record<LossKind, string>>> = {
-  authority: 'replaced',
-  log: 'replaced',
+const gates: Readonly<Partial<Record<LossKind, readonly string[]>>> = {
+  // Whichever of them it has: one that does not issue is believed no more, and nothing takes its place.
+  authority: ['replaced', 'removed'],
+  log: ['replaced'],
 };
 
 /** Of a leaf, which has its length in two octets (C2SP tlog-tiles), in UTF-16 code units of at most three. */

@@ -7,12 +7,13 @@ import { SnapshotCompromiseReader } from '../../drivers/store/compromiseReader.t
 import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import type { CompromiseReader, DeviceCounts } from '../../trust/ports/compromiseReader.ts';
 import type { AuthorityRole } from './authorityFolder.ts';
-import { aboveOf, isSelfSigned } from './authorityNames.ts';
-import { active, type AuthorityRecord, lineOf } from './book.ts';
+import { aboveOf } from './authorityNames.ts';
+import { type AuthorityRecord, lineOf } from './book.ts';
+import { isReplaced } from './lostAuthority.ts';
 
 export interface CompromiseReport {
-  /** As a rollover has it: a role, or the first name of one of several in it. */
-  readonly line: string;
+  /** Of the key that is lost. */
+  readonly name: string;
   /** Certificates that are signed, not revoked and not past their end, by profile. */
   readonly live: ReadonlyArray<{ readonly profile: string; readonly count: number }>;
   /** Devices that can enrol anew with their identity from birth. */
@@ -53,36 +54,32 @@ export async function countFollowers(
   }
 }
 
-/** Of the authority that issues in this line, `line` as a rollover has it. `snapshot` is closed at the end. */
+/** Of the key of `lost` and no other one of its line. `snapshot` is closed at the end. */
 export async function assessCompromise(
   snapshot: Snapshot,
   book: readonly AuthorityRecord[],
-  line: string,
+  lost: AuthorityRecord,
   nowMs: number,
 ): Promise<CompromiseReport> {
   try {
-    const { role } = active(book, line);
-    const names = issuersOf(book, line, role);
+    const { name, role } = lost;
+    const names = [name, ...belowOf(book, role)];
     const reader: CompromiseReader = new SnapshotCompromiseReader(snapshot);
     const live = liveProfiles(await reader.countLive(names, nowMs));
     const { devices, behind, firstBehind } = await holders(reader, role, names, nowMs);
     const counted = { canFollow: devices - behind, cannotFollow: behind, listed: firstBehind };
-    return { line, live, ...counted, steps: stepsOf(role, line) };
+    const steps =
+      isReplaced(book, lost) || role !== 'root' ? stepsOf(lost) : stepsOfEndedRoot(name);
+    return { name, live, ...counted, steps };
   } finally {
     await snapshot.close();
   }
 }
 
-/** Every key whose certificates are worth nothing then. What a root certified is certified anew by the next one. */
-function issuersOf(
-  book: readonly AuthorityRecord[],
-  line: string,
-  role: AuthorityRole,
-): readonly string[] {
-  const ofLine = book.filter((record) => lineOf(record) === line);
+/** Issuing authorities that nobody certifies anew: a PAA's. */
+function belowOf(book: readonly AuthorityRecord[], role: AuthorityRole): readonly string[] {
   const below = role === 'matter-paa' ? book.filter((one) => aboveOf(one.role) === role) : [];
-  const names = [...ofLine, ...below].map(({ name }) => name);
-  return isSelfSigned({ role }) ? ['self', ...names] : names;
+  return below.map(({ name }) => name);
 }
 
 /** Without their versions. */
@@ -120,12 +117,23 @@ async function holders(
   }
 }
 
-function stepsOf(role: AuthorityRole, line: string): readonly string[] {
+/** One that stands beside the first root, or that another one has followed. */
+function stepsOfEndedRoot(name: string): readonly string[] {
+  return [
+    'stop the server',
+    `birthmark ca compromise ${name} --reason ...: it is believed no more, and the other roots go on`,
+    'start the server',
+    'tell whoever pins it: nothing else leads away from it',
+  ];
+}
+
+function stepsOf(lost: AuthorityRecord): readonly string[] {
+  const { name, role } = lost;
   switch (role) {
     case 'root':
       return [
         'stop the server',
-        'birthmark ca compromise root --reason ...: another root certifies the same authorities anew',
+        `birthmark ca compromise ${name} --reason ...: another root certifies the same authorities anew`,
         'start the server: devices pin the authority of servers and not the root, and go on as they are',
         'tell whoever pins the root the next one, where the lost one has not named its key (RFC 8649)',
         'of a root on another machine: birthmark ca rollover announce root --new-name, ca root next there, ca import, switch and remove root at once',
@@ -140,13 +148,13 @@ function stepsOf(role: AuthorityRole, line: string): readonly string[] {
     case 'matter-pai':
       return [
         'stop the server',
-        `birthmark ca compromise ${line} --reason ...`,
+        `birthmark ca compromise ${name} --reason ...`,
         'start the server: enrolled devices go on with their LDevIDs; none of them can enrol anew by itself',
       ];
     case 'operational':
       return [
         'stop the server',
-        `birthmark ca compromise ${line} --reason ...`,
+        `birthmark ca compromise ${name} --reason ...`,
         'start the server: devices enrol anew with their identity from birth, as fast as they are let in',
         'give those that cannot follow a secret each: birthmark enrolment secret create --device ID',
         'birthmark ca compromise status, and close when they are back',
@@ -154,8 +162,8 @@ function stepsOf(role: AuthorityRole, line: string): readonly string[] {
     case 'server':
       return [
         'stop the server',
-        `birthmark ca compromise ${line} --reason ..., then start the server`,
-        `birthmark ca rollover remove ${line} when devices were told; enrol stations, applications and operators anew`,
+        `birthmark ca compromise ${name} --reason ..., then start the server`,
+        `birthmark ca rollover remove ${lineOf(lost)} when devices were told; enrol stations, applications and operators anew`,
         'until then whoever has the key can stand in for this server before devices that were not told',
       ];
   }

@@ -38,9 +38,6 @@ import { aboveOf } from './authorityNames.ts';
 import {
   active,
   type AuthorityRecord,
-  lineNamed,
-  lineOf,
-  nextName,
   offlineKey,
   readBook,
   withSuccessor,
@@ -50,15 +47,18 @@ import { withCasesAtRest } from './caseOffice.ts';
 import { Cases } from './cases.ts';
 import { Office, type OfficeOptions } from './office.ts';
 import { publishRootLists } from './rootList.ts';
+import {
+  caseOfAuthority,
+  type CaseOptions,
+  lostAuthority,
+  newCase,
+  openCaseOf,
+} from './lostAuthority.ts';
 import { certifyAnew, putUnder } from './lostRoot.ts';
 import { requireCertificate, requireLists, successorIn } from './rootUse.ts';
 import { openAuthoritySnapshot } from './stores.ts';
 
-export interface LossOptions extends OfficeOptions {
-  /** Why somebody thinks so, for the log. */
-  readonly reason: string;
-  /** Devices that may enrol anew in a second; 20 unless told. */
-  readonly perSecond?: number;
+export interface LossOptions extends CaseOptions, OfficeOptions {
   /** Hears of each step before it is taken. */
   readonly onStep?: (name: string) => void;
 }
@@ -69,8 +69,6 @@ export interface Answered {
   readonly waitsFor?: string;
 }
 
-const usualPerSecond = 20;
-
 /** Certificates that are revoked in one transaction. */
 const revokedAtOnce = 500;
 
@@ -78,7 +76,7 @@ const revokedAtOnce = 500;
 const lastListMs = 20 * 365 * 86_400_000;
 
 /**
- * The case of the authority that issues in this line, as it is or opened now. From then on the process of the
+ * The case of the authority that `whose` names, as it is or opened now. From then on the process of the
  * authority does not start: to stop needs nobody's permission.
  */
 export async function beginLostAuthority(
@@ -86,27 +84,26 @@ export async function beginLostAuthority(
   options: LossOptions,
   whose: string,
 ): Promise<LossCase> {
-  const book = await readBook(authorityPaths(options.dataFolder));
-  const line = lineNamed(book, whose);
-  const ofLine = book.filter((record) => lineOf(record) === line).map(({ name }) => name);
-  const open = (await desk.cases()).find(
-    (one) =>
-      one.kind === 'authority' && ofLine.includes(one.subject) && nextStep(one) !== undefined,
-  );
-  // Before anything else: from here on the lost key signs nothing in a process of ours.
-  return open ?? desk.openCase(caseOfAuthority(options, book, line));
+  const paths = authorityPaths(options.dataFolder);
+  const book = await readBook(paths);
+  const open = openCaseOf(await desk.cases(), book, whose);
+  if (open !== undefined) return open;
+  const lost = lostAuthority(book, whose);
+  // Before anything else: from here on the lost key certifies nothing in a process of ours.
+  return desk.openCase(caseOfAuthority(options, paths, book, lost));
 }
 
 /** Takes the steps of the case that are left: the root certifies the authority that takes the place. */
 export async function answerLostAuthority(
   options: LossOptions,
-  line: string,
+  whose: string,
   { request: use }: Begun<'root.use'>,
 ): Promise<Answered> {
-  const begun = await withCasesAtRest(options, (desk) => beginLostAuthority(desk, options, line));
+  const begun = await withCasesAtRest(options, (desk) => beginLostAuthority(desk, options, whose));
   return carryOn(options, begun, {
     successor: (office, one) => makeSuccessor(office, one, use),
     replaced: (office, one) => replaceInBook(office, one),
+    removed: (office, one) => removeFromBook(office, one),
     revoked: (office, one) => revokeLeaves(office, one, options),
     listed: (office, one) => listLost(office, one, options, use),
   });
@@ -195,50 +192,12 @@ async function carryOn(options: LossOptions, begun: LossCase, steps: Steps): Pro
   }
 }
 
-function caseOfAuthority(
-  options: LossOptions,
-  book: readonly AuthorityRecord[],
-  line: string,
-): LossCase {
-  const lost = active(book, line);
-  const successor = nextName(book, line);
-  const announced = book.find((one) => lineOf(one) === line && one.state === 'announced');
-  if (announced !== undefined) {
-    // Its links vouch for the lost key: it cannot take its place.
-    throw refused(`${announced.name} is announced: birthmark ca rollover switch ${line} first`);
-  }
-  if (lost.role === 'root' && lost.key === offlineKey) {
-    throw refused(
-      'the root is on another machine: birthmark ca compromise root --dry-run says what people do there',
-    );
-  }
-  // Nobody is above a root to list it, and what it certified is certified anew.
-  const further = lost.role === 'root' ? [] : ['revoked', 'listed'];
-  const names = ['successor', 'replaced', ...further];
-  return {
-    ...newCase(options, lost.name, 'authority', lost.name, names),
-    successor,
-    ...(lost.role === 'operational' ? { perSecond: options.perSecond ?? usualPerSecond } : {}),
-  };
-}
-
 async function caseOfLog(options: LossOptions, paths: AuthorityPaths): Promise<LossCase> {
   const text = await readIfThere(logKeyPath(paths));
   if (text === undefined) throw refused('there is no key of the log');
   const { name } = logKeyOf(sha256, parseKeyFile(text).publicKeySpki);
   const at = options.clock.nowMs();
   return newCase(options, `log-${at}`, 'log', name, ['recorded', 'replaced']);
-}
-
-function newCase(
-  { reason, clock }: LossOptions,
-  name: string,
-  kind: LossCase['kind'],
-  subject: string,
-  steps: readonly string[],
-): LossCase {
-  const openedMs = clock.nowMs();
-  return { name, kind, subject, reason, openedMs, steps: steps.map((step) => ({ name: step })) };
 }
 
 async function makeSuccessor(office: Office, one: LossCase, use: RootUse): Promise<StepResult> {
@@ -280,6 +239,17 @@ async function replaceInBook(
   return role === 'server'
     ? `${subject} issues no more; birthmark ca rollover remove server when devices were told`
     : `${subject} issues no more, and is believed no more`;
+}
+
+/** Of one that does not issue: it is believed no more. */
+async function removeFromBook({ book, paths }: Office, { subject }: LossCase): Promise<StepResult> {
+  const { role } = recordOf({ book }, subject);
+  if (role === 'root') await putUnder({ book, paths }, active(book, 'root').name);
+  await writeBook(
+    paths,
+    book.map((record) => (record.name === subject ? { ...record, state: 'removed' } : record)),
+  );
+  return `${subject} is believed no more`;
 }
 
 /** Births stay as they are: an element gets no other identity, and a listed one is believed by its own bytes. */
@@ -441,7 +411,7 @@ function sha256(data: Uint8Array): Uint8Array {
   return nodeCrypto.hash('SHA-256', data);
 }
 
-function recordOf({ book }: Office, name: string): AuthorityRecord {
+function recordOf({ book }: Pick<Office, 'book'>, name: string): AuthorityRecord {
   const found = book.find((record) => record.name === name);
   if (found === undefined) throw refused(`there is no authority ${name}`);
   return found;

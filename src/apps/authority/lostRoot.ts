@@ -34,7 +34,10 @@ export async function certifyAnew(
 }
 
 /** The certificates of the next root take the place of those of the lost one. Goes on where it was cut short. */
-export async function putUnder({ book, paths }: Office, next: string): Promise<void> {
+export async function putUnder(
+  { book, paths }: Pick<Office, 'book' | 'paths'>,
+  next: string,
+): Promise<void> {
   for (const { name } of believedBelowRoots(book)) {
     const file = underName(name, next);
     if (!existsSync(certificatePath(paths, file))) continue;

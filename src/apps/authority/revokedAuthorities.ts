@@ -44,9 +44,8 @@ function isBelieved({ state, role }: AuthorityRecord): boolean {
 }
 
 function wayOut(record: AuthorityRecord): string {
-  const line = lineOf(record);
-  if (record.state === 'retired') return `birthmark ca rollover remove ${line} ends it`;
-  return `birthmark ca compromise ${line} puts another one in its place`;
+  if (record.state === 'retired') return `birthmark ca rollover remove ${lineOf(record)} ends it`;
+  return `birthmark ca compromise ${record.name} puts another one in its place`;
 }
 
 async function rootLists(

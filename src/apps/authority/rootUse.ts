@@ -46,14 +46,18 @@ export async function useForLoss(options: RootUseOptions, one: LossCase): Promis
   const book = await readBook(paths);
   const lost = book.find(({ name }) => name === one.subject);
   if (lost === undefined) throw refused(`there is no authority ${one.subject}`);
+  const certificate = await readCertificateFile(paths, lost.name);
+  const lists = await listsOf(paths, options.store, book, certificate);
+  const revokes = [nodeCrypto.hash('SHA-256', certificate)];
+  if (!one.steps.some(({ name }) => name === 'successor')) {
+    return { what: `end the lost key of ${lost.name}`, certificates: [], revokes, lists };
+  }
   const next = successorIn(book, lost, one);
   const below = lost.role === 'root' ? believedBelowRoots(book) : [];
   const { passphrase } = options;
   const keys = new AuthorityKeys(await KeyFolder.open({ folder: paths.keys, passphrase }));
   try {
     const { publicKeySpki } = await keys.make(next);
-    const certificate = await readCertificateFile(paths, lost.name);
-    const lists = await listsOf(paths, options.store, book, certificate);
     return {
       what: `replace the lost key of ${lost.name}`,
       certificates: [
@@ -65,7 +69,7 @@ export async function useForLoss(options: RootUseOptions, one: LossCase): Promis
           }),
         )),
       ],
-      revokes: [nodeCrypto.hash('SHA-256', certificate)],
+      revokes,
       lists,
     };
   } finally {

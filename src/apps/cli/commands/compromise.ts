@@ -10,10 +10,11 @@ import {
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
 import { carryOutAtRest } from '../../authority/approvalOffice.ts';
-import { lineNamed, readCertifiedBook } from '../../authority/book.ts';
+import { readCertifiedBook } from '../../authority/book.ts';
 import { commandOf } from '../../authority/cases.ts';
 import { assessCompromise, countFollowers, maximumListed } from '../../authority/compromise.ts';
 import { answerLostHolder, type HolderLoss } from '../../authority/lostHolders.ts';
+import { lostAuthority } from '../../authority/lostAuthority.ts';
 import {
   type Answered,
   answerLostAuthority,
@@ -51,6 +52,8 @@ Whose key:
   factory, operational, server   an authority's: another one takes its place under the root, the old one
                                  issues no more, what it gave is revoked, lists say so (server stopped)
   factory-NAME, chip-signer, matter-pai, ...   of one that was added: the same
+  operational-2, ...             the key of exactly that name; one that has been followed is believed no more,
+                                 and nothing takes its place
   ocsp                           the responders': their certificates are revoked, new keys at the next start
                                  (server stopped)
   log                            the log's: it goes on under a new key and name, and says where the old one
@@ -131,6 +134,7 @@ async function answer(
   if (role !== undefined) {
     // First of all the lost key stops; who may have another one made is asked then.
     const one = await withCases(options, (desk) => beginLostAuthority(desk, loss(''), whose));
+    if (nextStep(one) === undefined) return tell(options, { case: one });
     const folder = loss(await readPassphrase());
     const use = await useForLoss(folder, one);
     const asked = await ask(options, 'root.use', () => use);
@@ -220,13 +224,13 @@ function tellDevices(options: OutputOptions, deviceIds: readonly string[]): void
 async function assess(whose: string, options: CompromiseOptions): Promise<void> {
   const paths = authorityPaths(options.data);
   const book = await readCertifiedBook(paths);
-  const line = lineNamed(book, whose);
+  const lost = lostAuthority(book, whose);
   const snapshot = await openAuthoritySnapshot(paths, readStoreSetting(options.store));
-  const report = await assessCompromise(snapshot, book, line, Date.now());
+  const report = await assessCompromise(snapshot, book, lost, Date.now());
   const { live, canFollow, cannotFollow, listed, steps } = report;
   const kinds = live.map(({ profile, count }) => `${count} ${profile}`).join(', ');
   print(options, { dryRun: true, ...report }, [
-    `Certificates that fall with the authority ${line}: ${kinds === '' ? 'none' : kinds}.`,
+    `Certificates that fall with the authority ${lost.name}: ${kinds === '' ? 'none' : kinds}.`,
     `Devices that can follow by themselves: ${canFollow}; that cannot: ${cannotFollow}.`,
     ...listed.map((deviceId) => `  ${deviceId}`),
     ...(cannotFollow > listed.length ? [`  and ${cannotFollow - listed.length} more`] : []),
