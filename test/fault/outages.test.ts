@@ -4,13 +4,18 @@
  * (max_page_count, query_only on the very connection that writes), so that no disk has to be filled.
  */
 import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { LedgerFolder, readLedger } from '../../src/drivers/store/files/ledgerFolder.ts';
+import { TileFolder } from '../../src/drivers/store/files/tileFolder.ts';
 import { EnvironmentError } from '../../src/trust/ports/faults.ts';
 import { isEndorsed, readEndorseAnswer } from '../../src/wire/line/endorsement.ts';
 import { encodeOcspRequest } from '../../src/wire/ocsp/request.ts';
 import { broken } from '../support/issuing/faults.ts';
 import { testElement, TestStation, unitRequest } from '../support/issuing/station.ts';
-import { testSigner } from '../support/issuing/world.ts';
+import { type Between, testSigner } from '../support/issuing/world.ts';
 import { deviceIdOf } from '../support/registrySamples.ts';
 import { type OpenStatus, StatusWorld } from '../support/status.ts';
 
@@ -23,10 +28,11 @@ interface House {
   readonly keys: { away: boolean };
 }
 
-async function openHouse(context: TestContext): Promise<House> {
+async function openHouse(context: TestContext, between: Between = {}): Promise<House> {
   const keys = { away: false };
   const world = await StatusWorld.create(context, {
     between: {
+      ...between,
       signer: (signer) => ({
         ...signer,
         sign: async (data) => {
@@ -141,3 +147,63 @@ for (const { name, begin, end, message, revocation } of outages) {
     assert.deepEqual((await world.world.fsck()).faults, []);
   });
 }
+
+/** A folder that cannot be written, whoever runs the test: a file has its name while it is away. */
+class AwayFolder {
+  readonly path: string;
+
+  constructor(context: TestContext) {
+    const above = mkdtempSync(join(tmpdir(), 'birthmark-away-'));
+    context.after(() => rmSync(above, { recursive: true }));
+    this.path = join(above, 'folder');
+  }
+
+  begin(): void {
+    if (existsSync(this.path)) renameSync(this.path, `${this.path}.kept`);
+    writeFileSync(this.path, '');
+  }
+
+  end(): void {
+    rmSync(this.path);
+    if (existsSync(`${this.path}.kept`)) renameSync(`${this.path}.kept`, this.path);
+  }
+}
+
+const cannotWrite = (error: unknown): boolean =>
+  error instanceof EnvironmentError && error.retryable && /cannot write/.test(error.message);
+
+test('the files of the log cannot be written: births go on, and the log takes them in later', async (context) => {
+  const folder = new AwayFolder(context);
+  const house = await openHouse(context, { tiles: () => new TileFolder(folder.path) });
+  const { world, open } = house;
+  const log = await open.authority.openLog();
+  await birth(house, 'before');
+  const { treeSize } = await log.advance();
+  folder.begin();
+  assert.match(await birth(house, 'meanwhile 0'), /^30/);
+  await assert.rejects(log.advance(), cannotWrite);
+  assert.match(await birth(house, 'meanwhile 1'), /^30/);
+  folder.end();
+  assert.equal((await log.advance()).treeSize, treeSize + 2);
+  assert.deepEqual((await world.world.fsck()).faults, []);
+});
+
+test('the ledger is out of reach: no order and no ticket, everything else goes on', async (context) => {
+  const folder = new AwayFolder(context);
+  const house = await openHouse(context, { ledger: new LedgerFolder(folder.path) });
+  const { world, open } = house;
+  folder.begin();
+  const more = (): Promise<unknown> =>
+    world.world.ticket(open.authority, testSigner(), 10, 'order-2');
+  await assert.rejects(more(), cannotWrite);
+  assert.match(await birth(house, 'meanwhile 0'), /^30/);
+  folder.end();
+  await more();
+  const noted = await readLedger(folder.path);
+  assert.deepEqual(
+    noted.map(({ kind }) => kind),
+    ['order', 'ticket', 'order', 'ticket'],
+  );
+  await world.world.logHead(open.authority);
+  assert.deepEqual((await world.world.fsck()).faults, []);
+});

@@ -38,6 +38,7 @@ import type { SealingKey, Signer } from '../../../src/trust/ports/keys.ts';
 import type { OrderStore, TicketRecord } from '../../../src/trust/ports/orderStore.ts';
 import type { AuditStore } from '../../../src/trust/ports/auditStore.ts';
 import type { StatusStore } from '../../../src/trust/ports/statusStore.ts';
+import type { TicketLedger } from '../../../src/trust/ports/ticketLedger.ts';
 import type { TileStore } from '../../../src/trust/ports/tileStore.ts';
 import { SqliteStatusStore } from '../../../src/drivers/store/sqlite/statusStore.ts';
 import { RevocationLists, usualSchedule } from '../../../src/trust/status/lists.ts';
@@ -59,6 +60,7 @@ export interface Between {
   readonly statusStore?: (store: StatusStore) => StatusStore;
   readonly tiles?: (tiles: TileStore) => TileStore;
   readonly signer?: (signer: Signer) => Signer;
+  readonly ledger?: TicketLedger;
 }
 
 export interface OpenAuthority {
@@ -212,6 +214,7 @@ export class World {
         orderKey,
         bears: (birth) => issuance.authorityOf(birth) !== undefined,
         eui64Base,
+        ledger: between.ledger,
       }),
       line: new LineService({
         crypto,
