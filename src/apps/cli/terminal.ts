@@ -1,4 +1,5 @@
 /** What every command shares: output for a person or a program, progress, exit codes. */
+import { InvalidArgumentError } from 'commander';
 import { DeviceFault } from '../../device/ports/faults.ts';
 import { RefusedError } from '../../drivers/links/local/answers.ts';
 import { ElementError } from '../../trust/ports/element.ts';
@@ -97,6 +98,10 @@ export class Progress {
 export function explain(error: unknown): { message: string; exitCode: number } {
   if (error instanceof CommandFailure) return { message: error.message, exitCode: error.exitCode };
   if (error instanceof MalformedError || error instanceof UnsupportedError) {
+    return { message: error.message, exitCode: exitCodes.usage };
+  }
+  // From a parser called by a command: commander explains those of its own calls.
+  if (error instanceof InvalidArgumentError) {
     return { message: error.message, exitCode: exitCodes.usage };
   }
   if (error instanceof RefusedError) {

@@ -1,42 +1,14 @@
 /** `birthmark revoke`, `hold`, `reinstate` and `crl` against a running server. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { parseCertificateList } from '../../../src/wire/crl/certificateList.ts';
 import { parsePem } from '../../../src/wire/x509/pem.ts';
+import { documentIn, type Ran, run } from '../../support/commandLine.ts';
 import { fetchPlain, statusHouse, until } from '../../support/statusHouse.ts';
-
-const command = fileURLToPath(new URL('../../../src/apps/cli/main.ts', import.meta.url));
-const environment = { ...process.env, BIRTHMARK_PASSPHRASE: 'correct horse battery' };
-
-interface Ran {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function run(...words: readonly string[]): Promise<Ran> {
-  const child = spawn(process.execPath, ['--no-warnings', command, ...words], {
-    env: environment,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const [status] = (await once(child, 'close')) as [number];
-  return { status, stdout, stderr };
-}
-
-function documentIn({ stdout }: Ran): Record<string, unknown> {
-  return JSON.parse(stdout) as Record<string, unknown>;
-}
 
 test('counted, held, reinstated, revoked; and the lists say so', async (context) => {
   const house = await statusHouse(context);

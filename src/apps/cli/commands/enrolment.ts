@@ -34,7 +34,7 @@ interface PolicyOptions extends DataOptions {
   /** The request that another operator has approved. */
   readonly request?: string;
   readonly approval?: ProfilePolicy['approval'];
-  readonly afterExpiry?: string;
+  readonly afterExpiry?: ProfilePolicy['afterExpiry'];
 }
 
 const dayMs = 86_400_000;
@@ -56,7 +56,7 @@ export function registerEnrolment(program: Command): void {
     .addHelpText('after', secretHelp)
     .action(createSecret);
   common(secret.command('list')).description('The secrets, newest first').action(listSecrets);
-  common(secret.command('void <id>'))
+  common(secret.command('void').argument('<id>', 'as the list shows it', whole))
     .description('Take back a secret that nobody has used')
     .option('--dry-run', 'say what would be taken back')
     .addHelpText('after', '\nExample:\n  birthmark enrolment secret void 12')
@@ -69,11 +69,11 @@ export function registerEnrolment(program: Command): void {
     ['approve', 'approved'],
     ['deny', 'denied'],
   ] as const) {
-    common(enrolment.command(`${verb} <id>`))
+    common(enrolment.command(verb).argument('<id>', 'as the list shows it', whole))
       .description(`${verb === 'approve' ? 'Let' : 'Refuse'} a request that waits`)
       .option('--dry-run', 'say what would be decided')
       .addHelpText('after', `\nExample:\n  birthmark enrolment ${verb} 3`)
-      .action((id: string, options: DataOptions) => decide(id, decision, options));
+      .action((id: number, options: DataOptions) => decide(id, decision, options));
   }
   common(enrolment.command('policy [profile]'))
     .description('Show how a profile is given out, or change it')
@@ -84,7 +84,7 @@ export function registerEnrolment(program: Command): void {
         'every',
       ]),
     )
-    .option('--after-expiry <rule>', 'never, approval, or a number of days')
+    .option('--after-expiry <rule>', 'never, approval, or a number of days', afterExpiry)
     .option('--as <folder>', 'folder of the operator who asks, where two persons are needed')
     .option('--request <id>', 'the request that another operator has approved')
     .option('--dry-run', 'say what would change')
@@ -189,9 +189,11 @@ function stateOf(secret: {
   return secret.keyIdentifier === undefined ? 'open' : 'bound to a key';
 }
 
-async function voidSecret(text: string, options: DataOptions): Promise<void> {
-  const id = whole(text);
+async function voidSecret(id: number, options: DataOptions): Promise<void> {
   if (options.dryRun === true) {
+    const [found] = await withDesk(options, (desk) => desk.secrets(1, id + 1));
+    const isOpen = found?.id === id && found.voidedMs === undefined && found.spentOn === undefined;
+    if (!isOpen) throw new CommandFailure('No such secret is open. [unknown]');
     print(options, { dryRun: true, id }, [`Would take back secret ${id}.`]);
     return;
   }
@@ -224,13 +226,10 @@ async function listRequests(options: DataOptions): Promise<void> {
   ]);
 }
 
-async function decide(
-  text: string,
-  decision: ApprovalDecision,
-  options: DataOptions,
-): Promise<void> {
-  const id = whole(text);
+async function decide(id: number, decision: ApprovalDecision, options: DataOptions): Promise<void> {
   if (options.dryRun === true) {
+    const [found] = await withDesk(options, (desk) => desk.approvals(1, id - 1));
+    if (found?.id !== id) throw new CommandFailure('No such request is waiting. [unknown]');
     print(options, { dryRun: true, id, decision }, [`Request ${id} would be ${decision}.`]);
     return;
   }
@@ -241,17 +240,17 @@ async function decide(
 }
 
 async function policy(profile: string | undefined, options: PolicyOptions): Promise<void> {
-  const { approval, afterExpiry } = options;
+  const { approval, afterExpiry: rule } = options;
   const present = await withDesk(options, (desk) => desk.policies());
   const shown = profile === undefined ? present : present.filter((one) => one.profile === profile);
   const [first] = shown;
   if (first === undefined) throw new CommandFailure(`no profile ${profile} is for devices`);
-  if (approval === undefined && afterExpiry === undefined) return show(options, shown);
+  if (approval === undefined && rule === undefined) return show(options, shown);
   if (profile === undefined) throw new CommandFailure('name a profile', exitCodes.usage);
   const changed: ProfilePolicy = {
     profile,
     approval: approval ?? first.approval,
-    afterExpiry: afterExpiry === undefined ? first.afterExpiry : ruleOf(afterExpiry),
+    afterExpiry: rule ?? first.afterExpiry,
   };
   if (options.dryRun !== true) {
     const { approval: _, request, ...others } = options;
@@ -282,7 +281,7 @@ function show(options: PolicyOptions, policies: readonly ProfilePolicy[]): void 
   ]);
 }
 
-function ruleOf(text: string): ProfilePolicy['afterExpiry'] {
+function afterExpiry(text: string): ProfilePolicy['afterExpiry'] {
   if (text === 'never' || text === 'approval') return { kind: text };
   return { kind: 'within', days: whole(text) };
 }

@@ -1,10 +1,11 @@
 /** `birthmark token`: secrets with which programs read the API, and never act. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { TokenClient } from '../../../drivers/links/local/tokenClient.ts';
 import type { TokenRecord } from '../../../trust/ports/tokenStore.ts';
 import { everyEntry } from '../pages.ts';
 import { reachable, type ReachOptions, reachOf } from '../reach.ts';
-import { allowed, type OutputOptions, print, table } from '../terminal.ts';
+import { allowed, CommandFailure, type OutputOptions, print, table } from '../terminal.ts';
+import { whole } from './order.ts';
 
 interface DataOptions extends OutputOptions, ReachOptions {
   readonly dryRun?: boolean;
@@ -37,7 +38,7 @@ It reads whatever the API shows and changes nothing. It is kept as a hash: lost,
       '\nExamples:\n  birthmark token list\n  birthmark token list --server https://birthmark.example:8444 --operator ./ada',
     )
     .action(list);
-  common(token.command('revoke <id>'))
+  common(token.command('revoke').argument('<id>', 'as the list shows it', whole))
     .description('End a token at once')
     .option('--dry-run', 'say what would be revoked')
     .addHelpText('after', '\nExample:\n  birthmark token revoke 3')
@@ -90,9 +91,13 @@ async function list(options: DataOptions): Promise<void> {
   );
 }
 
-async function revoke(text: string, options: DataOptions): Promise<void> {
-  const id = whole(text);
+async function revoke(id: number, options: DataOptions): Promise<void> {
   if (options.dryRun === true) {
+    const [found] = await withTokens(options, async (tokens) =>
+      allowed(await tokens.tokens(1, id + 1)),
+    );
+    const isOpen = found?.id === id && found.revokedMs === undefined;
+    if (!isOpen) throw new CommandFailure('No such token is open. [unknown]');
     print(options, { dryRun: true, id }, [`Would revoke token ${id}.`]);
     return;
   }
@@ -119,9 +124,4 @@ function stateOf({ revokedMs, expiresMs }: TokenRecord): string {
 
 function day(timeMs: number): string {
   return new Date(timeMs).toISOString().slice(0, 10);
-}
-
-function whole(text: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('a whole number from 1 is expected');
 }
