@@ -12,10 +12,11 @@ import type { CertificateKind } from '../../trust/ports/registryStore.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import type { ReadTokens } from '../../trust/registry/readTokens.ts';
 import type { CertificateRefusal, Registry } from '../../trust/registry/registry.ts';
-import type { RevocationReport } from '../../trust/ports/revocationReport.ts';
+import type { Heard, ListsState, RevocationReport } from '../../trust/ports/revocationReport.ts';
 import type { Revocation } from '../../trust/revocation/revocation.ts';
 import type { SoleTurns } from '../../trust/revocation/soleTurns.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import type { DoorTrust } from './doorTrust.ts';
 import type { Manifests } from './manifests.ts';
@@ -43,6 +44,8 @@ export interface ActOptions {
   readonly clock: Clock;
   /** The outbox has something to tell. */
   readonly onRevoked: () => void;
+  /** What came of it at the authority for devices or certificates, as notices name them. */
+  readonly listsOf: (subjects: readonly string[]) => Promise<ListsState>;
   readonly statusStep: ResourceActs['statusStep'];
   readonly status: () => Promise<object>;
 }
@@ -67,6 +70,10 @@ export function localActs(options: ActOptions): ProvisionerActs {
   };
 }
 
+const tooMany = refuse(
+  'approval-needed',
+  'More devices than one person may revoke: birthmark revoke.',
+);
 const noneLeft = refuse(
   'approval-needed',
   'One person may take no more holds back today: POST /status/orders with an approval, or birthmark reinstate.',
@@ -74,35 +81,45 @@ const noneLeft = refuse(
 
 function resourceActs(options: ActOptions): ResourceActs {
   const { registry, revocation, manifests, turns } = options;
+  /** Told whatever came of it: a refusal may have found what was changed before. */
+  const heard = async <Report extends object>(
+    outcome: Report | Refusal<string>,
+    subjects: readonly string[],
+  ): Promise<(Report & Heard) | Refusal<string>> => {
+    options.onRevoked();
+    if (isRefusal(outcome)) return outcome;
+    return { ...outcome, lists: await options.listsOf(subjects) };
+  };
+  const revokeThem: ResourceActs['revokeDevices'] = async (deviceIds, reason) =>
+    heard(await options.revoke(deviceIds, reason), deviceIds);
   return {
-    revokeDevice: (deviceId, reason) => options.revoke([deviceId], reason),
+    revokeDevice: (deviceId, reason) => revokeThem([deviceId], reason),
     planRevocation: (deviceIds) => revocation.plan(deviceIds),
-    revokeDevices: (deviceIds, reason) =>
-      turns.take(async (left) =>
-        left !== undefined && deviceIds.length > left
-          ? refuse('approval-needed', 'More devices than one person may revoke: birthmark revoke.')
-          : options.revoke(deviceIds, reason),
-      ),
-    revokeCertificate: async (sha256, reason) => {
-      const report = await revocation.revokeCertificate(sha256, reason);
-      options.onRevoked();
-      return report;
+    revokeDevices: async (deviceIds, reason) => {
+      const wanted = [...new Set(deviceIds)];
+      if (wanted.length === 1) return revokeThem(wanted, reason);
+      const outcome = await turns.take(async (left) =>
+        left !== undefined && wanted.length > left ? tooMany : options.revoke(wanted, reason),
+      );
+      return heard(outcome, wanted);
     },
+    revokeCertificate: async (sha256, reason) =>
+      heard(await revocation.revokeCertificate(sha256, reason), [toHex(sha256)]),
     hold: async (sha256, reason) => {
       const refusal = await registry.hold(sha256, reason);
       if (refusal === undefined) await revocation.disconnectCertificate(sha256);
-      options.onRevoked();
-      return refusal;
+      return heard(refusal ?? {}, [toHex(sha256)]);
     },
     // It gives power back, so that nothing is done here that lists and answers would not follow.
-    reinstate: (sha256, reason) =>
-      turns.take(async (left) => {
+    reinstate: async (sha256, reason) => {
+      const refusal = await turns.take(async (left) => {
         if (left === 0) return noneLeft;
-        const refusal = await registry.reinstate(sha256, reason);
-        if (refusal === undefined) await revocation.disconnectCertificate(sha256);
-        options.onRevoked();
-        return refusal;
-      }),
+        const forbidden = await registry.reinstate(sha256, reason);
+        if (forbidden === undefined) await revocation.disconnectCertificate(sha256);
+        return forbidden;
+      });
+      return heard(refusal ?? {}, [toHex(sha256)]);
+    },
     statusStep: options.statusStep,
     pullManifests: () => manifests.pull(),
   };

@@ -13,7 +13,6 @@ import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import { ReadTokens } from '../../trust/registry/readTokens.ts';
 import { Registry } from '../../trust/registry/registry.ts';
-import { tellAuthority } from '../../trust/revocation/outbox.ts';
 import { Revocation, type RevocationParts } from '../../trust/revocation/revocation.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { type Chore, troubleText } from './chores.ts';
@@ -26,7 +25,8 @@ import { ServerCertificate } from './serverCertificate.ts';
 import { type SessionCredentialOptions, SessionCredentials } from './sessionCredentials.ts';
 import type { ServerKeys } from './keys.ts';
 import type { Stores } from './stores.ts';
-import { followChore, makeStatus, settling, type Status } from './status.ts';
+import { followChore, makeStatus, type Status } from './status.ts';
+import { Telling } from './telling.ts';
 import { makeTraffic, type Traffic } from './traffic.ts';
 
 export interface Core {
@@ -52,6 +52,7 @@ export interface Core {
   readonly traffic: Traffic;
   readonly revocation: Revocation;
   readonly status: Status | undefined;
+  readonly telling: Telling;
   /** What is shown to devices that know this server by their anchor. */
   readonly sessionCredentials: SessionCredentials | undefined;
 }
@@ -123,6 +124,7 @@ export async function makeCore(
       ...(status === undefined ? [] : [status.answers]),
     ]),
     status,
+    telling: new Telling({ store: stores.registry, authority, status, metrics }),
     sessionCredentials,
   };
 }
@@ -193,26 +195,15 @@ export const choreNames = {
 const seconds = 1000;
 
 /** What comes round whether or not anybody asks. */
-/** What was changed here counts here; lists and answers follow when the authority takes it. */
-function tooMany(waiting: number): string {
-  return `${waiting} changes of status are more than one person may make in a day: they take an approval (docs/approvals.md)`;
-}
-
 export function standingChores(core: Core): readonly Chore[] {
-  const { stores, authority, live, clock, manifests, traffic, status } = core;
+  const { live, clock, manifests, traffic, status } = core;
   const { sessionCredentials } = core;
   return [
     ...(status === undefined ? [] : [followChore(status)]),
     {
       name: choreNames.tell,
       everyMs: 5 * seconds,
-      work: async () => {
-        await settling(status, async () => {
-          const { stopped, waiting } = await tellAuthority(stores.registry, authority);
-          if (stopped !== undefined) throw new EnvironmentError(stopped, { retryable: true });
-          if (waiting > 0) throw new EnvironmentError(tooMany(waiting), { retryable: true });
-        });
-      },
+      work: () => core.telling.tell(),
     },
     { name: choreNames.learn, everyMs: 30 * seconds, work: core.learn },
     {

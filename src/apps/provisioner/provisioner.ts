@@ -199,25 +199,23 @@ async function open(
 }
 
 function actsOf(core: Core, chores: Chores, status: () => Promise<object>): ProvisionerActs {
-  const tell = (): void => chores.nudge(choreNames.tell);
   const told = (): Promise<void> => chores.now(choreNames.tell);
   const turns = new SoleTurns({ authority: core.authority, told });
   return localActs({
     ...core,
-    revoke: revoker(core, tell),
+    revoke: revoker(core),
     turns,
-    onRevoked: tell,
+    onRevoked: () => chores.nudge(choreNames.tell),
+    listsOf: (subjects) => core.telling.listsOf(subjects, told),
     statusStep: statusSteps(core, turns, told),
     status,
   });
 }
 
-/** `tell` is called whatever comes of it: a refusal may have found what was revoked before. */
-function revoker({ revocation, metrics }: Core, tell: () => void): Revoke {
+function revoker({ revocation, metrics }: Core): Revoke {
   return async (deviceIds, reason) => {
     const report = await revocation.revokeDevices(deviceIds, reason);
     if (!isRefusal(report)) metrics.revoked(report.killMs);
-    tell();
     return report;
   };
 }

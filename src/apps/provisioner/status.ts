@@ -6,6 +6,7 @@ import type { ResourceActs } from '../../servers/http/resources.ts';
 import type { Staple } from '../../servers/tls/door.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, refuse } from '../../trust/ports/faults.ts';
+import type { AuthorityNotice } from '../../trust/ports/registryStore.ts';
 import type { StatusAuthority } from '../../trust/ports/statusAuthority.ts';
 import { MassGuard } from '../../trust/revocation/massGuard.ts';
 import type { SoleTurns } from '../../trust/revocation/soleTurns.ts';
@@ -58,15 +59,19 @@ export function followChore({ follower }: Pick<Status, 'follower'>): Chore {
   return { name: 'follow the status', everyMs: 1_000, work: () => follower.advance() };
 }
 
-/** Tells the authority what was revoked here; from then on it may be asked about it again. */
+/** `tell` tells the authority what was revoked here; about what it took it may be asked again from then on. */
 export async function settling(
-  status: Status | undefined,
-  tell: () => Promise<void>,
+  status: Pick<Status, 'answers'> | undefined,
+  tell: () => Promise<readonly AuthorityNotice[]>,
 ): Promise<void> {
   const before = status?.answers.unsettled() ?? new Set<string>();
-  await tell();
-  // All of it: notices are written before anything is dropped.
-  status?.answers.settle(before);
+  const waiting = await tell();
+  // Of a certificate that an old notice names by its hash alone nobody knows here whose it is.
+  if (waiting.some(({ act, holder }) => act === 'revoke-certificate' && holder === undefined))
+    return;
+  const unheard = new Set(waiting.map(({ holder, subject }) => holder ?? subject));
+  // Everything else: notices are written before anything is dropped.
+  status?.answers.settle(new Set([...before].filter((holder) => !unheard.has(holder))));
 }
 
 /** Rejects with the system's error when the port is taken. */

@@ -7,6 +7,7 @@ import {
   certificateStates,
   deviceStates,
 } from '../../trust/ports/registryStore.ts';
+import { listsStates } from '../../trust/ports/revocationReport.ts';
 import { statusActs } from '../../trust/ports/statusOrders.ts';
 import { telemetryPaths } from '../../trust/ports/telemetryStore.ts';
 import { revocationReasons } from '../../wire/crl/reason.ts';
@@ -113,6 +114,13 @@ const clone = {
   messageSha256: { type: 'string', description: 'in hexadecimal' },
 } as const;
 
+const lists = {
+  type: 'string',
+  enum: listsStates,
+  description:
+    'lists and OCSP answers: they follow within seconds; the authority has not heard yet; or they take an approval, or another day',
+} as const;
+
 const message = {
   sequence: { type: 'integer', minimum: 1, description: 'counts the messages of its device' },
   receivedMs: timeMs('received'),
@@ -137,6 +145,7 @@ export const schemas: Readonly<
     | 'devicePage'
     | 'device'
     | 'certificate'
+    | 'changedCertificate'
     | 'telemetryPage'
     | 'revocation'
     | 'revocationPlan',
@@ -195,6 +204,7 @@ export const schemas: Readonly<
     },
   }),
   certificate: closed(certificate),
+  changedCertificate: closed({ ...certificate, lists }),
   telemetryPage: closed(
     {
       messages: { type: 'array', items: closed(message) },
@@ -216,6 +226,7 @@ export const schemas: Readonly<
       additionalProperties: { type: 'integer' },
       description: 'connections and sessions that ended, by kind',
     },
+    lists,
     killMs: {
       type: 'number',
       description: 'from the request until the last of them had ended, durable write included',

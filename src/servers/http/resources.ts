@@ -12,7 +12,11 @@ import type {
   DevicePage,
   DeviceRecord,
 } from '../../trust/ports/registryStore.ts';
-import type { RevocationPlan, RevocationReport } from '../../trust/ports/revocationReport.ts';
+import type {
+  Heard,
+  RevocationPlan,
+  RevocationReport,
+} from '../../trust/ports/revocationReport.ts';
 import type { StatusOrder, StatusStep } from '../../trust/ports/statusOrders.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import { fromHex } from '../../wire/bytes/hex.ts';
@@ -53,17 +57,20 @@ export interface ResourceOptions extends Resources {
 
 export interface ResourceActs {
   readonly planRevocation: (deviceIds: readonly string[]) => Promise<RevocationPlan>;
-  /** The end of one device waits for nobody. */
-  readonly revokeDevice: (deviceId: string, reason: string) => Outcome<RevocationReport>;
+  /** The end of one device waits for nobody, as that of a certificate, and a hold; lists and answers may. */
+  readonly revokeDevice: (deviceId: string, reason: string) => Outcome<RevocationReport & Heard>;
   /** Refused for more devices than one person may revoke. */
   readonly revokeDevices: (
     deviceIds: readonly string[],
     reason: string,
-  ) => Outcome<RevocationReport>;
-  readonly revokeCertificate: (sha256: Uint8Array, reason: string) => Outcome<RevocationReport>;
-  readonly hold: (sha256: Uint8Array, reason: string) => Outcome<undefined>;
+  ) => Outcome<RevocationReport & Heard>;
+  readonly revokeCertificate: (
+    sha256: Uint8Array,
+    reason: string,
+  ) => Outcome<RevocationReport & Heard>;
+  readonly hold: (sha256: Uint8Array, reason: string) => Outcome<Heard>;
   /** Refused where it would be one more than one person may. */
-  readonly reinstate: (sha256: Uint8Array, reason: string) => Outcome<undefined>;
+  readonly reinstate: (sha256: Uint8Array, reason: string) => Outcome<Heard>;
   /** Takes in what the authority has signed since the last time. */
   readonly pullManifests: () => Outcome<undefined>;
   readonly statusStep: (
@@ -232,7 +239,7 @@ function certificateRoutes(app: FastifyInstance, options: ResourceOptions): void
       described(`${act}Certificate`, 'certificates', summaries[act], {
         params,
         body: schemas.reason,
-        answer: schemas.certificate,
+        answer: schemas.changedCertificate,
         // What gives power back is an operator's.
         may: act === 'hold' ? one : many,
         conditional: true,
@@ -240,9 +247,13 @@ function certificateRoutes(app: FastifyInstance, options: ResourceOptions): void
       async (request, reply) => {
         const sha256 = await certificateAsSeen(options, request, reply);
         if (sha256 === undefined) return reply;
-        const refusal = await acts[act](sha256, request.body.reason);
-        if (refusal !== undefined) return sendOutcome(options, reply, refusal);
-        return sendCertificate(options, request, reply);
+        const outcome = await acts[act](sha256, request.body.reason);
+        if (isRefusal(outcome)) return sendOutcome(options, reply, outcome);
+        const certificate = await options.devices.certificate(sha256);
+        if (certificate === undefined) return missing(options, reply, 'unknown-certificate');
+        const document = certificateDocument(certificate);
+        sendCurrent(request, reply, document);
+        return { ...document, ...outcome };
       },
     );
   }

@@ -13,6 +13,19 @@ export interface RevocationReport {
   readonly killMs: number;
 }
 
+/**
+ * How lists and answers stand to a change: they follow within seconds, or when the authority is reached
+ * again; or it is more than one person may change in a day, and they follow with an approval or later.
+ */
+export type ListsState = (typeof listsStates)[number];
+
+export const listsStates = ['follow', 'untold', 'approval-needed'] as const;
+
+/** What is told to whoever changed something. */
+export interface Heard {
+  readonly lists: ListsState;
+}
+
 export interface RevocationPlan {
   readonly devices: ReadonlyArray<{
     readonly deviceId: string;

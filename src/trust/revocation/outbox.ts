@@ -5,7 +5,7 @@
  */
 import { EnvironmentError } from '../ports/faults.ts';
 import type { ProvisioningAuthority } from '../ports/authority.ts';
-import type { RegistryStore } from '../ports/registryStore.ts';
+import type { AuthorityNotice, RegistryStore } from '../ports/registryStore.ts';
 
 /** Notices in one message. */
 const batchSize = 500;
@@ -13,7 +13,7 @@ const batchSize = 500;
 export interface OutboxResult {
   readonly told: number;
   /** Not taken: they are more than one person may change in a day, and are told again. */
-  readonly waiting: number;
+  readonly waiting: readonly AuthorityNotice[];
   /** Why it stopped before the end; the rest stays for the next call. */
   readonly stopped: string | undefined;
 }
@@ -24,7 +24,7 @@ export async function tellAuthority(
   authority: Pick<ProvisioningAuthority, 'recordRevocations'>,
 ): Promise<OutboxResult> {
   let told = 0;
-  let waiting = 0;
+  const waiting: AuthorityNotice[] = [];
   let last = 0;
   for (;;) {
     const notices = await store.pendingNotices(batchSize, last);
@@ -41,7 +41,7 @@ export async function tellAuthority(
     // A crash here tells the same notices again, which changes nothing at the authority.
     await store.settleNotices(settled);
     told += settled.length;
-    waiting += refused.size;
+    waiting.push(...notices.filter(({ sequence }) => refused.has(sequence)));
     last = sequences.at(-1) ?? last;
   }
 }

@@ -122,13 +122,13 @@ test('the authority is told once it answers, and only once', async () => {
   const first = await tellAuthority(store, authority);
   assert.deepEqual(first, {
     told: 0,
-    waiting: 0,
+    waiting: [],
     stopped: 'the authority does not answer',
   });
   down = false;
   assert.deepEqual(await tellAuthority(store, authority), {
     told: 3,
-    waiting: 0,
+    waiting: [],
     stopped: undefined,
   });
   assert.deepEqual(
@@ -137,7 +137,7 @@ test('the authority is told once it answers, and only once', async () => {
   );
   assert.deepEqual(await tellAuthority(store, authority), {
     told: 0,
-    waiting: 0,
+    waiting: [],
     stopped: undefined,
   });
 });

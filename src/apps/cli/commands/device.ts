@@ -11,6 +11,7 @@ import {
   type DeviceState,
   deviceStates,
 } from '../../../trust/ports/registryStore.ts';
+import type { ListsState } from '../../../trust/ports/revocationReport.ts';
 import { defaultData } from '../dataFolder.ts';
 import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import {
@@ -172,9 +173,17 @@ async function revoke(deviceIds: readonly string[], options: RevokeOptions): Pro
         ]),
       ),
       `${report.endedInAll} connections and sessions ended, the last after ${report.killMs.toFixed(1)} ms`,
+      listsLines[report.lists],
     ]);
   });
 }
+
+const listsLines: Readonly<Record<ListsState, string>> = {
+  follow: 'Lists and answers about them follow within seconds.',
+  untold: 'Lists and answers about them follow when the authority has heard of it.',
+  'approval-needed':
+    'Lists and answers about them wait: one person may change no more today. `birthmark revoke` asks for an approval.',
+};
 
 async function setRole(product: string, role: string, options: LocalOptions): Promise<void> {
   const wanted = roleOf(role);

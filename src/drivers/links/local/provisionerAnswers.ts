@@ -10,7 +10,11 @@ import {
 } from '../../../trust/ports/registryStore.ts';
 import { type CloneReason, cloneReasons } from '../../../trust/ports/cloneStore.ts';
 import { type TelemetryPath, telemetryPaths } from '../../../trust/ports/telemetryStore.ts';
-import type { RevocationReport } from '../../../trust/ports/revocationReport.ts';
+import {
+  type Heard,
+  listsStates,
+  type RevocationReport,
+} from '../../../trust/ports/revocationReport.ts';
 import type { Answer } from './answers.ts';
 
 export interface DeviceView {
@@ -69,7 +73,7 @@ export interface TelemetryView {
   readonly payload: Uint8Array;
 }
 
-export type RevocationView = Pick<RevocationReport, 'devices' | 'killMs'> & {
+export type RevocationView = Pick<RevocationReport & Heard, 'devices' | 'killMs' | 'lists'> & {
   /** Connections and sessions that were ended, all kinds together. */
   readonly endedInAll: number;
 };
@@ -140,6 +144,7 @@ export function readReport(answer: Answer): RevocationView {
       certificates: device.number('certificates'),
     })),
     killMs: answer.number('killMs'),
+    lists: answer.oneOf('lists', listsStates),
     endedInAll: answer.sum('ended'),
   };
 }
