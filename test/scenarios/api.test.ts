@@ -318,6 +318,12 @@ const badActs: Readonly<Record<string, readonly object[]>> = {
     { name: 'dashboard', kind: 'application' },
     { name: longName, kind: 'operator', request: 'AAAA' },
   ],
+  '/stations/enrol': [
+    { name: 'station-1', request: 'AAAA', certificate: 'AAAA' },
+    { name: 'station-1', request: 'AAAA', approval: 'ab' },
+    { name: '', request: 'AAAA' },
+    { name: 'station-1', request: 'A'.repeat(8_196) },
+  ],
   '/foreign-anchors/retire': [{ product: 'meter', sha256: 'AB'.repeat(32) }, { product: 'meter' }],
 };
 

@@ -1,5 +1,6 @@
 /** The commands of an operator over the network: what they say is what they say on the server itself. */
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { KeyFolder } from '../../src/drivers/keys/software/keyFolder.ts';
 import { InspectionClient } from '../../src/drivers/links/local/inspectionClient.ts';
+import { LocalClient } from '../../src/drivers/links/local/localClient.ts';
 import { utf8 } from '../../src/wire/bytes/utf8.ts';
 import {
   concealedContext,
@@ -267,6 +269,35 @@ test('an admin lets programs in from elsewhere, and nobody else does', async (co
   // What takes power away is not for admins alone.
   const ended = await run('token', 'revoke', String(made.document['id']), ...it.as('cyd'));
   assert.deepEqual([ended.code, ended.document['revoked']], [0, true], ended.said);
+});
+
+test('a station is enrolled from where it stands, once two persons want it', async (context) => {
+  const it = await networkHouse(context, ['ada', 'bob']);
+  const station = join(it.dataFolder, 'station');
+  const enrol = ['station', 'enrol', '--name', 'station-1', '--station', station];
+  const alone = await run(...enrol, '--dry-run', ...it.as('ada'));
+  assert.deepEqual([alone.code, alone.document['certifies']], [0, true], alone.said);
+  const enrolled = await twice(it, ...enrol);
+  assert.equal(enrolled.code, 0, enrolled.said);
+  const pem = readFileSync(join(station, 'station.pem'), 'utf8');
+  const leaf = new X509Certificate(pem);
+  const path = `/v1/certificates/${leaf.fingerprint256.replaceAll(':', '').toLowerCase()}`;
+  const local = new LocalClient(socketPathFor(it.dataFolder, 'provisioner'), 'provisioner');
+  const { body } = await local.send({ method: 'GET', path }).finally(() => local.close());
+  const known = JSON.parse(Buffer.from(body).toString()) as Record<string, unknown>;
+  assert.deepEqual(
+    [known['kind'], known['holder'], known['state']],
+    ['station', 'station-1', 'active'],
+  );
+  // The same command again, there and here, finds it let in.
+  const again = await run(...enrol, ...it.as('ada'));
+  assert.deepEqual(again.document, enrolled.document, again.said);
+  assert.deepEqual((await run(...enrol, ...it.here)).document, enrolled.document);
+  const sha256 = path.split('/').at(-1) ?? '';
+  const ended = await run('revoke', 'certificate', sha256, '--reason', 'lost', ...it.as('ada'));
+  assert.equal(ended.code, 0, ended.said);
+  const out = await run(...enrol, ...it.as('ada'));
+  assert.deepEqual([out.code, /--renew/.test(out.said)], [1, true], out.said);
 });
 
 test('one person with the certificate of an operator acts, an application does not', async (context) => {

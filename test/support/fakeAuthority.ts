@@ -4,6 +4,7 @@ import type {
   IssuedChain,
   ProvisioningAuthority,
   PublishedManifest,
+  StationEnrolment,
 } from '../../src/trust/ports/authority.ts';
 import type {
   LdevidOutcome,
@@ -64,11 +65,21 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
     return this.pki.server.issue(serverFields(names), { spki: publicKey.spki });
   }
 
-  async issueClient(
+  async enrolStation(name: string, request: Uint8Array): Promise<StationEnrolment> {
+    const { chain } = await this.#issueNamed('station', name, request);
+    const serverAnchors = [this.pki.server.certificate.der];
+    return { chain, serverAnchors, orderKeySpki: new Uint8Array(91) };
+  }
+
+  issueClient(
     kind: 'application' | 'operator',
     name: string,
     request: Uint8Array,
   ): Promise<IssuedChain> {
+    return this.#issueNamed(kind, name, request);
+  }
+
+  async #issueNamed(kind: string, name: string, request: Uint8Array): Promise<IssuedChain> {
     this.#reach();
     const { publicKey } = parseCertificationRequest(request);
     const fields = {

@@ -5,7 +5,11 @@ import type { EnrolledClient } from '../../servers/http/clients.ts';
 import type { ResourceActs } from '../../servers/http/resources.ts';
 import type { ProvisionerActs } from '../../servers/local/provisioner.ts';
 import { verifyPath } from '../../trust/peers/paths.ts';
-import type { Hierarchy, ProvisioningAuthority } from '../../trust/ports/authority.ts';
+import type {
+  Hierarchy,
+  ProvisioningAuthority,
+  StationEnrolment,
+} from '../../trust/ports/authority.ts';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { isRefusal, type Refusal, refuse } from '../../trust/ports/faults.ts';
 import type { CertificateKind } from '../../trust/ports/registryStore.ts';
@@ -62,6 +66,7 @@ export function localActs(options: ActOptions): ProvisionerActs {
     clients: {
       tokens: options.tokens,
       enrolApplication: (name, kind, request) => enrolClient(options, name, kind, request),
+      enrolStation: (name, request, approval) => enrolStation(options, name, request, approval),
     },
     setProductRole: (product, role) => registry.setProductRole(product, role),
     importManifest: (order) => manifests.importFile(order),
@@ -138,6 +143,20 @@ async function enrolClient(
   const refusal = leaf === undefined ? undefined : await enter(registry, kind, name, leaf);
   const { server: serverAnchors, roots } = hierarchy();
   return refusal ?? { chain: issued.chain, serverAnchors, roots };
+}
+
+async function enrolStation(
+  options: ActOptions,
+  name: string,
+  request: Uint8Array,
+  approval: Uint8Array | undefined,
+): Promise<StationEnrolment | Refusal<string>> {
+  const enrolled = await options.authority.enrolStation(name, request, approval);
+  if (isRefusal(enrolled)) return enrolled;
+  const [leaf] = enrolled.chain;
+  // A crash here leaves a certificate that no door knows; it is renewed, with another approval.
+  const refusal = leaf === undefined ? undefined : await admitStation(options, name, leaf);
+  return refusal ?? enrolled;
 }
 
 /** The authority has certified the station; here it is checked once, and known from then on. */

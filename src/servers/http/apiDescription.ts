@@ -46,7 +46,7 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
           name: 'enrolment',
           description: 'Who may enrol besides devices with an identity of ours',
         },
-        { name: 'clients', description: 'Programs and people that come to the API and the broker' },
+        { name: 'clients', description: 'Programs, people and stations that come to this server' },
         { name: 'orders', description: 'What is to be personalized' },
         { name: 'approvals', description: 'Operators, and what takes two of them' },
         { name: 'log', description: 'The audit log of the authority' },

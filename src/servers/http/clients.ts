@@ -1,16 +1,18 @@
 /**
- * Programs and people that come to the API and the broker: their certificates, and tokens that read. The
- * same routes at the API and at the local door.
+ * Who comes to the API, the broker and the station door: certificates of programs, people and stations, and
+ * tokens that read. The same routes at the API and at the local door.
  */
 import type { FastifyInstance } from 'fastify';
 import { actRules } from '../../trust/approvals/acts.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
+import type { StationEnrolment } from '../../trust/ports/authority.ts';
 import type { TokenRecord } from '../../trust/ports/tokenStore.ts';
 import { maximumTokenMs, type ReadTokens } from '../../trust/registry/readTokens.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
+import { readApproval } from '../local/authorityFields.ts';
 import { Fields } from '../local/fields.ts';
 import { described } from './apiDescription.ts';
-import { closed, limit, name, next, query, type Schema, timeMs } from './apiSchemas.ts';
+import { approval, closed, limit, name, next, query, type Schema, timeMs } from './apiSchemas.ts';
 import { base64, sent } from './authoritySchemas.ts';
 import { nextOf } from './pages.ts';
 import { sendRefusal } from './problem.ts';
@@ -31,6 +33,11 @@ export interface ClientActs {
     kind: (typeof clientKinds)[number],
     request: Uint8Array,
   ) => Promise<EnrolledClient | Refusal<string>>;
+  readonly enrolStation: (
+    name: string,
+    request: Uint8Array,
+    approval: Uint8Array | undefined,
+  ) => Promise<StationEnrolment | Refusal<string>>;
 }
 
 const text = { type: 'string' } as const;
@@ -73,10 +80,17 @@ const schemas = {
     serverAnchors: certificates('by which this server is known'),
     roots: certificates('for programs that take nothing but a root'),
   }),
+  newStation: closed({ name, request: sent('PKCS#10, DER', 8_192), approval }, ['name', 'request']),
+  station: closed({
+    chain: certificates('the new certificate first'),
+    serverAnchors: certificates('by which this server is known'),
+    orderKeySpki: base64('public key that tickets and answers are signed with'),
+  }),
 } as const;
 
 /** Who lets people in lets programs in. */
 const admins = { roles: actRules['operator.add'].requesters };
+const stations = { roles: actRules['station.enrol'].requesters };
 const production = { roles: actRules['status.mass'].requesters };
 
 export function clientRoutes(app: FastifyInstance, acts: ClientActs): void {
@@ -99,6 +113,31 @@ export function clientRoutes(app: FastifyInstance, acts: ClientActs): void {
         chain: chain.map(toBase64),
         serverAnchors: serverAnchors.map(toBase64),
         roots: roots.map(toBase64),
+      };
+    },
+  );
+
+  app.post(
+    '/stations/enrol',
+    described('enrolStation', 'clients', 'Certify the key of a station, and let it in at once', {
+      body: schemas.newStation,
+      answer: schemas.station,
+      may: stations,
+    }),
+    async ({ body }, reply) => {
+      const fields = new Fields(body);
+      const request = fields.base64('request');
+      const outcome = await acts.enrolStation(
+        fields.text('name', 64),
+        request,
+        readApproval(fields),
+      );
+      if (isRefusal(outcome)) return sendRefusal(reply, outcome);
+      const { chain, serverAnchors, orderKeySpki } = outcome;
+      return {
+        chain: chain.map(toBase64),
+        serverAnchors: serverAnchors.map(toBase64),
+        orderKeySpki: toBase64(orderKeySpki),
       };
     },
   );

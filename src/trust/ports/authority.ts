@@ -23,6 +23,13 @@ export interface Hierarchy {
   readonly manifestSigners: readonly Uint8Array[];
 }
 
+export interface StationEnrolment extends IssuedChain {
+  /** DER certificates of the authority of servers. */
+  readonly serverAnchors: readonly Uint8Array[];
+  /** DER of SubjectPublicKeyInfo of the key that signs tickets and answers. */
+  readonly orderKeySpki: Uint8Array;
+}
+
 export interface IssuedChain {
   /** DER, leaf first, without the root. */
   readonly chain: readonly Uint8Array[];
@@ -56,6 +63,12 @@ export interface ProvisioningAuthority
     name: string,
     request: Uint8Array,
   ): Promise<IssuedChain | Refusal<string>>;
+  /** A machine of the line: takes two persons where they are needed. */
+  enrolStation(
+    name: string,
+    request: Uint8Array,
+    approval?: Uint8Array,
+  ): Promise<StationEnrolment | Refusal<string>>;
   /** The credential of this server that elements get at birth, for orders that name none. */
   publishServerIdentity(identity: Uint8Array): Promise<void>;
   /** In order, those after `sequence`; at most a page. */

@@ -1,7 +1,7 @@
 /** The authority as its operator sees it: orders, tickets, stations, closing. A process of its own. */
 import type { TicketCounts } from '../../wire/line/reporting.ts';
 import type { ProofLevel } from '../../wire/line/ticket.ts';
-import type { IssuedChain } from './authority.ts';
+import type { StationEnrolment } from './authority.ts';
 import type { Refusal } from './faults.ts';
 import type { BatchRecord, OrderRecord, TicketRecord } from './orderStore.ts';
 
@@ -51,13 +51,6 @@ export interface ClosedBatch {
   /** File names in the authority's folder of documents. */
   readonly manifest: string;
   readonly yieldReport: string;
-}
-
-export interface StationEnrolment extends IssuedChain {
-  /** DER certificates of the authority of servers. */
-  readonly serverAnchors: readonly Uint8Array[];
-  /** DER of SubjectPublicKeyInfo of the key that signs tickets and answers. */
-  readonly orderKeySpki: Uint8Array;
 }
 
 /** More quota, of one batch of the order. */

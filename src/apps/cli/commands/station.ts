@@ -1,9 +1,8 @@
 /** `birthmark station`: makes a machine of the line known to the authority and to the station door. */
 import type { Command } from 'commander';
-import { readAnswer } from '../../../drivers/links/local/answers.ts';
-import { AuthorityClient } from '../../../drivers/links/local/authorityClient.ts';
-import { LocalClient } from '../../../drivers/links/local/localClient.ts';
+import { ProvisionerClient } from '../../../drivers/links/local/provisionerClient.ts';
 import { toBase64 } from '../../../wire/bytes/base64.ts';
+import { toHex } from '../../../wire/bytes/hex.ts';
 import { isName } from '../../../wire/line/fields.ts';
 import { parseCertificate } from '../../../wire/x509/certificate.ts';
 import { parseCertificationRequest } from '../../../wire/x509/certificationRequest.ts';
@@ -16,8 +15,9 @@ import {
   saveStation,
 } from '../../line/stationFolder.ts';
 import { readPassphrase } from '../../passphrase.ts';
-import { socketPathFor } from '../../socketPath.ts';
+import { sha256 } from '../../authority/witnesses.ts';
 import { approvable, type ApprovableOptions, ask } from '../approving.ts';
+import { reachable, reachOf } from '../reach.ts';
 import {
   allowed,
   CommandFailure,
@@ -41,18 +41,10 @@ const defaultStation = './birthmark-station';
 
 export function registerStation(program: Command): void {
   const station = program.command('station').description('Machines of a personalization line');
-  approvable(
-    station
-      .command('enrol')
-      .description("Make a station's key, have it certified, and let it in at the station door"),
-  )
+  approvable(reachable(station.command('enrol')))
+    .description("Make a station's key, have it certified, and let it in at the station door")
     .requiredOption('--name <name>', 'name of the station')
     .option('--station <folder>', 'folder of the station; made when missing', defaultStation)
-    .option(
-      '--data <folder>',
-      'data folder of the running server',
-      process.env['BIRTHMARK_DATA'] ?? './birthmark-data',
-    )
     .option('--renew', 'a new certificate for the same key')
     .option('--dry-run', 'say what would be done')
     .option('--json', 'one JSON document on stdout')
@@ -62,9 +54,10 @@ export function registerStation(program: Command): void {
 Examples:
   birthmark station enrol --name station-1
   birthmark station enrol --name station-1 --station /srv/station-1 --renew
+  birthmark station enrol --name station-1 --server https://birthmark.example:8444 --operator ./ada
 
-Runs on the machine of the server, as its user: the authority is reached over its local socket. The folder
-then moves to the station. Tickets are bound to the station's key, which is made once and stays.`,
+On the station itself with --server, or on the machine of the server: then the folder moves to the station.
+Tickets are bound to the station's key, which is made once and stays.`,
     )
     .action(enrol);
   station
@@ -77,7 +70,7 @@ then moves to the station. Tickets are bound to the station's key, which is made
 }
 
 async function enrol(options: EnrolOptions): Promise<void> {
-  const { name, station, data } = options;
+  const { name, station } = options;
   if (!isName(name)) {
     throw new CommandFailure(
       '--name takes 1 to 64 letters, digits, dots, dashes and underscores',
@@ -93,17 +86,12 @@ async function enrol(options: EnrolOptions): Promise<void> {
     ]);
     return;
   }
-  if (certifies && !(await certify(options))) return;
-  const [leaf] = await readStationCertificates(station);
-  if (leaf === undefined) throw new CommandFailure(`no certificate in ${station}`);
-  // A crash before this leaves a station that is certified and not let in: the same command goes on here.
-  await admit(data, name, leaf);
-  await show(options);
+  if (certifies ? await certify(options) : await letIn(options)) await show(options);
 }
 
 /** False when it was asked for and waits for a second person. */
 async function certify(options: EnrolOptions): Promise<boolean> {
-  const { name, station, data } = options;
+  const { name, station } = options;
   const passphrase = await readPassphrase({
     prompt: 'Passphrase of the station',
     confirm: !isEnrolled(station),
@@ -112,30 +100,40 @@ async function certify(options: EnrolOptions): Promise<boolean> {
   const key = parseCertificationRequest(request).publicKey.spki;
   const asked = await ask(options, 'station.enrol', () => ({ name, key }));
   if (asked === undefined) return false;
-  const authority = new AuthorityClient(socketPathFor(data, 'authority'));
-  try {
-    const enrolment = allowed(await authority.enrolStation(name, request, asked.approval));
+  return withServer(options, async (server) => {
+    const enrolment = allowed(await server.enrolStation(name, request, asked.approval));
     const { chain, serverAnchors, orderKeySpki } = enrolment;
     await saveStation(station, { certificates: chain, serverAnchors, orderKeySpki });
     return true;
-  } finally {
-    authority.close();
-  }
+  });
 }
 
-/** The provisioner lets nobody in whose very certificate it does not know. */
-async function admit(data: string, name: string, certificate: Uint8Array): Promise<void> {
-  const client = new LocalClient(socketPathFor(data, 'provisioner'), 'provisioner');
+/** Again, where a server was put back that does not know it. From elsewhere it is seen that it is let in. */
+async function letIn(options: EnrolOptions): Promise<boolean> {
+  const { name, station } = options;
+  const [leaf] = await readStationCertificates(station);
+  if (leaf === undefined) throw new CommandFailure(`no certificate in ${station}`);
+  return withServer(options, async (server) => {
+    if (options.server === undefined) {
+      allowed(await server.admitStation(name, leaf));
+      return true;
+    }
+    if ((await server.certificateState(toHex(sha256(leaf)))) === 'active') return true;
+    throw new CommandFailure(
+      `the server does not let this certificate in; --renew makes another one`,
+    );
+  });
+}
+
+async function withServer<Value>(
+  options: EnrolOptions,
+  use: (server: ProvisionerClient) => Promise<Value>,
+): Promise<Value> {
+  const server = new ProvisionerClient(reachOf(options, 'provisioner'));
   try {
-    const response = await client.send({
-      method: 'POST',
-      path: '/v1/stations',
-      contentType: 'application/json',
-      body: JSON.stringify({ name, certificate: toBase64(certificate) }),
-    });
-    allowed(readAnswer(response, () => undefined));
+    return await use(server);
   } finally {
-    client.close();
+    server.close();
   }
 }
 

@@ -4,6 +4,7 @@ import type {
   IssuedChain,
   ProvisioningAuthority,
   PublishedManifest,
+  StationEnrolment,
 } from '../../../trust/ports/authority.ts';
 import type {
   AuthorityRefusalCode,
@@ -24,7 +25,6 @@ import type {
   OrderRaise,
   OrderRequest,
   OrderView,
-  StationEnrolment,
   TicketRequest,
   TicketView,
 } from '../../../trust/ports/operatorAuthority.ts';

@@ -1,6 +1,12 @@
 /** The provisioner, reached over its local socket: what the commands of its operator do. */
 import type { Refusal } from '../../../trust/ports/faults.ts';
-import type { DeviceRole, DeviceState } from '../../../trust/ports/registryStore.ts';
+import type { StationEnrolment } from '../../../trust/ports/authority.ts';
+import {
+  type CertificateState,
+  certificateStates,
+  type DeviceRole,
+  type DeviceState,
+} from '../../../trust/ports/registryStore.ts';
 import type { RevocationPlan } from '../../../trust/ports/revocationReport.ts';
 import type { StatusOrder, StatusStep } from '../../../trust/ports/statusOrders.ts';
 import type { Link } from '../../../trust/ports/link.ts';
@@ -142,6 +148,31 @@ export class ProvisionerClient {
   ): Promise<EnrolledClient | Refusal<string>> {
     const body = { kind, name, request: toBase64(request) };
     return this.#post('/v1/applications', body, readEnrolledClient);
+  }
+
+  /** Certified and let in. */
+  enrolStation(
+    name: string,
+    request: Uint8Array,
+    approval?: Uint8Array,
+  ): Promise<StationEnrolment | Refusal<string>> {
+    const body = { name, request: toBase64(request), ...approvalMember(approval) };
+    return this.#post('/v1/stations/enrol', body, (answer) => ({
+      chain: answer.base64List('chain'),
+      serverAnchors: answer.base64List('serverAnchors'),
+      orderKeySpki: answer.base64('orderKeySpki'),
+    }));
+  }
+
+  /** Lets in again what the authority has certified; on the server's machine alone. */
+  admitStation(name: string, certificate: Uint8Array): Promise<undefined | Refusal<string>> {
+    return this.#post('/v1/stations', { name, certificate: toBase64(certificate) }, nothing);
+  }
+
+  certificateState(sha256Hex: string): Promise<CertificateState | Refusal<string>> {
+    return this.#get(`/v1/certificates/${sha256Hex}`, (answer) =>
+      answer.oneOf('state', certificateStates),
+    );
   }
 
   async #get<Value>(
