@@ -16,7 +16,8 @@ import {
   readSigned,
   signDocument,
 } from '../../src/trust/approvals/documents.ts';
-import { networkHouse, run } from '../support/networkHouse.ts';
+import { run } from '../support/commands.ts';
+import { networkHouse } from '../support/networkHouse.ts';
 import { parseCertificationRequest } from '../../src/wire/x509/certificationRequest.ts';
 
 const modulePath = '/usr/lib/softhsm/libsofthsm2.so';

@@ -19,15 +19,8 @@ import {
 } from '../../src/wire/http/concealed.ts';
 import { encodePem } from '../../src/wire/x509/pem.ts';
 import { p256Point } from '../../src/wire/x509/spki.ts';
-import {
-  devices,
-  type NetworkHouse,
-  networkHouse,
-  operatorFolder,
-  operatorPassphrase,
-  type Ran,
-  run,
-} from '../support/networkHouse.ts';
+import { operatorFolder, operatorPassphrase, type Ran, run } from '../support/commands.ts';
+import { devices, type NetworkHouse, networkHouse } from '../support/networkHouse.ts';
 import { pki } from '../support/peers.ts';
 
 /** What differs between two moments and two machines. */
