@@ -17,7 +17,7 @@ import {
 } from '../../trust/issuance/serverGenerations.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { parseCase } from '../../trust/ports/lossCase.ts';
-import type { Lesson, RecoveryRecord, RecoveryReport } from '../../trust/ports/recoveryStore.ts';
+import type { Lesson, RecoveryReport } from '../../trust/ports/recoveryStore.ts';
 import type { LedgerLine } from '../../trust/ports/ticketLedger.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
@@ -62,9 +62,9 @@ export interface RecoverOptions extends KeptElsewhere {
 
 /**
  * Rejects with an `EnvironmentError` when something that is demanded is missing, or does not fit: then the
- * database is what it was. `undefined` where it knows everything already.
+ * database is what it was. Where it knows everything already it is told once more what that was.
  */
-export async function recover(options: RecoverOptions): Promise<RecoveryReport | undefined> {
+export async function recover(options: RecoverOptions): Promise<RecoveryReport> {
   const paths = authorityPaths(options.dataFolder);
   if (options.store === undefined && !existsSync(paths.database)) {
     throw refused(`${paths.database} is missing`);
@@ -72,7 +72,7 @@ export async function recover(options: RecoverOptions): Promise<RecoveryReport |
   const stores = await openAuthorityStores(paths, options.store, 'recover');
   try {
     const present = await stores.recovery.recovery();
-    if (present?.phase === 'ready') return undefined;
+    if (present?.phase === 'ready') return present.report;
     // Somebody else may have put the database back: from here on nothing starts on it.
     await stores.recovery.demand();
     for (const { place } of households(options.dataFolder)) {
@@ -88,28 +88,18 @@ export async function recover(options: RecoverOptions): Promise<RecoveryReport |
   }
 }
 
-/** How far it is, for whoever releases it; `undefined` where it is in no recovery. */
-export async function recoveryOf(
+/** For whoever releases it. Rejects with an `EnvironmentError` when there is nothing to be released. */
+export async function reportOf(
   dataFolder: string,
   store: StoreSetting | undefined,
-): Promise<RecoveryRecord | undefined> {
-  const stores = await openAuthorityStores(authorityPaths(dataFolder), store, 'recover');
+): Promise<RecoveryReport> {
+  const paths = authorityPaths(dataFolder);
+  const stores = await openAuthorityStores(paths, store, 'recover');
   try {
-    return await stores.recovery.recovery();
+    return await readyReport(paths, stores);
   } finally {
     await stores.close();
   }
-}
-
-/** Throws an `EnvironmentError` for one that does not know everything again. */
-export function requireReady(dataFolder: string, state: RecoveryRecord | undefined): void {
-  if (state?.phase === 'ready') return;
-  const { folder } = authorityPaths(dataFolder);
-  throw refused(
-    state !== undefined || isMarked(folder)
-      ? `${folder} does not know enough: see birthmark store recover`
-      : `${folder} is in no recovery`,
-  );
 }
 
 /** Whose word it is. Where two persons are needed the permission has checked both. */
@@ -126,27 +116,32 @@ export interface RecoveryApproval {
 export async function releaseRecovery(
   { dataFolder, store }: Pick<RecoverOptions, 'dataFolder' | 'store'>,
   { requestedBy, approvedBy, atMs }: RecoveryApproval,
-  { resumed }: Begun<'store.release'>,
+  _begun: Begun<'store.release'>,
 ): Promise<void> {
   const paths = authorityPaths(dataFolder);
   const stores = await openAuthorityStores(paths, store, 'recover');
   try {
-    const state = await stores.recovery.recovery();
-    // Cut short behind the row: all that is left are the files.
-    if (state !== undefined || !resumed) {
-      requireReady(dataFolder, state);
-      if (requestedBy === approvedBy)
-        throw refused('a restored installation is released by two persons');
-      const detail = `asked by ${requestedBy}, approved by ${approvedBy}`;
-      const said = { act: 'released', subject: 'recovery', detail };
-      await stores.recovery.release(encodeAuditEntry({ kind: 'decision', atMs, ...said }));
-    }
+    await readyReport(paths, stores);
+    if (requestedBy === approvedBy)
+      throw refused('a restored installation is released by two persons');
+    // The row is the last to go: cut short before it nothing is issued yet, and the same call goes on.
+    for (const { place } of households(dataFolder)) await unmarkRecovery(place.folder);
+    const detail = `asked by ${requestedBy}, approved by ${approvedBy}`;
+    const said = { act: 'released', subject: 'recovery', detail };
+    await stores.recovery.release(encodeAuditEntry({ kind: 'decision', atMs, ...said }));
   } finally {
     await stores.close();
   }
-  const [authority, provisioner] = households(dataFolder);
-  await unmarkRecovery(provisioner.place.folder);
-  await unmarkRecovery(authority.place.folder);
+}
+
+async function readyReport(
+  { folder }: AuthorityPaths,
+  { recovery }: AuthorityStores,
+): Promise<RecoveryReport> {
+  const state = await recovery.recovery();
+  if (state?.phase === 'ready') return state.report;
+  if (state === undefined && !isMarked(folder)) throw refused(`${folder} is in no recovery`);
+  throw refused(`${folder} does not know enough: see birthmark store recover`);
 }
 
 async function learn(

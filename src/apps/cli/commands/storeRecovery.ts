@@ -8,7 +8,7 @@ import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { configureLedger } from '../../authority/ledger.ts';
 import { openAuthoritySnapshot } from '../../authority/stores.ts';
 import { backUp, restorable, restore } from '../../store/backup.ts';
-import { recover, recoveryOf, releaseRecovery, requireReady } from '../../store/recover.ts';
+import { recover, releaseRecovery, reportOf } from '../../store/recover.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
 import {
   approvable,
@@ -82,9 +82,13 @@ Into another folder it is a rehearsal: recover can be tried there, and the folde
     withData(store.command('release').description('Let a recovered installation start again')),
   )
     .option(...storeOption)
-    .option('--requested-by <name>', 'who wants it, where one person is enough for other acts')
-    .option('--approved-by <name>', 'another person, who looked at what recover reported')
     .option('--dry-run', 'say whether it could be released, and what recover reported')
+    .option(
+      '--requested-by <name>',
+      'who wants it, where one person is enough for other acts',
+      person,
+    )
+    .option('--approved-by <name>', 'another person, who looked at what recover reported', person)
     .addHelpText(
       'after',
       `
@@ -118,7 +122,8 @@ Example:
 
 It refuses what is older than a witness saw. Orders, tickets and one-time secrets of before are over;
 certificates that the backup does not know can be revoked, and those that were revoked stay so; a new log
-begins. It is one transaction: a refusal changes nothing, and a crash is mended by the same command.`,
+begins. From its first call on nothing starts before release. What it learns is one transaction: a refusal
+leaves the database as it was, and a crash is mended by the same command.`,
     )
     .action(learnAgain);
 }
@@ -190,7 +195,7 @@ async function ledger(
 
 async function learnAgain(options: RecoverCommandOptions): Promise<void> {
   const lists: Uint8Array[] = [];
-  for (const file of options.crl) lists.push(...derOf(new Uint8Array(await readFile(file))));
+  for (const file of options.crl) lists.push(...(await readLists(file)));
   const report = await recover({
     dataFolder: options.data,
     store: readStoreSetting(options.store),
@@ -205,8 +210,8 @@ async function learnAgain(options: RecoverCommandOptions): Promise<void> {
     authorities: readX509(options.authority),
     nowMs: Date.now(),
   });
-  print(options, report ?? {}, [
-    ...Object.entries(report ?? {}).map(([name, value]) => `${name}: ${String(value)}`),
+  print(options, report, [
+    ...Object.entries(report).map(([name, value]) => `${name}: ${String(value)}`),
     'It knows again what was given out. Two persons release it: birthmark store release.',
   ]);
 }
@@ -215,10 +220,8 @@ async function release(options: ReleaseOptions): Promise<void> {
   const { data: dataFolder } = options;
   const store = readStoreSetting(options.store);
   await requireInstallation(authorityPaths(dataFolder));
-  const state = await recoveryOf(dataFolder, store);
-  const report = state?.report ?? {};
+  const report = await reportOf(dataFolder, store);
   if (options.dryRun === true) {
-    requireReady(dataFolder, state);
     print(options, { wouldRelease: true, report }, [
       ...Object.entries(report).map(([name, value]) => `${name}: ${String(value)}`),
       'Would be released, where two persons want it.',
@@ -251,14 +254,31 @@ async function personsOf(
     const record = await withApprovals(options, (desk) => desk.request(approval));
     return { requestedBy: record?.requester ?? '', approvedBy: record?.decision?.by ?? '' };
   }
-  if (requestedBy !== undefined && approvedBy !== undefined) return { requestedBy, approvedBy };
-  throw new CommandFailure('--requested-by and --approved-by are needed', exitCodes.usage);
+  if (requestedBy === undefined || approvedBy === undefined) {
+    throw new CommandFailure('--requested-by and --approved-by are needed', exitCodes.usage);
+  }
+  if (requestedBy.toLowerCase() === approvedBy.toLowerCase()) {
+    const message = 'a restored installation is released by two persons';
+    throw new CommandFailure(message, exitCodes.approval);
+  }
+  return { requestedBy, approvedBy };
 }
 
-function derOf(content: Uint8Array): readonly Uint8Array[] {
+/** It becomes an entry of the log. */
+function person(text: string): string {
+  const name = text.trim();
+  if (/^[^\p{Cc}\u2028\u2029]{1,100}$/u.test(name)) return name;
+  throw new InvalidArgumentError('a name of up to 100 printable characters');
+}
+
+/** DER. A file without any was given for one that has some. */
+async function readLists(file: string): Promise<readonly Uint8Array[]> {
+  const content = new Uint8Array(await readFile(file));
   const text = Buffer.from(content).toString('latin1');
   if (!text.includes('-----BEGIN')) return [content];
-  return findPem(text).flatMap(({ label, der }) => (label === 'X509 CRL' ? [der] : []));
+  const lists = findPem(text).flatMap(({ label, der }) => (label === 'X509 CRL' ? [der] : []));
+  if (lists.length > 0) return lists;
+  throw new CommandFailure(`${file} holds no list of revoked certificates`, exitCodes.usage);
 }
 
 function count(text: string): number {
