@@ -134,6 +134,57 @@ test(
   },
 );
 
+test(
+  'a token that is pulled from a running authority and plugged in again: the same process issues',
+  { skip },
+  async (context) => {
+    const { data, tokens, uri } = token(context);
+    const authorities = bookWith({ operational: { key: uri } });
+    const options = { dataFolder: data, passphrase, organization, clock, costLog2: 4 };
+    await initializeAuthority({ ...options, authorities });
+    const running = await startAuthority({ dataFolder: data, passphrase, signAgainMs: 20 });
+    const authority = new AuthorityClient(socketPathFor(data, 'authority'));
+    const desk = new DeskClient(socketPathFor(data, 'authority'));
+    context.after(async () => {
+      authority.close();
+      desk.close();
+      await running.close();
+    });
+    const issuer = new X509Certificate(readFileSync(join(data, 'authority', 'operational.pem')));
+    const secrets = await Promise.all(Array.from({ length: 6 }, () => secretOf(desk)));
+    const keys = secrets.map(() => testKey());
+    const ask = async (index: number) =>
+      authority.issueBySecret({
+        secret: secrets[index] ?? '',
+        request: testRequest(keys[index] ?? testKey()),
+        profile: 'ldevid',
+      });
+    const issued = async (index: number): Promise<void> => {
+      let answer = await ask(index);
+      while (!('certificate' in answer)) answer = await ask(index);
+      assert.ok(new X509Certificate(answer.certificate).verify(issuer.publicKey));
+    };
+    await issued(0);
+
+    renameSync(tokens, `${tokens}-away`);
+    mkdirSync(tokens);
+    const unavailable = {
+      name: 'EnvironmentError',
+      retryable: true,
+      message: /PKCS#11 token ca is out of reach/,
+    };
+    // Under way at once: each is refused; asked again, each is promised.
+    await Promise.all([1, 2, 3].map((index) => assert.rejects(ask(index), unavailable)));
+    for (const index of [1, 2, 3]) assert.ok('retryAfterS' in (await ask(index)));
+    assert.ok(!isRefusal(await authority.issueServer(testRequest(testKey()), ['localhost'])));
+
+    rmSync(tokens, { recursive: true });
+    renameSync(`${tokens}-away`, tokens);
+    await issued(4);
+    await Promise.all([1, 2, 3, 5].map(issued));
+  },
+);
+
 test('P-384, Ed25519, ML-DSA and SLH-DSA authorities, and a second root: lints, openssl and fsck agree', async (context) => {
   const data = mkdtempSync(join(tmpdir(), 'birthmark-algorithms-'));
   context.after(() => rmSync(data, { recursive: true, force: true }));

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createPublicKey, verify } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Pkcs11Token } from '../../src/drivers/keys/pkcs11/token.ts';
+import { EnvironmentError } from '../../src/trust/ports/faults.ts';
 
 const modulePath = '/usr/lib/softhsm/libsofthsm2.so';
 const pin = '98765432';
@@ -30,7 +31,7 @@ if (missing === false) {
 }
 after(() => rmSync(folder, { recursive: true }));
 
-const options = { modulePath, tokenLabel: 'birthmark', pin };
+const options = { modulePath, tokenLabel: 'birthmark', pin: () => pin };
 
 for (const [algorithm, digest] of [
   ['ecdsa-with-SHA256', 'sha256'],
@@ -38,7 +39,7 @@ for (const [algorithm, digest] of [
   ['Ed25519', null],
 ] as const) {
   test(`${algorithm}: made in the token, found again, signs`, { skip: missing }, async () => {
-    const token = await Pkcs11Token.open(options);
+    const token = new Pkcs11Token(options);
     try {
       const made = await token.generate(`key ${algorithm}`, algorithm);
       const found = await token.signer(`key ${algorithm}`);
@@ -60,22 +61,96 @@ for (const [algorithm, digest] of [
   });
 }
 
-test('a key that is not there, a wrong PIN, no such token', { skip: missing }, async () => {
-  const token = await Pkcs11Token.open(options);
+test('a key that is not there, no such token', { skip: missing }, async () => {
+  const token = new Pkcs11Token(options);
   assert.equal(await token.signer('nobody'), undefined);
   token.close();
   await assert.rejects(token.signer('nobody'), { name: 'EnvironmentError', retryable: false });
-  const wrongPin = Pkcs11Token.open({ ...options, pin: '00000000' });
-  await assert.rejects(wrongPin, (error: Error) => {
-    assert.equal(error.name, 'EnvironmentError');
-    assert.doesNotMatch(error.message, /00000000/);
-    return true;
-  });
-  await assert.rejects(Pkcs11Token.open({ ...options, tokenLabel: 'other' }), {
+  const other = new Pkcs11Token({ ...options, tokenLabel: 'other' });
+  await assert.rejects(other.signer('nobody'), {
     name: 'EnvironmentError',
     message: /no token with the label other/,
+    retryable: true,
   });
+  other.close();
 });
+
+test(
+  'a wrong PIN is shown to the token once, and the corrected one works',
+  { skip: missing },
+  async (context) => {
+    let now = '00000000';
+    const token = new Pkcs11Token({ ...options, pin: () => now });
+    context.after(() => token.close());
+    for (let attempt = 0; attempt < 5; attempt++) {
+      await assert.rejects(token.signer('nobody'), (error: Error) => {
+        assert.match(error.message, /birthmark refuses the PIN \(CKR_PIN_INCORRECT/);
+        assert.doesNotMatch(error.message, /00000000/);
+        return error instanceof EnvironmentError;
+      });
+    }
+    now = pin;
+    assert.equal(await token.signer('nobody'), undefined);
+  },
+);
+
+test(
+  'a token that is taken out and put back signs again in the same program',
+  { skip: missing },
+  async (context) => {
+    const token = new Pkcs11Token(options);
+    context.after(() => token.close());
+    const signed = await token.generate('signed before', 'ecdsa-with-SHA256');
+    await signed.sign(new Uint8Array(1));
+    const away = takeOut();
+    // What was under way when it went is refused with the first that meets it, each once.
+    const calls = Array.from({ length: 20 }, () => signed.sign(new Uint8Array(1)));
+    const refused = {
+      name: 'EnvironmentError',
+      retryable: true,
+      message: /^PKCS#11 token birthmark is out of reach \(.+\): it was taken out/,
+    };
+    await Promise.all(calls.map((call) => assert.rejects(call, refused)));
+    await assert.rejects(signed.sign(new Uint8Array(1)), {
+      name: 'EnvironmentError',
+      retryable: true,
+      message: /no token with the label birthmark/,
+    });
+    away.putBack();
+    const data = Buffer.from('back');
+    const key = createPublicKey({
+      key: Buffer.from(signed.publicKeySpki),
+      format: 'der',
+      type: 'spki',
+    });
+    assert.ok(verify('sha256', data, key, await signed.sign(data)));
+  },
+);
+
+test('a search while the token is away is no answer', { skip: missing }, async (context) => {
+  const token = new Pkcs11Token(options);
+  context.after(() => token.close());
+  await token.generate('searched', 'ecdsa-with-SHA256');
+  const away = takeOut();
+  // SoftHSM finds nothing then, and says so without an error.
+  await assert.rejects(token.signer('nobody'), { name: 'EnvironmentError', retryable: true });
+  away.putBack();
+  assert.equal(await token.signer('nobody'), undefined);
+  assert.ok(await token.signer('searched'));
+});
+
+/** SoftHSM's tokens are a folder; without it the token is gone. */
+function takeOut(): { putBack(): void } {
+  const tokens = join(folder, 'tokens');
+  renameSync(tokens, `${tokens}-away`);
+  mkdirSync(tokens);
+  return {
+    putBack: () => {
+      rmSync(tokens, { recursive: true });
+      renameSync(`${tokens}-away`, tokens);
+    },
+  };
+}
 
 /** A child like the real one, but for what happens to it at `sign`. */
 function misbehavingChild(onSign: string): string {
@@ -98,7 +173,7 @@ const generatorPoint =
   '4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5';
 
 test('a module that crashes fails the call, and the next call works again', async () => {
-  const token = await Pkcs11Token.open({
+  const token = new Pkcs11Token({
     ...options,
     processFile: misbehavingChild('process.kill(process.pid, "SIGSEGV");'),
   });
@@ -115,7 +190,7 @@ test('a module that crashes fails the call, and the next call works again', asyn
 });
 
 test('a module that blocks is ended and started again', async () => {
-  const token = await Pkcs11Token.open({
+  const token = new Pkcs11Token({
     ...options,
     timeoutMs: 1_000,
     processFile: misbehavingChild('for (;;) {}'),

@@ -18,9 +18,8 @@ export interface Mechanism {
 export interface Module {
   load(path: string): void;
   C_Initialize(options: { readonly flags: number }): void;
-  C_Finalize(): void;
   C_GetSlotList(tokenPresent: boolean): Handle[];
-  C_GetTokenInfo(slot: Handle): { readonly label: string };
+  C_GetTokenInfo(slot: Handle): { readonly label: string; readonly flags: number };
   C_OpenSession(slot: Handle, flags: number): Handle;
   C_CloseSession(session: Handle): void;
   C_Login(session: Handle, userType: number, pin: string): void;
@@ -73,6 +72,7 @@ export const ck = {
   CKF_OS_LOCKING_OK: 0x2,
   CKF_RW_SESSION: 0x2,
   CKF_SERIAL_SESSION: 0x4,
+  CKF_USER_PIN_FINAL_TRY: 0x20000,
   CKU_USER: 1,
   CKO_PUBLIC_KEY: 2,
   CKO_PRIVATE_KEY: 3,
@@ -93,13 +93,21 @@ export const ck = {
   CKM_EC_EDWARDS_KEY_PAIR_GEN: 0x1055,
   CKM_ECDSA: 0x1041,
   CKM_EDDSA: 0x1057,
+  CKR_HOST_MEMORY: 0x2,
+  CKR_SLOT_ID_INVALID: 0x3,
+  CKR_GENERAL_ERROR: 0x5,
+  CKR_FUNCTION_FAILED: 0x6,
   CKR_DEVICE_ERROR: 0x30,
   CKR_DEVICE_REMOVED: 0x32,
+  CKR_KEY_HANDLE_INVALID: 0x60,
+  CKR_OBJECT_HANDLE_INVALID: 0x82,
   CKR_SESSION_CLOSED: 0xb0,
   CKR_SESSION_HANDLE_INVALID: 0xb3,
   CKR_TOKEN_NOT_PRESENT: 0xe0,
+  CKR_TOKEN_NOT_RECOGNIZED: 0xe1,
   CKR_USER_ALREADY_LOGGED_IN: 0x100,
   CKR_USER_NOT_LOGGED_IN: 0x101,
+  CKR_CRYPTOKI_NOT_INITIALIZED: 0x190,
 } as const;
 
 /** Return value of the module; `undefined` for an error of another origin. */

@@ -1,19 +1,12 @@
 /**
  * Entry of the process that holds the PKCS#11 module. It serves its parent over IPC and ends with it; what
- * the module does to this process (a crash, a block) it does not do to the authority.
+ * the module does to this process (a crash, a block) it does not do to the authority. It lives as long as its
+ * view of the token: the parent ends it when that is lost, since modules do not get over it.
  */
-import { ck, loadPackage, returnValueOf } from './module.ts';
+import { causeOf, problemOf } from './failures.ts';
+import { loadPackage } from './module.ts';
 import type { Answer, Command, Outcome, Request } from './protocol.ts';
 import { TokenSessions } from './sessions.ts';
-
-const lost: ReadonlySet<number> = new Set([
-  ck.CKR_DEVICE_ERROR,
-  ck.CKR_DEVICE_REMOVED,
-  ck.CKR_SESSION_CLOSED,
-  ck.CKR_SESSION_HANDLE_INVALID,
-  ck.CKR_TOKEN_NOT_PRESENT,
-  ck.CKR_USER_NOT_LOGGED_IN,
-]);
 
 let sessions: TokenSessions | undefined;
 
@@ -33,10 +26,7 @@ async function serve(command: Command): Promise<Outcome> {
   try {
     return await execute(command);
   } catch (error) {
-    const code = returnValueOf(error);
-    const retryable = code !== undefined && lost.has(code);
-    if (retryable) reconnect();
-    return { kind: 'failed', problem: problemOf(error), retryable };
+    return { kind: 'failed', problem: problemOf(error), cause: causeOf(error) };
   }
 }
 
@@ -54,20 +44,8 @@ async function execute(command: Command): Promise<Outcome> {
     case 'generate':
       return { kind: 'key', key: sessions.generate(command.keyLabel, command.algorithm) };
     case 'sign': {
-      const signature = await sessions.sign(command.keyLabel, command.data);
+      const signature = await sessions.sign(command);
       return signature === undefined ? { kind: 'absent' } : { kind: 'signature', signature };
     }
   }
-}
-
-function reconnect(): void {
-  try {
-    sessions?.reconnect();
-  } catch {
-    // Still gone; the next call fails the same way and tries again.
-  }
-}
-
-function problemOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

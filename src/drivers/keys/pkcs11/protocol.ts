@@ -1,4 +1,5 @@
 /** What the authority and the process that holds the PKCS#11 module say to each other, over Node's IPC. */
+import type { FailureCause } from './failures.ts';
 
 /** Key types that a token may hold for us, by the name of the signature they make. */
 export type TokenAlgorithm = 'ecdsa-with-SHA256' | 'ecdsa-with-SHA384' | 'Ed25519';
@@ -27,6 +28,8 @@ export interface GenerateCommand {
 export interface SignCommand {
   readonly command: 'sign';
   readonly keyLabel: string;
+  /** Of the key that is meant: another token may have come with one of the same label. */
+  readonly point: Uint8Array;
   /** The data itself; the process hashes it where the mechanism wants a hash. */
   readonly data: Uint8Array;
 }
@@ -50,8 +53,14 @@ export type Outcome =
   | { readonly kind: 'absent' }
   /** r‖s for ECDSA, 64 bytes for Ed25519. */
   | { readonly kind: 'signature'; readonly signature: Uint8Array }
-  /** `retryable`: the token may come back (CKR_DEVICE_REMOVED and the like). */
-  | { readonly kind: 'failed'; readonly problem: string; readonly retryable: boolean };
+  | Failure;
+
+export interface Failure {
+  readonly kind: 'failed';
+  /** What the module said, for a person. */
+  readonly problem: string;
+  readonly cause: FailureCause;
+}
 
 export interface Answer {
   readonly id: number;

@@ -1,10 +1,12 @@
 /**
- * A token's sessions: a fixed number, one signature under way in each, opened again after the token was
- * lost. Runs in a process of its own, because a vendor's module may crash or block.
+ * A token's sessions: a fixed number, one signature under way in each, and one for what is looked up and
+ * made. Runs in a process of its own, because a vendor's module may crash or block.
  */
 import { createHash } from 'node:crypto';
+import { equal } from '../../../wire/bytes/bytes.ts';
+import { causeOf, LoginRefused, problemOf, TokenLost } from './failures.ts';
 import { ck, type Handle, type Module, returnValueOf } from './module.ts';
-import type { OpenCommand, TokenAlgorithm, TokenKey } from './protocol.ts';
+import type { OpenCommand, SignCommand, TokenAlgorithm, TokenKey } from './protocol.ts';
 
 interface Parameters {
   readonly ecParameters: Buffer;
@@ -50,19 +52,23 @@ interface KnownKey {
 
 export class TokenSessions {
   readonly #module: Module;
-  readonly #options: OpenCommand;
+  readonly #tokenLabel: string;
   readonly #keys = new Map<string, KnownKey>();
-  #slot: Handle | undefined;
+  readonly #slot: Handle;
+  /** For the synchronous calls; it never closes, so that the login never ends. */
+  readonly #own: Handle;
   #idle: Handle[] = [];
-  #waiting: Array<(session: Handle) => void> = [];
+  readonly #waiting: Array<(session: Handle) => void> = [];
 
   constructor(module: Module, options: OpenCommand) {
     this.#module = module;
-    this.#options = options;
+    this.#tokenLabel = options.tokenLabel;
     module.load(options.modulePath);
     // Without CKF_OS_LOCKING_OK modules crash when two sessions sign at the same time.
     module.C_Initialize({ flags: ck.CKF_OS_LOCKING_OK });
-    this.#connect();
+    const { slot, own } = this.#connect(options);
+    this.#slot = slot;
+    this.#own = own;
   }
 
   /** `undefined` when the token holds no key of that label. */
@@ -73,38 +79,37 @@ export class TokenSessions {
   /** The private key is made in the token, sensitive and not extractable. */
   generate(keyLabel: string, algorithm: TokenAlgorithm): TokenKey {
     const { ecParameters, generation, keyType } = parameters[algorithm];
-    this.#withSession((session) =>
-      this.#module.C_GenerateKeyPair(
-        session,
-        { mechanism: generation },
-        [
-          { type: ck.CKA_CLASS, value: ck.CKO_PUBLIC_KEY },
-          { type: ck.CKA_KEY_TYPE, value: keyType },
-          { type: ck.CKA_TOKEN, value: true },
-          { type: ck.CKA_LABEL, value: keyLabel },
-          { type: ck.CKA_VERIFY, value: true },
-          { type: ck.CKA_EC_PARAMS, value: ecParameters },
-        ],
-        [
-          { type: ck.CKA_CLASS, value: ck.CKO_PRIVATE_KEY },
-          { type: ck.CKA_KEY_TYPE, value: keyType },
-          { type: ck.CKA_TOKEN, value: true },
-          { type: ck.CKA_PRIVATE, value: true },
-          { type: ck.CKA_LABEL, value: keyLabel },
-          { type: ck.CKA_SIGN, value: true },
-          { type: ck.CKA_SENSITIVE, value: true },
-          { type: ck.CKA_EXTRACTABLE, value: false },
-        ],
-      ),
+    this.#module.C_GenerateKeyPair(
+      this.#own,
+      { mechanism: generation },
+      [
+        { type: ck.CKA_CLASS, value: ck.CKO_PUBLIC_KEY },
+        { type: ck.CKA_KEY_TYPE, value: keyType },
+        { type: ck.CKA_TOKEN, value: true },
+        { type: ck.CKA_LABEL, value: keyLabel },
+        { type: ck.CKA_VERIFY, value: true },
+        { type: ck.CKA_EC_PARAMS, value: ecParameters },
+      ],
+      [
+        { type: ck.CKA_CLASS, value: ck.CKO_PRIVATE_KEY },
+        { type: ck.CKA_KEY_TYPE, value: keyType },
+        { type: ck.CKA_TOKEN, value: true },
+        { type: ck.CKA_PRIVATE, value: true },
+        { type: ck.CKA_LABEL, value: keyLabel },
+        { type: ck.CKA_SIGN, value: true },
+        { type: ck.CKA_SENSITIVE, value: true },
+        { type: ck.CKA_EXTRACTABLE, value: false },
+      ],
     );
     const made = this.find(keyLabel);
     if (made === undefined) throw new Error(`the token lost the key ${keyLabel} it just made`);
     return made;
   }
 
-  async sign(keyLabel: string, data: Uint8Array): Promise<Uint8Array | undefined> {
+  /** `undefined` when the token does not hold that key. */
+  async sign({ keyLabel, point, data }: SignCommand): Promise<Uint8Array | undefined> {
     const known = this.#known(keyLabel);
-    if (known === undefined) return undefined;
+    if (known === undefined || !equal(known.key.point, point)) return undefined;
     const { mechanism, hash, signatureBytes } = parameters[known.key.algorithm];
     const input = hash === undefined ? Buffer.from(data) : createHash(hash).update(data).digest();
     const session = await this.#take();
@@ -124,35 +129,32 @@ export class TokenSessions {
     }
   }
 
-  /** Everything anew, after the module said that device or sessions are gone. Object handles die with them. */
-  reconnect(): void {
-    this.#keys.clear();
-    this.#idle = [];
-    this.#connect();
-  }
-
-  #connect(): void {
-    const slot = this.#module
-      .C_GetSlotList(true)
-      .find((candidate) => this.#labelOf(candidate) === this.#options.tokenLabel);
-    if (slot === undefined) {
-      throw Object.assign(new Error(`no token with the label ${this.#options.tokenLabel}`), {
-        code: ck.CKR_TOKEN_NOT_PRESENT,
-      });
+  /** Throws when there is no such token, or it does not take the PIN. */
+  #connect({ tokenLabel, pin, sessions }: OpenCommand): { slot: Handle; own: Handle } {
+    const slot = this.#module.C_GetSlotList(true).find((one) => this.#labelOf(one) === tokenLabel);
+    if (slot === undefined) throw new TokenLost(`no token with the label ${tokenLabel}`);
+    if ((this.#module.C_GetTokenInfo(slot).flags & ck.CKF_USER_PIN_FINAL_TRY) !== 0) {
+      throw new Error('it locks at one more wrong PIN, so that a person has to log in first');
     }
-    this.#slot = slot;
-    for (let count = 0; count < this.#options.sessions; count++) this.#give(this.#open(slot));
+    const own = this.#open(slot);
+    this.#login(own, pin);
+    this.#idle = Array.from({ length: sessions }, () => this.#open(slot));
+    return { slot, own };
   }
 
   #open(slot: Handle): Handle {
-    const session = this.#module.C_OpenSession(slot, ck.CKF_SERIAL_SESSION | ck.CKF_RW_SESSION);
+    return this.#module.C_OpenSession(slot, ck.CKF_SERIAL_SESSION | ck.CKF_RW_SESSION);
+  }
+
+  /** Once: a login holds for all sessions that the process has with the token (PKCS#11 2.40 §5.6). */
+  #login(session: Handle, pin: string): void {
     try {
-      this.#module.C_Login(session, ck.CKU_USER, this.#options.pin);
+      this.#module.C_Login(session, ck.CKU_USER, pin);
     } catch (error) {
-      // One login holds for all sessions of a process (PKCS#11 §5.6).
-      if (returnValueOf(error) !== ck.CKR_USER_ALREADY_LOGGED_IN) throw error;
+      if (returnValueOf(error) === ck.CKR_USER_ALREADY_LOGGED_IN) return;
+      if (causeOf(error) === 'lost') throw error;
+      throw new LoginRefused(problemOf(error), { cause: error });
     }
-    return session;
   }
 
   #replace(session: Handle): void {
@@ -161,11 +163,10 @@ export class TokenSessions {
     } catch {
       // Gone already: that is why it is replaced.
     }
-    if (this.#slot === undefined) return;
     try {
       this.#give(this.#open(this.#slot));
-    } catch {
-      // The pool is one smaller until reconnect() builds it anew.
+    } catch (cause) {
+      throw new TokenLost(`no session can be opened (${problemOf(cause)})`, { cause });
     }
   }
 
@@ -176,16 +177,23 @@ export class TokenSessions {
   #known(keyLabel: string): KnownKey | undefined {
     const cached = this.#keys.get(keyLabel);
     if (cached !== undefined) return cached;
-    const found = this.#withSession((session) => this.#lookUp(session, keyLabel));
-    if (found !== undefined) this.#keys.set(keyLabel, found);
+    const found = this.#lookUp(keyLabel);
+    if (found === undefined) this.#checkPresent();
+    else this.#keys.set(keyLabel, found);
     return found;
   }
 
-  #lookUp(session: Handle, keyLabel: string): KnownKey | undefined {
-    const handle = this.#object(session, ck.CKO_PRIVATE_KEY, keyLabel);
-    const publicKey = this.#object(session, ck.CKO_PUBLIC_KEY, keyLabel);
+  /** A module whose token is gone may find nothing and call that success. */
+  #checkPresent(): void {
+    if (this.#labelOf(this.#slot) === this.#tokenLabel) return;
+    throw new TokenLost(`the token in the slot of ${this.#tokenLabel} is another one`);
+  }
+
+  #lookUp(keyLabel: string): KnownKey | undefined {
+    const handle = this.#object(ck.CKO_PRIVATE_KEY, keyLabel);
+    const publicKey = this.#object(ck.CKO_PUBLIC_KEY, keyLabel);
     if (handle === undefined || publicKey === undefined) return undefined;
-    const [ecParameters, ecPoint] = this.#module.C_GetAttributeValue(session, publicKey, [
+    const [ecParameters, ecPoint] = this.#module.C_GetAttributeValue(this.#own, publicKey, [
       { type: ck.CKA_EC_PARAMS },
       { type: ck.CKA_EC_POINT },
     ]);
@@ -195,25 +203,17 @@ export class TokenSessions {
     return { handle, key: { algorithm, point: pointOf(ecPoint.value) } };
   }
 
-  #object(session: Handle, objectClass: number, label: string): Handle | undefined {
-    this.#module.C_FindObjectsInit(session, [
+  #object(objectClass: number, label: string): Handle | undefined {
+    this.#module.C_FindObjectsInit(this.#own, [
       { type: ck.CKA_CLASS, value: objectClass },
       { type: ck.CKA_LABEL, value: label },
     ]);
-    const found = this.#module.C_FindObjects(session, 2);
-    this.#module.C_FindObjectsFinal(session);
-    if (found.length > 1) throw new Error(`the token holds two keys with the label ${label}`);
-    return found[0];
-  }
-
-  /** For the synchronous calls; signatures under way hold their sessions, so one more is opened for this. */
-  #withSession<Value>(use: (session: Handle) => Value): Value {
-    if (this.#slot === undefined) throw new Error('the token is not open');
-    const session = this.#open(this.#slot);
     try {
-      return use(session);
+      const found = this.#module.C_FindObjects(this.#own, 2);
+      if (found.length > 1) throw new Error(`the token holds two keys with the label ${label}`);
+      return found[0];
     } finally {
-      this.#module.C_CloseSession(session);
+      this.#module.C_FindObjectsFinal(this.#own);
     }
   }
 

@@ -1,21 +1,25 @@
 /**
- * Keys in a PKCS#11 token, as Signers. The vendor's module lives in a child process: when it crashes the
- * child is started again, when it blocks the child is killed and started again; the authority goes on and
- * answers `EnvironmentError` (retryable) meanwhile.
+ * Keys in a PKCS#11 token, as Signers. The vendor's module lives in a child process. When it crashes, blocks
+ * or loses its token, that process is ended and every call under way refused, as a retryable
+ * `EnvironmentError`; the next call starts another, which finds token and keys anew. A PIN that was refused is
+ * never tried again.
  */
-import { type ChildProcess, fork } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
+import { setTimeout as pause } from 'node:timers/promises';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import type { Signer } from '../../../trust/ports/keys.ts';
 import { derSignature } from '../../../wire/der/ecdsa.ts';
-import type { Answer, Command, Outcome, TokenAlgorithm, TokenKey } from './protocol.ts';
+import type { FailureCause } from './failures.ts';
+import { ModuleProcess } from './moduleProcess.ts';
+import type { Command, Failure, Outcome, TokenAlgorithm, TokenKey } from './protocol.ts';
+import { Starts } from './starts.ts';
 
 export interface TokenOptions {
   /** The vendor's library, for example /usr/lib/softhsm/libsofthsm2.so. */
   readonly modulePath: string;
   readonly tokenLabel: string;
-  readonly pin: string;
+  /** Asked at each start of the process: a person may have corrected it. Throws an `EnvironmentError`. */
+  readonly pin: () => string;
   /** Signatures under way at the same time; 4 unless told. */
   readonly sessions?: number;
   /** After this long without an answer the module counts as blocked; 10 s unless told. */
@@ -25,43 +29,26 @@ export interface TokenOptions {
 }
 
 /** Requests that wait for the token; more are refused, since the caller's own queue is the place to wait. */
-const maximumPending = 10_000;
+const maximumWaiting = 10_000;
 
-interface Pending {
-  readonly resolve: (outcome: Outcome) => void;
-  readonly reject: (error: EnvironmentError) => void;
-  readonly timer: NodeJS.Timeout;
-}
-
+/** Opened by the first call that needs it. Every call rejects with an `EnvironmentError` that names the token. */
 export class Pkcs11Token {
   readonly #options: TokenOptions;
-  readonly #pending = new Map<number, Pending>();
-  #child: Promise<ChildProcess> | undefined;
-  #running: ChildProcess | undefined;
-  #nextId = 1;
-  #closed = false;
+  readonly #starts = new Starts();
+  readonly #closing = new AbortController();
+  #starting: Promise<ModuleProcess> | undefined;
+  #running: ModuleProcess | undefined;
+  #refused: { readonly pin: string; readonly failure: Failure } | undefined;
+  #waiting = 0;
 
-  private constructor(options: TokenOptions) {
+  constructor(options: TokenOptions) {
     this.#options = options;
-  }
-
-  /** Rejects with an `EnvironmentError` when module, token or PIN are wrong. */
-  static async open(options: TokenOptions): Promise<Pkcs11Token> {
-    const token = new Pkcs11Token(options);
-    try {
-      await token.#started();
-    } catch (error) {
-      token.close();
-      throw error;
-    }
-    return token;
   }
 
   /** `undefined` when the token holds no key of that label. */
   async signer(keyLabel: string): Promise<Signer | undefined> {
     const outcome = await this.#ask({ command: 'find', keyLabel });
-    if (outcome.kind === 'absent') return undefined;
-    return this.#signerOf(keyLabel, keyOf(outcome));
+    return outcome.kind === 'absent' ? undefined : this.#signerOf(keyLabel, keyOf(outcome));
   }
 
   /** The caller makes sure that the label is free. */
@@ -71,115 +58,91 @@ export class Pkcs11Token {
   }
 
   close(): void {
-    this.#closed = true;
-    this.#failAll('the token was closed');
-    this.#running?.disconnect();
-    this.#running = undefined;
-    this.#child = undefined;
+    this.#closing.abort();
+    this.#running?.close('closed');
   }
 
   #signerOf(keyLabel: string, key: TokenKey): Signer {
-    const { algorithm } = key;
+    const { algorithm, point } = key;
     return {
       algorithm,
       publicKeySpki: spkiOf(key),
       sign: async (data) => {
-        const outcome = await this.#ask({ command: 'sign', keyLabel, data });
-        if (outcome.kind !== 'signature') {
-          throw new EnvironmentError(`the token has lost the key ${keyLabel}`, {
-            retryable: false,
-          });
-        }
+        const outcome = await this.#ask({ command: 'sign', keyLabel, point, data });
+        if (outcome.kind !== 'signature') throw this.#error(`does not hold the key ${keyLabel}`);
         return algorithm === 'Ed25519' ? outcome.signature : derSignature(outcome.signature);
       },
     };
   }
 
   async #ask(command: Command): Promise<Outcome> {
-    const child = await this.#started();
-    const outcome = await this.#send(child, command);
-    if (outcome.kind === 'failed') {
-      throw new EnvironmentError(`PKCS#11 token: ${outcome.problem}`, {
-        retryable: outcome.retryable,
-      });
+    if (this.#waiting >= maximumWaiting) throw this.#error('has too many requests waiting');
+    this.#waiting++;
+    try {
+      const process = await this.#started();
+      const outcome = await process.ask(command);
+      if (outcome.kind !== 'failed') return outcome;
+      if (outcome.cause === 'lost') process.kill(outcome.problem);
+      throw this.#failure(outcome);
+    } finally {
+      this.#waiting--;
     }
-    return outcome;
   }
 
-  async #started(): Promise<ChildProcess> {
-    if (this.#closed) throw new EnvironmentError('the token was closed', { retryable: false });
-    this.#child ??= this.#launch().catch((error: unknown) => {
-      this.#child = undefined;
-      throw error;
+  async #started(): Promise<ModuleProcess> {
+    if (this.#starting === undefined && this.#running?.ended === false) return this.#running;
+    this.#starting ??= this.#start().finally(() => {
+      this.#starting = undefined;
     });
-    return this.#child;
+    return this.#starting;
   }
 
-  async #launch(): Promise<ChildProcess> {
-    const file = this.#options.processFile ?? fileURLToPath(new URL('process.ts', import.meta.url));
-    const child = fork(file, [], {
-      serialization: 'advanced',
-      execArgv: ['--disable-warning=ExperimentalWarning'],
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    });
-    this.#running = child;
-    child.on('message', (answer: Answer) => this.#settle(answer));
-    child.on('error', () => this.#lost(child));
-    child.on('exit', () => this.#lost(child));
-    const { modulePath, tokenLabel, pin, sessions = 4 } = this.#options;
-    const outcome = await this.#send(child, {
-      command: 'open',
-      modulePath,
-      tokenLabel,
-      pin,
-      sessions,
-    });
-    if (outcome.kind === 'opened') return child;
-    child.kill('SIGKILL');
-    const problem = outcome.kind === 'failed' ? outcome.problem : outcome.kind;
-    const retryable = outcome.kind === 'failed' && outcome.retryable;
-    throw new EnvironmentError(`PKCS#11 token ${tokenLabel}: ${problem}`, { retryable });
+  async #start(): Promise<ModuleProcess> {
+    const pin = this.#options.pin();
+    if (pin === this.#refused?.pin) throw this.#failure(this.#refused.failure);
+    await this.#turn();
+    const { modulePath, tokenLabel, sessions = 4, timeoutMs = 10_000, processFile } = this.#options;
+    const process = new ModuleProcess({ file: processFile, timeoutMs });
+    this.#running = process;
+    const outcome = await process.ask({ command: 'open', modulePath, tokenLabel, pin, sessions });
+    if (outcome.kind !== 'failed') return process;
+    process.kill(outcome.problem);
+    if (outcome.cause === 'pin') this.#refused = { pin, failure: outcome };
+    // Whatever it was, a person may mend it while this process runs: the certificate says there is a key.
+    throw this.#failure(outcome, true);
   }
 
-  #send(child: ChildProcess, body: Command): Promise<Outcome> {
-    if (this.#pending.size >= maximumPending) {
-      throw new EnvironmentError('the token has too many requests waiting', { retryable: true });
-    }
-    const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      // A blocked module never answers; only the end of its process frees what it holds.
-      const timer = setTimeout(() => child.kill('SIGKILL'), this.#options.timeoutMs ?? 10_000);
-      this.#pending.set(id, { resolve, reject, timer });
-      child.send({ id, body }, (error) => {
-        if (error !== null) this.#lost(child);
-      });
-    });
+  /** A token that stays away costs a process now and then, however many calls ask for it. */
+  async #turn(): Promise<void> {
+    const { signal } = this.#closing;
+    const waitMs = this.#starts.next(performance.now());
+    if (waitMs > 0) await pause(waitMs, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) throw this.#closed();
   }
 
-  #settle({ id, outcome }: Answer): void {
-    const pending = this.#pending.get(id);
-    if (pending === undefined) return;
-    clearTimeout(pending.timer);
-    this.#pending.delete(id);
-    pending.resolve(outcome);
+  #failure({ cause, problem }: Failure, retryable = cause !== 'other'): EnvironmentError {
+    if (this.#closing.signal.aborted) return this.#closed();
+    return this.#error(whatToDo[cause](problem), retryable);
   }
 
-  /** Whether a signature was made before the process died is unknown; the caller signs the same bytes again. */
-  #lost(child: ChildProcess): void {
-    if (this.#running !== child) return;
-    this.#running = undefined;
-    this.#child = undefined;
-    this.#failAll('the process of the PKCS#11 module ended; it is started again at the next call');
+  #closed(): EnvironmentError {
+    return this.#error('is closed here', false);
   }
 
-  #failAll(problem: string): void {
-    for (const { reject, timer } of this.#pending.values()) {
-      clearTimeout(timer);
-      reject(new EnvironmentError(problem, { retryable: true }));
-    }
-    this.#pending.clear();
+  #error(problem: string, retryable = true): EnvironmentError {
+    const text = `PKCS#11 token ${this.#options.tokenLabel} ${problem}`;
+    return new EnvironmentError(text, { retryable });
   }
 }
+
+/** For a person. */
+const whatToDo: Readonly<Record<FailureCause, (problem: string) => string>> = {
+  lost: (problem) =>
+    `is out of reach (${problem}): it was taken out or switched off, or its module failed. The next call looks for it anew.`,
+  pin: (problem) =>
+    `refuses the PIN (${problem}). That PIN is not tried again, since a token locks after a few wrong ones: correct it where it is kept.`,
+  other: (problem) => `fails: ${problem}`,
+};
 
 function keyOf(outcome: Outcome): TokenKey {
   if (outcome.kind === 'key') return outcome.key;

@@ -1,5 +1,5 @@
 /**
- * The tokens of a configuration, each opened when a key in it is first used, and again when it was lost.
+ * The tokens of a configuration, each opened when a key in it is first used.
  * A token that is away is a retryable `EnvironmentError` for whoever needs it, and nobody else's matter.
  */
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
@@ -10,11 +10,11 @@ import type { TokenAlgorithm } from './protocol.ts';
 import { Pkcs11Token } from './token.ts';
 
 export class Tokens {
-  readonly #open = new Map<string, Promise<Pkcs11Token>>();
+  readonly #tokens = new Map<string, Pkcs11Token>();
 
   /** The key of that label; made when the token has none. Rejects with an `EnvironmentError`. */
   async make(uri: KeyUri, algorithm: TokenAlgorithm): Promise<Signer> {
-    const token = await this.#token(uri);
+    const token = this.#token(uri);
     const present = await token.signer(uri.keyLabel);
     if (present === undefined) return token.generate(uri.keyLabel, algorithm);
     if (present.algorithm === algorithm) return present;
@@ -26,13 +26,13 @@ export class Tokens {
 
   /** `undefined` when the token holds no key of that label. */
   async find(uri: KeyUri): Promise<Signer | undefined> {
-    return (await this.#token(uri)).signer(uri.keyLabel);
+    return this.#token(uri).signer(uri.keyLabel);
   }
 
   /** Asks the token at each signature: it may be away now, and back at the next. */
   signer(uri: KeyUri, algorithm: Signer['algorithm'], publicKeySpki: Uint8Array): Signer {
-    let found: Promise<Signer> | undefined;
-    const key = async (): Promise<Signer> => {
+    let found: Signer | undefined;
+    const find = async (): Promise<Signer> => {
       const signer = await this.find(uri);
       if (signer !== undefined && equal(signer.publicKeySpki, publicKeySpki)) return signer;
       throw new EnvironmentError(
@@ -44,37 +44,22 @@ export class Tokens {
       algorithm,
       publicKeySpki,
       sign: async (data) => {
-        found ??= key();
-        try {
-          return await (await found).sign(data);
-        } catch (error) {
-          found = undefined;
-          throw error;
-        }
+        found ??= await find();
+        return found.sign(data);
       },
     };
   }
 
   async close(): Promise<void> {
-    const tokens = await Promise.allSettled(this.#open.values());
-    this.#open.clear();
-    for (const token of tokens) if (token.status === 'fulfilled') token.value.close();
+    for (const token of this.#tokens.values()) token.close();
   }
 
-  async #token(uri: KeyUri): Promise<Pkcs11Token> {
+  #token(uri: KeyUri): Pkcs11Token {
     const { modulePath, tokenLabel } = uri;
     const name = `${modulePath} ${tokenLabel}`;
-    const known = this.#open.get(name);
-    if (known !== undefined) return known;
-    const opening = Pkcs11Token.open({ modulePath, tokenLabel, pin: pinOf(uri) });
-    this.#open.set(name, opening);
-    try {
-      return await opening;
-    } catch (error) {
-      this.#open.delete(name);
-      // Plugged in again, or its daemon started, it will do: the certificate says that there is such a key.
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new EnvironmentError(reason, { retryable: true, cause: error });
-    }
+    const token =
+      this.#tokens.get(name) ?? new Pkcs11Token({ modulePath, tokenLabel, pin: () => pinOf(uri) });
+    this.#tokens.set(name, token);
+    return token;
   }
 }
