@@ -87,6 +87,16 @@ test('a crash between T1 and T2 leaves an intent, and exactly its bytes are sign
   assert.deepEqual(await before.issuance.recover(), { finished: 0, withheld: [] });
 });
 
+test('what a lost key had promised is signed no more', async (context) => {
+  const shift = await Shift.create(context, 2);
+  await untilCrash(shift, new CrashSwitch((point) => point === 'Signature'));
+  const authority = shift.world.open({ isLost: (issuer) => issuer === 'factory' });
+  const promised = await authority.issuanceStore.unfinished(0, 10);
+  const withheld = promised.map(({ id }) => id);
+  assert.deepEqual(await authority.issuance.recover(), { finished: 0, withheld });
+  assert.deepEqual(await authority.issuanceStore.unfinished(0, 10), promised);
+});
+
 /** Lives of a few dozen calls, each of which may fail, with or without effect, and the last of which crashes. */
 async function schedule(shift: Shift, seed: number): Promise<void> {
   const random = seededRandom(seed);

@@ -104,9 +104,9 @@ export async function assemble(
   const profiles = await openProfiles(stores, clock);
   const shared = { crypto, clock, decompress: decompressPoint };
   const { current, labelled, births } = profiles;
-  const { issuers } = authorities;
-  const issuing = { store: stores.issuance, profiles: current, labelled, issuers };
-  const issuance = new Issuance({ ...shared, ...issuing });
+  const issuing = { store: stores.issuance, profiles: current, labelled };
+  const isLost = (issuer: string): boolean => cases.isAuthorityLost(issuer);
+  const issuance = new Issuance({ ...shared, ...issuing, issuers: authorities.issuers, isLost });
   const { foreign, grants } = enrolmentDesks(stores, clock, profiles);
   const certification = new Certification({
     ...shared,
@@ -150,7 +150,7 @@ export async function assemble(
       ...heeding(cases, security),
     }),
     orders: new Orders({ ...ordering, orderKey, bears, eui64Base, ledger }),
-    logSigner,
+    logSigner: keptSigner(logSigner, cases),
     closing: { ...ordering, documents, manifestKey, manifestCertificate, maker },
     close: async () => {
       await verifier.close();
@@ -279,6 +279,19 @@ function noticed(signer: Signer, onUnsigned: () => void): Signer {
         onUnsigned();
         throw error;
       }
+    },
+  };
+}
+
+/** A case may be opened while this process runs. */
+function keptSigner(signer: Signer, cases: Cases): Signer {
+  const { algorithm, publicKeySpki } = signer;
+  return {
+    algorithm,
+    publicKeySpki,
+    sign: async (data) => {
+      cases.requireLogKept();
+      return signer.sign(data);
     },
   };
 }

@@ -80,6 +80,17 @@ export class Cases implements Omit<CaseDesk, 'closeCase'> {
       : one;
   }
 
+  /** Whether the key of an authority is in wrong hands. To close its case does not bring it back. */
+  isAuthorityLost(name: string): boolean {
+    return this.#known.some(({ kind, subject }) => kind === 'authority' && subject === name);
+  }
+
+  /** The running log, once it is lost, is not published on under its name: only its next start has another key. */
+  requireLogKept(): void {
+    const lost = this.#known.find((one) => one.kind === 'log' && nextStep(one) !== undefined);
+    if (lost !== undefined) throw inService(lost);
+  }
+
   /** Elements whose keys are lost, by open cases: none of them is born any more. */
   isElementLost(family: string, firmware: string): boolean {
     return this.#known.some(
@@ -105,10 +116,7 @@ export class Cases implements Omit<CaseDesk, 'closeCase'> {
     for (const one of this.#known) {
       const gate = one.steps.find(({ name }) => gates[one.kind]?.includes(name));
       if (gate === undefined || gate.doneMs !== undefined) continue;
-      throw new EnvironmentError(
-        `the key of ${one.subject} is lost, and in service still: birthmark ca compromise ${commandOf(one)} goes on`,
-        { retryable: false },
-      );
+      throw inService(one);
     }
   }
 
@@ -157,6 +165,13 @@ export function caseDesk(cases: Cases, permissions: Permissions): CaseDesk {
       return isRefusal(approved) ? approved : cases.closeCase(approved, atMs);
     },
   };
+}
+
+function inService(one: LossCase): EnvironmentError {
+  return new EnvironmentError(
+    `the key of ${one.subject} is lost, and in service still: birthmark ca compromise ${commandOf(one)} goes on`,
+    { retryable: false },
+  );
 }
 
 /** What is given to `birthmark ca compromise`. */

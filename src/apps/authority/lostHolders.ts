@@ -53,7 +53,8 @@ export async function answerLostHolder(
   return isRefusal(done) ? begun : done;
 }
 
-function scopeOf({ kind, subject, firmware, withDevices = false }: HolderLoss): StatusScope {
+/** What the order of such a loss is about. */
+export function scopeOf({ kind, subject, firmware, withDevices = false }: HolderLoss): StatusScope {
   return kind === 'station'
     ? { by: 'station', name: subject, withDevices }
     : { by: 'family', name: subject, firmware };

@@ -6,9 +6,10 @@ import { withCasesAtRest } from '../authority/caseOffice.ts';
 import { socketPathFor } from '../socketPath.ts';
 import { readStoreSetting } from '../storeSetting.ts';
 
+/** `use` hears whether the authority runs. */
 export async function withCases<Value>(
   { data, store }: { readonly data: string; readonly store?: string | undefined },
-  use: (desk: CaseDesk) => Promise<Value>,
+  use: (desk: CaseDesk, runs: boolean) => Promise<Value>,
 ): Promise<Value> {
   const client = new CaseClient(socketPathFor(data, 'authority'));
   try {
@@ -16,9 +17,10 @@ export async function withCases<Value>(
       await client.cases();
     } catch (error) {
       if (!(error instanceof EnvironmentError) || !error.retryable) throw error;
-      return await withCasesAtRest({ dataFolder: data, store: readStoreSetting(store) }, use);
+      const rests = { dataFolder: data, store: readStoreSetting(store) };
+      return await withCasesAtRest(rests, (desk) => use(desk, false));
     }
-    return await use(client);
+    return await use(client, true);
   } finally {
     client.close();
   }

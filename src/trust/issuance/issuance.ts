@@ -9,7 +9,13 @@ import type { Crypto } from '../../wire/crypto/crypto.ts';
 import { completeCertificate, encodeCertificate } from '../../wire/x509/certificateWriter.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
 import type { Clock } from '../ports/clock.ts';
-import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
+import {
+  EnvironmentError,
+  InvariantError,
+  isRefusal,
+  type Refusal,
+  refuse,
+} from '../ports/faults.ts';
 import type { GrantReference } from '../ports/grantStore.ts';
 import type {
   Completion,
@@ -41,6 +47,8 @@ export interface IssuanceOptions {
    * and delegate.
    */
   readonly issuers: readonly Issuer[];
+  /** Whether the key of the authority of this name is in wrong hands: it certifies nothing from then on. */
+  readonly isLost?: (issuer: string) => boolean;
   /** For natively signed C509; without it none is issued. */
   readonly decompress?: PointDecompressor;
 }
@@ -120,7 +128,7 @@ export class Issuance {
     this.#options = options;
   }
 
-  /** Outcomes in the order of the requests. Rejects with an `EnvironmentError` when store or key fail. */
+  /** Outcomes in the order of the requests. Rejects with an `EnvironmentError` when store or key fail, or a key is lost. */
   async issue(requests: readonly IssueRequest[]): Promise<ReadonlyArray<Issued | IssueRefusal>> {
     const nowMs = this.#options.clock.nowMs();
     const serials = drawnSerialNumbers(this.#options.crypto, nowMs, requests.length);
@@ -251,9 +259,18 @@ export class Issuance {
     const encoded = encode(request.content, nowMs, serialNumber);
     const prepared = request.form === 'native' ? natively(encoded) : encoded;
     const { profile, issuer, tbs } = prepared;
+    this.#requireKept(issuer);
     const linted = lint(crypto, { tbs, profile, issuer, nowMs, decompress }, this.#siblings);
     if (isRefusal(linted)) return linted;
     return { linted, intent: intentOf(request, prepared, nowMs) };
+  }
+
+  /** Before T1, so that nothing is promised that another key would have to sign. */
+  #requireKept({ name }: Issuer): void {
+    if (this.#options.isLost?.(name) !== true) return;
+    throw new EnvironmentError(`the key of ${name} is lost, and another one has yet to issue`, {
+      retryable: true,
+    });
   }
 
   /** Whether several authorities share the profile, each for some devices. */
@@ -290,9 +307,10 @@ export class Issuance {
     return encode;
   }
 
-  /** `undefined` when today's profiles and lints would not let it pass. */
+  /** `undefined` when today's profiles and lints would not let it pass, or its key is lost. */
   #relint(intent: UnfinishedIntent): Signable | undefined {
-    const { issuers, profiles, labelled, crypto, decompress } = this.#options;
+    const { issuers, profiles, labelled, crypto, decompress, isLost } = this.#options;
+    if (isLost?.(intent.issuer) === true) return undefined;
     const issuer = issuers.find((one) => one.name === intent.issuer);
     const profile =
       labelled?.get(intent.profile) ??

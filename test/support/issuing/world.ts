@@ -61,6 +61,7 @@ export interface Between {
   readonly tiles?: (tiles: TileStore) => TileStore;
   readonly signer?: (signer: Signer) => Signer;
   readonly ledger?: TicketLedger;
+  readonly isLost?: (issuer: string) => boolean;
 }
 
 export interface OpenAuthority {
@@ -159,6 +160,7 @@ export class World {
       profiles: builtInProfiles,
       issuers,
       decompress: decompressPoint,
+      isLost: (issuer) => between.isLost?.(issuer) === true,
     });
     const verifier = new SoftwareVerifier();
     const foreign = new ForeignElements({

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
 import { StatusClient } from '../../../drivers/links/local/statusClient.ts';
-import { type LossCase, nextStep } from '../../../trust/ports/lossCase.ts';
+import { type CaseDesk, type LossCase, nextStep } from '../../../trust/ports/lossCase.ts';
 import type { UnitSelection } from '../../../trust/ports/statusStore.ts';
 import {
   authorityPaths,
@@ -13,7 +13,7 @@ import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { readCertifiedBook } from '../../authority/book.ts';
 import { commandOf } from '../../authority/cases.ts';
 import { assessCompromise, countFollowers, maximumListed } from '../../authority/compromise.ts';
-import { answerLostHolder, type HolderLoss } from '../../authority/lostHolders.ts';
+import { answerLostHolder, type HolderLoss, scopeOf } from '../../authority/lostHolders.ts';
 import { lostAuthority } from '../../authority/lostAuthority.ts';
 import {
   type Answered,
@@ -33,7 +33,7 @@ import { approvable, type ApprovableOptions, ask } from '../approving.ts';
 import { withCases } from '../caseDesk.ts';
 import { defaultData } from '../dataFolder.ts';
 import { allowed, CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
-import { carryOut } from './statusOrders.ts';
+import { carryOut, requireKnown } from './statusOrders.ts';
 
 interface CompromiseOptions extends ApprovableOptions {
   readonly dryRun?: boolean;
@@ -132,8 +132,8 @@ async function answer(
     ...(options.perSecond === undefined ? {} : { perSecond: options.perSecond }),
   });
   if (role !== undefined) {
-    // First of all the lost key stops; who may have another one made is asked then.
-    const one = await withCases(options, (desk) => beginLostAuthority(desk, loss(''), whose));
+    // First of all the lost key certifies nothing more; who may have another one made is asked then.
+    const one = await begun(options, (desk) => beginLostAuthority(desk, loss(''), whose));
     if (nextStep(one) === undefined) return tell(options, { case: one });
     const folder = loss(await readPassphrase());
     const use = await useForLoss(folder, one);
@@ -147,10 +147,12 @@ async function answer(
     );
     return tell(options, allowed(answered));
   }
-  if (whose === 'ocsp')
+  if (whose === 'ocsp') {
+    await withCases(options, async (_, runs) => requireStopped(runs, 'their keys end with it'));
     return tell(options, await answerLostResponder(loss(await readPassphrase())));
+  }
   if (whose === 'log') {
-    const { subject } = await withCases(options, (desk) => beginLostLog(desk, loss('')));
+    const { subject } = await begun(options, (desk) => beginLostLog(desk, loss('')));
     const asked = await ask(options, 'key.replace', () => ({ subject }));
     if (asked === undefined) return;
     const folder = loss(await readPassphrase());
@@ -160,6 +162,28 @@ async function answer(
     return tell(options, allowed(answered));
   }
   throw usage(`${whose} is nobody whose key is known here`);
+}
+
+/** The case, opened where the authority runs too; its steps take keys and database for themselves. */
+function begun(
+  options: CompromiseOptions,
+  begin: (desk: CaseDesk) => Promise<LossCase>,
+): Promise<LossCase> {
+  return withCases(options, async (desk, runs) => {
+    const one = await begin(desk);
+    if (nextStep(one) !== undefined) {
+      requireStopped(runs, `the case ${one.name} is open`);
+    }
+    return one;
+  });
+}
+
+function requireStopped(runs: boolean, why: string): void {
+  if (!runs) return;
+  throw new CommandFailure(
+    `${why}: stop the server, then give the command again`,
+    exitCodes.environment,
+  );
 }
 
 async function answerHolder(
@@ -176,19 +200,17 @@ async function answerHolder(
     ...(firmware === undefined ? {} : { firmware }),
     ...(withDevices === undefined ? {} : { withDevices }),
   };
-  const order = (scope: Parameters<typeof carryOut>[1]): ReturnType<typeof carryOut> =>
-    carryOut('revoke', scope, { ...options, code: 'keyCompromise', reason });
+  const scope = scopeOf(loss);
+  const order = { ...options, code: 'keyCompromise', reason } as const;
   if (dryRun === true) {
-    await order(
-      kind === 'station'
-        ? { by: 'station', name: subject, withDevices: withDevices === true }
-        : { by: 'family', name: subject, firmware },
-    );
+    await carryOut('revoke', scope, order);
     return tellDevices(options, await devicesOf(data, loss));
   }
+  // A case of a name that was mistyped would say that all is done.
+  await requireKnown(scope, order);
   await withCases(options, (desk) =>
-    answerLostHolder(desk, { clock, reason }, loss, async (scope) => {
-      const total = await order(scope);
+    answerLostHolder(desk, { clock, reason }, loss, async () => {
+      const total = await carryOut('revoke', scope, order);
       return total && `${total.devices} devices with ${total.certificates} certificates`;
     }),
   );

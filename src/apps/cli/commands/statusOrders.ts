@@ -145,6 +145,18 @@ export async function carryOut(
   }
 }
 
+/** Rejects with a `CommandFailure` when nobody knows what the order would be about; nothing changes. */
+export async function requireKnown(scope: StatusScope, options: ActOptions): Promise<void> {
+  const client = new ProvisionerClient(reachOf(options, 'provisioner'));
+  try {
+    const { code = 'unspecified', reason } = options;
+    const order = { act: 'revoke', scope, code, reason, dryRun: true } as const;
+    allowed(await client.statusStep(order, undefined));
+  } finally {
+    client.close();
+  }
+}
+
 function tell(
   options: ActOptions,
   { act, scope }: Omit<StatusOrder, 'dryRun'>,
