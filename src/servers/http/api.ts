@@ -40,7 +40,7 @@ export function apiRoutes(app: FastifyInstance, options: ApiOptions): void {
       const refuseOtherMethods = watchMethods(api, options.onRefusal);
       resourceRoutes(api, { ...options, isLimited: (request) => callerOf(request).isLimited });
       authorityApi(api, options);
-      clientRoutes(api, options.clients);
+      clientRoutes(api, options.clients, options.onRefusal);
       api.get('/openapi.json', { schema: { hide: true } }, () => descriptionOf(api));
       refuseOtherMethods();
     },

@@ -2,7 +2,7 @@
  * Who comes to the API, the broker and the station door: certificates of programs, people and stations, and
  * tokens that read. The same routes at the API and at the local door.
  */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { actRules } from '../../trust/approvals/acts.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { StationEnrolment } from '../../trust/ports/authority.ts';
@@ -93,8 +93,16 @@ const admins = { roles: actRules['operator.add'].requesters };
 const stations = { roles: actRules['station.enrol'].requesters };
 const production = { roles: actRules['status.mass'].requesters };
 
-export function clientRoutes(app: FastifyInstance, acts: ClientActs): void {
-  tokenRoutes(app, acts);
+export function clientRoutes(
+  app: FastifyInstance,
+  acts: ClientActs,
+  onRefusal: (code: string) => void,
+): void {
+  const no = (reply: FastifyReply, refusal: Refusal<string>): FastifyReply => {
+    onRefusal(refusal.refused);
+    return sendRefusal(reply, refusal);
+  };
+  tokenRoutes(app, acts, no);
   app.post(
     '/applications',
     described('enrolApplication', 'clients', 'Certify a key, and let its holder in at once', {
@@ -107,7 +115,7 @@ export function clientRoutes(app: FastifyInstance, acts: ClientActs): void {
       const kind = fields.oneOf('kind', clientKinds);
       const request = fields.base64('request');
       const outcome = await acts.enrolApplication(fields.text('name', 64), kind, request);
-      if (isRefusal(outcome)) return sendRefusal(reply, outcome);
+      if (isRefusal(outcome)) return no(reply, outcome);
       const { chain, serverAnchors, roots } = outcome;
       return {
         chain: chain.map(toBase64),
@@ -132,7 +140,7 @@ export function clientRoutes(app: FastifyInstance, acts: ClientActs): void {
         request,
         readApproval(fields),
       );
-      if (isRefusal(outcome)) return sendRefusal(reply, outcome);
+      if (isRefusal(outcome)) return no(reply, outcome);
       const { chain, serverAnchors, orderKeySpki } = outcome;
       return {
         chain: chain.map(toBase64),
@@ -143,7 +151,11 @@ export function clientRoutes(app: FastifyInstance, acts: ClientActs): void {
   );
 }
 
-function tokenRoutes(app: FastifyInstance, { tokens }: ClientActs): void {
+function tokenRoutes(
+  app: FastifyInstance,
+  { tokens }: ClientActs,
+  no: (reply: FastifyReply, refusal: Refusal<string>) => FastifyReply,
+): void {
   app.get<{ Querystring: { readonly limit: number; readonly before?: number } }>(
     '/tokens',
     described('listTokens', 'clients', 'Tokens, newest first, without what is secret', {
@@ -167,7 +179,7 @@ function tokenRoutes(app: FastifyInstance, { tokens }: ClientActs): void {
     }),
     async ({ body }, reply) => {
       const created = await tokens.create(body.holder, body.lifetimeMs);
-      if (isRefusal(created)) return sendRefusal(reply, created);
+      if (isRefusal(created)) return no(reply, created);
       return { ...tokenDocument(created), token: created.token };
     },
   );
@@ -181,7 +193,7 @@ function tokenRoutes(app: FastifyInstance, { tokens }: ClientActs): void {
     }),
     async ({ body }, reply) => {
       const refusal = await tokens.revoke(body.id);
-      return refusal === undefined ? {} : sendRefusal(reply, refusal);
+      return refusal === undefined ? {} : no(reply, refusal);
     },
   );
 }

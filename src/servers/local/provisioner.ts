@@ -39,8 +39,9 @@ export function provisionerRoutes(app: FastifyInstance, acts: ProvisionerActs): 
     async (resources) => {
       judgeBySchema(resources);
       // What is refused at this door is noted in one place, by its answers.
-      resourceRoutes(resources, { ...acts.resources, onRefusal: () => undefined });
-      clientRoutes(resources, acts.clients);
+      const onRefusal = (): void => undefined;
+      resourceRoutes(resources, { ...acts.resources, onRefusal });
+      clientRoutes(resources, acts.clients, onRefusal);
     },
     { prefix: '/v1' },
   );
