@@ -148,25 +148,32 @@ async function hexOf(serials: AsyncIterable<Uint8Array>): Promise<readonly strin
 const serialsOf = (...numbers: readonly number[]): readonly string[] =>
   numbers.map((number) => toHex(bytesOf(`serial ${number}`, 16))).sort();
 
+/** Of devices, one of them added by a person. */
+const profiles = ['ldevid', 'meter2'];
+
 contract('issuing readers', backends, (check) => {
-  check('live certificates are counted by profile, of the issuers that are asked', async (s) => {
-    await issue(s, [
-      ldevid(1),
-      ldevid(2),
-      ldevid(3, { profile: 'ldevid@2' }),
-      ldevid(4, { notAfterMs: nowMs }),
-      ldevid(5),
-      ldevid(6, { issuer: 'server', profile: 'server@1' }),
-      ldevid(7, { issuer: 'root', profile: 'issuing@1' }),
-    ]);
-    await revoke(s, 15);
-    // T1 alone: never signed.
-    await s.issuance.begin([ldevid(8)]);
-    const counts = await reading(s, ({ loss }) =>
-      loss.countLive(['operational', 'server', 'none'], nowMs),
-    );
-    assert.deepEqual(Object.fromEntries(counts), { 'ldevid@1': 2, 'ldevid@2': 1, 'server@1': 1 });
-  });
+  check(
+    'what is revoked with a key is counted by profile, of the issuers that are asked',
+    async (s) => {
+      await issue(s, [
+        ldevid(1),
+        ldevid(2),
+        ldevid(3, { profile: 'ldevid@2' }),
+        ldevid(4, { notAfterMs: nowMs }),
+        ldevid(5),
+        ldevid(6, { issuer: 'server', profile: 'server@1' }),
+        ldevid(7, { issuer: 'root', profile: 'issuing@1' }),
+        ldevid(9, { profile: 'link-operational@1' }),
+      ]);
+      await revoke(s, 15);
+      // T1 alone: never signed.
+      await s.issuance.begin([ldevid(8)]);
+      const counts = await reading(s, ({ loss }) =>
+        loss.countLeaves(['operational', 'server', 'none'], nowMs),
+      );
+      assert.deepEqual(Object.fromEntries(counts), { 'ldevid@1': 2, 'ldevid@2': 1, 'server@1': 1 });
+    },
+  );
 
   check('enrolled devices: who has an identity from birth to come back with', async (s) => {
     await beBorn(s);
@@ -176,10 +183,15 @@ contract('issuing readers', backends, (check) => {
       ldevid(1, { serialNumber: bytesOf('again', 16), profile: 'ldevid@2' }),
       ldevid(6, { notAfterMs: nowMs }),
       ldevid(7, { issuer: 'server' }),
+      // What is under the same key and no device's.
+      ldevid(8, { profile: 'ocsp-operational@1', holder: 'OCSP operational' }),
+      ldevid(9, { profile: 'link-operational@1', holder: 'Maker Operational' }),
     ]);
     const behind = [2, 3, 5].map(deviceIdOf).sort();
     const enrolled = (limit: number) =>
-      reading(s, ({ loss }) => loss.enrolled(['self', 'operational'], nowMs, limit));
+      reading(s, ({ loss }) =>
+        loss.enrolled({ issuers: ['self', 'operational'], profiles }, nowMs, limit),
+      );
     assert.deepEqual(await enrolled(9), { devices: 5, behind: 3, firstBehind: behind });
     assert.deepEqual((await enrolled(2)).firstBehind, behind.slice(0, 2));
     assert.equal(await s.foreign.revoke(deviceIdOf(4), 8, leaf('revoked')), true);
@@ -199,8 +211,10 @@ contract('issuing readers', backends, (check) => {
       ...[1, 2, 3].map((device) => ldevid(device)),
       ldevid(4, { profile: 'server@1' }),
       ldevid(5),
+      ldevid(6, { profile: 'meter2@1' }),
+      ldevid(7, { profile: 'meter@1' }),
     ]);
-    await revoke(s, 11, 12, 13, 14);
+    await revoke(s, 11, 12, 13, 14, 16, 17);
     await issue(s, [
       certificateIntent(30, { issuer: 'operational-2', holder: deviceIdOf(2) }),
       certificateIntent(31, { issuer: 'server', holder: deviceIdOf(3) }),
@@ -209,11 +223,13 @@ contract('issuing readers', backends, (check) => {
       certificateIntent(32, { issuer: 'operational-2', holder: deviceIdOf(1) }),
     ]);
     const fallen = (sinceMs: number, limit = 9) => {
-      const key = { lost: 'operational', successor: 'operational-2', sinceMs };
-      return reading(s, ({ loss }) => loss.fallen(key, limit));
+      const since = { successor: 'operational-2', sinceMs };
+      return reading(s, ({ loss }) =>
+        loss.fallen({ issuers: ['operational'], profiles }, since, limit),
+      );
     };
-    const behind = [1, 3].map(deviceIdOf).sort();
-    assert.deepEqual(await fallen(nowMs), { devices: 3, behind: 2, firstBehind: behind });
+    const behind = [1, 3, 6].map(deviceIdOf).sort();
+    assert.deepEqual(await fallen(nowMs), { devices: 4, behind: 3, firstBehind: behind });
     assert.deepEqual((await fallen(nowMs, 1)).firstBehind, behind.slice(0, 1));
     assert.deepEqual(await fallen(nowMs + 1), { devices: 0, behind: 0, firstBehind: [] });
   });
@@ -233,7 +249,7 @@ contract('issuing readers', backends, (check) => {
     await revoke(s, 5, 8);
     await s.issuance.begin([certificateIntent(9, { issuer: 'factory' })]);
     await reading(s, async ({ loss }) => {
-      assert.deepEqual(await hexOf(loss.liveLeaves('factory', nowMs)), serialsOf(2, 6));
+      assert.deepEqual(await hexOf(loss.liveLeaves(['factory'], nowMs)), serialsOf(2, 6));
       assert.deepEqual(await hexOf(loss.liveResponders(nowMs)), serialsOf(6, 7));
     });
   });

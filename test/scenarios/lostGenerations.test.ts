@@ -191,7 +191,13 @@ test('a dry run is about the key that was named', async (context) => {
   ] as const) {
     const lost = lostAuthority(book, name);
     const report = await assessCompromise(openSqliteSnapshot(database), book, lost, Date.now());
-    assert.equal(report.live.find(({ profile }) => profile === 'ldevid')?.count, count);
+    // No link between the two, and nobody's responder.
+    assert.deepEqual(report.live, [{ profile: 'ldevid', count }]);
+    assert.deepEqual([report.canFollow, report.cannotFollow], [0, count]);
     assert.ok(report.steps.some((step) => step.includes(`ca compromise ${name} `)));
   }
+  // And it counts what is revoked then.
+  const { case: one } = await replaceLost(lossOf(installation), 'operational');
+  const revoked = one.steps.find(({ name }) => name === 'revoked');
+  assert.equal(revoked?.detail, '3 certificates');
 });

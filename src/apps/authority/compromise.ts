@@ -4,17 +4,21 @@
  * may be running.
  */
 import { SnapshotCompromiseReader } from '../../drivers/store/compromiseReader.ts';
+import { SnapshotIssuingReader } from '../../drivers/store/issuingReader.ts';
 import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import type { CompromiseReader, DeviceCounts } from '../../trust/ports/compromiseReader.ts';
+import { deviceProfiles } from '../../trust/issuance/profiles.ts';
+import type { IssuingReader } from '../../trust/ports/issuingReader.ts';
 import type { AuthorityRole } from './authorityFolder.ts';
 import { aboveOf } from './authorityNames.ts';
 import { type AuthorityRecord, lineOf } from './book.ts';
 import { isReplaced } from './lostAuthority.ts';
+import { currentProfiles } from './profileDocument.ts';
 
 export interface CompromiseReport {
   /** Of the key that is lost. */
   readonly name: string;
-  /** Certificates that are signed, not revoked and not past their end, by profile. */
+  /** Certificates that are revoked with it, by profile: signed, not past their end, no births and no links. */
   readonly live: ReadonlyArray<{ readonly profile: string; readonly count: number }>;
   /** Devices that can enrol anew with their identity from birth. */
   readonly canFollow: number;
@@ -39,7 +43,10 @@ export const maximumListed = 1_000;
 /** How many devices have come back since a case began. `snapshot` is closed at the end. */
 export async function countFollowers(
   snapshot: Snapshot,
-  loss: {
+  {
+    lost,
+    ...since
+  }: {
     readonly lost: string;
     readonly successor: string;
     readonly sinceMs: number;
@@ -47,7 +54,8 @@ export async function countFollowers(
 ): Promise<Followed> {
   try {
     const reader: CompromiseReader = new SnapshotCompromiseReader(snapshot);
-    const { devices, behind, firstBehind } = await reader.fallen(loss, maximumListed);
+    const holders = { issuers: [lost], profiles: await deviceProfilesIn(snapshot) };
+    const { devices, behind, firstBehind } = await reader.fallen(holders, since, maximumListed);
     return { fallen: devices, followed: devices - behind, missing: firstBehind };
   } finally {
     await snapshot.close();
@@ -65,8 +73,8 @@ export async function assessCompromise(
     const { name, role } = lost;
     const names = [name, ...belowOf(book, role)];
     const reader: CompromiseReader = new SnapshotCompromiseReader(snapshot);
-    const live = liveProfiles(await reader.countLive(names, nowMs));
-    const { devices, behind, firstBehind } = await holders(reader, role, names, nowMs);
+    const live = liveProfiles(await reader.countLeaves(names, nowMs));
+    const { devices, behind, firstBehind } = await holders(snapshot, role, names, nowMs);
     const counted = { canFollow: devices - behind, cannotFollow: behind, listed: firstBehind };
     const steps =
       isReplaced(book, lost) || role !== 'root' ? stepsOf(lost) : stepsOfEndedRoot(name);
@@ -74,6 +82,12 @@ export async function assessCompromise(
   } finally {
     await snapshot.close();
   }
+}
+
+/** Names of those that enrolment gives to devices, the added ones among them. */
+async function deviceProfilesIn(snapshot: Snapshot): Promise<readonly string[]> {
+  const reader: IssuingReader = new SnapshotIssuingReader(snapshot);
+  return [...deviceProfiles(currentProfiles(await reader.profiles()))];
 }
 
 /** Issuing authorities that nobody certifies anew: a PAA's. */
@@ -96,24 +110,29 @@ function liveProfiles(versions: ReadonlyMap<string, number>): CompromiseReport['
 
 /** By role: whose certificates fall, and which of the holders have no other identity to come back with. */
 async function holders(
-  reader: CompromiseReader,
+  snapshot: Snapshot,
   role: AuthorityRole,
-  names: readonly string[],
+  issuers: readonly string[],
   nowMs: number,
 ): Promise<DeviceCounts> {
+  const reader: CompromiseReader = new SnapshotCompromiseReader(snapshot);
   switch (role) {
     case 'server':
     case 'root':
       // They go on: their birth is believed by the key of its authority, which is not lost.
       return { devices: 0, behind: 0, firstBehind: [] };
     case 'operational':
-      return reader.enrolled(names, nowMs, maximumListed);
+      return reader.enrolled(
+        { issuers, profiles: await deviceProfilesIn(snapshot) },
+        nowMs,
+        maximumListed,
+      );
     case 'factory':
     case 'chip-signer':
     case 'matter-paa':
     case 'matter-pai':
       // The identity from birth is what everything else is got with, and nobody gives an element another.
-      return reader.born(names, maximumListed);
+      return reader.born(issuers, maximumListed);
   }
 }
 

@@ -259,7 +259,7 @@ async function revokeLeaves(
   options: LossOptions,
 ): Promise<StepResult> {
   const count = await revokeLive(office, options, 'superseded', (reader, nowMs) =>
-    reader.liveLeaves(subject, nowMs),
+    reader.liveLeaves([subject], nowMs),
   );
   return `${count} certificates`;
 }

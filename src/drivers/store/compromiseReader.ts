@@ -1,5 +1,10 @@
 /** Whom the loss of a key concerns, counted in a database of either kind. */
-import type { CompromiseReader, DeviceCounts } from '../../trust/ports/compromiseReader.ts';
+import type {
+  CompromiseReader,
+  DeviceCertificates,
+  DeviceCounts,
+} from '../../trust/ports/compromiseReader.ts';
+import { lostPrefix } from '../../trust/ports/issuanceStore.ts';
 import { unitStates } from '../../trust/ports/orderStore.ts';
 import { firstRow, type Snapshot } from './snapshot.ts';
 import { blob, integer, text } from './sqlite/rows.ts';
@@ -12,10 +17,11 @@ export class SnapshotCompromiseReader implements CompromiseReader {
     this.#snapshot = snapshot;
   }
 
-  async countLive(issuers: readonly string[], nowMs: number): Promise<ReadonlyMap<string, number>> {
-    const select = `
-      SELECT profile, count(*) AS n ${fromLive} AND issuer IN (${places(issuers, 2)})
-      GROUP BY profile`;
+  async countLeaves(
+    issuers: readonly string[],
+    nowMs: number,
+  ): Promise<ReadonlyMap<string, number>> {
+    const select = `SELECT profile, count(*) AS n ${fromLeaves(issuers)} GROUP BY profile`;
     const counts = new Map<string, number>();
     for await (const row of this.#snapshot.rows(select, nowMs, ...issuers)) {
       counts.set(text(row, 'profile'), integer(row, 'n'));
@@ -23,11 +29,10 @@ export class SnapshotCompromiseReader implements CompromiseReader {
     return counts;
   }
 
-  enrolled(issuers: readonly string[], nowMs: number, limit: number): Promise<DeviceCounts> {
-    const sql = `
-      SELECT DISTINCT holder AS device_id ${fromLive}
-        AND issuer IN (${places(issuers, 2)}) AND holder IS NOT NULL`;
-    const all = { sql, values: [nowMs, ...issuers] };
+  enrolled(holders: DeviceCertificates, nowMs: number, limit: number): Promise<DeviceCounts> {
+    const of = ofDevices(holders, 2);
+    const sql = `SELECT DISTINCT holder AS device_id ${fromLive} AND ${of.sql}`;
+    const all = { sql, values: [nowMs, ...of.values] };
     return this.#count(all, { ...all, sql: `${sql} AND holder NOT IN (${selectBorn})` }, limit);
   }
 
@@ -41,16 +46,28 @@ export class SnapshotCompromiseReader implements CompromiseReader {
   }
 
   fallen(
-    { lost, successor, sinceMs }: Parameters<CompromiseReader['fallen']>[0],
+    holders: DeviceCertificates,
+    { successor, sinceMs }: Parameters<CompromiseReader['fallen']>[1],
     limit: number,
   ): Promise<DeviceCounts> {
-    const all = { sql: selectFallen, values: [lost, sinceMs] };
-    const behind = { sql: selectMissing, values: [lost, sinceMs, successor] };
+    const of = ofDevices(holders, 2);
+    const sql = `
+      SELECT DISTINCT holder AS device_id FROM issuances JOIN revocations USING (id)
+      WHERE at_ms >= $1 AND ${of.sql}`;
+    const all = { sql, values: [sinceMs, ...of.values] };
+    const followed = `
+      SELECT holder FROM issuances JOIN signatures USING (id)
+      WHERE issuer = $${all.values.length + 1} AND holder IS NOT NULL`;
+    const behind = {
+      sql: `${sql} AND holder NOT IN (${followed})`,
+      values: [...all.values, successor],
+    };
     return this.#count(all, behind, limit);
   }
 
-  liveLeaves(issuer: string, nowMs: number): AsyncIterable<Uint8Array> {
-    return this.#serials({ sql: selectLeaves, values: [nowMs, issuer] });
+  liveLeaves(issuers: readonly string[], nowMs: number): AsyncIterable<Uint8Array> {
+    const sql = `SELECT serial ${fromLeaves(issuers)}`;
+    return this.#serials({ sql, values: [nowMs, ...issuers] });
   }
 
   liveResponders(nowMs: number): AsyncIterable<Uint8Array> {
@@ -82,7 +99,7 @@ export class SnapshotCompromiseReader implements CompromiseReader {
   }
 }
 
-/** A statement that begins with SELECT, and its values. */
+/** A statement, or what stands in one, and its values. */
 interface Selection {
   readonly sql: string;
   readonly values: ReadonlyArray<string | number>;
@@ -104,16 +121,19 @@ const selectBorn = `
   WHERE state = ${unitStates.indexOf('locked')} AND revocations.id IS NULL
   UNION SELECT device_id FROM foreign_devices WHERE revoked_ms IS NULL`;
 
-const selectFallen = `
-  SELECT DISTINCT holder AS device_id FROM issuances JOIN revocations USING (id)
-  WHERE issuer = $1 AND at_ms >= $2 AND profile LIKE 'ldevid%'`;
+/** Certificates of devices; `first` is the number of their first value. */
+function ofDevices({ issuers, profiles }: DeviceCertificates, first: number): Selection {
+  const values = [...issuers, ...profiles.map((name) => `${name}@`)];
+  const names = places(profiles, first + issuers.length);
+  // Without the version, and without what stands before the profile of one that the log alone remembers.
+  const name = `rtrim(replace(profile, '${lostPrefix}', ''), '0123456789')`;
+  return { sql: `issuer IN (${places(issuers, first)}) AND ${name} IN (${names})`, values };
+}
 
-const selectMissing = `${selectFallen} AND holder NOT IN (
-  SELECT holder FROM issuances JOIN signatures USING (id)
-  WHERE issuer = $3 AND holder IS NOT NULL)`;
-
-const selectLeaves = `
-  SELECT serial ${fromLive} AND issuer = $2 AND profile NOT LIKE 'link-%'
+/** What is revoked with the keys of issuers: a dry run counts the very rows that are revoked then. */
+function fromLeaves(issuers: readonly string[]): string {
+  return `${fromLive} AND issuer IN (${places(issuers, 2)}) AND profile NOT LIKE 'link-%'
     AND id NOT IN (SELECT id FROM units)`;
+}
 
 const selectResponders = `SELECT serial ${fromLive} AND profile LIKE 'ocsp-%'`;

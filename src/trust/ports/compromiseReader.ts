@@ -11,24 +11,32 @@ export interface DeviceCounts {
   readonly firstBehind: readonly string[];
 }
 
+/** Stations, responders and applications have certificates too: a device's are of these profiles. */
+export interface DeviceCertificates {
+  readonly issuers: readonly string[];
+  /** Their names, at least one. */
+  readonly profiles: readonly string[];
+}
+
 /**
  * `issuers` are authorities as `Intent.issuer` names them, at least one; `limit` is how many of those left
  * behind are named at most. A live certificate is signed, not revoked, and not past its end.
  */
 export interface CompromiseReader {
-  /** Live certificates by profile and version, as `Intent.profile` has them. */
-  countLive(issuers: readonly string[], nowMs: number): Promise<ReadonlyMap<string, number>>;
-  /** Who has a live certificate; behind is who has no identity from birth, ours or its maker's, to enrol anew with. */
-  enrolled(issuers: readonly string[], nowMs: number, limit: number): Promise<DeviceCounts>;
+  /** How many `liveLeaves` there are, by profile and version, as `Intent.profile` has them. */
+  countLeaves(issuers: readonly string[], nowMs: number): Promise<ReadonlyMap<string, number>>;
+  /** Who has a live certificate of a device; behind is who has no identity from birth, ours or its maker's, to enrol anew with. */
+  enrolled(holders: DeviceCertificates, nowMs: number, limit: number): Promise<DeviceCounts>;
   /** Who was born with a certificate that is not revoked; behind are all, since no element gets another one. */
   born(issuers: readonly string[], limit: number): Promise<DeviceCounts>;
-  /** Whose LDevID by `lost` was revoked from `sinceMs` on; behind is who has nothing by `successor`. */
+  /** Whose LDevID by one of those issuers was revoked from `sinceMs` on; behind is who has nothing by `successor`. */
   fallen(
-    loss: { readonly lost: string; readonly successor: string; readonly sinceMs: number },
+    holders: DeviceCertificates,
+    since: { readonly successor: string; readonly sinceMs: number },
     limit: number,
   ): Promise<DeviceCounts>;
-  /** Serial numbers of the live certificates of an authority, without births and links between generations. */
-  liveLeaves(issuer: string, nowMs: number): AsyncIterable<Uint8Array>;
+  /** Serial numbers of the live certificates of authorities, without births and links between generations. */
+  liveLeaves(issuers: readonly string[], nowMs: number): AsyncIterable<Uint8Array>;
   /** Serial numbers of the live certificates of OCSP responders, whoever issued them. */
   liveResponders(nowMs: number): AsyncIterable<Uint8Array>;
 }
