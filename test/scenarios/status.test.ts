@@ -140,11 +140,13 @@ test('what is not authoritative is kept by nobody', async (context) => {
     [404, await fetchPlain(`${house.url}/ca/nobody.cer`)],
     [404, await fetchPlain(`${house.url}/ca/root.key`)],
     [404, await fetchPlain(`${house.url}/`)],
+    [404, await fetchPlain(at('nobody'))],
     [400, await fetchPlain(`${house.url}/ocsp/server/%zz`)],
   ];
   for (const [index, [status, answer]] of problems.entries()) {
     assert.equal(answer.status, status, `problem ${index}`);
     assert.match(answer.headers['content-type'] ?? '', /^application\/problem\+json/);
+    assert.equal(answer.headers['cache-control'], 'no-store', `problem ${index}`);
     assert.doesNotMatch(Buffer.from(answer.body).toString(), /node_modules|\.ts:/);
   }
 });

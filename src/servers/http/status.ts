@@ -80,6 +80,7 @@ export function statusApp(options: StatusRoutesOptions): FastifyInstance {
     // What the router itself refuses, such as a path that is not URL-encoded.
     frameworkErrors: (error, _request, reply) => {
       options.onRefusal('bad-request');
+      void keptByNobody(reply);
       void sendProblem(reply, { status: 400, code: 'bad-request', detail: error.message });
     },
     clientErrorHandler: (error, socket) => {
@@ -89,6 +90,10 @@ export function statusApp(options: StatusRoutesOptions): FastifyInstance {
     },
   });
   app.server.maxConnections = statusLimits.connections;
+  // RFC 9919 §7.2: what is not authoritative must not be kept by anybody.
+  app.addHook('onSend', async (_request, reply) => {
+    if (reply.statusCode >= 400) void keptByNobody(reply);
+  });
   installProblems(app, options.onRefusal);
   statusRoutes(app, options);
   return app;
@@ -168,9 +173,7 @@ function sendAnswer(
 ): FastifyReply {
   if (typeof answer === 'string') {
     options.onRefusal(answer);
-    // RFC 9919 §7.2: what is not authoritative must not be kept by anybody.
-    return reply
-      .header('cache-control', 'no-store')
+    return keptByNobody(reply)
       .type(types.response)
       .send(view(encodeUnsuccessful(answer)));
   }
@@ -240,8 +243,11 @@ function isKnown({ headers }: FastifyRequest, etag: string): boolean {
 
 function unknown({ onRefusal }: StatusRoutesOptions, reply: FastifyReply): FastifyReply {
   onRefusal('unknown-route');
-  void reply.header('cache-control', 'no-store');
   return sendProblem(reply, { status: 404, code: 'unknown-route' });
+}
+
+function keptByNobody(reply: FastifyReply): FastifyReply {
+  return reply.header('cache-control', 'no-store');
 }
 
 function view({ buffer, byteOffset, length }: Uint8Array): Buffer {
