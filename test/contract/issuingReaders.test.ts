@@ -319,6 +319,9 @@ contract('issuing readers', backends, (check) => {
     await issuance.revoke([change(2), change(1, 'superseded'), change(4)]);
     await issuance.revoke([change(3, 'certificateHold')]);
     await issuance.revoke([change(3, 'removeFromCRL')]);
+    await reading(s, async ({ all }) => {
+      assert.deepEqual(await all.dueLists(nowMs), ['operational', 'server']);
+    });
     const pending = await status.pendingLists(['operational'], nowMs);
     assert.equal(pending.length, 2);
     for (const [index, { id, revision }] of pending.entries()) {
@@ -339,6 +342,8 @@ contract('issuing readers', backends, (check) => {
       assert.deepEqual(await all.listEnds(), [
         { authority: 'operational', count: 2, firstMs: nowMs + 10 },
       ]);
+      assert.deepEqual(await all.dueLists(nowMs + 4), ['server']);
+      assert.deepEqual(await all.dueLists(nowMs + 5), ['operational', 'server']);
       const found: ListedCertificate[] = [];
       for await (const one of all.listed('operational')) found.push(one);
       const named = (number: number, code: number): ListedCertificate => ({

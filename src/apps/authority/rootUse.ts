@@ -93,6 +93,19 @@ export async function useForLists({
   return { what: 'sign its revocation list', certificates: [], revokes: [], lists };
 }
 
+/** Of roots and of others: who has a list to sign now. */
+export async function dueLists(
+  { dataFolder, store }: Omit<RootUseOptions, 'passphrase'>,
+  nowMs: number,
+): Promise<readonly string[]> {
+  const snapshot = await openAuthoritySnapshot(authorityPaths(dataFolder), store);
+  try {
+    return await new SnapshotIssuingReader(snapshot).dueLists(nowMs);
+  } finally {
+    await snapshot.close();
+  }
+}
+
 /** As the book has it already, or will have it. */
 export function successorIn(
   book: readonly AuthorityRecord[],

@@ -35,6 +35,10 @@ export class SnapshotIssuingReader implements IssuingReader {
     return this.#all(listEndsOf, selectListEnds);
   }
 
+  dueLists(nowMs: number): Promise<readonly string[]> {
+    return this.#all((row) => text(row, 'authority'), selectDueLists, nowMs);
+  }
+
   async *listed(authority: string): AsyncGenerator<ListedCertificate, void> {
     for await (const row of this.#snapshot.rows(selectListed, authority)) {
       yield {
@@ -97,6 +101,10 @@ const selectListEnds = `
   SELECT authority, count(*) AS n, min(next_update_ms) AS first_ms
   FROM signed_lists JOIN lists ON lists.id = signed_lists.list
   GROUP BY authority`;
+
+const selectDueLists = `
+  SELECT DISTINCT authority FROM lists WHERE revision > listed_revision OR due_ms <= $1
+  ORDER BY authority`;
 
 function listEndsOf(row: Row): ListEnds {
   return {

@@ -37,6 +37,8 @@ export interface IssuingReader extends Pick<AuditStore, 'leaves'> {
   /** Of what is signed, not revoked, and ends behind `nowMs`; what has no end is not counted. */
   certificateEnds(nowMs: number): Promise<readonly CertificateEnds[]>;
   listEnds(): Promise<readonly ListEnds[]>;
+  /** Who has a list to sign: it is older than a change, or regularly due. */
+  dueLists(nowMs: number): Promise<readonly string[]>;
   /** Over all lists of the authority, in the order of issuing. */
   listed(authority: string): AsyncIterable<ListedCertificate>;
   /** All orders, then all tickets, oldest first: a ledger that begins later than the database. */

@@ -3,15 +3,16 @@ import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { StatusClient } from '../../../drivers/links/local/statusClient.ts';
 import type { ListSummary } from '../../../trust/ports/statusStore.ts';
+import type { RootUse } from '../../../trust/approvals/acts.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import { parseCertificateList, revokedEntries } from '../../../wire/crl/certificateList.ts';
 import { encodePem } from '../../../wire/x509/pem.ts';
 import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { signRootLists } from '../../authority/rootList.ts';
-import { useForLists } from '../../authority/rootUse.ts';
+import { dueLists, useForLists } from '../../authority/rootUse.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
-import { approvable, type ApprovableOptions, ask } from '../approving.ts';
+import { approvable, type ApprovableOptions, ask, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import {
@@ -24,6 +25,10 @@ import {
 } from '../terminal.ts';
 
 interface DataOptions extends OutputOptions, ReachOptions {}
+
+interface SignOptions extends ApprovableOptions {
+  readonly dryRun?: boolean;
+}
 
 interface ShowOptions extends DataOptions {
   readonly out?: string;
@@ -47,6 +52,7 @@ Examples:
     .action(show);
   approvable(crl.command('sign-root').description('Sign the lists of the roots, once a year'))
     .option('--data <folder>', 'data folder of the server', defaultData())
+    .option('--dry-run', 'say which lists would be signed, open no key')
     .option('--json', 'one JSON document on stdout')
     .option(
       '--store <url>',
@@ -122,10 +128,11 @@ async function show(authority: string, shard: string, options: ShowOptions): Pro
   });
 }
 
-async function signRoot(options: ApprovableOptions): Promise<void> {
+async function signRoot(options: SignOptions): Promise<void> {
   const store = readStoreSetting(options.store);
   const folder = { dataFolder: options.data, clock: { nowMs: Date.now }, store };
   const use = await useForLists(folder);
+  if (options.dryRun === true) return tellPlan(options, use, await dueLists(folder, Date.now()));
   const asked = await ask(options, 'root.use', () => use);
   if (asked === undefined) return;
   const passphrase = await readPassphrase();
@@ -142,6 +149,21 @@ async function signRoot(options: ApprovableOptions): Promise<void> {
         `List ${number} of ${authority}, ${count} entries, signed ${timeOf(thisUpdateMs)}, good until ${timeOf(nextUpdateMs)}`,
     ),
   );
+}
+
+async function tellPlan(options: SignOptions, use: RootUse, due: readonly string[]): Promise<void> {
+  const asked = await wouldAsk(options, 'root.use', use);
+  const lists = use.lists.map(({ authority, entries }) => {
+    return { authority, entries, due: due.includes(authority) };
+  });
+  print(options, { dryRun: true, lists, ...asked.document }, [
+    ...lists.map(({ authority, entries, due: isDue }) =>
+      isDue
+        ? `Would sign the list of ${authority} with ${entries} entries.`
+        : `The list of ${authority} with ${entries} entries is good: its time has not come.`,
+    ),
+    ...asked.lines,
+  ]);
 }
 
 async function withStatus(
