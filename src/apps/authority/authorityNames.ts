@@ -89,6 +89,14 @@ export function faultOfRole(role: AuthorityRole, profile: Profile): string | und
   return undefined;
 }
 
+/** Throws an `EnvironmentError` when the profile that it names is none for an authority of its role. */
+export function requireFit(record: AuthorityRecord, profiles: Profiles): void {
+  const fault = faultOfRole(record.role, profileOf(record, profiles));
+  if (fault !== undefined) {
+    throw new EnvironmentError(`${record.name}: ${fault}`, { retryable: false });
+  }
+}
+
 /** No certificate of a device passes as a server's. */
 const excludesHosts: readonly AuthorityRole[] = ['factory', 'operational', 'chip-signer'];
 

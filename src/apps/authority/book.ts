@@ -101,41 +101,53 @@ export function parseBook(
 ): readonly AuthorityRecord[] {
   if (!Array.isArray(parsed)) fail('no list');
   const records = parsed.map(recordOf);
-  const names = new Set(records.map(({ name }) => name));
-  if (names.size !== records.length) fail('two authorities of one name');
-  for (const role of roles) active(records, role);
-  for (const record of records) checkRecord(record);
-  for (const record of records) {
-    if (record.state === 'removed') continue;
-    const line = lineOf(record);
-    // One that is the first of its line waits for its root as announced, and nobody issues meanwhile.
-    const isBegun = records.some((one) => lineOf(one) === line && one.state !== 'announced');
-    if (isBegun) active(records, line);
-    const also = records.find((one) => lineOf(one) !== line && overlap(one, record));
-    if (also !== undefined) fail(`${record.name} and ${also.name} are for the same devices`);
-  }
-  return records;
+  const fault = faultOfBook(records, roles);
+  return fault === undefined ? records : fail(fault);
 }
 
-function checkRecord({ name, role, algorithm, key, serves }: AuthorityRecord): void {
+/** What authorities contradict each other in; `undefined` when they may stand together. */
+export function faultOfBook(
+  records: readonly AuthorityRecord[],
+  roles: readonly AuthorityName[] = authorityNames,
+): string | undefined {
+  const names = new Set(records.map(({ name }) => name));
+  if (names.size !== records.length) return 'two authorities of one name';
+  for (const record of records) {
+    const fault = faultOfRecord(record);
+    if (fault !== undefined) return `${record.name}: ${fault}`;
+  }
+  // One that is the first of its line waits for its root as announced, and nobody issues meanwhile.
+  const begun = new Set(records.filter(({ state }) => state !== 'announced').map(lineOf));
+  const standing = records.filter(({ state }) => state !== 'removed').map(lineOf);
+  for (const line of new Set([...roles, ...standing.filter((one) => begun.has(one))])) {
+    if (soleActive(records, line) === undefined) return notOneActive(line);
+  }
+  for (const record of records) {
+    if (record.state === 'removed') continue;
+    const also = records.find((one) => lineOf(one) !== lineOf(record) && overlap(one, record));
+    if (also !== undefined) return `${record.name} and ${also.name} are for the same devices`;
+  }
+  return undefined;
+}
+
+function faultOfRecord(record: AuthorityRecord): string | undefined {
+  const { name, role, algorithm, key, serves } = record;
   // Four signatures a second: enough for a handful of authorities, and for nothing else.
-  if (algorithm === 'SLH-DSA-SHA2-128s' && role !== 'root')
-    fail(`${name}: ${algorithm} is for roots`);
-  if (key === offlineKey && role !== 'root') fail(`${name}: a root alone stays off line`);
+  if (algorithm === 'SLH-DSA-SHA2-128s' && role !== 'root') return `${algorithm} is for roots`;
+  if (key === offlineKey && role !== 'root') return 'a root alone stays off line';
   // A door shows one certificate to all devices, so that they pin one authority of servers.
   const isChosen = birthRoles.includes(role) || role === 'operational';
   if (serves !== undefined && !(isChosen && name.startsWith(`${role}-`))) {
-    fail(`${name}: one that certifies devices, called ${role}-..., may be for some of them alone`);
+    return `one that certifies devices, called ${role}-..., may be for some of them alone`;
   }
   const isForeign = !authorityNames.some((one) => one === role);
-  if (!isForeign) return;
-  if (algorithm !== 'ecdsa-with-SHA256')
-    fail(`${name}: whoever reads its certificates knows P-256`);
+  if (!isForeign) return undefined;
+  if (algorithm !== 'ecdsa-with-SHA256') return 'whoever reads its certificates knows P-256';
   // The last four digits of its common name are how a reader of a chip finds it.
   if (role === 'chip-signer' && !/^chip-signer-[0-9a-f]{4}$/.test(name)) {
-    fail(`${name}: it is called chip-signer- and four hexadecimal digits`);
+    return 'it is called chip-signer- and four hexadecimal digits';
   }
-  if (name !== role && !name.startsWith(`${role}-`)) fail(`${name}: it is called ${role}-...`);
+  return name === role || name.startsWith(`${role}-`) ? undefined : `it is called ${role}-...`;
 }
 
 export async function writeBook(
@@ -155,11 +167,19 @@ export function lineOf({ name, role, serves, sharesNameOf = name, line }: Author
 
 /** The one of a line that issues; of roots the first, which the others stand beside. */
 export function active(records: readonly AuthorityRecord[], line: string): AuthorityRecord {
+  return soleActive(records, line) ?? fail(notOneActive(line));
+}
+
+function soleActive(
+  records: readonly AuthorityRecord[],
+  line: string,
+): AuthorityRecord | undefined {
   const [first, ...more] = records.filter((one) => lineOf(one) === line && one.state === 'active');
-  if (first === undefined || (more.length > 0 && line !== 'root')) {
-    return fail(`not one active authority ${line}`);
-  }
-  return first;
+  return more.length > 0 && line !== 'root' ? undefined : first;
+}
+
+function notOneActive(line: string): string {
+  return `not one active authority ${line}`;
 }
 
 /** A line, or the line of an authority of that name. Throws an `EnvironmentError` when there is neither. */

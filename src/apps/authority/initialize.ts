@@ -15,12 +15,15 @@ import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import type { IssuanceStore } from '../../trust/ports/issuanceStore.ts';
 import type { StatusStore } from '../../trust/ports/statusStore.ts';
+import { equal } from '../../wire/bytes/bytes.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import {
   authorityPaths,
   type AuthorityPaths,
   certificatePath,
+  type Installation,
   otherKeys,
   readBegunInstallation,
   readCertificateFile,
@@ -40,6 +43,7 @@ import {
   underName,
 } from './authorityNames.ts';
 import {
+  active,
   type AuthorityRecord,
   defaultBook,
   hasBook,
@@ -102,16 +106,9 @@ export interface InitializeStep {
  * whose certificates name other places for their status.
  */
 export async function initializeAuthority(options: InitializeOptions): Promise<Initialized> {
-  const paths = authorityPaths(options.dataFolder);
+  const { paths, complete, present, book } = await plannedAuthorities(options);
   await mkdir(paths.folder, { recursive: true, mode: 0o700 });
-  const complete = await readInstallation(paths);
-  const present = complete ?? (await readBegunInstallation(paths));
-  if (present !== undefined && present.organization !== options.organization) {
-    throw new EnvironmentError(`${paths.folder} holds the authority of ${present.organization}`, {
-      retryable: false,
-    });
-  }
-  const book = await bookFor(options, paths);
+  if (!(await hasBook(paths))) await writeBook(paths, book);
   const { passphrase, costLog2 } = options;
   const cost = costLog2 === undefined ? {} : { costLog2 };
   const files = await KeyFolder.open({ folder: paths.keys, passphrase, ...cost });
@@ -149,9 +146,47 @@ export async function initializeAuthority(options: InitializeOptions): Promise<I
   return { ...paths, pending };
 }
 
+export interface PlannedAuthorities {
+  readonly paths: AuthorityPaths;
+  /** What an earlier call has finished. */
+  readonly complete: Installation | undefined;
+  /** The same, or what it has begun. */
+  readonly present: Installation | undefined;
+  readonly book: readonly AuthorityRecord[];
+}
+
+/** What is there and what is to be, with nothing written. Rejects as `initializeAuthority` does. */
+export async function plannedAuthorities(
+  options: Pick<
+    InitializeOptions,
+    'dataFolder' | 'organization' | 'eui64Base' | 'authorities' | 'rootCertificate'
+  >,
+): Promise<PlannedAuthorities> {
+  const { organization, eui64Base, rootCertificate } = options;
+  const paths = authorityPaths(options.dataFolder);
+  const complete = await readInstallation(paths);
+  const present = complete ?? (await readBegunInstallation(paths));
+  if (present !== undefined && present.organization !== organization) {
+    throw new EnvironmentError(`${paths.folder} holds the authority of ${present.organization}`, {
+      retryable: false,
+    });
+  }
+  const kept = present?.eui64Base;
+  if (kept !== undefined && eui64Base !== undefined && !equal(kept, eui64Base)) {
+    throw new EnvironmentError(`its addresses begin with ${toHex(kept)}, and that stays so`, {
+      retryable: false,
+    });
+  }
+  const book = await bookFor(options, paths);
+  if (rootCertificate !== undefined) {
+    checkRoot(rootCertificate, organization, active(book, 'root').algorithm);
+  }
+  return { paths, complete, present, book };
+}
+
 /** The book decides from its first writing on: a second call makes what the first one meant. */
 async function bookFor(
-  { authorities }: InitializeOptions,
+  { authorities }: Pick<InitializeOptions, 'authorities'>,
   paths: AuthorityPaths,
 ): Promise<readonly AuthorityRecord[]> {
   const written = await hasBook(paths);
@@ -161,7 +196,6 @@ async function bookFor(
       retryable: false,
     });
   }
-  if (!written) await writeBook(paths, book);
   return book;
 }
 
@@ -322,9 +356,8 @@ class Foundation {
   }
 
   async #offlineRoot(record: AuthorityRecord): Promise<Issuer> {
-    const { organization, rootCertificate, onStep } = this.#options;
+    const { rootCertificate, onStep } = this.#options;
     if (rootCertificate !== undefined) {
-      checkRoot(rootCertificate, organization, record.algorithm);
       await pinOnce(this.#paths, record.name, rootCertificate);
     }
     const certificate = await readCertificateFile(this.#paths, record.name);

@@ -3,6 +3,7 @@
  * well. Its key is here, or on another machine, from which its certificates come as files.
  */
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import type { ActRequests } from '../../trust/approvals/acts.ts';
 import type { Begun } from '../../trust/approvals/permissions.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
@@ -12,8 +13,8 @@ import { readCertificateFile } from './authorityFolder.ts';
 import {
   authorityAlgorithms,
   type AuthorityRecord,
+  faultOfBook,
   offlineKey,
-  parseBook,
   readBook,
   writeBook,
 } from './book.ts';
@@ -33,33 +34,14 @@ export async function addRoot(
   { request }: Begun<'authority.announce'>,
   certificate?: Uint8Array,
 ): Promise<AddedRoot> {
-  const { role: name, key, rootSha256 } = request;
-  const algorithm = authorityAlgorithms.find((one) => one === request.algorithm);
-  if (algorithm === undefined) throw refused(`${request.algorithm} is no algorithm of authorities`);
-  // Digits count generations, the keys of which may rest here already.
-  if (!/^root-[a-z][a-z0-9-]*$/.test(name)) throw refused(`${name}: it is called root-NAME`);
-  const record: AuthorityRecord = {
-    name,
-    role: 'root',
-    algorithm,
-    ...(key === undefined ? {} : { key }),
-    state: 'active',
-  };
   const office = await Office.open(options);
   try {
-    const { book, paths } = office;
-    const whole = [...book.filter((one) => one.name !== name), record];
-    parseBook(whole);
+    const { paths } = office;
+    const { record, whole } = await plannedRoot(office, request, certificate);
     if (certificate === undefined) {
       await office.certifyRootBeside(record);
     } else {
-      const sha256 = nodeCrypto.hash('SHA-256', certificate);
-      if (key !== offlineKey || rootSha256 === undefined || !equal(sha256, rootSha256)) {
-        throw refused('another certificate of the root was approved');
-      }
-      checkRoot(certificate, office.organization, algorithm);
-      await requireOtherName(office, name, certificate);
-      await pinOnce(paths, name, certificate);
+      await pinOnce(paths, record.name, certificate);
       await office.writeRequests();
     }
     // Written last: until here it is nothing, and the same command finds what there is of it.
@@ -72,9 +54,40 @@ export async function addRoot(
   }
 }
 
+/** Beside those that are there. Rejects with an `EnvironmentError` that says what is in its way. */
+export async function plannedRoot(
+  place: Pick<Office, 'paths' | 'book' | 'organization'>,
+  { role: name, key, rootSha256, algorithm: wanted }: ActRequests['authority.announce'],
+  certificate?: Uint8Array,
+): Promise<{ readonly record: AuthorityRecord; readonly whole: readonly AuthorityRecord[] }> {
+  const algorithm = authorityAlgorithms.find((one) => one === wanted);
+  if (algorithm === undefined) throw refused(`${wanted} is no algorithm of authorities`);
+  // Digits count generations, the keys of which may rest here already.
+  if (!/^root-[a-z][a-z0-9-]*$/.test(name)) throw refused(`${name}: it is called root-NAME`);
+  const record: AuthorityRecord = {
+    name,
+    role: 'root',
+    algorithm,
+    ...(key === undefined ? {} : { key }),
+    state: 'active',
+  };
+  const whole = [...place.book.filter((one) => one.name !== name), record];
+  const fault = faultOfBook(whole);
+  if (fault !== undefined) throw refused(fault);
+  if (certificate !== undefined) {
+    const sha256 = nodeCrypto.hash('SHA-256', certificate);
+    if (key !== offlineKey || rootSha256 === undefined || !equal(sha256, rootSha256)) {
+      throw refused('another certificate of the root was approved');
+    }
+    checkRoot(certificate, place.organization, algorithm);
+    await requireOtherName(place, name, certificate);
+  }
+  return { record, whole };
+}
+
 /** Two roots of one name and two keys would be taken for generations of one. */
 async function requireOtherName(
-  { book, paths }: Office,
+  { book, paths }: Pick<Office, 'book' | 'paths'>,
   own: string,
   certificate: Uint8Array,
 ): Promise<void> {

@@ -30,11 +30,11 @@ import {
   aboveOf,
   believedBelowRoots,
   commonNameOf,
-  faultOfRole,
   linkProfileOf,
   manifestNameOf,
   profileOf,
   type Profiles,
+  requireFit,
   underName,
 } from './authorityNames.ts';
 import { active, type AuthorityRecord, offlineKey, readBook } from './book.ts';
@@ -172,8 +172,7 @@ export class Office {
 
   /** Throws an `EnvironmentError` when the profile that it names is none for an authority of its role. */
   requireFit(record: AuthorityRecord): void {
-    const fault = faultOfRole(record.role, profileOf(record, this.#profiles));
-    if (fault !== undefined) throw new EnvironmentError(`${record.name}: ${fault}`, fatal);
+    requireFit(record, this.#profiles);
   }
 
   get organization(): string {

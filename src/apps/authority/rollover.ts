@@ -11,6 +11,7 @@
  * is idempotent: cut short, it is taken again. The authority's process must not run meanwhile.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { ActRequests } from '../../trust/approvals/acts.ts';
 import type { Begun } from '../../trust/approvals/permissions.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
 import { authorityPaths, authorityRoles, readCertificateFile } from './authorityFolder.ts';
@@ -18,6 +19,7 @@ import {
   active,
   authorityAlgorithms,
   type AuthorityRecord,
+  faultOfBook,
   lineNamed,
   lineOf,
   nextName,
@@ -46,77 +48,96 @@ export async function announce(
   options: RolloverOptions,
   { request }: Begun<'authority.announce'>,
 ): Promise<Announced> {
-  const { key, newName, profile } = request;
-  const algorithm = algorithmNamed(request.algorithm);
   const office = await Office.open(options);
   try {
-    const line = lineNamed(office.book, request.role);
-    const present = active(office.book, line);
+    const { present, next, isBegun } = plannedSuccessor(office.book, request);
     await office.requireGood(present);
-    const isOffline = present.key === offlineKey;
-    if (isOffline && key !== undefined) throw refused('its key is made where the present one is');
-    const begun = office.book.find((one) => lineOf(one) === line && one.state === 'announced');
-    const next =
-      begun ??
-      successorOf(present, nextName(office.book, line), {
-        algorithm,
-        key: isOffline ? offlineKey : key,
-        newName,
-        profile,
-      });
-    if (begun === undefined) office.requireFit(next);
+    if (!isBegun) office.requireFit(next);
     // Written first: a crash behind this line is mended by the same command.
-    if (begun === undefined) {
-      await writeBook(office.paths, withSuccessor(office.book, present, next));
-    }
+    if (!isBegun) await writeBook(office.paths, withSuccessor(office.book, present, next));
     // A next root made here would be one whose key was never off line.
-    const pending = isOffline
-      ? missingOf(office.paths, office.book, next)[0]
-      : await office.certify(present, next);
+    const pending =
+      present.key === offlineKey
+        ? missingOf(office.paths, office.book, next)[0]
+        : await office.certify(present, next);
     return pending === undefined ? next : { ...next, pending };
   } finally {
     await office.close();
   }
 }
 
+/** Of which authority another one is to be the next. Throws an `EnvironmentError` where there is none. */
+export function plannedSuccessor(
+  book: readonly AuthorityRecord[],
+  { role, algorithm, key, newName, profile }: ActRequests['authority.announce'],
+): {
+  readonly present: AuthorityRecord;
+  readonly next: AuthorityRecord;
+  /** It was announced before: the step goes on. */
+  readonly isBegun: boolean;
+} {
+  const wanted = algorithmNamed(algorithm);
+  const line = lineNamed(book, role);
+  const present = active(book, line);
+  const isOffline = present.key === offlineKey;
+  if (isOffline && key !== undefined) throw refused('its key is made where the present one is');
+  const begun = book.find((one) => lineOf(one) === line && one.state === 'announced');
+  const next =
+    begun ??
+    successorOf(present, nextName(book, line), {
+      algorithm: wanted,
+      key: isOffline ? offlineKey : key,
+      newName,
+      profile,
+    });
+  return { present, next, isBegun: begun !== undefined };
+}
+
 /**
  * One more authority, or the first of its role: it issues from the next start on, or from the one after its
- * certificate came from a root on another machine. Rejects with a `MalformedError` that says which authority
+ * certificate came from a root on another machine. Rejects with an `EnvironmentError` that says which authority
  * is for the same births already.
  */
 export async function addAuthority(
   options: RolloverOptions,
   { request }: Begun<'authority.announce'>,
 ): Promise<Announced> {
-  const { role: name, adds, serves, profile, key } = request;
-  const role = authorityRoles.find((one) => one === adds);
-  if (role === undefined || role === 'root') throw refused(`${adds} is no role of authorities`);
   const office = await Office.open(options);
   try {
-    const record: AuthorityRecord = {
-      name,
-      role,
-      algorithm: algorithmNamed(request.algorithm) ?? 'ecdsa-with-SHA256',
-      ...(profile === undefined ? {} : { profile }),
-      ...(key === undefined ? {} : { key }),
-      ...(serves === undefined ? {} : { serves }),
-      state: 'announced',
-    };
-    const known = office.book.find((one) => one.name === name);
-    if (known !== undefined && !isDeepStrictEqual({ ...known, state: 'announced' }, record)) {
-      throw refused(`${name} is there already, and another one`);
-    }
+    const { record, known } = plannedAddition(office.book, request);
     if (known?.state === 'active') return known;
     office.requireFit(record);
-    if (known === undefined) {
-      // As it will be: an announced one is in nobody's way.
-      parseBook([...office.book, { ...record, state: 'active' }]);
-      await writeBook(office.paths, [...office.book, record]);
-    }
+    if (known === undefined) await writeBook(office.paths, [...office.book, record]);
     return await beginIssuing(office, record);
   } finally {
     await office.close();
   }
+}
+
+/** Held against the book as it will be. Throws an `EnvironmentError` that says what is in its way. */
+export function plannedAddition(
+  book: readonly AuthorityRecord[],
+  { role: name, adds, serves, profile, key, algorithm }: ActRequests['authority.announce'],
+): { readonly record: AuthorityRecord; readonly known: AuthorityRecord | undefined } {
+  const role = authorityRoles.find((one) => one === adds);
+  if (role === undefined || role === 'root') throw refused(`${adds} is no role of authorities`);
+  const record: AuthorityRecord = {
+    name,
+    role,
+    algorithm: algorithmNamed(algorithm) ?? 'ecdsa-with-SHA256',
+    ...(profile === undefined ? {} : { profile }),
+    ...(key === undefined ? {} : { key }),
+    ...(serves === undefined ? {} : { serves }),
+    state: 'announced',
+  };
+  const known = book.find((one) => one.name === name);
+  if (known !== undefined && !isDeepStrictEqual({ ...known, state: 'announced' }, record)) {
+    throw refused(`${name} is there already, and another one`);
+  }
+  // An announced one is in nobody's way.
+  const fault = known ? undefined : faultOfBook([...book, { ...record, state: 'active' }]);
+  if (fault !== undefined) throw refused(fault);
+  return { record, known };
 }
 
 /** Nothing is there that it would have to be linked with. */
@@ -158,13 +179,7 @@ export async function switchOver(
     if (resumed && !has(office.book, line, 'announced')) {
       return { from: the(office.book, line, 'retired'), to: from };
     }
-    const to = the(office.book, line, 'announced');
-    // One that waits for a root on another machine has no certificate to issue under.
-    await readCertificateFile(office.paths, to.name);
-    const missing = to.key === offlineKey ? missingOf(office.paths, office.book, to) : [];
-    if (missing.length > 0) {
-      throw refused(`birthmark ca import has not taken in ${missing.join(', ')}`);
-    }
+    const to = await announcedIn(office, line);
     // What the old one has promised it has to sign itself, before another one takes its place.
     await office.settled();
     if (to.role === 'server') await office.certifyManifests(to);
@@ -184,6 +199,19 @@ export async function switchOver(
   }
 }
 
+/** The one that may take over now. Rejects with an `EnvironmentError` where there is none. */
+export async function announcedIn(
+  { paths, book }: Pick<Office, 'paths' | 'book'>,
+  line: string,
+): Promise<AuthorityRecord> {
+  const to = the(book, line, 'announced');
+  // One that waits for a root on another machine has no certificate to issue under.
+  await readCertificateFile(paths, to.name);
+  const missing = to.key === offlineKey ? missingOf(paths, book, to) : [];
+  if (missing.length === 0) return to;
+  throw refused(`birthmark ca import has not taken in ${missing.join(', ')}`);
+}
+
 /** The retired authority of the role is believed no more; what it has issued is worth nothing from then on. */
 export async function remove(
   options: Pick<RolloverOptions, 'dataFolder'>,
@@ -193,9 +221,14 @@ export async function remove(
   const book = await readBook(paths);
   const line = lineNamed(book, request.role);
   if (resumed && !has(book, line, 'retired')) return the(book, line, 'removed');
-  const retired = the(book, line, 'retired');
+  const retired = retiredIn(book, line);
   await writeBook(paths, changed(book, new Map([[retired, 'removed']])));
   return retired;
+}
+
+/** Throws an `EnvironmentError` where nothing is retired. */
+export function retiredIn(book: readonly AuthorityRecord[], line: string): AuthorityRecord {
+  return the(book, line, 'retired');
 }
 
 function has(

@@ -49,8 +49,15 @@ test('the transcript names every certificate as it is in the folder, and everybo
   assert.match(text, /Two persons for dangerous acts, the first admins:\n  ada .*\n  bob /);
   assert.ok(!text.includes('correct horse'));
   assert.deepEqual(await holdCeremony(read, options), lines);
-  const other = parseCeremony(JSON.stringify({ ...plan, authorities: undefined }));
-  await assert.rejects(holdCeremony(other, options), EnvironmentError);
+  const others = [{ authorities: undefined }, { organization: 'Other' }, { eui64: '02'.repeat(8) }];
+  for (const change of others) {
+    const other = parseCeremony(JSON.stringify({ ...plan, ...change }));
+    await assert.rejects(holdCeremony(other, options), EnvironmentError);
+  }
+  const eve = parseCeremony(JSON.stringify({ ...plan, present: ['Eve, in place of Ada'] }));
+  const again = (await holdCeremony(eve, options)).join('\n');
+  assert.match(again, /Present:\n {2}Eve, in place of Ada/);
+  assert.ok(!again.includes('Bob, watches'));
 });
 
 test('where two persons are needed, no second ceremony signs with a root', async (context) => {

@@ -7,12 +7,13 @@ import { parsePem } from '../../../wire/x509/pem.ts';
 import { authorityAlgorithms, offlineKey } from '../../authority/book.ts';
 import { type AddedRoot, addRoot } from '../../authority/moreRoots.ts';
 import { algorithmOfRoot } from '../../authority/requests.ts';
+import { rehearseAddition } from '../../authority/rehearsal.ts';
 import { addAuthority } from '../../authority/rollover.ts';
 import { sha256 } from '../../authority/witnesses.ts';
 import { approvable, type ApprovableOptions, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import { CommandFailure, exitCodes, print } from '../terminal.ts';
-import { atRest } from './rollover.ts';
+import { atRest, rehearsalOf } from './rollover.ts';
 
 interface AddOptions extends ApprovableOptions {
   readonly products?: readonly string[];
@@ -91,6 +92,7 @@ async function add(
     ...root?.request,
   };
   if (options.dryRun === true) {
+    await rehearseAddition(rehearsalOf(options), request, root?.certificate);
     const asked = await wouldAsk(options, 'authority.announce', request);
     const uses = isForSome ? ` for ${[...products, ...batches].join(', ')}` : '';
     const document = { dryRun: true, name, ...asked.document };

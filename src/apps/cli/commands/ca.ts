@@ -3,17 +3,18 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import {
   authorityPaths,
-  readInstallation,
+  type AuthorityPaths,
   requireInstallation,
 } from '../../authority/authorityFolder.ts';
 import {
   authorityAlgorithms,
   type AuthorityRecord,
   defaultBook,
+  faultOfBook,
   offlineKey,
 } from '../../authority/book.ts';
 import { parseKeyUri } from '../../../drivers/keys/pkcs11/keyUri.ts';
-import { initializeAuthority } from '../../authority/initialize.ts';
+import { initializeAuthority, plannedAuthorities } from '../../authority/initialize.ts';
 import { readAuthorities } from '../../authority/inspection.ts';
 import { algorithmOfRoot } from '../../authority/requests.ts';
 import type { StatusPlan } from '../../authority/statusPlan.ts';
@@ -144,33 +145,45 @@ async function init(options: InitOptions): Promise<void> {
       exitCodes.usage,
     );
   }
-  const paths = authorityPaths(data);
-  const present = await readInstallation(paths);
-  if (options.dryRun === true) {
-    const said =
-      present === undefined
-        ? `Would make four authorities of ${organization} in ${paths.folder}.`
-        : `${paths.folder} holds the authorities of ${present.organization}: nothing to make.`;
-    print(options, { dryRun: true, folder: paths.folder, present: present !== undefined }, [said]);
-    return;
-  }
-  const passphrase = await readPassphrase({ confirm: present === undefined });
-  const { pending } = await initializeAuthority({
+  const store = readStoreSetting(options.store);
+  const status = statusOf(options);
+  const planned = {
     dataFolder: data,
-    passphrase,
     organization,
-    clock: { nowMs: Date.now },
-    store: readStoreSetting(options.store),
     ...(await authoritiesOf(options)),
-    ...statusOf(options),
-    ...(options.commitNextRoot === undefined ? {} : { commitNextRoot: options.commitNextRoot }),
     ...(eui64Base === undefined ? {} : { eui64Base }),
+  };
+  const { paths, complete, book } = await plannedAuthorities(planned);
+  if (options.dryRun === true) return tellPlan(options, complete !== undefined, paths, book);
+  const passphrase = await readPassphrase({ confirm: complete === undefined });
+  const { pending } = await initializeAuthority({
+    ...planned,
+    ...status,
+    passphrase,
+    clock: { nowMs: Date.now },
+    store,
+    ...(options.commitNextRoot === undefined ? {} : { commitNextRoot: options.commitNextRoot }),
   });
   if (options.twoPerson === true) await switchOn(options, passphrase);
   if (pending.length === 0) return show(options);
   print(options, { organization, folder: paths.folder, pending }, [
     ...pending.map((file) => `Waits for the root: ${file}`),
     'Take these to the root (birthmark ca sign-request), and what comes back to birthmark ca import.',
+  ]);
+}
+
+function tellPlan(
+  options: InitOptions,
+  present: boolean,
+  { folder }: AuthorityPaths,
+  book: readonly AuthorityRecord[],
+): void {
+  const { organization } = options;
+  const names = book.map(({ name }) => name);
+  print(options, { dryRun: true, folder, present, authorities: names }, [
+    present
+      ? `${folder} holds the authorities of ${organization}: nothing to make.`
+      : `Would make ${names.length} authorities of ${organization} in ${folder}: ${names.join(', ')}.`,
   ]);
 }
 
@@ -245,6 +258,8 @@ async function authoritiesOf(options: InitOptions): Promise<{
       ...(key === undefined ? {} : { key }),
     };
   });
+  const fault = faultOfBook(authorities);
+  if (fault !== undefined) throw new CommandFailure(fault, exitCodes.usage);
   return { authorities, ...(rootCertificate === undefined ? {} : { rootCertificate }) };
 }
 

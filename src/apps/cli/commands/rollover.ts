@@ -20,6 +20,12 @@ import {
   readCertifiedBook,
 } from '../../authority/book.ts';
 import { carryOutAtRest } from '../../authority/approvalOffice.ts';
+import {
+  rehearseAnnouncement,
+  rehearseRemoval,
+  rehearseSwitch,
+  type RehearsalOptions,
+} from '../../authority/rehearsal.ts';
 import { announce, remove, type RolloverOptions, switchOver } from '../../authority/rollover.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { readStoreSetting } from '../../storeSetting.ts';
@@ -108,8 +114,9 @@ async function announceOne(role: string, options: AnnounceOptions): Promise<void
     ...(newName === undefined ? {} : { newName }),
   };
   if (options.dryRun === true) {
+    const { name } = await rehearseAnnouncement(rehearsalOf(options), announcement);
     const asked = await wouldAsk(options, 'authority.announce', announcement);
-    return would(options, role, `make the next ${role} authority`, asked);
+    return would(options, role, `make ${name}, the next ${role} authority`, asked);
   }
   const made = await atRest(options, 'authority.announce', announcement, announce);
   if (made === undefined) return;
@@ -134,8 +141,9 @@ async function announceOne(role: string, options: AnnounceOptions): Promise<void
 
 async function switchOne(role: string, options: DataOptions): Promise<void> {
   if (options.dryRun === true) {
+    const { name } = await rehearseSwitch(rehearsalOf(options), { role });
     const asked = await wouldAsk(options, 'authority.switch', { role });
-    return would(options, role, `let the announced ${role} issue`, asked);
+    return would(options, role, `let the announced ${name} issue`, asked);
   }
   const switched = await atRest(options, 'authority.switch', { role }, switchOver);
   if (switched === undefined) return;
@@ -147,8 +155,9 @@ async function switchOne(role: string, options: DataOptions): Promise<void> {
 
 async function removeOne(role: string, options: DataOptions): Promise<void> {
   if (options.dryRun === true) {
+    const { name } = await rehearseRemoval(rehearsalOf(options), { role });
     const asked = await wouldAsk(options, 'authority.remove', { role });
-    return would(options, role, `believe the retired ${role} no more`, asked);
+    return would(options, role, `believe the retired ${name} no more`, asked);
   }
   const removed = await atRest(options, 'authority.remove', { role }, remove);
   if (removed === undefined) return;
@@ -177,6 +186,10 @@ export async function atRest<Kind extends ActKind, Result>(
   if (asked === undefined) return undefined;
   const folder = await rolloverOptions(options);
   return allowed(await carryOutAtRest(folder, { kind, ...asked }, (begun) => act(folder, begun)));
+}
+
+export function rehearsalOf({ data }: DataOptions): RehearsalOptions {
+  return { dataFolder: data, store: readStoreSetting(undefined) };
 }
 
 async function status(options: DataOptions): Promise<void> {
