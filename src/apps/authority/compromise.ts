@@ -9,10 +9,11 @@ import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import type { CompromiseReader, DeviceCounts } from '../../trust/ports/compromiseReader.ts';
 import { deviceProfiles } from '../../trust/issuance/profiles.ts';
 import type { IssuingReader } from '../../trust/ports/issuingReader.ts';
-import type { AuthorityRole } from './authorityFolder.ts';
+import type { AuthorityPaths, AuthorityRole } from './authorityFolder.ts';
 import { aboveOf } from './authorityNames.ts';
 import { type AuthorityRecord, lineOf } from './book.ts';
 import { isReplaced } from './lostAuthority.ts';
+import { presentLogName } from './lostLog.ts';
 import { currentProfiles } from './profileDocument.ts';
 
 export interface CompromiseReport {
@@ -79,6 +80,53 @@ export async function assessCompromise(
     const steps =
       isReplaced(book, lost) || role !== 'root' ? stepsOf(lost) : stepsOfEndedRoot(name);
     return { name, live, ...counted, steps };
+  } finally {
+    await snapshot.close();
+  }
+}
+
+export interface LostKeyReport {
+  /** Of what falls with it. */
+  readonly count: number;
+  readonly steps: readonly string[];
+}
+
+/** Of the responders, whose keys are in the memory of the process. `snapshot` is closed at the end. */
+export async function assessResponders(snapshot: Snapshot, nowMs: number): Promise<LostKeyReport> {
+  try {
+    const reader: CompromiseReader = new SnapshotCompromiseReader(snapshot);
+    let count = 0;
+    for await (const _ of reader.liveResponders(nowMs)) count += 1;
+    return {
+      count,
+      steps: [
+        'stop the server: the keys end with it',
+        'birthmark ca compromise ocsp --reason ...: their certificates are revoked',
+        'start the server: it makes new keys; what is out there ends within seven days',
+      ],
+    };
+  } finally {
+    await snapshot.close();
+  }
+}
+
+/** Of the log that is there now: its name and leaves. `snapshot` is closed at the end. */
+export async function assessLog(
+  snapshot: Snapshot,
+  paths: AuthorityPaths,
+): Promise<LostKeyReport & { readonly name: string }> {
+  try {
+    const reader: IssuingReader = new SnapshotIssuingReader(snapshot);
+    return {
+      name: await presentLogName(paths),
+      count: await reader.countLeaves(),
+      steps: [
+        'stop the server',
+        'birthmark ca compromise log --reason ...: a leaf says where the log ended, its key and files are set aside',
+        'start the server: the same leaves stand in a log of a new key and name',
+        'tell witnesses, and whoever follows the log, the key of the new one',
+      ],
+    };
   } finally {
     await snapshot.close();
   }

@@ -4,15 +4,10 @@
  * another key has taken the place of the lost one. Every step can be taken again: what it made is found,
  * what it revoked is passed over.
  */
-import { rename } from 'node:fs/promises';
-import { join } from 'node:path';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
-import { parseKeyFile } from '../../drivers/keys/software/keyFile.ts';
 import { SnapshotCompromiseReader } from '../../drivers/store/compromiseReader.ts';
 import type { RootUse } from '../../trust/approvals/acts.ts';
 import type { Begun } from '../../trust/approvals/permissions.ts';
-import { encodeAuditEntry } from '../../trust/audit/entry.ts';
-import { logKeyOf } from '../../trust/audit/publication.ts';
 import { serialMagnitude } from '../../trust/issuance/certification.ts';
 import type { CompromiseReader } from '../../trust/ports/compromiseReader.ts';
 import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
@@ -21,19 +16,12 @@ import { type CaseDesk, type LossCase, nextStep } from '../../trust/ports/lossCa
 import { changeOf } from '../../trust/status/notices.ts';
 import { RevocationLists } from '../../trust/status/lists.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
-import { toHex } from '../../wire/bytes/hex.ts';
 import { findRevoked, parseCertificateList } from '../../wire/crl/certificateList.ts';
 import type { RevocationReason } from '../../wire/crl/reason.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import { completeEither } from '../../wire/c509/either.ts';
 import { attributeText } from '../../wire/x509/names.ts';
-import {
-  authorityPaths,
-  type AuthorityPaths,
-  otherKeys,
-  readCertificateFile,
-  readIfThere,
-} from './authorityFolder.ts';
+import { authorityPaths, type AuthorityPaths, readCertificateFile } from './authorityFolder.ts';
 import { aboveOf } from './authorityNames.ts';
 import {
   active,
@@ -54,6 +42,7 @@ import {
   newCase,
   openCaseOf,
 } from './lostAuthority.ts';
+import { presentLogName, recordLostLog, replaceLogKey } from './lostLog.ts';
 import { certifyAnew, putUnder } from './lostRoot.ts';
 import { requireCertificate, requireLists, successorIn } from './rootUse.ts';
 import { openAuthoritySnapshot } from './stores.ts';
@@ -193,9 +182,7 @@ async function carryOn(options: LossOptions, begun: LossCase, steps: Steps): Pro
 }
 
 async function caseOfLog(options: LossOptions, paths: AuthorityPaths): Promise<LossCase> {
-  const text = await readIfThere(logKeyPath(paths));
-  if (text === undefined) throw refused('there is no key of the log');
-  const { name } = logKeyOf(sha256, parseKeyFile(text).publicKeySpki);
+  const name = await presentLogName(paths);
   const at = options.clock.nowMs();
   return newCase(options, `log-${at}`, 'log', name, ['recorded', 'replaced']);
 }
@@ -366,49 +353,6 @@ async function revokeLive(
     await snapshot.close();
   }
   return count;
-}
-
-/** A leaf that stands in both logs: where the old one ended, as far as this database knows. */
-async function recordLostLog({ stores }: Office, one: LossCase): Promise<StepResult> {
-  const head = await stores.audit.head();
-  const where = head === undefined ? 'empty' : `${head.treeSize} ${toHex(head.root)}`;
-  const entry = encodeAuditEntry({
-    kind: 'decision',
-    atMs: one.openedMs,
-    act: 'log-key-lost',
-    subject: one.subject,
-    detail: where,
-  });
-  await stores.audit.append([entry]);
-  return `the log ended at ${where}`;
-}
-
-/** The next start makes a key, and writes the log anew under its name. */
-async function replaceLogKey(paths: AuthorityPaths, one: LossCase): Promise<StepResult> {
-  const text = await readIfThere(logKeyPath(paths));
-  // The folder first: a new key would take the old log for a forged one.
-  const kept = `${paths.log}-${one.openedMs}`;
-  await rename(paths.log, kept).catch(ignoreMissing);
-  if (
-    text !== undefined &&
-    logKeyOf(sha256, parseKeyFile(text).publicKeySpki).name === one.subject
-  ) {
-    await rename(logKeyPath(paths), `${logKeyPath(paths)}.lost-${one.openedMs}`);
-  }
-  return `the old log is kept as ${kept}; witnesses are to be told the key of the new one`;
-}
-
-function ignoreMissing(error: unknown): void {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
-  throw error;
-}
-
-function logKeyPath({ keys }: AuthorityPaths): string {
-  return join(keys, `${otherKeys.log}.key`);
-}
-
-function sha256(data: Uint8Array): Uint8Array {
-  return nodeCrypto.hash('SHA-256', data);
 }
 
 function recordOf({ book }: Pick<Office, 'book'>, name: string): AuthorityRecord {

@@ -7,7 +7,7 @@ import type {
 } from '../../trust/ports/issuingReader.ts';
 import type { LedgerLine } from '../../trust/ports/ticketLedger.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
-import type { Snapshot } from './snapshot.ts';
+import { firstRow, type Snapshot } from './snapshot.ts';
 import { orderOf } from './sqlite/orderRows.ts';
 import { blob, integer, type Row, text } from './sqlite/rows.ts';
 
@@ -21,6 +21,11 @@ export class SnapshotIssuingReader implements IssuingReader {
 
   leaves(from: number, limit: number): Promise<readonly Uint8Array[]> {
     return this.#all((row) => blob(row, 'entry'), selectLeaves, from, limit);
+  }
+
+  async countLeaves(): Promise<number> {
+    const select = 'SELECT coalesce(max(id), 0) AS n FROM audit_leaves';
+    return integer(await firstRow(this.#snapshot, select), 'n');
   }
 
   profiles(): Promise<ReadonlyArray<{ readonly text: string }>> {

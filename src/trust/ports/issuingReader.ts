@@ -31,7 +31,7 @@ export interface ListedCertificate {
   readonly atMs: number;
 }
 
-export interface IssuingReader extends Pick<AuditStore, 'leaves'> {
+export interface IssuingReader extends Pick<AuditStore, 'countLeaves' | 'leaves'> {
   /** All versions. */
   profiles(): Promise<ReadonlyArray<Pick<ProfileRecord, 'text'>>>;
   /** Of what is signed, not revoked, and ends behind `nowMs`; what has no end is not counted. */

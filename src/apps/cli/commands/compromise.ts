@@ -12,7 +12,13 @@ import {
 import { carryOutAtRest } from '../../authority/approvalOffice.ts';
 import { readCertifiedBook } from '../../authority/book.ts';
 import { commandOf } from '../../authority/cases.ts';
-import { assessCompromise, countFollowers, maximumListed } from '../../authority/compromise.ts';
+import {
+  assessCompromise,
+  assessLog,
+  assessResponders,
+  countFollowers,
+  maximumListed,
+} from '../../authority/compromise.ts';
 import { answerLostHolder, type HolderLoss, scopeOf } from '../../authority/lostHolders.ts';
 import { lostAuthority } from '../../authority/lostAuthority.ts';
 import {
@@ -115,7 +121,8 @@ async function answer(
   const role = authorityRoles.find((one) => whose === one || whose.startsWith(`${one}-`));
   if (options.dryRun === true) {
     if (role !== undefined) return assess(whose, options);
-    throw usage('--dry-run is for authorities, stations and families');
+    if (whose === 'ocsp' || whose === 'log') return assessOther(whose, options);
+    throw usage(`${whose} is nobody whose key is known here`);
   }
   const reason = reasonOf(options);
   if (role === 'matter-paa') {
@@ -256,9 +263,25 @@ async function assess(whose: string, options: CompromiseOptions): Promise<void> 
     `Devices that can follow by themselves: ${canFollow}; that cannot: ${cannotFollow}.`,
     ...listed.map((deviceId) => `  ${deviceId}`),
     ...(cannotFollow > listed.length ? [`  and ${cannotFollow - listed.length} more`] : []),
-    'What to do:',
-    ...steps.map((step, index) => `  ${index + 1}. ${step}`),
+    ...toDo(steps),
   ]);
+}
+
+async function assessOther(whose: 'ocsp' | 'log', options: CompromiseOptions): Promise<void> {
+  const paths = authorityPaths(options.data);
+  const snapshot = await openAuthoritySnapshot(paths, readStoreSetting(options.store));
+  if (whose === 'ocsp') {
+    const report = await assessResponders(snapshot, Date.now());
+    const what = `Certificates of responders that would be revoked: ${report.count}.`;
+    return print(options, { dryRun: true, ...report }, [what, ...toDo(report.steps)]);
+  }
+  const report = await assessLog(snapshot, paths);
+  const what = `The log ${report.name} ends with ${report.count} entries and goes on under another name.`;
+  print(options, { dryRun: true, ...report }, [what, ...toDo(report.steps)]);
+}
+
+function toDo(steps: readonly string[]): readonly string[] {
+  return ['What to do:', ...steps.map((step, index) => `  ${index + 1}. ${step}`)];
 }
 
 function tell(options: OutputOptions, { case: one, waitsFor }: Answered): void {
