@@ -58,6 +58,57 @@ contract('issuance store', issuingBackends, (check) => {
     ]);
   });
 
+  check(
+    'what replaces something ends it in T1, and is refused when something came between',
+    async (stores) => {
+      const { issuance, audit } = stores;
+      const holder = deviceIdOf(1);
+      const own = { holder, notAfterMs: 9_000 };
+      assert.deepEqual(await issuance.promisesTo(holder), {
+        latest: 0,
+        unsigned: [],
+        certificates: [],
+      });
+      const intents = [1, 2].map((number) => certificateIntent(number, own));
+      const ids = takenOf(await issuance.begin(intents)).map(({ taken }) => taken);
+      const [first = 0, second = 0] = ids;
+      await issuance.complete([completion(first)]);
+      const serials = async (): Promise<readonly string[]> =>
+        (await issuance.promisesTo(holder)).certificates.map(({ serialNumber }) =>
+          toHex(serialNumber),
+        );
+      const serial = (number: number): Uint8Array => bytesOf(`serial ${number}`, 16);
+      const half = await issuance.promisesTo(holder);
+      assert.deepEqual([half.latest, half.unsigned], [second, [serial(2)]]);
+      assert.deepEqual(await serials(), [toHex(serial(1))]);
+      await issuance.complete([completion(second)]);
+      const superseded = [
+        {
+          serialNumber: serial(1),
+          code: 'superseded' as const,
+          reason: 'renewed',
+          atMs: 7_000,
+          entry: leaf('superseded 1'),
+        },
+      ];
+      const third = certificateIntent(3, { ...own, replaces: { latest: second, superseded } });
+      const late = certificateIntent(4, { ...own, replaces: { latest: second, superseded: [] } });
+      const stranger = certificateIntent(5, { replaces: { latest: 0, superseded: [] } });
+      const outcomes = await issuance.begin([third, late, stranger]);
+      assert.deepEqual(
+        outcomes.map((outcome) => ('refused' in outcome ? outcome.refused : 'taken')),
+        ['taken', 'overtaken', 'taken'],
+      );
+      assert.deepEqual(await serials(), [toHex(serial(2))]);
+      const [ended] = await issuance.certificatesOf(holder);
+      assert.deepEqual([ended?.serialNumber, ended?.revokedMs], [serial(1), 7_000]);
+      const leaves = await audit.leaves(0, 100);
+      assert.ok(leaves.some((one) => toHex(one) === toHex(leaf('superseded 1'))));
+      assert.deepEqual(await issuance.begin([late]), [{ refused: 'overtaken' }]);
+      assert.equal(await issuance.certificateBySerial(serial(4)), undefined);
+    },
+  );
+
   check('between T1 and T2 nothing is issued; after it everything is found', async (stores) => {
     const { issuance, orders, audit } = stores;
     const ticket = await openTicket(stores, 2);

@@ -172,8 +172,22 @@ contract('registry store', backends, (check) => {
     for (const word of ['old', 'new', 'newer']) {
       await store.enrolDevice(ldevid(deviceId, word), 200);
     }
-    assert.equal(await store.supersedeOlder(deviceId, sha256Of('new')), 1);
-    assert.equal(await store.supersedeOlder(deviceId, sha256Of('unknown')), 0);
+    assert.equal(await store.supersedeOlder(deviceId, sha256Of('new'), 300), 1);
+    assert.equal(await store.supersedeOlder(deviceId, sha256Of('unknown'), 300), 0);
+    assert.deepEqual(
+      (await store.pendingNotices(10)).map((notice) => ({ ...notice, sequence: 0 })),
+      [
+        {
+          sequence: 0,
+          act: 'revoke-certificate',
+          subject: toHex(sha256Of('old')),
+          holder: deviceId,
+          code: 'superseded',
+          reason: 'renewed',
+          atMs: 300,
+        },
+      ],
+    );
     const states = (await store.certificatesOf(deviceId)).map(({ kind, state }) => [kind, state]);
     assert.deepEqual(states, [
       ['idevid', 'active'],
@@ -182,6 +196,35 @@ contract('registry store', backends, (check) => {
       ['ldevid', 'active'],
     ]);
   });
+
+  check(
+    'an LDevID enters together with the end of those that do not stay beside it',
+    async (store) => {
+      await store.importDevices([importedDevice(1), importedDevice(2)], 100);
+      const { deviceId } = importedDevice(1).identity;
+      const other = importedDevice(2).identity.deviceId;
+      await store.enrolDevice(ldevid(other, 'theirs'), 200, []);
+      for (const word of ['a', 'b', 'held']) await store.enrolDevice(ldevid(deviceId, word), 200);
+      await store.setCertificateState(sha256Of('held'), 'held', 'why', 250);
+      await store.settleNotices((await store.pendingNotices(10)).map(({ sequence }) => sequence));
+      const beside = [sha256Of('b'), sha256Of('unknown')];
+      for (const nowMs of [300, 400]) await store.enrolDevice(ldevid(deviceId, 'c'), nowMs, beside);
+      const states = async (holder: string): Promise<readonly string[]> =>
+        (await store.certificatesOf(holder)).map(({ kind, state }) => `${kind} ${state}`);
+      assert.deepEqual(await states(deviceId), [
+        'idevid active',
+        'ldevid superseded',
+        'ldevid active',
+        'ldevid superseded',
+        'ldevid active',
+      ]);
+      assert.deepEqual(await states(other), ['idevid active', 'ldevid active']);
+      // The authority has said it: it is not told.
+      assert.deepEqual(await store.pendingNotices(10), []);
+      await store.revokeDevices([deviceId], 'lost', 500);
+      assert.equal(await store.enrolDevice(ldevid(deviceId, 'd'), 600, []), 'revoked');
+    },
+  );
 
   check('certificate states: what may follow what', async (store) => {
     await store.addCertificate({ ...ldevid('app', 'a'), kind: 'application' }, 100);

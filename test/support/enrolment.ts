@@ -15,6 +15,7 @@ import { isRefusal, refuse } from '../../src/trust/ports/faults.ts';
 import type { CertificateKind } from '../../src/trust/ports/registryStore.ts';
 import { Registry } from '../../src/trust/registry/registry.ts';
 import { parseCertificationRequest } from '../../src/wire/x509/certificationRequest.ts';
+import { IssuedOneByOne } from './issuedOneByOne.ts';
 import { MemoryRegistryStore } from './memoryRegistryStore.ts';
 import { ldevidFields, type TestIdentity, type TestPki, testNowMs, testPki } from './pki.ts';
 import { deviceIdOf, importedDevice, sha256Of } from './registrySamples.ts';
@@ -38,6 +39,8 @@ export class FakeAuthority implements EnrolmentAuthority {
     return this.secrets.get(secret);
   }
 
+  readonly issued = new IssuedOneByOne();
+
   async issueBySecret({ secret, request, profile }: SecretRequest): Promise<SecretOutcome> {
     const holder = this.secrets.get(secret);
     if (holder === undefined) return refuse('bad-secret', 'no such secret');
@@ -54,7 +57,7 @@ export class FakeAuthority implements EnrolmentAuthority {
       return refuse('bad-proof', 'not signed by its key');
     }
     this.requests.push(request);
-    return this.answer?.(request) ?? { certificate: this.certify(request) };
+    return this.answer?.(request) ?? this.issued.take(request.deviceId, this.certify(request));
   }
 
   certify({ request, deviceId }: LdevidRequest): Uint8Array {

@@ -22,6 +22,7 @@ import type { AuthorityNotice } from '../../src/trust/ports/registryStore.ts';
 import { parseCertificationRequest } from '../../src/wire/x509/certificationRequest.ts';
 import { extKeyUsage, keyPurposes, keyUsage } from '../../src/wire/x509/extensions.ts';
 import { encodeName } from '../../src/wire/x509/names.ts';
+import { IssuedOneByOne } from './issuedOneByOne.ts';
 import { ldevidFields, serverFields, type TestPki } from './pki.ts';
 
 export class FakeProvisioningAuthority implements ProvisioningAuthority {
@@ -117,11 +118,13 @@ export class FakeProvisioningAuthority implements ProvisioningAuthority {
     return this.#ldevid(deviceId, request);
   }
 
-  #ldevid(deviceId: string, request: Uint8Array): { readonly certificate: Uint8Array } {
+  readonly #issued = new IssuedOneByOne();
+
+  #ldevid(deviceId: string, request: Uint8Array): LdevidOutcome {
     const { publicKey } = parseCertificationRequest(request);
     const { spki } = publicKey;
     const issued = this.pki.operational.issue(ldevidFields(deviceId), { spki });
-    return { certificate: issued.certificate.der };
+    return this.#issued.take(deviceId, issued.certificate.der);
   }
 
   async publishServerIdentity(identity: Uint8Array): Promise<void> {

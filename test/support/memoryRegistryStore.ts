@@ -3,22 +3,23 @@ import { compare, equal } from '../../src/wire/bytes/bytes.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
 import { mayHaveSessions } from '../../src/trust/registry/registry.ts';
 import type { RevocationReason } from '../../src/wire/crl/reason.ts';
-import type {
-  AuthorityNotice,
-  CertificateChange,
-  CertificateEntry,
-  CertificateRecord,
-  DevicePage,
-  DeviceRecord,
-  DeviceRole,
-  DeviceState,
-  EnrolmentOutcome,
-  ForeignAuthority,
-  ImportedDevice,
-  ImportOutcome,
-  RegistryStore,
-  RevokedDevice,
-  UniqueAttribute,
+import {
+  type AuthorityNotice,
+  type CertificateChange,
+  type CertificateEntry,
+  type CertificateRecord,
+  type DevicePage,
+  type DeviceRecord,
+  type DeviceRole,
+  type DeviceState,
+  type EnrolmentOutcome,
+  type ForeignAuthority,
+  type ImportedDevice,
+  type ImportOutcome,
+  type RegistryStore,
+  renewed,
+  type RevokedDevice,
+  type UniqueAttribute,
 } from '../../src/trust/ports/registryStore.ts';
 
 export class MemoryRegistryStore implements RegistryStore {
@@ -145,13 +146,23 @@ export class MemoryRegistryStore implements RegistryStore {
     return known.holder === entry.holder && known.kind === entry.kind ? 'unchanged' : 'taken';
   }
 
-  async enrolDevice(entry: CertificateEntry, nowMs: number): Promise<EnrolmentOutcome> {
+  async enrolDevice(
+    entry: CertificateEntry,
+    nowMs: number,
+    beside?: readonly Uint8Array[],
+  ): Promise<EnrolmentOutcome> {
     const known = this.#certificates.get(toHex(entry.sha256));
     if (known !== undefined && (known.holder !== entry.holder || known.kind !== entry.kind)) {
       return 'taken';
     }
     const outcome = await this.markEnrolled(entry.holder, nowMs);
     if (outcome === 'enrolled' && known === undefined) this.#put(entry, nowMs);
+    if (outcome === 'enrolled' && beside !== undefined) {
+      const kept = new Set([entry.sha256, ...beside].map(toHex));
+      for (const record of this.#living(entry.holder)) {
+        if (!kept.has(toHex(record.sha256))) this.#supersede(record);
+      }
+    }
     return outcome;
   }
 
@@ -166,19 +177,30 @@ export class MemoryRegistryStore implements RegistryStore {
     return 'enrolled';
   }
 
-  async supersedeOlder(holder: string, sha256: Uint8Array): Promise<number> {
+  async supersedeOlder(holder: string, sha256: Uint8Array, nowMs: number): Promise<number> {
     const all = [...this.#certificates.values()];
     const mine = all.findIndex((record) => equal(record.sha256, sha256));
-    const others = all
-      .slice(0, Math.max(0, mine))
-      .filter(
-        (record) =>
-          record.holder === holder && record.kind === 'ldevid' && record.state === 'active',
-      );
+    const older = new Set(all.slice(0, Math.max(0, mine)));
+    const others = this.#living(holder).filter((record) => older.has(record));
     for (const record of others) {
-      this.#certificates.set(toHex(record.sha256), { ...record, state: 'superseded' });
+      this.#supersede(record);
+      const subject = toHex(record.sha256);
+      this.#notify({ act: 'revoke-certificate', subject, holder, ...renewed, atMs: nowMs });
     }
     return others.length;
+  }
+
+  #living(holder: string): readonly CertificateRecord[] {
+    return [...this.#certificates.values()].filter(
+      (record) =>
+        record.holder === holder &&
+        record.kind === 'ldevid' &&
+        (record.state === 'active' || record.state === 'held'),
+    );
+  }
+
+  #supersede(record: CertificateRecord): void {
+    this.#certificates.set(toHex(record.sha256), { ...record, state: 'superseded' });
   }
 
   async setCertificateState(

@@ -21,6 +21,7 @@ import { parseEitherRequest } from '../../src/wire/c509/either.ts';
 import { prepareNativeCertificate } from '../../src/wire/c509/native.ts';
 import { experimentalC509Formats } from '../../src/wire/est/coapResources.ts';
 import { p256Spki } from '../../src/wire/x509/spki.ts';
+import { IssuedOneByOne } from './issuedOneByOne.ts';
 import type { FieldDevice } from './field.ts';
 import { MemoryRegistryStore } from './memoryRegistryStore.ts';
 import { type Changes, ldevidFields, type TestPki, testNowMs, testPki } from './pki.ts';
@@ -51,6 +52,8 @@ export class SessionEnrolmentWorld {
     };
   }
 
+  readonly issued = new IssuedOneByOne();
+
   get resource(): SessionResource {
     const sha256 = sha256Of;
     const decompress = decompressPoint;
@@ -58,7 +61,9 @@ export class SessionEnrolmentWorld {
     const authority = {
       issueInSession: (request: SessionLdevidRequest): Promise<LdevidOutcome> => {
         this.requests.push(request);
-        return this.answer?.(request) ?? Promise.resolve({ certificate: this.certify(request) });
+        const issued = (): LdevidOutcome =>
+          this.issued.take(request.deviceId, this.certify(request));
+        return this.answer?.(request) ?? Promise.resolve(issued());
       },
     };
     const verifier = new SoftwareVerifier();

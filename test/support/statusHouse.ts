@@ -74,6 +74,7 @@ export async function statusHouse(
     names: ['localhost', '127.0.0.1'],
     host: '127.0.0.1',
     ports: { device: 0, station: 0, api: 0, mqtt: 0 },
+    estPort: 0,
     status: { authority: client, port: 0 },
     onTrouble: (line) => troubles.push(line),
   });

@@ -5,7 +5,9 @@
  */
 import type { AuditEntry } from '../../trust/audit/entry.ts';
 import { twoPersonAct } from '../../trust/approvals/twoPersons.ts';
+import { isDeviceId } from '../../trust/issuance/certification.ts';
 import { isProfileOfAuthority } from '../../trust/issuance/profiles.ts';
+import { renewedText } from '../../trust/issuance/succession.ts';
 import { orderedAct, reportedAct } from '../../trust/status/notices.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import type { ApprovalTrail } from './approvalTrail.ts';
@@ -17,6 +19,8 @@ interface Changed {
   readonly holder: string;
   readonly profile: string;
   readonly isScrapped: boolean;
+  /** A device was promised a newer one. */
+  readonly isReplaced: boolean;
 }
 
 /** Holders whose status an approval was said to cover. */
@@ -130,10 +134,11 @@ export class ChangeTrail {
     else this.#require(kind, certificate.holder);
   }
 
-  /** What comes of an element that was scrapped, or of an authority whose key was lost. */
-  #needsNobody({ profile, isScrapped }: Changed, reason: string): boolean {
+  /** What comes of an element that was scrapped, a device that goes on, or an authority whose key was lost. */
+  #needsNobody({ profile, isScrapped, isReplaced }: Changed, reason: string): boolean {
     if (isProfileOfAuthority(profile) || profile.startsWith('ocsp-')) return true;
     if (reason === 'scrapped') return isScrapped;
+    if (reason === renewedText && isReplaced) return true;
     return reason.startsWith('superseded: ') && this.#approvals.wasReplaced;
   }
 
@@ -146,13 +151,19 @@ export class ChangeTrail {
 /** Every certificate that is or was on a list, by serial number. */
 export async function readChanged({ snapshot }: Inspection): Promise<ReadonlyMap<string, Changed>> {
   const select = `
-    SELECT serial, holder, device_id, profile, state FROM list_entries
+    SELECT serial, holder, device_id, profile, state, CASE WHEN EXISTS (
+        SELECT 1 FROM issuances AS later
+        WHERE later.holder = issuances.holder AND later.id > issuances.id
+      ) THEN 1 ELSE 0 END AS replaced
+    FROM list_entries
     JOIN issuances ON issuances.id = certificate
     LEFT JOIN units ON units.id = issuances.id`;
   const changed = new Map<string, Changed>();
   for await (const row of snapshot.rows(select)) {
+    const holder = string(row, isNull(row, 'device_id') ? 'holder' : 'device_id');
     changed.set(hex(row, 'serial'), {
-      holder: string(row, isNull(row, 'device_id') ? 'holder' : 'device_id'),
+      holder,
+      isReplaced: number(row, 'replaced') === 1 && isDeviceId(holder),
       profile: string(row, 'profile'),
       isScrapped: number(row, 'state') === scrapped,
     });

@@ -150,8 +150,7 @@ async function open(
   const told = openTold(config.folder, core.clock, (error) => trouble('anchors', error));
   undo.push(() => told.close());
   const est = { ...estOptions(core), onTold: told.note };
-  const onAdmitted = ({ peer }: Connection): void =>
-    void core.registry.noteUse(peer).catch(() => undefined);
+  const onAdmitted = noteUses(core, () => chores.nudge(choreNames.tell));
   const acts = actsOf(core, chores, () => statusOf(core, doors));
   const doors = await openDoors({
     host: config.host,
@@ -196,6 +195,15 @@ async function open(
   await traffic.relay.resume();
   for (const name of Object.values(choreNames)) chores.nudge(name);
   return { doors, est: estDoor, coap };
+}
+
+/** What a device shows for the first time ends what it had before; `tell` is called when it did. */
+function noteUses({ registry }: Core, tell: () => void): (connection: Connection) => void {
+  const note = async ({ peer }: Connection): Promise<void> => {
+    if ((await registry.noteUse(peer)) > 0) tell();
+  };
+  // What fails is still to be done at the next connection.
+  return (connection) => void note(connection).catch(() => undefined);
 }
 
 function actsOf(core: Core, chores: Chores, status: () => Promise<object>): ProvisionerActs {

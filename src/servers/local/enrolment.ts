@@ -4,12 +4,12 @@ import type { EnrolmentDesk } from '../../trust/ports/enrolmentDesk.ts';
 import type { EnrolmentAuthority } from '../../trust/ports/enrolment.ts';
 import { isRefusal, type Refusal } from '../../trust/ports/faults.ts';
 import type { ApprovalRecord, ProfilePolicy, SecretRecord } from '../../trust/ports/grantStore.ts';
-import { toBase64 } from '../../wire/bytes/base64.ts';
 import { toHex } from '../../wire/bytes/hex.ts';
 import { nextOf } from '../http/pages.ts';
 import { sendRefusal } from '../http/problem.ts';
 import { readApproval } from './authorityFields.ts';
 import { Fields, type NumberedPageQuery, readNumber, readPage } from './fields.ts';
+import { issuedDocument } from './ldevids.ts';
 
 /** By which a device enrols that has no certificate to show. */
 export type SecretActs = Pick<EnrolmentAuthority, 'secretHolder' | 'issueBySecret'>;
@@ -33,8 +33,7 @@ export function secretRoutes(app: FastifyInstance, acts: SecretActs): void {
       request: fields.base64('request'),
       profile: fields.text('profile', 64),
     });
-    if (isRefusal(outcome)) return sendRefusal(reply, outcome);
-    return 'certificate' in outcome ? { certificate: toBase64(outcome.certificate) } : outcome;
+    return isRefusal(outcome) ? sendRefusal(reply, outcome) : issuedDocument(outcome);
   });
 }
 

@@ -7,6 +7,7 @@ import type { LdevidOutcome, LdevidRequest } from '../../trust/ports/enrolment.t
 import { isRefusal } from '../../trust/ports/faults.ts';
 import type { SecurityLog } from '../../trust/ports/securityLog.ts';
 import type { SessionLdevidRequest } from '../../trust/ports/sessionEnrolment.ts';
+import { toBase64 } from '../../wire/bytes/base64.ts';
 import { type Problem, problemOf, problemOfRefusal, sendRefusal } from '../http/problem.ts';
 import { Fields } from './fields.ts';
 
@@ -65,12 +66,14 @@ async function outcomeOf(acts: LdevidActs, fields: Fields): Promise<IssuedDocume
   }
 }
 
-type IssuedDocument = { readonly certificate: string } | { readonly retryAfterS: number };
+type IssuedDocument =
+  | { readonly certificate: string; readonly beside: readonly string[] }
+  | { readonly retryAfterS: number };
 
-function issuedDocument(
+export function issuedDocument(
   issued: Exclude<LdevidOutcome, { readonly refused: string }>,
 ): IssuedDocument {
   return 'certificate' in issued
-    ? { certificate: Buffer.from(issued.certificate).toString('base64') }
+    ? { certificate: toBase64(issued.certificate), beside: issued.beside.map(toBase64) }
     : issued;
 }

@@ -33,6 +33,7 @@ export interface EnrolmentRegistry {
   deviceBySignKey(spki: Uint8Array): Promise<DeviceRecord | undefined>;
   enrolDevice(
     entry: CertificateEntry & { readonly kind: 'ldevid' },
+    beside: readonly Uint8Array[],
   ): Promise<undefined | Refusal<EnrolmentRefusal>>;
   importDevices(
     devices: readonly ImportedDevice[],
@@ -236,19 +237,20 @@ export class Enrolment {
   ): Promise<EnrolmentOutcome> {
     const { registry, sha256 } = this.#ports;
     if (!('certificate' in outcome)) return outcome;
-    const { certificate } = outcome;
+    const { certificate, beside } = outcome;
     const { publicKey, notAfterMs } = parseCertificate(certificate);
     if (!equal(publicKey.spki, request.publicKey.spki)) {
       throw new InvariantError('the authority certified another key than the one it was given');
     }
     // A crash here leaves a certificate that no door knows: the device gets none, asks again, and the
     // unknown one opens nothing. Revoked in the meantime, the device is refused by the registry.
-    const refusal = await registry.enrolDevice({
+    const entry = {
       sha256: sha256(certificate),
       kind: 'ldevid',
       holder: deviceId,
       notAfterMs: notAfterMs === noExpirationMs ? undefined : notAfterMs,
-    });
+    } as const;
+    const refusal = await registry.enrolDevice(entry, beside);
     return refusal ?? { certificate, deviceId };
   }
 

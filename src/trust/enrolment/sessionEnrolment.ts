@@ -151,12 +151,13 @@ export class SessionEnrolment {
     }
     // A crash here leaves a certificate that no door knows: the device gets none, asks again, and the
     // unknown one opens nothing. Revoked in the meantime, the device is refused by the registry.
-    const refusal = await registry.enrolDevice({
+    const entry = {
       sha256: sha256(outcome.certificate),
       kind: 'ldevid',
       holder: deviceId,
       notAfterMs: notAfterMs === noExpirationMs ? undefined : notAfterMs,
-    });
+    } as const;
+    const refusal = await registry.enrolDevice(entry, outcome.beside);
     return refusal ?? { certificate: outcome.certificate, form };
   }
 }

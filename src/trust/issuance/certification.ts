@@ -19,6 +19,7 @@ import {
   parseCertificationRequest,
 } from '../../wire/x509/certificationRequest.ts';
 import { keyWitnessOf, witnessedBytes } from '../../wire/x509/keyWitness.ts';
+import type { Certificate } from '../../wire/x509/model.ts';
 import { p256Point } from '../../wire/x509/spki.ts';
 import type { Clock } from '../ports/clock.ts';
 import type {
@@ -29,18 +30,24 @@ import type {
   SecretOutcome,
   SecretRequest,
 } from '../ports/enrolment.ts';
-import { isRefusal, type Refusal, refuse } from '../ports/faults.ts';
+import { InvariantError, isRefusal, type Refusal, refuse } from '../ports/faults.ts';
 import type { IssuanceStore, IssuedCertificate } from '../ports/issuanceStore.ts';
 import type { ProofVerifier } from '../ports/keys.ts';
 import type { SessionLdevidRequest } from '../ports/sessionEnrolment.ts';
 import type { OrderStore } from '../ports/orderStore.ts';
 import type { ForeignElements } from './foreign.ts';
-import { type EnrolmentGrants, type GrantOutcome, unsignedRetryAfterS } from './grants.ts';
-import type { Issuance, IssueRequest } from './issuance.ts';
+import {
+  type EnrolmentGrants,
+  type GrantOutcome,
+  lostAnswerMs,
+  unsignedRetryAfterS,
+} from './grants.ts';
+import type { Issuance, Issued, IssueRefusal, IssueRequest } from './issuance.ts';
 import { type BirthUse, identifierOfKey } from './issuer.ts';
 import { backdatingMs } from './prepare.ts';
 import { isNativeTbs } from './nativeForm.ts';
 import { birthProfiles, builtInProfiles } from './profiles.ts';
+import { isAsAsked, type Living, Succession } from './succession.ts';
 
 export interface CertificationOptions {
   readonly crypto: Crypto;
@@ -56,6 +63,9 @@ export interface CertificationOptions {
   /** For requests in C509; without it they are none. */
   readonly decompress?: PointDecompressor;
 }
+
+/** Another request of the device was faster, in this process or another one. */
+const overtakenRetryAfterS = 2;
 
 const ecdsaWithSha256 = signatureAlgorithmOids['ecdsa-with-SHA256'];
 
@@ -80,10 +90,12 @@ export type CertificationRefusal = Refusal<
 export class Certification {
   readonly #options: CertificationOptions;
   readonly #births: ReadonlySet<string>;
+  readonly #succession: Succession;
 
   constructor(options: CertificationOptions) {
     this.#options = options;
     this.#births = options.births ?? birthProfiles(builtInProfiles);
+    this.#succession = new Succession({ ...options, births: this.#births });
   }
 
   /** DER of the certificate. */
@@ -98,7 +110,10 @@ export class Certification {
     const taken = await this.#refusalOfKey(spki, named.name);
     if (taken !== undefined) return taken;
     const { profile, name, hosts } = named;
-    return this.#issue(profile, { spki, name, ...(hosts.length > 0 ? { hosts } : {}) });
+    const content = { spki, name, ...(hosts.length > 0 ? { hosts } : {}) };
+    const issued = await this.#issue({ profile, content });
+    if (!isRefusal(issued)) return issued.certificate;
+    return refuse(issued.refused === 'lint' ? 'lint' : 'rejected', issued.reason);
   }
 
   /**
@@ -138,7 +153,7 @@ export class Certification {
       keyIdentifier: identifierOfKey(this.#options.crypto, spki),
       ...shown,
     });
-    return this.#issueGranted(granted, { profile, deviceId, spki });
+    return this.#issueGranted(granted, { profile, deviceId, spki, shown: shown.ldevid });
   }
 
   /**
@@ -205,14 +220,16 @@ export class Certification {
     return equal(this.#keyOf(issued), spki);
   }
 
-  #keyOf({ tbs, signature }: IssuedCertificate): Uint8Array {
+  #keyOf(issued: IssuedCertificate): Uint8Array {
+    return this.#read(issued).publicKey.spki;
+  }
+
+  #read({ tbs, signature }: IssuedCertificate): Certificate {
     const { decompress } = this.#options;
     const encoding = completeEither(tbs, signature);
-    const { publicKey } =
-      decompress === undefined
-        ? parseCertificate(encoding)
-        : parseEitherCertificate(encoding, decompress).certificate;
-    return publicKey.spki;
+    return decompress === undefined
+      ? parseCertificate(encoding)
+      : parseEitherCertificate(encoding, decompress).certificate;
   }
 
   #formOf(request: Uint8Array): 'der' | 'native' {
@@ -256,7 +273,7 @@ export class Certification {
     const shown = await this.#issuedBefore(ldevid.authenticatedBy);
     if (shown === undefined) {
       const refusal = await foreign.refusalOf(ldevid);
-      return refusal ?? { cause: 'first', expiredForMs: 0 };
+      return refusal ?? { cause: 'first', expiredForMs: 0, ldevid: undefined };
     }
     if (shown.holder !== deviceId) {
       return refuse('rejected', 'The certificate shown was issued for somebody else.');
@@ -267,6 +284,7 @@ export class Certification {
       refusal ?? {
         cause: this.#isBirth(shown) ? 'first' : 'renewal',
         expiredForMs: clock.nowMs() - shown.notAfterMs,
+        ldevid: this.#isBirth(shown) ? undefined : shown.serialNumber,
       }
     );
   }
@@ -320,17 +338,45 @@ export class Certification {
     return (await Promise.all(judged)).includes(true);
   }
 
-  async #issueGranted(
-    granted: GrantOutcome,
-    { profile, deviceId, spki, form = 'der' }: GrantedContent,
-  ): Promise<LdevidOutcome> {
+  async #issueGranted(granted: GrantOutcome, asked: GrantedContent): Promise<LdevidOutcome> {
     if (isRefusal(granted) || 'retryAfterS' in granted) return granted;
-    if ('spentOn' in granted) return this.#issuedOn(granted.spentOn, spki, form);
+    if ('spentOn' in granted) return this.#issuedOn(granted.spentOn, asked);
+    const { profile, deviceId, spki, form = 'der', shown } = asked;
+    const { grants } = granted;
     const content = { spki, name: deviceId };
     const use = this.#options.issuance.isShared(profile) ? await this.#useOf(deviceId) : undefined;
-    const more = { grants: granted.grants, form, use };
-    const certificate = await this.#issue(profile, content, more);
-    return isRefusal(certificate) ? refuse('rejected', certificate.reason) : { certificate };
+    const living = await this.#succession.livingOf(deviceId);
+    const lost = grants.length === 0 ? this.#unanswered(living, asked) : undefined;
+    if (lost !== undefined) return this.#again(lost, living);
+    const replaces = this.#succession.replacement(living, shown);
+    const issued = await this.#issue({ profile, content, grants, replaces, form, use });
+    if (!isRefusal(issued)) {
+      return { certificate: issued.certificate, beside: this.#succession.beside(living, shown) };
+    }
+    return issued.refused === 'overtaken'
+      ? { retryAfterS: overtakenRetryAfterS }
+      : refuse('rejected', issued.reason);
+  }
+
+  /** The newest, when it was made for the same request a while ago and the device has not shown it. */
+  #unanswered(
+    { certificates }: Living,
+    { profile, spki, form = 'der', shown }: GrantedContent,
+  ): IssuedCertificate | undefined {
+    const newest = certificates.at(-1);
+    if (newest === undefined || !isAsAsked(newest, { profile, form })) return undefined;
+    if (shown !== undefined && equal(newest.serialNumber, shown)) return undefined;
+    const { publicKey, notBeforeMs, notAfterMs } = this.#read(newest);
+    const issuedMs = notBeforeMs + backdatingMs;
+    // Of a short life a third: a device that keeps its key asks for the next one well after that.
+    const isRecent =
+      this.#options.clock.nowMs() - issuedMs < Math.min(lostAnswerMs, (notAfterMs - issuedMs) / 3);
+    return isRecent && equal(publicKey.spki, spki) ? newest : undefined;
+  }
+
+  #again(issued: IssuedCertificate, living: Living): LdevidOutcome {
+    const certificate = completeEither(issued.tbs, issued.signature);
+    return { certificate, beside: this.#succession.others(living, issued) };
   }
 
   /** By this authority's own records: of its births, and of those that it has bound. */
@@ -349,16 +395,15 @@ export class Certification {
   /** The answer got lost: the same key gets the same certificate, and nothing new is made. */
   async #issuedOn(
     serialNumber: Uint8Array,
-    spki: Uint8Array,
-    form: 'der' | 'native',
+    { deviceId, spki, form = 'der' }: GrantedContent,
   ): Promise<LdevidOutcome> {
     const issued = await this.#options.certificates.certificateBySerial(serialNumber);
     if (issued === undefined) return { retryAfterS: unsignedRetryAfterS };
     if (issued.revokedMs !== undefined) return refuse('rejected', 'The certificate is revoked.');
     const isSameForm = isNativeTbs(issued.tbs) === (form === 'native');
-    const same = isSameForm && this.#certifies(issued, spki);
-    const certificate = completeEither(issued.tbs, issued.signature);
-    return same ? { certificate } : refuse('rejected', 'The certificate is for another key.');
+    return isSameForm && this.#certifies(issued, spki)
+      ? this.#again(issued, await this.#succession.livingOf(deviceId))
+      : refuse('rejected', 'The certificate is for another key.');
   }
 
   /** The certificate, octet for octet, as it was issued here. */
@@ -390,15 +435,10 @@ export class Certification {
       : refuse('key-taken', 'The key is certified for somebody else.');
   }
 
-  async #issue(
-    profile: string,
-    content: { spki: Uint8Array; name: string; hosts?: readonly string[] },
-    more: Pick<IssueRequest, 'grants' | 'form' | 'use'> = {},
-  ): Promise<Uint8Array | Refusal<'lint' | 'rejected'>> {
-    const [outcome] = await this.#options.issuance.issue([{ profile, content, ...more }]);
-    if (outcome === undefined) return refuse('rejected', 'Nothing was issued.');
-    if (!isRefusal(outcome)) return outcome.certificate;
-    return refuse(outcome.refused === 'lint' ? 'lint' : 'rejected', outcome.reason);
+  async #issue(request: IssueRequest): Promise<Issued | IssueRefusal> {
+    const [outcome] = await this.#options.issuance.issue([request]);
+    if (outcome === undefined) throw new InvariantError('a request got no outcome');
+    return outcome;
   }
 }
 
@@ -428,10 +468,12 @@ interface Shown {
   readonly cause: 'first' | 'renewal';
   /** 0 or less while the certificate is valid. */
   readonly expiredForMs: number;
+  /** Serial number of the LDevID that it was. */
+  readonly ldevid: Uint8Array | undefined;
 }
 
 /** 80 bits in lower-case Crockford base32. */
-function isDeviceId(name: string): boolean {
+export function isDeviceId(name: string): boolean {
   return /^[0-9a-hjkmnp-tv-z]{16}$/.test(name);
 }
 
@@ -441,4 +483,6 @@ interface GrantedContent {
   readonly spki: Uint8Array;
   /** X.509 unless the request was native C509. */
   readonly form?: 'der' | 'native';
+  /** Serial number of the LDevID that the device has shown. */
+  readonly shown?: Uint8Array | undefined;
 }

@@ -55,7 +55,7 @@ const approvalRetryAfterS = 60;
 /** T1 happened, T2 did not yet: the next recovery signs it. */
 export const unsignedRetryAfterS = 5;
 /** Within this time the same request means that an answer was lost, not that another certificate is wanted. */
-const lostAnswerMs = 86_400_000;
+export const lostAnswerMs = 86_400_000;
 /** Undecided requests of one device: it has one key, and perhaps another one. */
 const maximumOpen = 4;
 const dayMs = 86_400_000;

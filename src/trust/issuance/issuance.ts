@@ -22,6 +22,7 @@ import type {
   Intent,
   IntentConflict,
   IssuanceStore,
+  Replacement,
   UnfinishedIntent,
   UnitIntent,
 } from '../ports/issuanceStore.ts';
@@ -64,6 +65,8 @@ export interface IssueRequest {
   readonly content: CertificateContent;
   /** Spent in T1. */
   readonly grants?: readonly GrantReference[];
+  /** Revoked in T1. */
+  readonly replaces?: Replacement | undefined;
   /** For birth certificates. */
   readonly unit?: UnitIntent;
 }
@@ -84,6 +87,7 @@ export type IssueRefusalCode =
   | 'quota-exhausted'
   | 'no-eui64-left'
   | 'grant-spent'
+  | 'overtaken'
   | 'uid-taken'
   | 'key-taken'
   | 'device-id-taken';
@@ -399,6 +403,7 @@ function intentOf(request: IssueRequest, prepared: Prepared, nowMs: number): Int
     notAfterMs: prepared.notAfterMs,
     tbs: prepared.tbs,
     grants: request.grants ?? [],
+    replaces: request.replaces,
     unit: request.unit,
   };
 }
@@ -413,6 +418,7 @@ const quotaReasons = {
   'quota-exhausted': 'Every identity of this ticket is taken.',
   'no-eui64-left': 'The order has no EUI-64 left.',
   'grant-spent': 'The secret or approval was spent, or taken back.',
+  overtaken: 'The device was promised another certificate meanwhile.',
 } as const;
 
 type Repeated = Refusal<'issued-before'>;

@@ -22,8 +22,12 @@ export interface LdevidRequest {
 export type AuthorityRefusalCode = 'bad-proof' | 'key-taken' | 'rejected';
 
 export type LdevidOutcome =
-  /** DER. Signed, stored and logged. */
-  | { readonly certificate: Uint8Array }
+  | {
+      /** DER, or natively signed C509. Signed, stored and logged. */
+      readonly certificate: Uint8Array;
+      /** SHA-256 of the device's other operational certificates that still count; all the others are revoked. */
+      readonly beside: readonly Uint8Array[];
+    }
   /** Not decided yet, as where a person has to approve: the same request later. */
   | { readonly retryAfterS: number }
   | Refusal<AuthorityRefusalCode>;

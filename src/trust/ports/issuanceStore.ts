@@ -23,8 +23,28 @@ export interface Intent {
   readonly tbs: Uint8Array;
   /** All of them spent with the intent, or nothing is taken. */
   readonly grants?: readonly GrantReference[];
+  /** For operational certificates of devices. */
+  readonly replaces?: Replacement | undefined;
   /** For birth certificates: what T1 takes and reserves besides. */
   readonly unit: UnitIntent | undefined;
+}
+
+/** What a new operational certificate of a device takes the place of. */
+export interface Replacement {
+  /** Id of the last intent that the holder had when this was decided; with a later one nothing is taken. */
+  readonly latest: number;
+  /** Revoked with the intent. */
+  readonly superseded: readonly Revocation[];
+}
+
+/** What a holder was promised and what still counts of it; births are no promises. */
+export interface Promises {
+  /** Id of the last intent, 0 where there is none. */
+  readonly latest: number;
+  /** Serial numbers of those between T1 and T2. */
+  readonly unsigned: readonly Uint8Array[];
+  /** Not revoked, oldest first. */
+  readonly certificates: readonly IssuedCertificate[];
 }
 
 export interface UnitIntent {
@@ -46,7 +66,15 @@ export interface UnitIntent {
 
 export type IntentOutcome =
   | { readonly taken: number; readonly eui64: Uint8Array | undefined }
-  | { readonly refused: 'ticket-closed' | 'quota-exhausted' | 'no-eui64-left' | 'grant-spent' }
+  | {
+      readonly refused:
+        | 'ticket-closed'
+        | 'quota-exhausted'
+        | 'no-eui64-left'
+        | 'grant-spent'
+        /** The holder was promised another certificate meanwhile. */
+        | 'overtaken';
+    }
   /** Something that has to be unique is there already. */
   | { readonly conflict: IntentConflict };
 
@@ -109,7 +137,8 @@ export interface Revocation {
 
 export interface IssuanceStore {
   /**
-   * T1: for each intent, quota and EUI-64 taken, and everything unique reserved, or nothing. Intents of
+   * T1: for each intent, quota and EUI-64 taken, everything unique reserved, and what it replaces revoked,
+   * or nothing. Intents of
    * one call do not depend on each other; the outcomes come in their order.
    */
   begin(intents: readonly Intent[]): Promise<readonly IntentOutcome[]>;
@@ -126,7 +155,9 @@ export interface IssuanceStore {
   /** Signed certificates of one holder, oldest first. */
   certificatesOf(holder: string): Promise<readonly IssuedCertificate[]>;
 
-  /** Those of them that are revoked or on hold: few, where the others may be many. */
+  promisesTo(holder: string): Promise<Promises>;
+
+  /** Those of `certificatesOf` that are revoked or on hold: few, where the others may be many. */
   stoppedOf(holder: string): Promise<readonly IssuedCertificate[]>;
 
   certificateBySerial(serialNumber: Uint8Array): Promise<IssuedCertificate | undefined>;

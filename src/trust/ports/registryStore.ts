@@ -164,6 +164,9 @@ export interface DevicePage {
   readonly state?: DeviceState | undefined;
 }
 
+/** Of the notice that an LDevID was superseded: nobody ordered it. */
+export const renewed = { code: 'superseded', reason: 'renewed' } as const;
+
 export interface RegistryStore {
   device(deviceId: string): Promise<DeviceRecord | undefined>;
   deviceByUid(family: string, uid: Uint8Array): Promise<DeviceRecord | undefined>;
@@ -197,12 +200,23 @@ export interface RegistryStore {
 
   /** For holders that are no devices. `taken`: the certificate belongs to another holder or kind. */
   addCertificate(entry: CertificateEntry, nowMs: number): Promise<'added' | 'unchanged' | 'taken'>;
-  /** Adds an LDevID, and the device is `enrolled`; refused for a device that may not enrol. */
-  enrolDevice(entry: CertificateEntry, nowMs: number): Promise<EnrolmentOutcome>;
+  /**
+   * Adds an LDevID, and the device is `enrolled`; refused for a device that may not enrol. Its other LDevIDs
+   * that are active or held become `superseded`, but for those with the SHA-256 that `beside` names; without
+   * it they stay as they are.
+   */
+  enrolDevice(
+    entry: CertificateEntry,
+    nowMs: number,
+    beside?: readonly Uint8Array[],
+  ): Promise<EnrolmentOutcome>;
   /** A device without certificate operations is `enrolled` by its first session. */
   markEnrolled(deviceId: string, nowMs: number): Promise<EnrolmentOutcome>;
-  /** Active LDevIDs of the holder that were added before this one become `superseded`. Returns how many. */
-  supersedeOlder(holder: string, sha256: Uint8Array): Promise<number>;
+  /**
+   * LDevIDs of the holder that are active or held and were added before this one become `superseded`, with a
+   * notice for each. Returns how many.
+   */
+  supersedeOlder(holder: string, sha256: Uint8Array, nowMs: number): Promise<number>;
   /** As `certificateChange` says. */
   setCertificateState(
     sha256: Uint8Array,

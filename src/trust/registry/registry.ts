@@ -172,11 +172,15 @@ export class Registry {
       : device;
   }
 
-  /** Records an LDevID that the authority has issued; from here on it opens doors. */
+  /**
+   * Records an LDevID that the authority has issued; from here on it opens doors. `beside`: SHA-256 of those
+   * that the authority lets go on; the others open nothing any more.
+   */
   async enrolDevice(
     entry: CertificateEntry & { readonly kind: 'ldevid' },
+    beside: readonly Uint8Array[],
   ): Promise<undefined | Refusal<EnrolmentRefusal>> {
-    const outcome = await this.#store.enrolDevice(entry, this.#clock.nowMs());
+    const outcome = await this.#store.enrolDevice(entry, this.#clock.nowMs(), beside);
     return outcome === 'enrolled' ? undefined : refuseEnrolment(outcome, entry.holder);
   }
 
@@ -186,7 +190,10 @@ export class Registry {
     return outcome === 'enrolled' ? undefined : refuseEnrolment(outcome, deviceId);
   }
 
-  /** A device that has shown its new LDevID no longer needs the ones before it. Returns how many those were. */
+  /**
+   * A device that has shown its new LDevID no longer needs the ones before it: they are superseded, and the
+   * authority is to be told. Returns how many those were.
+   */
   async noteUse(peer: {
     readonly kind: CertificateKind;
     readonly holder: string;
@@ -195,10 +202,12 @@ export class Registry {
     if (peer.kind !== 'ldevid') return 0;
     // Asked first: nearly always there is one, and a write costs a flush of the disk.
     const certificates = await this.#store.certificatesOf(peer.holder);
-    const active = certificates.filter(
-      ({ kind, state }) => kind === 'ldevid' && state === 'active',
+    const living = certificates.filter(
+      ({ kind, state }) => kind === 'ldevid' && (state === 'active' || state === 'held'),
     );
-    return active.length < 2 ? 0 : this.#store.supersedeOlder(peer.holder, peer.sha256);
+    return living.length < 2
+      ? 0
+      : this.#store.supersedeOlder(peer.holder, peer.sha256, this.#clock.nowMs());
   }
 
   /** For stations, applications, operators and servers. */

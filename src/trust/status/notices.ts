@@ -6,11 +6,12 @@
 import { parseHex, toHex } from '../../wire/bytes/hex.ts';
 import type { RevocationReason } from '../../wire/crl/reason.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
-import { completeEither } from '../../wire/c509/either.ts';
 import type { Begun } from '../approvals/permissions.ts';
 import { encodeAuditEntry, readAuditEntry } from '../audit/entry.ts';
 import type { ForeignElements } from '../issuance/foreign.ts';
 import { isProfileOfAuthority } from '../issuance/profiles.ts';
+import { isDeviceId } from '../issuance/certification.ts';
+import { hashOfIssued } from '../issuance/succession.ts';
 import type { ApprovalStore } from '../ports/approvalStore.ts';
 import type { AuditStore } from '../ports/auditStore.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -21,7 +22,7 @@ import {
   type IssuedCertificate,
   type Revocation,
 } from '../ports/issuanceStore.ts';
-import type { AuthorityNotice } from '../ports/registryStore.ts';
+import { type AuthorityNotice, renewed } from '../ports/registryStore.ts';
 import type { SecurityLog } from '../ports/securityLog.ts';
 import { codeOfOrder } from '../ports/statusOrders.ts';
 import type { StatusStore } from '../ports/statusStore.ts';
@@ -29,7 +30,7 @@ import type { StatusStore } from '../ports/statusStore.ts';
 export interface StatusNoticesOptions {
   readonly crypto: Crypto;
   readonly clock: Clock;
-  readonly certificates: Pick<IssuanceStore, 'certificatesOf' | 'revoke'>;
+  readonly certificates: Pick<IssuanceStore, 'certificatesOf' | 'promisesTo' | 'revoke'>;
   readonly units: Pick<StatusStore, 'selected'>;
   readonly audit: Pick<AuditStore, 'append' | 'leaves'>;
   readonly approvals: Pick<ApprovalStore, 'soleChangesLeft' | 'takeSoleChanges'>;
@@ -57,6 +58,8 @@ interface Effect {
   readonly changes: readonly Revocation[];
   /** The binding of an element of another maker ends. */
   readonly unbinds: boolean;
+  /** A device goes on with a newer certificate: no person changed its status. */
+  readonly isRenewal?: boolean;
 }
 
 /** Leaves that are read at once when a certificate is looked for by its hash. */
@@ -85,6 +88,10 @@ export class StatusNotices {
     const taken: Effect[] = [];
     const waiting = new Set<AuthorityNotice>();
     for (const effect of effects) {
+      if (effect.isRenewal === true) {
+        taken.push(effect);
+        continue;
+      }
       const device = `${kindOf(effect.notice.code)} ${effect.holder}`;
       if (devices.size < left || devices.has(device)) {
         devices.add(device);
@@ -94,18 +101,20 @@ export class StatusNotices {
       }
     }
     // A crash behind this line has counted devices that did not change: told again, they count again.
-    const entries = leavesOf(taken, (kind, detail) => ({
+    const counted = taken.filter(({ isRenewal }) => isRenewal !== true);
+    const entries = leavesOf(counted, (kind, detail) => ({
       act: reportedAct,
       subject: kind,
       detail,
       atMs,
     }));
-    if (taken.length > 0 && !(await approvals.takeSoleChanges(devices.size, atMs, entries))) {
+    if (counted.length > 0 && !(await approvals.takeSoleChanges(devices.size, atMs, entries))) {
       // Another process of this authority took them meanwhile.
-      for (const { notice } of taken.splice(0)) waiting.add(notice);
+      for (const { notice } of counted) waiting.add(notice);
     }
     if (waiting.size > 0) this.#note(waiting.size, atMs);
-    return { changed: await this.#apply(taken), waiting: [...waiting] };
+    const changed = await this.#apply(taken.filter(({ notice }) => !waiting.has(notice)));
+    return { changed, waiting: [...waiting] };
   }
 
   /** Under an approval: all of it, or nothing when something is not what was approved. */
@@ -162,9 +171,11 @@ export class StatusNotices {
         byHash.set(subject, notice);
         continue;
       }
-      const changes = await this.#changesOf(notice, holder ?? subject);
+      const whose = holder ?? subject;
+      const changes = await this.#changesOf(notice, whose);
       if (changes.length > 0) {
-        effects.push({ notice, holder: holder ?? subject, changes, unbinds: false });
+        const isRenewal = await this.#isRenewal(notice, whose);
+        effects.push({ notice, holder: whose, changes, unbinds: false, isRenewal });
       }
     }
     return byHash.size === 0 ? effects : [...effects, ...(await this.#effectsByHash(byHash))];
@@ -176,8 +187,22 @@ export class StatusNotices {
     const known = await certificates.certificatesOf(holder);
     return known
       .filter((issued) => follows(issued, notice.code))
-      .filter((issued) => act === 'revoke-device' || toHex(hashOf(crypto, issued)) === subject)
+      .filter(
+        (issued) => act === 'revoke-device' || toHex(hashOfIssued(crypto, issued)) === subject,
+      )
       .map(({ serialNumber }) => changeOf(serialNumber, notice));
+  }
+
+  /**
+   * Whether the certificate is a device's operational one and a newer one counts: whoever says so can end
+   * what was replaced, and nothing else.
+   */
+  async #isRenewal({ act, code, subject }: AuthorityNotice, holder: string): Promise<boolean> {
+    if (act !== 'revoke-certificate' || code !== renewed.code || !isDeviceId(holder)) return false;
+    const { certificates, crypto } = this.#options;
+    const living = (await certificates.promisesTo(holder)).certificates;
+    const older = living.slice(0, -1).filter((one) => !isLost(one));
+    return older.some((one) => toHex(hashOfIssued(crypto, one)) === subject);
   }
 
   /**
@@ -315,14 +340,6 @@ function follows({ profile, revokedMs, held }: IssuedCertificate, code: Revocati
   if (revokedMs !== undefined || isProfileOfAuthority(profile)) return false;
   if (code === 'removeFromCRL') return held;
   return code !== 'certificateHold' || !held;
-}
-
-/** SHA-256 over the certificate. */
-function hashOf(crypto: Crypto, issued: IssuedCertificate): Uint8Array {
-  const { tbs, signature } = issued;
-  if (!isLost(issued)) return crypto.hash('SHA-256', completeEither(tbs, signature));
-  const entry = readAuditEntry(tbs);
-  return entry.kind === 'issued' ? entry.certificateSha256 : new Uint8Array(0);
 }
 
 /** The change of one certificate, with its leaf of the audit log. */

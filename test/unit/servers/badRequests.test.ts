@@ -48,7 +48,7 @@ async function estDoor(context: TestContext): Promise<Door> {
     const outcome = await certification.certify({ ...named, request: asked.request });
     return isRefusal(outcome)
       ? refuse('rejected', outcome.reason)
-      : { certificate: house.authority.certify(asked) };
+      : { certificate: house.authority.certify(asked), beside: [] };
   };
   return {
     ...house,

@@ -340,6 +340,7 @@ test('a device takes no certificate that is not its own', async (context) => {
   const exchange: SessionExchange = (request) => session.exchange(request);
   const certify = (deviceId: string) => async (request: Parameters<typeof world.certify>[0]) => ({
     certificate: world.certify({ ...request, deviceId }),
+    beside: [],
   });
   world.answer = certify('anotherdevice000');
   assert.deepEqual(await world.enrol(device, exchange), {

@@ -163,12 +163,12 @@ test('an authority that wants time, says no, or certifies something else', async
   authority.answer = () => Promise.resolve(refuse('rejected', 'not P-256'));
   assert.equal(code(await enroll()), 'rejected');
   const foreign = house.pki.ldevid(deviceId).certificate.der;
-  authority.answer = () => Promise.resolve({ certificate: foreign });
+  authority.answer = () => Promise.resolve({ certificate: foreign, beside: [] });
   await assert.rejects(enroll(), InvariantError);
   // Revoked between the authority's answer and the entry: the certificate is never handed out.
   authority.answer = async (request) => {
     await house.store.revokeDevices([deviceId], 'lost', 0);
-    return { certificate: authority.certify(request) };
+    return { certificate: authority.certify(request), beside: [] };
   };
   assert.equal(code(await enroll()), 'revoked');
 });
@@ -181,7 +181,7 @@ test('one request of a device at a time', async () => {
   const gate = Promise.withResolvers<void>();
   authority.answer = async (request) => {
     await gate.promise;
-    return { certificate: authority.certify(request) };
+    return { certificate: authority.certify(request), beside: [] };
   };
   const settled: EnrolmentOutcome[] = [];
   // Whichever proof is checked first goes to the authority, and waits there for the others.

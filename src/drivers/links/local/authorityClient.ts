@@ -336,7 +336,7 @@ function readOneLdevid(answer: Answer): LdevidOutcome {
 
 function readLdevid(answer: Answer): LdevidOutcome {
   return answer.has('certificate')
-    ? { certificate: answer.base64('certificate') }
+    ? { certificate: answer.base64('certificate'), beside: answer.base64List('beside') }
     : { retryAfterS: answer.number('retryAfterS') };
 }
 

@@ -5,13 +5,14 @@ import type {
   IntentOutcome,
   IssuanceStore,
   IssuedCertificate,
+  Promises,
   Revocation,
   UnfinishedIntent,
 } from '../../../trust/ports/issuanceStore.ts';
 import { EnvironmentError } from '../../../trust/ports/faults.ts';
 import { proofLevels } from '../../../wire/line/ticket.ts';
 import { FinishedMark, finishedSetting } from '../sqlite/finishedMark.ts';
-import { issuedOf, unfinishedOf } from '../sqlite/issuanceStore.ts';
+import { issuedOf, promisesOf, unfinishedOf } from '../sqlite/issuanceStore.ts';
 import { blob, integer, text } from '../sqlite/rows.ts';
 import { appendLeaves } from './auditStore.ts';
 import type { Connection } from './connection.ts';
@@ -68,6 +69,12 @@ export class PostgresIssuanceStore implements IssuanceStore {
   certificatesOf(holder: string): Promise<readonly IssuedCertificate[]> {
     return this.#database.read(async (connection) =>
       (await connection.all(selectOfHolder, holder)).map(issuedOf),
+    );
+  }
+
+  promisesTo(holder: string): Promise<Promises> {
+    return this.#database.read(async (connection) =>
+      promisesOf(await connection.all(selectPromised, holder)),
     );
   }
 
@@ -139,6 +146,10 @@ async function begin(
   await insertIssuances(connection, accepted);
   await insertUnits(connection, accepted);
   await spendGrants(connection, accepted);
+  await revokeAll(
+    connection,
+    accepted.flatMap(({ intent }) => intent.replaces?.superseded ?? []),
+  );
   await quotas.save(connection);
   return outcomes;
 }
@@ -293,6 +304,17 @@ const selectStopped = `${selectIssued} WHERE issuances.id IN (
     WHERE EXISTS (SELECT 1 FROM revocations WHERE revocations.id = own.id)
       OR EXISTS (SELECT 1 FROM list_entries WHERE certificate = own.id AND code IS NOT NULL)
   )
+  ORDER BY issuances.id`;
+
+// One row at least: the last intent of a holder may be one that counts no more.
+const selectPromised = `
+  SELECT latest.id AS latest, issuances.id, issuer, profile, serial, holder, tbs, signature,
+         issuances.not_after_ms, NULL::bigint AS revoked_ms, code
+  FROM (SELECT coalesce(max(id), 0) AS id FROM issuances WHERE holder = $1) AS latest
+  LEFT JOIN issuances ON holder = $1
+    AND NOT EXISTS (SELECT FROM revocations WHERE revocations.id = issuances.id)
+  LEFT JOIN signatures ON signatures.id = issuances.id
+  LEFT JOIN list_entries ON certificate = issuances.id
   ORDER BY issuances.id`;
 
 const selectHolderOfKey = `

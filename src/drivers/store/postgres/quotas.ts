@@ -7,13 +7,18 @@
 import { eui64Plus } from '../../../wire/bytes/eui64.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import type { GrantReference } from '../../../trust/ports/grantStore.ts';
-import type { Intent, IntentConflict, UnitIntent } from '../../../trust/ports/issuanceStore.ts';
+import type {
+  Intent,
+  IntentConflict,
+  IntentOutcome,
+  UnitIntent,
+} from '../../../trust/ports/issuanceStore.ts';
 import { blob, integer, type Row, text } from '../sqlite/rows.ts';
 import type { Connection } from './connection.ts';
 
 export type Verdict =
   | { readonly ticket: number | undefined; readonly eui64: Uint8Array | undefined }
-  | { readonly refused: 'ticket-closed' | 'quota-exhausted' | 'no-eui64-left' | 'grant-spent' }
+  | Extract<IntentOutcome, { readonly refused: string }>
   | { readonly conflict: IntentConflict };
 
 export class Quotas {
@@ -23,6 +28,8 @@ export class Quotas {
   readonly #orders = new Map<number, Order>();
   readonly #taken = new Set<string>();
   readonly #freeGrants = new Set<string>();
+  /** Id of the last intent of each holder for whom something is replaced. */
+  readonly #latest = new Map<string, number>();
 
   static async read(connection: Connection, intents: readonly Intent[]): Promise<Quotas> {
     const quotas = new Quotas();
@@ -42,6 +49,7 @@ export class Quotas {
     );
     for (const row of taken) quotas.#taken.add(text(row, 'taken'));
     await quotas.#readGrants(connection, intents);
+    await quotas.#readLatest(connection, intents);
     return quotas;
   }
 
@@ -51,8 +59,14 @@ export class Quotas {
     if (unit !== undefined) return this.#judgeUnit(intent, unit);
     const keys = grants.map(grantKey);
     if (!keys.every((key) => this.#freeGrants.has(key))) return { refused: 'grant-spent' };
+    const { holder, replaces } = intent;
+    if (replaces !== undefined && replaces.latest !== (this.#latest.get(holder) ?? 0)) {
+      return { refused: 'overtaken' };
+    }
     const conflict = this.#conflictOf(intent);
     if (conflict !== undefined) return { conflict };
+    // Whatever id it gets, it is a later one.
+    if (replaces !== undefined) this.#latest.set(holder, Infinity);
     for (const key of keys) this.#freeGrants.delete(key);
     this.#reserve(intent);
     return { ticket: undefined, eui64: undefined };
@@ -117,6 +131,16 @@ export class Quotas {
       order,
       changed: false,
     });
+  }
+
+  async #readLatest(connection: Connection, intents: readonly Intent[]): Promise<void> {
+    const holders = intents.flatMap(({ holder, replaces }) =>
+      replaces === undefined ? [] : [holder],
+    );
+    if (holders.length === 0) return;
+    for (const row of await connection.all(selectLatest, holders)) {
+      this.#latest.set(text(row, 'holder'), integer(row, 'latest'));
+    }
   }
 
   async #readGrants(connection: Connection, intents: readonly Intent[]): Promise<void> {
@@ -188,6 +212,9 @@ const selectTaken = `
   SELECT 'device ' || device_id FROM units WHERE device_id = ANY ($4::text[])
   UNION ALL
   SELECT 'key ' || encode(key_id, 'hex') FROM unit_keys WHERE key_id = ANY ($5::bytea[])`;
+
+const selectLatest = `
+  SELECT holder, max(id) AS latest FROM issuances WHERE holder = ANY ($1::text[]) GROUP BY holder`;
 
 const selectFreeGrants = {
   secret: `SELECT id FROM enrolment_secrets

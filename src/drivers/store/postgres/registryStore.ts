@@ -15,13 +15,14 @@ import {
   type ImportedDevice,
   type ImportOutcome,
   type RegistryStore,
+  renewed,
   type RevokedDevice,
 } from '../../../trust/ports/registryStore.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
 import type { RevocationReason } from '../../../wire/crl/reason.ts';
 import { sameHolder } from '../sqlite/registryStore.ts';
 import { certificateOf, deviceOf, foreignAuthorityOf, noticeOf } from '../sqlite/registryTables.ts';
-import { integer, text, word } from '../sqlite/rows.ts';
+import { blob, integer, text, word } from '../sqlite/rows.ts';
 import type { Connection, Parameter } from './connection.ts';
 import type { PostgresDatabase } from './database.ts';
 import { changeDevices, insertNotices } from './deviceStates.ts';
@@ -136,12 +137,20 @@ export class PostgresRegistryStore implements RegistryStore {
     return this.#database.transact((connection) => putCertificate(connection, entry, nowMs));
   }
 
-  enrolDevice(entry: CertificateEntry, nowMs: number): Promise<EnrolmentOutcome> {
+  enrolDevice(
+    entry: CertificateEntry,
+    nowMs: number,
+    beside?: readonly Uint8Array[],
+  ): Promise<EnrolmentOutcome> {
     return this.#database.transact(async (connection) => {
       const known = await certificateByHash(connection, entry.sha256);
       if (known !== undefined && !sameHolder(known, entry)) return 'taken';
       const outcome = await enrol(connection, entry.holder, nowMs);
-      if (outcome === 'enrolled') await putCertificate(connection, entry, nowMs);
+      if (outcome !== 'enrolled') return outcome;
+      await putCertificate(connection, entry, nowMs);
+      if (beside !== undefined) {
+        await connection.run(supersedeOthers, entry.holder, [entry.sha256, ...beside]);
+      }
       return outcome;
     });
   }
@@ -150,14 +159,17 @@ export class PostgresRegistryStore implements RegistryStore {
     return this.#database.transact((connection) => enrol(connection, deviceId, nowMs));
   }
 
-  supersedeOlder(holder: string, sha256: Uint8Array): Promise<number> {
-    return this.#change(
-      `UPDATE certificate SET state = 'superseded'
-       WHERE holder = $1 AND kind = 'ldevid' AND state = 'active'
-         AND sequence < (SELECT sequence FROM certificate WHERE sha256 = $2)`,
-      holder,
-      sha256,
-    );
+  supersedeOlder(holder: string, sha256: Uint8Array, nowMs: number): Promise<number> {
+    return this.#database.transact(async (connection) => {
+      const older = await connection.all(supersedeOlder, holder, sha256);
+      const about = older.map((row) => ({ subject: toHex(blob(row, 'sha256')), holder }));
+      await insertNotices(connection, about, {
+        act: 'revoke-certificate',
+        ...renewed,
+        atMs: nowMs,
+      });
+      return older.length;
+    });
   }
 
   setCertificateState(
@@ -266,6 +278,17 @@ export class PostgresRegistryStore implements RegistryStore {
 }
 
 const selectDevice = 'SELECT * FROM device WHERE device_id = $1';
+
+const supersedeOthers = `
+  UPDATE certificate SET state = 'superseded'
+  WHERE holder = $1 AND kind = 'ldevid' AND state IN ('active', 'held')
+    AND sha256 <> ALL ($2::bytea[])`;
+
+const supersedeOlder = `
+  UPDATE certificate SET state = 'superseded'
+  WHERE holder = $1 AND kind = 'ldevid' AND state IN ('active', 'held')
+    AND sequence < (SELECT sequence FROM certificate WHERE sha256 = $2)
+  RETURNING sha256`;
 
 const selectPage = 'SELECT * FROM device WHERE device_id > $1 ORDER BY device_id LIMIT $2';
 

@@ -7,6 +7,8 @@ import type {
   IntentOutcome,
   IssuanceStore,
   IssuedCertificate,
+  Promises,
+  Replacement,
   Revocation,
   UnfinishedIntent,
   UnitIntent,
@@ -69,6 +71,12 @@ export class SqliteIssuanceStore implements IssuanceStore {
   certificatesOf(holder: string): Promise<readonly IssuedCertificate[]> {
     return this.#database.read((connection) =>
       connection.prepare(selectOfHolder).all(holder, holder).map(issuedOf),
+    );
+  }
+
+  promisesTo(holder: string): Promise<Promises> {
+    return this.#database.read((connection) =>
+      promisesOf(connection.prepare(selectPromised).all(holder, holder)),
     );
   }
 
@@ -172,11 +180,13 @@ function beginEach(connection: Connection, intents: readonly Intent[]): readonly
 }
 
 function insertOne(connection: Connection, quotas: Quotas, intent: Intent): IntentOutcome {
-  const { unit, grants = [] } = intent;
+  const { unit, grants = [], replaces } = intent;
   if (unit === undefined) {
     if (!grants.every((grant) => isGrantFree(connection, grant))) return { refused: 'grant-spent' };
+    if (isOvertaken(connection, intent.holder, replaces)) return { refused: 'overtaken' };
     const taken = insertIssuance(connection, intent, intent.holder);
     for (const grant of grants) spendGrant(connection, grant, taken);
+    for (const revocation of replaces?.superseded ?? []) revokeOne(connection, revocation);
     return { taken, eui64: undefined };
   }
   const offer = quotas.next(unit.ticketId);
@@ -185,6 +195,16 @@ function insertOne(connection: Connection, quotas: Quotas, intent: Intent): Inte
   insertUnit(connection, id, offer.ticket, intent, unit, offer.eui64);
   quotas.take(unit.ticketId);
   return { taken: id, eui64: offer.eui64 };
+}
+
+function isOvertaken(
+  connection: Connection,
+  holder: string,
+  replaces: Replacement | undefined,
+): boolean {
+  if (replaces === undefined) return false;
+  const row = connection.prepare(selectLatest).get(holder);
+  return integer(row ?? {}, 'latest') !== replaces.latest;
 }
 
 function insertIssuance(connection: Connection, intent: Intent, holder: string | null): number {
@@ -254,6 +274,8 @@ function storedMark(connection: Connection): Uint8Array | undefined {
 
 const selectLastId = 'SELECT coalesce(max(id), 0) AS id FROM issuances';
 
+const selectLatest = 'SELECT coalesce(max(id), 0) AS latest FROM issuances WHERE holder = ?';
+
 const selectSignature = 'SELECT signature FROM signatures WHERE id = ?';
 
 const selectUnfinished = `
@@ -287,6 +309,28 @@ const selectStopped = `${selectIssued} WHERE issuances.id IN (
       OR EXISTS (SELECT 1 FROM list_entries WHERE certificate = own.id AND code IS NOT NULL)
   )
   ORDER BY issuances.id`;
+
+// One row at least: the last intent of a holder may be one that counts no more.
+const selectPromised = `
+  SELECT latest.id AS latest, issuances.id, issuer, profile, serial, holder, tbs, signature,
+         issuances.not_after_ms, NULL AS revoked_ms, code
+  FROM (SELECT coalesce(max(id), 0) AS id FROM issuances WHERE holder = ?) AS latest
+  LEFT JOIN issuances ON holder = ?
+    AND NOT EXISTS (SELECT 1 FROM revocations WHERE revocations.id = issuances.id)
+  LEFT JOIN signatures ON signatures.id = issuances.id
+  LEFT JOIN list_entries ON certificate = issuances.id
+  ORDER BY issuances.id`;
+
+/** Rows of `selectPromised`. */
+export function promisesOf(rows: readonly Row[]): Promises {
+  const promised = rows.filter((row) => optionalInteger(row, 'id') !== undefined);
+  const isSigned = (row: Row): boolean => optionalBlob(row, 'signature') !== undefined;
+  return {
+    latest: integer(rows[0] ?? {}, 'latest'),
+    unsigned: promised.filter((row) => !isSigned(row)).map((row) => blob(row, 'serial')),
+    certificates: promised.filter(isSigned).map(issuedOf),
+  };
+}
 
 export function unfinishedOf(row: Row): UnfinishedIntent {
   return {

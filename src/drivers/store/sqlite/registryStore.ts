@@ -16,6 +16,7 @@ import {
   type ImportedDevice,
   type ImportOutcome,
   type RegistryStore,
+  renewed,
   type RevokedDevice,
 } from '../../../trust/ports/registryStore.ts';
 import { toHex } from '../../../wire/bytes/hex.ts';
@@ -153,12 +154,18 @@ export class SqliteRegistryStore implements RegistryStore {
     return this.#database.transact((connection) => putCertificate(connection, entry, nowMs));
   }
 
-  enrolDevice(entry: CertificateEntry, nowMs: number): Promise<EnrolmentOutcome> {
+  enrolDevice(
+    entry: CertificateEntry,
+    nowMs: number,
+    beside?: readonly Uint8Array[],
+  ): Promise<EnrolmentOutcome> {
     return this.#database.transact((connection) => {
       const known = certificateByHash(connection, entry.sha256);
       if (known !== undefined && !sameHolder(known, entry)) return 'taken';
       const outcome = enrol(connection, entry.holder, nowMs);
-      if (outcome === 'enrolled') putCertificate(connection, entry, nowMs);
+      if (outcome !== 'enrolled') return outcome;
+      putCertificate(connection, entry, nowMs);
+      if (beside !== undefined) supersedeAllBut(connection, entry, beside);
       return outcome;
     });
   }
@@ -167,13 +174,22 @@ export class SqliteRegistryStore implements RegistryStore {
     return this.#database.transact((connection) => enrol(connection, deviceId, nowMs));
   }
 
-  supersedeOlder(holder: string, sha256: Uint8Array): Promise<number> {
-    const sql = `UPDATE certificate SET state = 'superseded'
-      WHERE holder = ? AND kind = 'ldevid' AND state = 'active'
-        AND sequence < (SELECT sequence FROM certificate WHERE sha256 = ?)`;
-    return this.#database.transact((connection) =>
-      Number(connection.prepare(sql).run(holder, sha256).changes),
-    );
+  supersedeOlder(holder: string, sha256: Uint8Array, nowMs: number): Promise<number> {
+    return this.#database.transact((connection) => {
+      const older = connection.prepare(selectOlder).all(holder, sha256);
+      for (const row of older) {
+        const subject = blob(row, 'sha256');
+        connection.prepare(supersede).run(subject);
+        notify(connection, {
+          act: 'revoke-certificate',
+          subject: toHex(subject),
+          holder,
+          ...renewed,
+          atMs: nowMs,
+        });
+      }
+      return older.length;
+    });
   }
 
   setCertificateState(
@@ -311,6 +327,26 @@ function putCertificate(
     .run(entry.sha256, entry.kind, entry.holder, entry.notAfterMs ?? null, nowMs);
   return 'added';
 }
+
+function supersedeAllBut(
+  connection: Connection,
+  { holder, sha256 }: CertificateEntry,
+  beside: readonly Uint8Array[],
+): void {
+  const kept = new Set([sha256, ...beside].map(toHex));
+  for (const row of connection.prepare(selectLiving).all(holder)) {
+    const other = blob(row, 'sha256');
+    if (!kept.has(toHex(other))) connection.prepare(supersede).run(other);
+  }
+}
+
+const selectLiving = `SELECT sha256 FROM certificate
+  WHERE holder = ? AND kind = 'ldevid' AND state IN ('active', 'held')`;
+
+const selectOlder = `${selectLiving}
+  AND sequence < (SELECT sequence FROM certificate WHERE sha256 = ?) ORDER BY sequence`;
+
+const supersede = `UPDATE certificate SET state = 'superseded' WHERE sha256 = ?`;
 
 function enrol(connection: Connection, deviceId: string, nowMs: number): EnrolmentOutcome {
   const row = connection

@@ -12,7 +12,9 @@ import type { ActRequests } from '../../../../src/trust/approvals/acts.ts';
 import type { Begun } from '../../../../src/trust/approvals/permissions.ts';
 import { encodeAuditEntry } from '../../../../src/trust/audit/entry.ts';
 import { isRefusal } from '../../../../src/trust/ports/faults.ts';
-import type { AuthorityNotice } from '../../../../src/trust/ports/registryStore.ts';
+import { hashOfIssued } from '../../../../src/trust/issuance/succession.ts';
+import type { IssuedCertificate } from '../../../../src/trust/ports/issuanceStore.ts';
+import { type AuthorityNotice, renewed } from '../../../../src/trust/ports/registryStore.ts';
 import { orderedAct, reportedAct, StatusNotices } from '../../../../src/trust/status/notices.ts';
 import { toHex } from '../../../../src/wire/bytes/hex.ts';
 import { isEndorsed } from '../../../../src/wire/line/endorsement.ts';
@@ -62,6 +64,8 @@ async function certify({ authority }: TwoPersonHouse, deviceId: string): Promise
   const [issued] = await authority.issuance.issue([{ profile: 'ldevid', content }]);
   assert.ok(issued !== undefined && !isRefusal(issued));
 }
+
+const hashOf = (issued: IssuedCertificate): Uint8Array => hashOfIssued(nodeCrypto, issued);
 
 function notice(deviceId: string, changes: Partial<AuthorityNotice> = {}): AuthorityNotice {
   return {
@@ -171,6 +175,27 @@ test('a device counts once, with all that it has; holds and reinstatements count
   assert.deepEqual(back, { changed: 2, waiting: [] });
   assert.equal((await notices.record([notice(two)])).waiting.length, 1);
   assert.equal(await revokedOf(two), 0);
+  assert.deepEqual((await world.fsck()).faults, []);
+});
+
+test('a renewal that is reported is no change by a person; the end of the newest certificate is', async (context) => {
+  const { notices, authority, world, ...house } = await setUp(context);
+  for (const deviceId of devices) await certify({ ...house, authority, world }, deviceId);
+  const ofEach = async (at: number): Promise<readonly AuthorityNotice[]> =>
+    Promise.all(
+      devices.map(async (deviceId) => {
+        const all = (await authority.issuanceStore.certificatesOf(deviceId)).map(hashOf);
+        return notice(deviceId, {
+          act: 'revoke-certificate',
+          subject: toHex(all.at(at) ?? new Uint8Array(0)),
+          ...renewed,
+        });
+      }),
+    );
+  assert.deepEqual(await notices.record(await ofEach(0)), { changed: 3, waiting: [] });
+  assert.deepEqual((await world.fsck()).faults, []);
+  const { changed, waiting } = await notices.record(await ofEach(-1));
+  assert.deepEqual([changed, waiting.length], [2, 1]);
   assert.deepEqual((await world.fsck()).faults, []);
 });
 
