@@ -198,6 +198,8 @@ test('ready means: the store reads, the authority answers, the certificate lasts
   const away = { ...parts, authority: false };
   assert.deepEqual(await probe('/readyz'), [503, { ready: false, parts: away }]);
   assert.deepEqual(await probe('/livez'), [200, { live: true }]);
+  const [code, problem] = await probe('/%zz');
+  assert.deepEqual([code, (problem as { readonly code: string }).code], [400, 'bad-request']);
   assert.match(it.troubles.join(), /health: authority/);
   it.authority.away = false;
   nowMs = Date.UTC(9000, 0);

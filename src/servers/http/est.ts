@@ -17,7 +17,7 @@ import { decodeBody, encodeBody, type Framing, maximumBodyBytes } from '../../wi
 import { encodeCertsOnly } from '../../wire/est/certsOnly.ts';
 import { type EstOperation, parseEstPath } from '../../wire/est/path.ts';
 import { challenge, secretOf } from './credentials.ts';
-import { problemOf } from './problem.ts';
+import { type Problem, problemOf } from './problem.ts';
 
 /** What a label of the URI chooses; the empty label is what comes without one. */
 export interface EstService extends EnrolmentPolicy {
@@ -41,6 +41,15 @@ export interface EstOptions {
 const certsOnlyType = 'application/pkcs7-mime; smime-type=certs-only';
 const requestType = 'application/pkcs10';
 
+export const estPrefix = '/.well-known/est/';
+
+/** As EST has errors. */
+export function sendInPlainText(reply: FastifyReply, problem: Problem): FastifyReply {
+  const { status, detail = 'the server has a problem', retryAfterS } = problem;
+  if (retryAfterS !== undefined) void reply.header('retry-after', String(retryAfterS));
+  return sendText(reply, status, detail);
+}
+
 /** Stable codes beside those of `trust/enrolment`, for the metrics. */
 type EstRefusal = 'no-such-path' | 'wrong-method' | 'not-offered' | 'no-credentials' | 'wrong-type';
 
@@ -55,12 +64,11 @@ export function estRoutes(app: FastifyInstance, options: EstOptions): void {
       (_request, body, done) => done(null, body),
     );
     est.setErrorHandler((error, _request, reply) => {
-      const { status, code, detail = 'the server has a problem', retryAfterS } = problemOf(error);
-      options.onRefusal(code);
-      if (retryAfterS !== undefined) void reply.header('retry-after', String(retryAfterS));
-      return sendText(reply, status, detail);
+      const problem = problemOf(error);
+      options.onRefusal(problem.code);
+      return sendInPlainText(reply, problem);
     });
-    est.all('/.well-known/est/*', (request, reply) => answer(options, request, reply));
+    est.all(`${estPrefix}*`, (request, reply) => answer(options, request, reply));
   });
 }
 

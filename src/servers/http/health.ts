@@ -4,7 +4,7 @@
  */
 import fastify from 'fastify';
 import type { Metrics } from './metrics.ts';
-import { installProblems } from './problem.ts';
+import { installProblems, routerProblem } from './problem.ts';
 import { portOf } from '../tls/door.ts';
 
 /** Resolves when the part does its work; rejects, or takes too long, when it does not. */
@@ -37,6 +37,7 @@ export async function openHealthDoor(options: HealthOptions): Promise<HealthDoor
     bodyLimit: limits.bodyBytes,
     requestTimeout: limits.requestTimeoutMs,
     forceCloseConnections: true,
+    frameworkErrors: routerProblem(() => undefined),
   });
   app.server.maxConnections = limits.connections;
   installProblems(app, () => undefined);

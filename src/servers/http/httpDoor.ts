@@ -4,8 +4,9 @@ import { createServer } from 'node:http';
 import { InvariantError } from '../../trust/ports/faults.ts';
 import type { VerifiedPeer } from '../../trust/peers/verifiedPeer.ts';
 import { type Connection, connectionOf } from '../tls/connection.ts';
+import { estPrefix, sendInPlainText } from './est.ts';
 import type { AnsweredRequest } from './metrics.ts';
-import { installProblems } from './problem.ts';
+import { installProblems, routerProblem, sendProblem } from './problem.ts';
 
 export interface HttpLimits {
   readonly bodyBytes: number;
@@ -49,6 +50,9 @@ export async function openHttpDoor(options: HttpDoorOptions): Promise<HttpDoor> 
   const app = fastify({
     logger: false,
     bodyLimit: limits.bodyBytes,
+    frameworkErrors: routerProblem(options.onRefusal, (reply, problem, { url }) =>
+      url.startsWith(estPrefix) ? sendInPlainText(reply, problem) : sendProblem(reply, problem),
+    ),
     clientErrorHandler: (_error, socket) => {
       options.onRefusal('http-malformed');
       socket.destroy();

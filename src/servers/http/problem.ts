@@ -78,6 +78,21 @@ export function installProblems(
   });
 }
 
+/**
+ * For `frameworkErrors`: what the router refuses before any route and hook, such as a path that is not
+ * URL-encoded. `send` says it in another form.
+ */
+export function routerProblem(
+  onProblem: (code: string) => void,
+  send: (reply: FastifyReply, problem: Problem, request: FastifyRequest) => unknown = sendProblem,
+): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => void {
+  return (error, request, reply) => {
+    const problem = problemOf(error);
+    onProblem(problem.code);
+    send(reply, problem, request);
+  };
+}
+
 export function problemOf(error: unknown): Problem {
   if (error instanceof MalformedError) {
     return { status: 400, code: 'malformed', detail: error.message };

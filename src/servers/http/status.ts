@@ -13,7 +13,7 @@ import type { PublishedLists } from '../../trust/status/publishedLists.ts';
 import { toBase64 } from '../../wire/bytes/base64.ts';
 import { maximumRequestBytes } from '../../wire/ocsp/request.ts';
 import { encodeUnsuccessful, type Unsuccessful } from '../../wire/ocsp/response.ts';
-import { installProblems, sendProblem } from './problem.ts';
+import { installProblems, routerProblem, sendProblem } from './problem.ts';
 
 export interface StatusRoutesOptions {
   readonly answers: Pick<Answers, 'kept' | 'answer'>;
@@ -77,12 +77,9 @@ export function statusApp(options: StatusRoutesOptions): FastifyInstance {
     },
     // A request of 4,096 bytes in base64, with every character escaped, is longer than headers may be.
     routerOptions: { maxParamLength: statusLimits.headerBytes },
-    // What the router itself refuses, such as a path that is not URL-encoded.
-    frameworkErrors: (error, _request, reply) => {
-      options.onRefusal('bad-request');
-      void keptByNobody(reply);
-      void sendProblem(reply, { status: 400, code: 'bad-request', detail: error.message });
-    },
+    frameworkErrors: routerProblem(options.onRefusal, (reply, problem) =>
+      sendProblem(keptByNobody(reply), problem),
+    ),
     clientErrorHandler: (error, socket) => {
       // A client that was only rude in going.
       if (error.code !== 'ECONNRESET') options.onRefusal('http-malformed');

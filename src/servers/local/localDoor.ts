@@ -7,7 +7,7 @@ import fastify, { type FastifyInstance } from 'fastify';
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
-import { installProblems } from '../http/problem.ts';
+import { installProblems, routerProblem } from '../http/problem.ts';
 
 export interface LocalDoorOptions {
   readonly path: string;
@@ -22,7 +22,12 @@ export interface LocalDoor {
 
 /** Rejects with an `EnvironmentError` when the socket cannot be made. */
 export async function openLocalDoor(options: LocalDoorOptions): Promise<LocalDoor> {
-  const app = fastify({ logger: false, bodyLimit: options.bodyBytes, forceCloseConnections: true });
+  const app = fastify({
+    logger: false,
+    bodyLimit: options.bodyBytes,
+    forceCloseConnections: true,
+    frameworkErrors: routerProblem(options.onRefusal),
+  });
   installProblems(app, options.onRefusal, { troubles: true });
   options.routes(app);
   try {

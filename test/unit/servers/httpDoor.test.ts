@@ -82,6 +82,17 @@ test('a defect of ours is told as such, and nothing of it', async (context) => {
   assert.deepEqual(refusals, ['internal']);
 });
 
+test('a path that is no URL is refused in the form of its place, before any hook, and counted', async (context) => {
+  const { dial, refusals } = await setUp(context);
+  const broken = await answerTo(dial(), `GET /api/v1/devices/%zz HTTP/1.1\r\n${close}`);
+  assert.match(broken, /^HTTP\/1\.1 400 [^]*content-type: application\/problem\+json/i);
+  assert.match(broken, /"code":"bad-request"/);
+  const est = await answerTo(dial(), `GET /.well-known/est/%zz HTTP/1.1\r\n${close}`);
+  assert.match(est, /^HTTP\/1\.1 400 [^]*content-type: text\/plain/i);
+  assert.doesNotMatch(broken + est, /FST_ERR/);
+  assert.deepEqual(refusals, ['bad-request', 'bad-request']);
+});
+
 const json = 'Host: x\r\nContent-Type: application/json\r\n';
 const slow = { headersTimeoutMs: 30, requestTimeoutMs: 60, timeoutCheckMs: 10 };
 
