@@ -120,6 +120,11 @@ test('an order, its ticket, and three devices that are revoked', async (context)
   const devices = [1, 2, 3].map(deviceIdOf);
   const around = await it.operator.revokeDevices(devices, 'recalled');
   assert.equal('refused' in around ? around.refused : '', 'approval-needed');
+  const dry = await run('device', 'revoke', ...devices, '--reason', 'recalled', '--dry-run');
+  assert.deepEqual([dry.code, dry.document['refused']], [1, 'approval-needed'], dry.stderr);
+  const few = devices.slice(0, 2);
+  const may = await run('device', 'revoke', ...few, '--reason', 'recalled', '--dry-run');
+  assert.deepEqual([may.code, may.document['refused']], [0, undefined], may.stderr);
   allowed(await it.operator.revokeDevices(devices.slice(0, 2), 'recalled'));
   const report = await twice('revoke', 'device', ...devices, '--reason', 'recalled');
   assert.deepEqual([report['devices'], report['changed']], [3, 1]);

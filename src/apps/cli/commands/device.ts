@@ -12,6 +12,7 @@ import {
   deviceStates,
 } from '../../../trust/ports/registryStore.ts';
 import type { ListsState } from '../../../trust/ports/revocationReport.ts';
+import { withApprovals, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
 import { reachable, type ReachOptions, reachOf } from '../reach.ts';
 import {
@@ -156,11 +157,13 @@ async function revoke(deviceIds: readonly string[], options: RevokeOptions): Pro
         `${device.certificates} certificates`,
       ]);
       const unknown = plan.unknown.map((deviceId) => [deviceId, 'is not known', '']);
-      print(options, { dryRun: true, ...plan }, [
+      const would = await wouldNeed(options, [...new Set(deviceIds)]);
+      print(options, { dryRun: true, ...plan, ...would?.document }, [
         ...table([...rows, ...unknown]),
         'Nothing changed.',
+        ...(would?.lines ?? []),
       ]);
-      if (plan.unknown.length > 0) process.exitCode = exitCodes.refused;
+      if (plan.unknown.length > 0 || would !== undefined) process.exitCode = exitCodes.refused;
       return;
     }
     const report = allowed(await client.revokeDevices(deviceIds, options.reason));
@@ -176,6 +179,21 @@ async function revoke(deviceIds: readonly string[], options: RevokeOptions): Pro
       listsLines[report.lists],
     ]);
   });
+}
+
+/** What an approval would have to be about; `undefined` for what one person may do, and the end of one device. */
+async function wouldNeed(
+  options: RevokeOptions,
+  deviceIds: readonly string[],
+): Promise<Awaited<ReturnType<typeof wouldAsk>> | undefined> {
+  if (deviceIds.length === 1) return undefined;
+  const left = await withApprovals(options, (desk) => desk.soleChangesLeft());
+  if (left === undefined || deviceIds.length <= left) return undefined;
+  const { reason } = options;
+  const order = { act: 'revoke', scope: { by: 'device', deviceIds }, code: 'unspecified' } as const;
+  const { document, lines } = await wouldAsk(options, 'status.mass', { ...order, reason });
+  const refusal = `Refused: ${left} are left to one person today. \`birthmark revoke device\` asks for a second one.`;
+  return { document: { refused: 'approval-needed', ...document }, lines: [refusal, ...lines] };
 }
 
 const listsLines: Readonly<Record<ListsState, string>> = {
