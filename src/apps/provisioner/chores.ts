@@ -16,7 +16,7 @@ export interface Chores {
   stop(): Promise<void>;
 }
 
-/** `onTrouble` hears what failed; it is tried again at the next round. */
+/** `onTrouble` hears what failed, and once of what goes on failing; it is tried again at the next round. */
 export function startChores(
   chores: readonly Chore[],
   onTrouble: (name: string, error: unknown) => void,
@@ -48,6 +48,8 @@ class Round {
   readonly #timer: NodeJS.Timeout;
   #current: Promise<void> | undefined;
   #again = false;
+  /** What was said since it last went well. */
+  #said: string | undefined;
 
   constructor(chore: Chore, onTrouble: (name: string, error: unknown) => void) {
     this.#chore = chore;
@@ -78,8 +80,11 @@ class Round {
       this.#again = false;
       try {
         await this.#chore.work();
+        this.#said = undefined;
       } catch (error) {
-        this.#onTrouble(this.#chore.name, error);
+        const text = troubleText(this.#chore.name, error);
+        if (text !== this.#said) this.#onTrouble(this.#chore.name, error);
+        this.#said = text;
       }
     }
   }
