@@ -2,7 +2,7 @@
 import { begunAlone } from '../support/alone.ts';
 import { replaceLost } from '../support/lostAuthority.ts';
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -30,6 +30,7 @@ import { addAuthority, announce, switchOver } from '../../src/apps/authority/rol
 import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { AuthorityClient } from '../../src/drivers/links/local/authorityClient.ts';
+import { readAuditEntry } from '../../src/trust/audit/entry.ts';
 import { EnvironmentError, isRefusal } from '../../src/trust/ports/faults.ts';
 import { nextStep } from '../../src/trust/ports/lossCase.ts';
 import { findPem, type PemBlock } from '../../src/wire/x509/pem.ts';
@@ -86,6 +87,20 @@ function pem(der: Uint8Array): PemBlock {
   return { label: 'CERTIFICATE', der };
 }
 
+async function requestsInLog(dataFolder: string): Promise<ReadonlyArray<readonly string[]>> {
+  const stores = await openAuthorityStores(authorityPaths(dataFolder), undefined);
+  try {
+    const entries = (await stores.audit.leaves(0, 100)).map(readAuditEntry);
+    return entries.flatMap((entry) =>
+      entry.kind === 'decision' && entry.act === 'authority-request'
+        ? [[entry.subject, entry.detail]]
+        : [],
+    );
+  } finally {
+    await stores.close();
+  }
+}
+
 async function installed(house: Halves): Promise<Uint8Array> {
   const { root, server, begin, ask } = house;
   const certificate = await createRoot(root, {
@@ -136,6 +151,12 @@ test(
     const half = await importFromRoot(server, [pem(first.certificate)]);
     assert.deepEqual([half.certified, half.pending.length], [['factory'], 2]);
     assert.equal((await begin(certificate)).pending.length, 2);
+    // Each was signed by the key of an authority, once, and the log has it.
+    const signed = roles.map((role) => [
+      role,
+      createHash('sha256').update(ask(role).request).digest('hex'),
+    ]);
+    assert.deepEqual(await requestsInLog(server.dataFolder), signed);
     const list = findPem(await atRoot(root, signListAtRoot));
     const whole = await importFromRoot(server, [
       pem(certificate),

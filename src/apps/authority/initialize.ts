@@ -54,7 +54,7 @@ import {
 import type { StoreSetting } from '../storeSetting.ts';
 import { certifyOnce, type Subject } from './certifyOnce.ts';
 import { currentProfiles } from './profileDocument.ts';
-import { certificateOrRequest, checkRoot, pinOnce } from './requests.ts';
+import { type Asking, certificateOrRequest, checkRoot, pinOnce } from './requests.ts';
 import { commitToNext } from './nextRoot.ts';
 import { publishRootLists } from './rootList.ts';
 import { createLists, type Distributions, type StatusPlan } from './statusPlan.ts';
@@ -114,7 +114,7 @@ export async function initializeAuthority(options: InitializeOptions): Promise<I
   const files = await KeyFolder.open({ folder: paths.keys, passphrase, ...cost });
   await makeOtherKeys(files);
   const keys = new AuthorityKeys(files);
-  const { issuance, status, approvals, profiles, close } = await openAuthorityStores(
+  const { issuance, audit, status, approvals, profiles, close } = await openAuthorityStores(
     paths,
     options.store,
   );
@@ -127,6 +127,7 @@ export async function initializeAuthority(options: InitializeOptions): Promise<I
     const distributions = await createLists(status, book, options.status);
     const stores = {
       issuance,
+      audit,
       status,
       distributions,
       profiles: currentProfiles(await profiles.profiles()),
@@ -235,6 +236,7 @@ async function makeOtherKeys(files: KeyFolder): Promise<void> {
 
 interface FoundationStores {
   readonly issuance: IssuanceStore;
+  readonly audit: Asking['audit'];
   readonly status: StatusStore;
   readonly distributions: Distributions;
   readonly profiles: Profiles;
@@ -302,7 +304,13 @@ class Foundation {
     const { profile, signer } = subject;
     const certificate =
       first?.record.key === offlineKey
-        ? await certificateOrRequest(this.#paths, organization, { record, profile, signer })
+        ? await certificateOrRequest(this.#paths, organization, {
+            record,
+            profile,
+            signer,
+            audit: this.#stores.audit,
+            clock: this.#options.clock,
+          })
         : await this.#make(record.name, subject, first?.issuer);
     if (typeof certificate === 'string') return certificate;
     if (first?.record.key === offlineKey) this.#tell(record.name, subject, certificate);

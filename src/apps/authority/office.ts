@@ -41,7 +41,7 @@ import { active, type AuthorityRecord, offlineKey, readBook } from './book.ts';
 import { certifyOnce } from './certifyOnce.ts';
 import { commitToNext, requireCommitted } from './nextRoot.ts';
 import { currentProfiles } from './profileDocument.ts';
-import { certificateOrRequest, writeRequest } from './requests.ts';
+import { type Asking, certificateOrRequest, writeRequest } from './requests.ts';
 import { requireUnrevoked } from './revokedAuthorities.ts';
 import { publishRootLists } from './rootList.ts';
 import { distributionOf } from './statusPlan.ts';
@@ -166,8 +166,12 @@ export class Office {
     for (const record of believedBelowRoots(this.book)) {
       const signer = await this.#keys.make(record);
       const profile = profileOf(record, this.#profiles);
-      await writeRequest(this.paths, this.organization, { record, profile, signer });
+      await writeRequest(this.paths, this.organization, this.#asking(record, profile, signer));
     }
+  }
+
+  #asking(record: AuthorityRecord, profile: Profile, signer: Signer): Asking {
+    return { record, profile, signer, audit: this.stores.audit, clock: this.#clock };
   }
 
   /** Throws an `EnvironmentError` when the profile that it names is none for an authority of its role. */
@@ -233,7 +237,7 @@ export class Office {
     const issuing = active(this.book, above);
     const certificate =
       issuing.key === offlineKey
-        ? await certificateOrRequest(this.paths, organization, { record: next, profile, signer })
+        ? await certificateOrRequest(this.paths, organization, this.#asking(next, profile, signer))
         : await this.#make(next.name, next, signer, profile, await this.issuer(issuing));
     if (typeof certificate === 'string' || above !== 'root') return certificate;
     // A root on another machine certifies it there.

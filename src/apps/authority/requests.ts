@@ -8,13 +8,17 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SoftwareVerifier } from '../../drivers/keys/software/verifier.ts';
+import { encodeAuditEntry } from '../../trust/audit/entry.ts';
 import { identifierIn, type Issuer, issuerFrom } from '../../trust/issuance/issuer.ts';
 import { lint } from '../../trust/issuance/lint.ts';
 import { extensionsOf, encodeSubjectOf } from '../../trust/issuance/prepare.ts';
 import type { Profile } from '../../trust/issuance/profile.ts';
+import type { AuditStore } from '../../trust/ports/auditStore.ts';
+import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
 import type { Signer } from '../../trust/ports/keys.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
+import { toHex } from '../../wire/bytes/hex.ts';
 import { signatureAlgorithmOids } from '../../wire/x509/algorithms.ts';
 import { parseCertificate } from '../../wire/x509/certificate.ts';
 import {
@@ -56,13 +60,15 @@ export interface Asking {
   /** Of its certificate. */
   readonly profile: Profile;
   readonly signer: Signer;
+  readonly audit: Pick<AuditStore, 'append'>;
+  readonly clock: Clock;
 }
 
-/** The file; one that is there stays. */
+/** The file; one that is there stays. The use of the key is in the log before the request is anywhere. */
 export async function writeRequest(
   paths: AuthorityPaths,
   organization: string,
-  { record, profile, signer }: Asking,
+  { record, profile, signer, audit, clock }: Asking,
 ): Promise<string> {
   const file = requestPath(paths, record.name);
   if ((await readIfThere(file)) !== undefined) return file;
@@ -80,6 +86,14 @@ export async function writeRequest(
   });
   const signature = await signer.sign(request.toBeSigned);
   const der = request.finish(signer.algorithm, signature);
+  const entry = encodeAuditEntry({
+    kind: 'decision',
+    atMs: clock.nowMs(),
+    act: 'authority-request',
+    subject: record.name,
+    detail: toHex(nodeCrypto.hash('SHA-256', der)),
+  });
+  await audit.append([entry]);
   await writeWhole(file, encodePem('CERTIFICATE REQUEST', der));
   return file;
 }
