@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, test, type TestContext } from 'node:test';
 import { openStores, type Stores } from '../../src/apps/provisioner/stores.ts';
+import { countKnowing } from '../../src/apps/provisioner/told.ts';
 import { readStoreSetting } from '../../src/apps/storeSetting.ts';
 import { EnvironmentError } from '../../src/trust/ports/faults.ts';
 import { importedDevice } from '../support/registrySamples.ts';
@@ -36,6 +37,9 @@ async function write({ sessions }: Stores): Promise<void> {
 
 test('a folder and its database', { skip: postgresMissing }, async (context) => {
   const [ours, theirs, onFile] = [newFolder(context), newFolder(context), newFolder(context)];
+  const setting = readStoreSetting(server().url, {});
+  const knowing = (place: string) => countKnowing(place, setting, new Uint8Array(32));
+  assert.deepEqual(await knowing(ours), { told: 0, devices: 0 });
   const stores = await open(ours);
   await stores.registry.importDevices([importedDevice(1)], 1);
   await stores.close();
@@ -43,6 +47,12 @@ test('a folder and its database', { skip: postgresMissing }, async (context) => 
   await assert.rejects(openStores(ours, 10), refused(/has its database on a server: give --store/));
   await (await openStores(onFile, 10)).close();
   await assert.rejects(open(onFile), refused(/provisioner.sqlite: leave --store away/));
+  assert.deepEqual(await knowing(ours), { told: 0, devices: 1 });
+  await assert.rejects(knowing(onFile), refused(/provisioner.sqlite: leave --store away/));
+  await assert.rejects(
+    countKnowing(ours, undefined, new Uint8Array(32)),
+    refused(/has its database on a server: give --store/),
+  );
   const again = await open(ours);
   assert.equal((await again.registry.countDevices()).released, 1);
   await again.close();

@@ -1,7 +1,8 @@
 /** The provisioner's stores: `provisioner.sqlite` in its folder, or a schema on a PostgreSQL server. */
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { markInFile, markOnServer } from '../../drivers/store/mark.ts';
+import { markInFile, markInSnapshot, markOnServer } from '../../drivers/store/mark.ts';
 import { PostgresAnswerStore } from '../../drivers/store/postgres/answerStore.ts';
 import { PostgresDatabase } from '../../drivers/store/postgres/database.ts';
 import * as postgresTables from '../../drivers/store/postgres/provisionerTables.ts';
@@ -12,8 +13,10 @@ import {
   PostgresChainStore,
   PostgresCloneStore,
 } from '../../drivers/store/postgres/sessionWitnesses.ts';
+import { openPostgresSnapshot } from '../../drivers/store/postgres/snapshot.ts';
 import { PostgresTelemetryStore } from '../../drivers/store/postgres/telemetryStore.ts';
 import { PostgresTokenStore } from '../../drivers/store/postgres/tokenStore.ts';
+import type { Snapshot } from '../../drivers/store/snapshot.ts';
 import { SqliteAnswerStore } from '../../drivers/store/sqlite/answerStore.ts';
 import { SqliteDatabase } from '../../drivers/store/sqlite/database.ts';
 import { provisionerMigrations } from '../../drivers/store/sqlite/provisionerTables.ts';
@@ -21,6 +24,7 @@ import { SqliteRegistryStore } from '../../drivers/store/sqlite/registryStore.ts
 import { openSessionLife } from '../../drivers/store/sqlite/sessionLife.ts';
 import { SqliteSessionStore } from '../../drivers/store/sqlite/sessionStore.ts';
 import { SqliteChainStore, SqliteCloneStore } from '../../drivers/store/sqlite/sessionWitnesses.ts';
+import { openSqliteSnapshot } from '../../drivers/store/sqlite/snapshot.ts';
 import { SqliteTelemetryStore } from '../../drivers/store/sqlite/telemetryStore.ts';
 import { SqliteTokenStore } from '../../drivers/store/sqlite/tokenStore.ts';
 import type { AnswerStore } from '../../trust/ports/answerStore.ts';
@@ -32,6 +36,7 @@ import type { SessionStore } from '../../trust/ports/sessionStore.ts';
 import type { TelemetryStore } from '../../trust/ports/telemetryStore.ts';
 import type { TokenStore } from '../../trust/ports/tokenStore.ts';
 import {
+  newStoreMark,
   readStoreMark,
   recognize,
   refuseMoved,
@@ -77,6 +82,30 @@ export async function openStores(
   return setting === undefined
     ? onSqlite(place, telemetryWindow)
     : onPostgres(place, telemetryWindow, setting);
+}
+
+/**
+ * One moment of the same database, whether or not a provisioner is running; `undefined` where none ever ran.
+ * Rejects with an `EnvironmentError` when it is not the one of this folder.
+ */
+export async function openProvisionerSnapshot(
+  folder: string,
+  setting: StoreSetting | undefined,
+): Promise<Snapshot | undefined> {
+  const place = provisionerPlace(folder);
+  const marked = await readStoreMark(place);
+  if (marked === undefined && !existsSync(place.database)) return undefined;
+  requirePlace(place, setting, marked);
+  if (setting === undefined) return openSqliteSnapshot(place.database);
+  const snapshot = await openPostgresSnapshot({ ...setting, schema: place.schema });
+  try {
+    const { mark } = await markInSnapshot(snapshot, 'provisioner');
+    await recognize(place, setting, { mark, isEmpty: false, fresh: newStoreMark });
+    return snapshot;
+  } catch (error) {
+    await snapshot.close();
+    throw error;
+  }
 }
 
 async function onSqlite(place: StorePlace, telemetryWindow: number): Promise<Stores> {

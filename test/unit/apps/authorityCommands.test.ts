@@ -4,8 +4,17 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import {
+  authorityPaths,
+  readCertificateFile,
+} from '../../../src/apps/authority/authorityFolder.ts';
 import { initializeAuthority } from '../../../src/apps/authority/initialize.ts';
+import { openStores } from '../../../src/apps/provisioner/stores.ts';
+import { openTold } from '../../../src/apps/provisioner/told.ts';
+import { nodeCrypto } from '../../../src/drivers/keys/software/nodeCrypto.ts';
+import { parseCertificate } from '../../../src/wire/x509/certificate.ts';
 import { documentIn, run } from '../../support/commandLine.ts';
+import { deviceIdOf, importedDevice } from '../../support/registrySamples.ts';
 import { housePassphrase } from '../../support/statusHouse.ts';
 
 type Case = readonly [status: number, message: RegExp, words: readonly string[]];
@@ -94,4 +103,42 @@ test('the lists of the roots, and which of them are due', async (context) => {
   const ran = await run(...sign, '--json');
   assert.deepEqual(documentIn(ran)['lists'], [{ authority: 'root', entries: 0, due: false }]);
   assert.match((await run(...sign)).stdout, /its time has not come/);
+});
+
+test('an authority takes over when devices know it, or when a person insists', async (context) => {
+  const folder = await installation(context);
+  const provisioner = join(folder, 'provisioner');
+  const take = (verb: string, role: string, ...words: readonly string[]) =>
+    run('ca', 'rollover', verb, role, ...words, '--data', folder);
+  for (const role of ['operational', 'server']) {
+    assert.equal((await take('announce', role)).status, 0);
+  }
+  const nobody = await take('switch', 'server', '--dry-run');
+  assert.deepEqual(
+    [nobody.status, nobody.stdout.split('\n')[1]],
+    [0, '0 of 0 devices know server-2.'],
+  );
+  const stores = await openStores(provisioner, 10);
+  await stores.registry.importDevices([importedDevice(1), importedDevice(2)], 1);
+  await stores.close();
+  for (const dryRun of [['--dry-run'], []]) {
+    const refused = await take('switch', 'operational', ...dryRun);
+    assert.deepEqual([refused.status, refused.stdout], [1, '']);
+    assert.match(refused.stderr, /0 of 2 devices know operational-2\..*--force/);
+  }
+  const { spki } = parseCertificate(
+    await readCertificateFile(authorityPaths(folder), 'operational-2'),
+  ).publicKey;
+  const told = openTold(provisioner, { nowMs: Date.now }, assert.ifError);
+  await told.store.noteTold(deviceIdOf(1), [nodeCrypto.hash('SHA-256', spki)], 1);
+  told.close();
+  const switched = await take('switch', 'operational', '--json');
+  assert.equal(switched.status, 0, switched.stderr);
+  const known = { knownTo: 1, devices: 2 };
+  assert.deepEqual(documentIn(switched), { from: 'operational', to: 'operational-2', ...known });
+  assert.match((await take('remove', 'operational')).stdout, /1 of 2 devices know operational-2/);
+  assert.equal((await take('switch', 'server', '--force')).status, 0);
+  const early = await take('remove', 'server');
+  assert.match(early.stderr, /0 of 2 devices know server-2\..*--force/);
+  assert.equal((await take('remove', 'server', '--force')).status, 0);
 });

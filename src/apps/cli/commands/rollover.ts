@@ -32,10 +32,15 @@ import { readStoreSetting } from '../../storeSetting.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { approvable, type ApprovableOptions, ask, wouldAsk } from '../approving.ts';
 import { defaultData } from '../dataFolder.ts';
+import { type Guarded, removing, requireKnown, switching } from '../rolloverGuard.ts';
 import { allowed, CommandFailure, exitCodes, print, table } from '../terminal.ts';
 
 interface DataOptions extends ApprovableOptions {
   readonly dryRun?: boolean;
+}
+
+interface StepOptions extends DataOptions {
+  readonly force?: boolean;
 }
 
 interface AnnounceOptions extends DataOptions {
@@ -55,7 +60,7 @@ The steps, each with the server stopped for the moment that it takes:
 
 The new authority has the old one's name (RFC 4210 section 4.4), a root with --new-name another one
 (RFC 8649). Every step may be taken again when it was
-cut short.`;
+cut short. switch and remove say how many devices know the next one, and take --force while none of them does.`;
 
 export function registerRollover(ca: Command): void {
   const rollover = ca
@@ -68,12 +73,12 @@ export function registerRollover(ca: Command): void {
     .option('--profile <name>', 'profile of its certificate (default: that of the present one)')
     .option('--new-name', 'a root of another name (RFC 8649)')
     .action((role: string, options: AnnounceOptions) => announceOne(lineOf(role), options));
-  step(rollover, 'switch', 'Let the announced authority issue').action(
-    (role: string, options: DataOptions) => switchOne(lineOf(role), options),
-  );
-  step(rollover, 'remove', 'Believe the retired authority no more').action(
-    (role: string, options: DataOptions) => removeOne(lineOf(role), options),
-  );
+  step(rollover, 'switch', 'Let the announced authority issue')
+    .option('--force', 'although no device knows it')
+    .action((role: string, options: StepOptions) => switchOne(lineOf(role), options));
+  step(rollover, 'remove', 'Believe the retired authority no more')
+    .option('--force', 'although no device knows the next one')
+    .action((role: string, options: StepOptions) => removeOne(lineOf(role), options));
   rollover
     .command('status')
     .description('Which authorities there are, and how many devices were told of each')
@@ -139,29 +144,33 @@ async function announceOne(role: string, options: AnnounceOptions): Promise<void
   ]);
 }
 
-async function switchOne(role: string, options: DataOptions): Promise<void> {
+async function switchOne(role: string, options: StepOptions): Promise<void> {
+  const guarded = await requireKnown(options, role, switching);
   if (options.dryRun === true) {
     const { name } = await rehearseSwitch(rehearsalOf(options), { role });
     const asked = await wouldAsk(options, 'authority.switch', { role });
-    return would(options, role, `let the announced ${name} issue`, asked);
+    return would(options, role, `let the announced ${name} issue`, joined(guarded, asked));
   }
   const switched = await atRest(options, 'authority.switch', { role }, switchOver);
   if (switched === undefined) return;
   const { from, to } = switched;
-  print(options, { from: from.name, to: to.name }, [
+  print(options, { from: from.name, to: to.name, ...guarded.document }, [
+    ...guarded.lines,
     `${to.name} issues from the next start on; ${from.name} is still believed.`,
   ]);
 }
 
-async function removeOne(role: string, options: DataOptions): Promise<void> {
+async function removeOne(role: string, options: StepOptions): Promise<void> {
+  const guarded = await requireKnown(options, role, removing);
   if (options.dryRun === true) {
     const { name } = await rehearseRemoval(rehearsalOf(options), { role });
     const asked = await wouldAsk(options, 'authority.remove', { role });
-    return would(options, role, `believe the retired ${name} no more`, asked);
+    return would(options, role, `believe the retired ${name} no more`, joined(guarded, asked));
   }
   const removed = await atRest(options, 'authority.remove', { role }, remove);
   if (removed === undefined) return;
-  print(options, { removed: removed.name }, [
+  print(options, { removed: removed.name, ...guarded.document }, [
+    ...guarded.lines,
     `${removed.name} is believed no more from the next start on, nor what it has issued.`,
   ]);
 }
@@ -173,6 +182,13 @@ function would(
   asked: Awaited<ReturnType<typeof wouldAsk>>,
 ): void {
   print(options, { dryRun: true, role, ...asked.document }, [`Would ${what}.`, ...asked.lines]);
+}
+
+function joined(guarded: Guarded, asked: Guarded): Guarded {
+  return {
+    document: { ...guarded.document, ...asked.document },
+    lines: [...guarded.lines, ...asked.lines],
+  };
 }
 
 /** The step, when it may be taken now; `undefined` when it waits for a second person. */
