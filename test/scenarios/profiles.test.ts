@@ -11,7 +11,12 @@ import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { DeskClient } from '../../src/drivers/links/local/deskClient.ts';
 import { ProfileClient } from '../../src/drivers/links/local/profileClient.ts';
 import { isRefusal } from '../../src/trust/ports/faults.ts';
+import { parseCertificate } from '../../src/wire/x509/certificate.ts';
 import { toHex } from '../../src/wire/bytes/hex.ts';
+import { EstDoorClient, type Held } from '../support/estDoorClient.ts';
+import { encodeBody } from '../../src/wire/est/body.ts';
+import { testKey, testRequest } from '../support/pki.ts';
+import { housePassphrase, statusHouse } from '../support/statusHouse.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'birthmark-profiles-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -76,4 +81,58 @@ test('a profile is shown, changed, checked, added, and used', async () => {
   } finally {
     await authority.close();
   }
+});
+
+const dayMs = 86_400_000;
+
+test('every profile of devices is had over EST, by its label or by a secret at the empty one', async (context) => {
+  const added = async (dataFolder: string, name: string, days: number): Promise<void> => {
+    const shown = await birthmark('profile', 'show', 'ldevid', '--data', dataFolder);
+    const own = join(folder, `${name}.json`);
+    writeFileSync(own, shown.out.replace('"ldevid"', `"${name}"`).replace('365', String(days)));
+    const { code, out } = await birthmark('profile', 'add', own, '--data', dataFolder);
+    assert.equal(code, 0, out);
+  };
+  const house = await statusHouse(context, {}, async (dataFolder) => {
+    const clock = { nowMs: Date.now };
+    const alone = await startAuthority({ dataFolder, passphrase: housePassphrase, clock });
+    await added(dataFolder, 'meter', 30);
+    await added(dataFolder, 'linked', 31);
+    await alone.close();
+  });
+  const client = await EstDoorClient.create(house);
+  const days = ({ certificate }: Held): number => {
+    const { notBeforeMs, notAfterMs } = parseCertificate(certificate);
+    return Math.round((notAfterMs - notBeforeMs) / dayMs);
+  };
+  const meter = await client.enrolBySecret('simpleenroll', 'meter');
+  assert.equal(days(meter), 30);
+  assert.equal(days(await client.enrolBySecret('meter/simpleenroll', 'meter')), 30);
+  assert.equal(days(await client.enrolBySecret('wrapped/simpleenroll', 'ldevid-short')), 7);
+  const gateway = await client.enrolBySecret('gateway/simpleenroll', 'gateway');
+  assert.equal(days(gateway), 365);
+  assert.equal(days(await client.enrolBySecret('simpleenroll', 'gateway')), 365);
+  assert.equal(days(await client.enrol('meter/simplereenroll', gateway, testKey())), 30);
+  // A label that chooses another profile than the secret was made for; and what is none.
+  const body = encodeBody(testRequest(testKey()));
+  const secret = await client.secret('gateway');
+  const status = async (path: string): Promise<number> =>
+    (await client.ask(path, undefined, { body, secret })).status;
+  assert.equal(await status('meter/simpleenroll'), 400);
+  assert.equal(await status('server/simpleenroll'), 404);
+  assert.equal(await status('nothing/simpleenroll'), 404);
+  assert.equal(await status('gateway/simpleenroll'), 200);
+  const attributes = await Promise.all(
+    ['csrattrs', 'meter/csrattrs', 'gateway/csrattrs', 'linked/csrattrs'].map((path) =>
+      client.ask(path, undefined),
+    ),
+  );
+  const [plain, ofMeter, ofGateway, linked] = attributes.map((one) => toHex(one.body));
+  assert.deepEqual([ofMeter, ofGateway], [plain, plain]);
+  assert.notEqual(linked, plain);
+  assert.equal((await client.ask('nothing/csrattrs', undefined)).status, 404);
+  // What is added while the server runs is had by a secret at once.
+  await added(house.dataFolder, 'late', 20);
+  assert.equal(days(await client.enrolBySecret('simpleenroll', 'late')), 20);
+  await assert.rejects(client.secret('linked'), /No label of EST gives profile linked/);
 });

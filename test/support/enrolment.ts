@@ -41,7 +41,11 @@ export class FakeAuthority implements EnrolmentAuthority {
 
   readonly issued = new IssuedOneByOne();
 
-  async issueBySecret({ secret, request, profile }: SecretRequest): Promise<SecretOutcome> {
+  async issueBySecret({
+    secret,
+    request,
+    profile = 'ldevid',
+  }: SecretRequest): Promise<SecretOutcome> {
     const holder = this.secrets.get(secret);
     if (holder === undefined) return refuse('bad-secret', 'no such secret');
     const shown = { authenticatedBy: new Uint8Array(0), issuers: [] };

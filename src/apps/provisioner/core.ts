@@ -35,6 +35,8 @@ export interface Core {
   readonly clock: Clock;
   readonly authority: ProvisioningAuthority;
   readonly hierarchy: () => Hierarchy;
+  /** Names of the profiles that devices may be given. */
+  readonly deviceProfiles: () => ReadonlySet<string>;
   readonly owner: string;
   /** Asks the authority again what it is and how it enrols; the doors follow. */
   readonly learn: () => Promise<void>;
@@ -73,6 +75,7 @@ export async function makeCore(
   const live = new LiveIndex();
   const known = await KnownAuthority.ask(authority);
   const hierarchy = (): Hierarchy => known.hierarchy;
+  const deviceProfiles = (): ReadonlySet<string> => known.deviceProfiles;
   const issuer = (): Uint8Array | undefined => hierarchy().server[0];
   await authority.publishServerIdentity(keys.identityBytes);
   const believed = async (): Promise<Believed> => ({
@@ -81,7 +84,7 @@ export async function makeCore(
     renewalGraceMs: known.renewalGraceMs,
   });
   const trust = new DoorTrust(await believed());
-  const parts = { registry, authority, hierarchy, verifier, trust, metrics, clock };
+  const parts = { registry, authority, hierarchy, deviceProfiles, verifier, trust, metrics, clock };
   const sessionCredentials = await sessionCredentialsOf(config, { keys, clock, issuer, registry });
   const { chains } = sessionCredentials ?? {};
   const traffic = makeTraffic({ ...parts, stores, keys, credentialsFrom, chains, products });
@@ -93,6 +96,7 @@ export async function makeCore(
     clock,
     authority,
     hierarchy,
+    deviceProfiles,
     owner,
     registry,
     telemetry: stores.telemetry,

@@ -28,6 +28,11 @@ export class KnownAuthority {
     return this.#hierarchy;
   }
 
+  /** Names of the profiles that devices may be given. */
+  get deviceProfiles(): ReadonlySet<string> {
+    return new Set(this.#policies.map(({ profile }) => profile));
+  }
+
   /**
    * How long after its end an operational certificate still opens the door for its own renewal. The
    * authority judges each profile by itself; here the most generous one counts.

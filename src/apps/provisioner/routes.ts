@@ -22,7 +22,7 @@ import type { LineTransport } from '../../trust/ports/lineTransport.ts';
 import type { ReadTokens } from '../../trust/registry/readTokens.ts';
 import type { Registry } from '../../trust/registry/registry.ts';
 import type { HttpDoorName } from './doors.ts';
-import { estServices } from './estServices.ts';
+import { EstServices } from './estServices.ts';
 import type { TelemetryIntake } from './telemetryIntake.ts';
 
 /** What EST needs. */
@@ -32,6 +32,8 @@ export interface EnrolmentParts {
   readonly authority: ProvisioningAuthority;
   readonly verifier: SoftwareVerifier;
   readonly hierarchy: () => Hierarchy;
+  /** Names of those that enrolment gives. */
+  readonly deviceProfiles: () => ReadonlySet<string>;
   readonly metrics: Metrics;
 }
 
@@ -97,11 +99,11 @@ export function doorRoutes(
 
 /** EST as both doors have it that offer it; a device is served by one request at a time over both. */
 export function estOptions(options: EnrolmentParts): Omit<EstOptions, 'peerOf'> {
-  const { registry, authority, verifier, hierarchy, metrics, owner } = options;
+  const { registry, authority, verifier, hierarchy, deviceProfiles, metrics, owner } = options;
   const sha256 = (data: Uint8Array): Uint8Array => nodeCrypto.hash('SHA-256', data);
   return {
     enrolment: new Enrolment({ registry, authority, verifier, sha256, owner }),
-    services: estServices(hierarchy),
+    services: new EstServices({ hierarchy, deviceProfiles }),
     channelBindingOf,
     onRefusal: (code) => metrics.refused('est', code),
     onEnrolled: () => metrics.enrolled(),

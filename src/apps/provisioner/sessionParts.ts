@@ -28,12 +28,14 @@ import {
   experimentalC509Formats,
 } from '../../wire/est/coapResources.ts';
 import type { DoorTrust } from './doorTrust.ts';
-import { estServices } from './estServices.ts';
+import { EstServices } from './estServices.ts';
 
 export interface SessionPartOptions {
   readonly registry: Registry;
   readonly authority: SessionEnrolmentAuthority;
   readonly hierarchy: () => Hierarchy;
+  /** Names of those that enrolment gives. */
+  readonly deviceProfiles: () => ReadonlySet<string>;
   readonly verifier: SoftwareVerifier;
   readonly trust: DoorTrust;
   readonly metrics: Metrics;
@@ -44,11 +46,11 @@ const sha256 = (data: Uint8Array): Uint8Array => nodeCrypto.hash('SHA-256', data
 const formats = experimentalC509Formats;
 
 export function sessionResource(options: SessionPartOptions): SessionResource {
-  const { registry, authority, hierarchy, verifier, metrics } = options;
+  const { registry, authority, hierarchy, deviceProfiles, verifier, metrics } = options;
   const decompress = decompressPoint;
   return estResource({
     enrolment: new SessionEnrolment({ registry, authority, verifier, sha256, decompress }),
-    services: estServices(hierarchy),
+    services: new EstServices({ hierarchy, deviceProfiles }),
     formats,
     decompress,
     onRefusal: (code) => metrics.refused('session', code),

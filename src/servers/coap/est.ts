@@ -33,7 +33,7 @@ import { sameName } from '../../wire/x509/names.ts';
 export interface CoapEstOptions {
   readonly enrolment: SessionEnrolment;
   /** By label; `''` is the server's own choice and has to be there (RFC 7030 §3.2.2). */
-  readonly services: ReadonlyMap<string, EnrolmentPolicy>;
+  readonly services: Pick<ReadonlyMap<string, EnrolmentPolicy>, 'get'>;
   readonly formats: C509ContentFormats;
   readonly decompress: PointDecompressor;
   readonly onRefusal: (code: string) => void;
@@ -42,7 +42,8 @@ export interface CoapEstOptions {
 
 /** What is asked of sessions beside telemetry; a path that is no EST path is not found. */
 export function estResource(options: CoapEstOptions): SessionResource {
-  if (!options.services.has('')) throw new TypeError('EST needs a service without a label');
+  if (options.services.get('') === undefined)
+    throw new TypeError('EST needs a service without a label');
   const est = new CoapEst(options);
   return (peer, request) => est.answer(peer, request);
 }

@@ -27,7 +27,7 @@ export interface EstService extends EnrolmentPolicy {
 export interface EstOptions {
   readonly enrolment: Enrolment;
   /** By label; `''` is the server's own choice and has to be there (RFC 7030 §3.2.2). */
-  readonly services: ReadonlyMap<string, EstService>;
+  readonly services: Pick<ReadonlyMap<string, EstService>, 'get'>;
   /** `undefined` where the door let somebody in without a certificate. */
   readonly peerOf: (request: FastifyRequest) => VerifiedPeer | undefined;
   /** tls-exporter or tls-unique of the request's connection; `undefined` where it has none. */
@@ -55,7 +55,8 @@ type EstRefusal = 'no-such-path' | 'wrong-method' | 'not-offered' | 'no-credenti
 
 /** Adds `/.well-known/est/...` to a door. */
 export function estRoutes(app: FastifyInstance, options: EstOptions): void {
-  if (!options.services.has('')) throw new TypeError('EST needs a service without a label');
+  if (options.services.get('') === undefined)
+    throw new TypeError('EST needs a service without a label');
   void app.register(async (est) => {
     est.removeAllContentTypeParsers();
     est.addContentTypeParser(

@@ -31,7 +31,7 @@ export function secretRoutes(app: FastifyInstance, acts: SecretActs): void {
     const outcome = await acts.issueBySecret({
       secret: fields.text('secret', 256),
       request: fields.base64('request'),
-      profile: fields.text('profile', 64),
+      profile: fields.has('profile') ? fields.text('profile', 64) : undefined,
     });
     return isRefusal(outcome) ? sendRefusal(reply, outcome) : issuedDocument(outcome);
   });

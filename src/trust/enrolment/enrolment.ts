@@ -44,6 +44,8 @@ export interface EnrolmentRegistry {
 export interface EnrolmentPolicy {
   /** Name of the profile of the certificates. */
   readonly profile: string;
+  /** No label chose the profile: whoever knows a one-time secret gets the one that it was made for. */
+  readonly secretDecides?: boolean;
   /** DER: the current root and everything between it and a device (RFC 7030 §4.1.3). */
   readonly caCertificates: () => readonly Uint8Array[];
   /** A challengePassword is verified whenever it is there (RFC 7030 §3.5); `required`: it has to be. */
@@ -139,7 +141,7 @@ export class Enrolment {
     const taken = await this.#refusalOfKey(request, deviceId);
     if (taken !== undefined) return taken;
     return this.#oneAtATime(deviceId, async () => {
-      const { profile } = policy;
+      const profile = policy.secretDecides === true ? undefined : policy.profile;
       const outcome = await authority.issueBySecret({ secret, request: request.der, profile });
       const refusal =
         'certificate' in outcome ? await this.#refusalOfBirth(holder, request) : undefined;

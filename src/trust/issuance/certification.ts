@@ -198,7 +198,7 @@ export class Certification {
     const secret = await grants.secret(asked.secret);
     if (secret === undefined) return refuse('bad-secret', 'The secret opens nothing.');
     const { deviceId, profile } = secret;
-    if (profile !== asked.profile) {
+    if (asked.profile !== undefined && profile !== asked.profile) {
       return refuse('rejected', `The secret is for profile ${profile}.`);
     }
     const revoked = await this.#refusalOfRevoked(deviceId);

@@ -7,12 +7,14 @@ import { equal } from '../../wire/bytes/bytes.ts';
 import { toBase32 } from '../../wire/bytes/base32.ts';
 import { utf8 } from '../../wire/bytes/utf8.ts';
 import type { Crypto } from '../../wire/crypto/crypto.ts';
+import { isEstLabel } from '../../wire/est/path.ts';
 import type { Approved } from '../approvals/permissions.ts';
 import { refuseApproval } from '../approvals/refusals.ts';
 import { encodeAuditEntry } from '../audit/entry.ts';
 import type { SpendingFault } from '../ports/approvalStore.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { CreatedSecret, EnrolmentDesk, SecretOrder } from '../ports/enrolmentDesk.ts';
+import { formLabels } from '../ports/enrolment.ts';
 import { type Refusal, refuse } from '../ports/faults.ts';
 import type {
   ApprovalCause,
@@ -100,6 +102,12 @@ export class EnrolmentGrants implements Omit<EnrolmentDesk, 'createSecret' | 'sa
     const { product, profile, lifetimeMs } = order;
     if (!profiles.has(profile)) {
       return refuse('rejected', `Profile ${profile} is not for devices.`);
+    }
+    if (formLabels.includes(profile) || !isEstLabel(profile)) {
+      return refuse(
+        'rejected',
+        `No label of EST gives profile ${profile}: it means something else.`,
+      );
     }
     const deviceId = order.deviceId ?? toBase32(crypto.random(10));
     // 160 bits: nobody finds one by trying, so that a plain hash of it may be kept.

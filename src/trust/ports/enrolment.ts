@@ -37,8 +37,12 @@ export interface SecretRequest {
   readonly secret: string;
   /** DER of PKCS#10, as in `LdevidRequest`. */
   readonly request: Uint8Array;
-  readonly profile: string;
+  /** `undefined`: the one that the secret was made for. */
+  readonly profile: string | undefined;
 }
+
+/** Labels of EST that say how requests come, and choose no profile. */
+export const formLabels: readonly string[] = ['linked', 'wrapped'];
 
 /** Whom a secret makes its bearer. */
 export interface SecretHolder {
