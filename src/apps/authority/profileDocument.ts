@@ -36,6 +36,8 @@ export function currentProfiles(
 ): ReadonlyMap<string, Profile> {
   const current = new Map<string, Profile>();
   for (const { text } of stored) {
+    // A restore knows that it was there, by its number and hash, and not what it said.
+    if (text === '') continue;
     const profile = readStoredProfile(text);
     const { version = 0 } = current.get(profile.name) ?? {};
     if (profile.version > version) current.set(profile.name, profile);
