@@ -13,7 +13,7 @@ import { assessCompromise } from '../../src/apps/authority/compromise.ts';
 import { withCasesAtRest } from '../../src/apps/authority/caseOffice.ts';
 import { lostAuthority } from '../../src/apps/authority/lostAuthority.ts';
 import type { LossOptions } from '../../src/apps/authority/lostKeys.ts';
-import { announce, remove, switchOver } from '../../src/apps/authority/rollover.ts';
+import { addAuthority, announce, remove, switchOver } from '../../src/apps/authority/rollover.ts';
 import { openAuthorityStores } from '../../src/apps/authority/stores.ts';
 import { socketPathFor } from '../../src/apps/socketPath.ts';
 import { DeskClient } from '../../src/drivers/links/local/deskClient.ts';
@@ -59,6 +59,11 @@ async function rollOver(installation: Installation, role: string): Promise<void>
   const options = lossOf(installation);
   await announce(options, await begunAlone('authority.announce', { role }));
   await switchOver(options, await begunAlone('authority.switch', { role }));
+}
+
+async function add(installation: Installation, role: string, adds: string): Promise<void> {
+  const added = { role, adds };
+  await addAuthority(lossOf(installation), await begunAlone('authority.announce', added));
 }
 
 async function removeRetired(installation: Installation, role: string): Promise<void> {
@@ -117,7 +122,7 @@ test('a retired key that is lost is ended, and the one that followed it goes on'
   assert.deepEqual((await installation.fsck()).faults, []);
 });
 
-test('a key that was removed, or a word that may mean two, changes nothing', async (context) => {
+test('to name a key that was removed changes nothing', async (context) => {
   const installation = await created(context);
   for (let generation = 0; generation < 2; generation += 1) {
     await rollOver(installation, 'operational');
@@ -129,7 +134,7 @@ test('a key that was removed, or a word that may mean two, changes nothing', asy
   for (const name of ['operational', 'operational-2']) {
     await assert.rejects(
       replaceLost(loss, name),
-      new RegExp(`${name} is believed no more.*believed are operational-3 \\(active\\)`),
+      new RegExp(`${name} is believed no more.*believed: operational-3 \\(active\\)`),
     );
   }
   await assert.rejects(replaceLost(loss, 'operational-9'), /no authority is called operational-9/);
@@ -200,4 +205,27 @@ test('a dry run is about the key that was named', async (context) => {
   const { case: one } = await replaceLost(lossOf(installation), 'operational');
   const revoked = one.steps.find(({ name }) => name === 'revoked');
   assert.equal(revoked?.detail, '3 certificates');
+});
+
+test('a role that is no key’s name is answered with the names', async (context) => {
+  const installation = await created(context);
+  const loss = lossOf(installation);
+  await add(installation, 'chip-signer-00a1', 'chip-signer');
+  await assert.rejects(
+    replaceLost(loss, 'chip-signer'),
+    /say which key is lost: chip-signer-00a1 \(active\)/,
+  );
+  assert.deepEqual(await casesOf(installation), []);
+  const { case: one } = await replaceLost(loss, 'chip-signer-00a1');
+  assert.equal(one.successor, 'chip-signer-0002');
+});
+
+test('a PAA that is lost takes its PAIs along, and no root', async (context) => {
+  const installation = await created(context);
+  for (const name of ['matter-paa', 'matter-pai']) await add(installation, name, name);
+  const { database, ...paths } = authorityPaths(installation.folder);
+  const book = await readBook({ database, ...paths });
+  const lost = lostAuthority(book, 'matter-paa');
+  const report = await assessCompromise(openSqliteSnapshot(database), book, lost, Date.now());
+  assert.deepEqual(report.live, [{ profile: 'matter-pai', count: 1 }]);
 });

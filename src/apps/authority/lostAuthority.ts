@@ -1,12 +1,12 @@
 /**
  * Which key is lost when a person names an authority, and what has to be done about that one. A line may have
- * several keys that are believed: a name that could mean another key of it is refused, since to answer for
- * the wrong one leaves the lost one in service and ends a good one.
+ * several keys that are believed, and to answer for the wrong one leaves the lost one in service and ends a
+ * good one: what is named is a key, never a line.
  */
 import { existsSync } from 'node:fs';
 import type { Clock } from '../../trust/ports/clock.ts';
 import { EnvironmentError } from '../../trust/ports/faults.ts';
-import { isOpen, type LossCase } from '../../trust/ports/lossCase.ts';
+import type { LossCase } from '../../trust/ports/lossCase.ts';
 import { type AuthorityPaths, certificatePath } from './authorityFolder.ts';
 import { active, type AuthorityRecord, lineOf, nextName, offlineKey } from './book.ts';
 
@@ -21,38 +21,24 @@ export interface CaseOptions {
 const usualPerSecond = 20;
 
 /**
- * The authority of exactly this name, or the one of this line where a single one is believed. Throws an
- * `EnvironmentError` that lists the names where that is not one.
+ * The authority of exactly this name. Throws an `EnvironmentError` that lists the names of its line where it
+ * is believed no more, or where that is no key's name.
  */
 export function lostAuthority(book: readonly AuthorityRecord[], whose: string): AuthorityRecord {
-  const exact = book.find(({ name }) => name === whose);
-  if (exact !== undefined && exact.state !== 'removed') return exact;
-  const line = exact === undefined ? whose : lineOf(exact);
-  const believed = book.filter((one) => lineOf(one) === line && one.state !== 'removed');
-  const [only, ...more] = believed;
-  if (exact === undefined) {
-    if (only === undefined) throw refused(`no authority is called ${whose}`);
-    if (more.length === 0) return only;
+  const named = book.find(({ name }) => name === whose);
+  if (named !== undefined && named.state !== 'removed') return named;
+  const line = named === undefined ? whose : lineOf(named);
+  const names = book
+    .filter((one) => lineOf(one) === line && one.state !== 'removed')
+    .map(({ name, state }) => `${name} (${state})`)
+    .join(', ');
+  if (named !== undefined) {
+    throw refused(
+      `${whose} is believed no more, so that its key is worth nothing; believed: ${names || 'none'}`,
+    );
   }
-  const names = believed.map(({ name, state }) => `${name} (${state})`).join(', ');
   throw refused(
-    exact === undefined
-      ? `${whose} may mean any of ${names}: say which key is lost`
-      : `${whose} is believed no more, so that its key is worth nothing; believed are ${names}`,
-  );
-}
-
-/** The open case that the same words go on with. */
-export function openCaseOf(
-  cases: readonly LossCase[],
-  book: readonly AuthorityRecord[],
-  whose: string,
-): LossCase | undefined {
-  const isName = book.some(({ name }) => name === whose);
-  const named = book.filter((one) => (isName ? one.name : lineOf(one)) === whose);
-  return cases.find(
-    (one) =>
-      one.kind === 'authority' && isOpen(one) && named.some(({ name }) => name === one.subject),
+    names === '' ? `no authority is called ${whose}` : `say which key is lost: ${names}`,
   );
 }
 

@@ -12,7 +12,7 @@ import { serialMagnitude } from '../../trust/issuance/certification.ts';
 import type { CompromiseReader } from '../../trust/ports/compromiseReader.ts';
 import { EnvironmentError, isRefusal } from '../../trust/ports/faults.ts';
 import { isLost } from '../../trust/ports/issuanceStore.ts';
-import { type CaseDesk, type LossCase, nextStep } from '../../trust/ports/lossCase.ts';
+import { type CaseDesk, isOpen, type LossCase, nextStep } from '../../trust/ports/lossCase.ts';
 import { changeOf } from '../../trust/status/notices.ts';
 import { RevocationLists } from '../../trust/status/lists.ts';
 import { equal } from '../../wire/bytes/bytes.ts';
@@ -35,13 +35,7 @@ import { withCasesAtRest } from './caseOffice.ts';
 import { Cases } from './cases.ts';
 import { Office, type OfficeOptions } from './office.ts';
 import { publishRootLists } from './rootList.ts';
-import {
-  caseOfAuthority,
-  type CaseOptions,
-  lostAuthority,
-  newCase,
-  openCaseOf,
-} from './lostAuthority.ts';
+import { caseOfAuthority, type CaseOptions, lostAuthority, newCase } from './lostAuthority.ts';
 import { presentLogName, recordLostLog, replaceLogKey } from './lostLog.ts';
 import { certifyAnew, putUnder } from './lostRoot.ts';
 import { requireCertificate, requireLists, successorIn } from './rootUse.ts';
@@ -74,9 +68,11 @@ export async function beginLostAuthority(
   whose: string,
 ): Promise<LossCase> {
   const paths = authorityPaths(options.dataFolder);
-  const book = await readBook(paths);
-  const open = openCaseOf(await desk.cases(), book, whose);
+  const open = (await desk.cases()).find(
+    (one) => one.kind === 'authority' && isOpen(one) && one.subject === whose,
+  );
   if (open !== undefined) return open;
+  const book = await readBook(paths);
   const lost = lostAuthority(book, whose);
   // Before anything else: from here on the lost key certifies nothing in a process of ours.
   return desk.openCase(caseOfAuthority(options, paths, book, lost));

@@ -57,7 +57,7 @@ const help = `
 Whose key:
   factory, operational, server   an authority's: another one takes its place under the root, the old one
                                  issues no more, what it gave is revoked, lists say so (server stopped)
-  factory-NAME, chip-signer, matter-pai, ...   of one that was added: the same
+  factory-NAME, chip-signer-00a1, matter-pai, ...   of one that was added: the same
   operational-2, ...             the key of exactly that name; one that has been followed is believed no more,
                                  and nothing takes its place
   ocsp                           the responders': their certificates are revoked, new keys at the next start
