@@ -13,6 +13,7 @@ import {
 import { type AuthorityApiOptions, authorityApi } from './authorityApi.ts';
 import { callerOf } from './callers.ts';
 import { type ClientActs, clientRoutes } from './clients.ts';
+import { refuseOtherConditions } from './conditions.ts';
 import type { Metrics } from './metrics.ts';
 import { watchMethods } from './otherMethods.ts';
 import { keepAnswers } from './repeats.ts';
@@ -37,6 +38,7 @@ export function apiRoutes(app: FastifyInstance, options: ApiOptions): void {
       await describeApi(api);
       await limitRate(api, options.rate ?? apiRate, idOf);
       keepAnswers(api, { ...options, callerOf: idOf });
+      refuseOtherConditions(api, options.onRefusal);
       const refuseOtherMethods = watchMethods(api, options.onRefusal);
       resourceRoutes(api, { ...options, isLimited: (request) => callerOf(request).isLimited });
       authorityApi(api, options);

@@ -36,7 +36,7 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
         description:
           'Devices, their certificates and their telemetry, and the authority behind them. Programs show a ' +
           'certificate (`birthmark application enrol`); operators sign the connection with their key. ' +
-          'Errors are problem documents (RFC 9457) with a stable `code`.',
+          'Errors are problem documents (RFC 9457) with a stable `code`. Acts that list no If-Match refuse it.',
       },
       tags: [
         { name: 'devices', description: 'Devices, what they said, and orders about many' },
@@ -122,7 +122,7 @@ export function described(
       ...('body' in request ? { headers: actHeaders(conditional) } : {}),
       response: { 200: { description: summary, ...content }, ...problems },
     },
-    config: { isToldOnce, ...(may === undefined ? {} : { may }) },
+    config: { isToldOnce, conditional, ...(may === undefined ? {} : { may }) },
     ...(bodyLimit === undefined ? {} : { bodyLimit }),
   };
 }

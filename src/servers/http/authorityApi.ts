@@ -13,7 +13,7 @@ import { query } from './apiSchemas.ts';
 import { answers, bodies, pageQuery, params } from './authoritySchemas.ts';
 import { act, read, type Route } from './authorityRoute.ts';
 import { type Admission, callerOf } from './callers.ts';
-import { sendCurrent } from './conditions.ts';
+import { isAsSeen, sendCurrent } from './conditions.ts';
 import { enrolmentActs, enrolmentReads } from './enrolmentApi.ts';
 import { sendProblem } from './problem.ts';
 
@@ -94,6 +94,7 @@ const acts: readonly Route[] = [
   },
   {
     ...act('/orders/raise', 'raiseOrder', 'orders', 'Order more', bodies.raise, answers.order),
+    changes: '/orders/:order',
     may: { roles: actRules['order.raise'].requesters },
   },
   {
@@ -179,15 +180,17 @@ const acts: readonly Route[] = [
 
 export function authorityApi(app: FastifyInstance, options: AuthorityApiOptions): void {
   for (const route of [...reads, ...enrolmentReads, ...acts, ...enrolmentActs]) {
-    const { method, url, id, tag, summary, namesCaller: _, ...parts } = route;
+    const { method, url, id, tag, summary, namesCaller: _, changes, ...parts } = route;
     app.route({
       method,
       url,
       ...described(id, tag, summary, {
         ...parts,
+        conditional: changes !== undefined,
         ...(method === 'POST' ? { bodyLimit: bodyBytes } : {}),
       }),
       handler: async (request, reply) => {
+        if (!(await isStillAsSeen(route, options, request, reply))) return reply;
         const response = await options.authority.send(requestTo(route, request));
         return response.status === 200
           ? passOn(route, request, reply, response)
@@ -197,18 +200,37 @@ export function authorityApi(app: FastifyInstance, options: AuthorityApiOptions)
   }
 }
 
+/** Whether the act may go on; otherwise the refusal has been sent. */
+async function isStillAsSeen(
+  { changes }: Route,
+  options: AuthorityApiOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<boolean> {
+  if (changes === undefined || request.headers['if-match'] === undefined) return true;
+  const path = `/v1${pathOf(changes, textsOf(request.body))}`;
+  const seen = await options.authority.send({ method: 'GET', path });
+  if (seen.status === 200) {
+    return isAsSeen(request, reply, objectIn(seen.body), options.onRefusal);
+  }
+  refuse(options, reply, seen);
+  return false;
+}
+
 /** Made anew of what the schemas have read: nothing of the caller's path or body passes as it came. */
 function requestTo({ method, url, namesCaller }: Route, request: FastifyRequest): LinkRequest {
   const given = textsOf(request.params);
-  const path = url.replaceAll(/:(\w+)/g, (_, name: string) =>
-    encodeURIComponent(given[name] ?? ''),
-  );
+  const path = pathOf(url, given);
   const asked = new URLSearchParams(textsOf(request.query)).toString();
   const target = { method, path: `/v1${path}${asked === '' ? '' : `?${asked}`}` };
   if (method === 'GET') return target;
   const by = namesCaller === true ? { by: callerOf(request).id } : {};
   const body = JSON.stringify(Object.assign({}, request.body, by));
   return { ...target, contentType: 'application/json', body };
+}
+
+function pathOf(url: string, given: Readonly<Record<string, string>>): string {
+  return url.replaceAll(/:(\w+)/g, (_, name: string) => encodeURIComponent(given[name] ?? ''));
 }
 
 function textsOf(values: unknown): Readonly<Record<string, string>> {

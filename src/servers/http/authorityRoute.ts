@@ -16,6 +16,8 @@ export interface Route {
   readonly body?: object;
   /** The authority is told who asks, as `by`. */
   readonly namesCaller?: boolean;
+  /** What the act changes, named by the body: a url of a `GET` here, whose tag If-Match may name. */
+  readonly changes?: string;
   /** The answer holds a secret that nobody is told again. */
   readonly isToldOnce?: boolean;
 }

@@ -1,7 +1,35 @@
 /** Conditional requests of the API (RFC 9110 §13): reads that changed nothing, acts on what one has seen. */
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { createHash } from 'node:crypto';
 import { sendProblem } from './problem.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The act looks at If-Match. */
+    readonly conditional?: boolean;
+  }
+}
+
+/**
+ * Before the routes: a condition that an act would not look at is no condition, and whoever set it has to
+ * know before anything is done.
+ */
+export function refuseOtherConditions(
+  app: FastifyInstance,
+  onRefusal: (code: string) => void,
+): void {
+  app.addHook('onRequest', async (request, reply) => {
+    const isAct = request.method !== 'GET' && request.method !== 'HEAD';
+    if (!isAct || request.headers['if-match'] === undefined) return undefined;
+    if (request.is404 || request.routeOptions.config.conditional === true) return undefined;
+    onRefusal('no-condition');
+    return sendProblem(reply, {
+      status: 400,
+      code: 'no-condition',
+      detail: 'this act changes nothing that has an ETag, and looks at no If-Match',
+    });
+  });
+}
 
 /** Strong: equal tags are equal documents, member for member. */
 export function tagOf(document: object): string {
