@@ -148,6 +148,16 @@ test('an announced key that is lost is taken back, and another one can be announ
   const installation = await created(context);
   const loss = lossOf(installation);
   await announce(loss, await begunAlone('authority.announce', { role: 'factory' }));
+  const { database, ...paths } = authorityPaths(installation.folder);
+  const book = await readBook({ database, ...paths });
+  const steps = async (name: string): Promise<readonly string[]> => {
+    const snapshot = openSqliteSnapshot(database);
+    return (await assessCompromise(snapshot, book, lostAuthority(book, name), Date.now())).steps;
+  };
+  // What the command would refuse is the first thing that its dry run says.
+  await assert.rejects(replaceLost(loss, 'factory'), /factory-2 is announced/);
+  assert.match((await steps('factory'))[0] ?? '', /factory-2 is announced/);
+  assert.doesNotMatch((await steps('factory-2'))[0] ?? '', /announced/);
   await replaceLost(loss, 'factory-2');
   const next = await announce(loss, await begunAlone('authority.announce', { role: 'factory' }));
   assert.equal(next.name, 'factory-3');

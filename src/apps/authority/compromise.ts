@@ -12,7 +12,7 @@ import type { IssuingReader } from '../../trust/ports/issuingReader.ts';
 import type { AuthorityPaths, AuthorityRole } from './authorityFolder.ts';
 import { aboveOf } from './authorityNames.ts';
 import { type AuthorityRecord, lineOf } from './book.ts';
-import { isReplaced } from './lostAuthority.ts';
+import { announcedBeside, isReplaced } from './lostAuthority.ts';
 import { presentLogName } from './lostLog.ts';
 import { currentProfiles } from './profileDocument.ts';
 
@@ -77,8 +77,7 @@ export async function assessCompromise(
     const live = liveProfiles(await reader.countLeaves(names, nowMs));
     const { devices, behind, firstBehind } = await holders(snapshot, role, names, nowMs);
     const counted = { canFollow: devices - behind, cannotFollow: behind, listed: firstBehind };
-    const steps =
-      isReplaced(book, lost) || role !== 'root' ? stepsOf(lost) : stepsOfEndedRoot(name);
+    const steps = stepsFor(book, lost);
     return { name, live, ...counted, steps };
   } finally {
     await snapshot.close();
@@ -182,6 +181,13 @@ async function holders(
       // The identity from birth is what everything else is got with, and nobody gives an element another.
       return reader.born(issuers, maximumListed);
   }
+}
+
+function stepsFor(book: readonly AuthorityRecord[], lost: AuthorityRecord): readonly string[] {
+  const replaced = isReplaced(book, lost);
+  const obstacle = replaced ? announcedBeside(book, lost) : undefined;
+  const steps = replaced || lost.role !== 'root' ? stepsOf(lost) : stepsOfEndedRoot(lost.name);
+  return obstacle === undefined ? steps : [`${obstacle}, with the server stopped`, ...steps];
 }
 
 /** One that stands beside the first root, or that another one has followed. */

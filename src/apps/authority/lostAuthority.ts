@@ -62,6 +62,17 @@ export function isReplaced(book: readonly AuthorityRecord[], lost: AuthorityReco
   return lost.state === 'active' && active(book, lineOf(lost)).name === lost.name;
 }
 
+/** What has to be done before a key that issues can be replaced; `undefined` for nothing. */
+export function announcedBeside(
+  book: readonly AuthorityRecord[],
+  lost: AuthorityRecord,
+): string | undefined {
+  const line = lineOf(lost);
+  const announced = book.find((one) => lineOf(one) === line && one.state === 'announced');
+  // Its links vouch for the lost key: it cannot take its place.
+  return announced && `${announced.name} is announced: birthmark ca rollover switch ${line} first`;
+}
+
 export function newCase(
   { reason, clock }: CaseOptions,
   name: string,
@@ -78,12 +89,8 @@ function caseOfReplaced(
   book: readonly AuthorityRecord[],
   lost: AuthorityRecord,
 ): LossCase {
-  const line = lineOf(lost);
-  const announced = book.find((one) => lineOf(one) === line && one.state === 'announced');
-  if (announced !== undefined) {
-    // Its links vouch for the lost key: it cannot take its place.
-    throw refused(`${announced.name} is announced: birthmark ca rollover switch ${line} first`);
-  }
+  const obstacle = announcedBeside(book, lost);
+  if (obstacle !== undefined) throw refused(obstacle);
   if (lost.role === 'root' && lost.key === offlineKey) {
     throw refused(
       'the root is on another machine: birthmark ca compromise root --dry-run says what people do there',
@@ -94,7 +101,7 @@ function caseOfReplaced(
   const names = ['successor', 'replaced', ...further];
   return {
     ...newCase(options, lost.name, 'authority', lost.name, names),
-    successor: nextName(book, line),
+    successor: nextName(book, lineOf(lost)),
     ...paceOf(options, lost),
   };
 }

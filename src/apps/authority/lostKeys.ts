@@ -1,8 +1,8 @@
 /**
  * What is done when a key is in wrong hands, for the keys that are the authority's own: an authority's, a
- * responder's, the log's. A case is written first; from then on the authority's process does not start until
- * another key has taken the place of the lost one. Every step can be taken again: what it made is found,
- * what it revoked is passed over.
+ * responder's, the log's. A case is written first; from then on a running authority certifies nothing with that
+ * key, and none starts until another one has taken its place, or it is believed no more. Every step can be
+ * taken again: what it made is found, what it revoked is passed over.
  */
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
 import { SnapshotCompromiseReader } from '../../drivers/store/compromiseReader.ts';
@@ -59,8 +59,7 @@ const revokedAtOnce = 500;
 const lastListMs = 20 * 365 * 86_400_000;
 
 /**
- * The case of the authority that `whose` names, as it is or opened now. From then on the process of the
- * authority does not start: to stop needs nobody's permission.
+ * The case of the authority that `whose` names, as it is or opened now: to stop needs nobody's permission.
  */
 export async function beginLostAuthority(
   desk: CaseDesk,
@@ -131,7 +130,7 @@ export async function answerLostLog(
   });
 }
 
-/** As `beginLostAuthority`: the key signs no more from then on, and who may have another one is asked then. */
+/** As `beginLostAuthority`: no checkpoint is signed from then on, and who may have another key is asked then. */
 export function beginLostLog(desk: CaseDesk, options: LossOptions): Promise<LossCase> {
   return begin(desk, 'log', () => caseOfLog(options, authorityPaths(options.dataFolder)));
 }
