@@ -8,6 +8,7 @@ import { mkdir } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { KeyFolder } from '../../drivers/keys/software/keyFolder.ts';
 import { nodeCrypto } from '../../drivers/keys/software/nodeCrypto.ts';
+import { SnapshotIssuingReader } from '../../drivers/store/issuingReader.ts';
 import { type Issuer, issuerFrom, rootToBe } from '../../trust/issuance/issuer.ts';
 import { encodeSubjectOf } from '../../trust/issuance/prepare.ts';
 import { builtIn } from '../../trust/issuance/profiles.ts';
@@ -57,8 +58,8 @@ import { currentProfiles } from './profileDocument.ts';
 import { type Asking, certificateOrRequest, checkRoot, pinOnce } from './requests.ts';
 import { commitToNext } from './nextRoot.ts';
 import { publishRootLists } from './rootList.ts';
-import { createLists, type Distributions, type StatusPlan } from './statusPlan.ts';
-import { openAuthorityStores } from './stores.ts';
+import { createLists, type Distributions, requirePlan, type StatusPlan } from './statusPlan.ts';
+import { openAuthoritySnapshot, openAuthorityStores } from './stores.ts';
 
 export interface InitializeOptions {
   readonly dataFolder: string;
@@ -160,7 +161,13 @@ export interface PlannedAuthorities {
 export async function plannedAuthorities(
   options: Pick<
     InitializeOptions,
-    'dataFolder' | 'organization' | 'eui64Base' | 'authorities' | 'rootCertificate'
+    | 'dataFolder'
+    | 'organization'
+    | 'eui64Base'
+    | 'authorities'
+    | 'rootCertificate'
+    | 'status'
+    | 'store'
   >,
 ): Promise<PlannedAuthorities> {
   const { organization, eui64Base, rootCertificate } = options;
@@ -179,6 +186,15 @@ export async function plannedAuthorities(
     });
   }
   const book = await bookFor(options, paths);
+  if (present !== undefined && options.status !== undefined) {
+    const snapshot = await openAuthoritySnapshot(paths, options.store);
+    try {
+      const made = await new SnapshotIssuingReader(snapshot).authorityLists();
+      requirePlan(made, book, options.status);
+    } finally {
+      await snapshot.close();
+    }
+  }
   if (rootCertificate !== undefined) {
     checkRoot(rootCertificate, organization, active(book, 'root').algorithm);
   }

@@ -34,16 +34,22 @@ export async function createLists(
   for (const { role, name } of authorities) {
     const wanted = plannedLists(role, name, plan);
     const made = await store.createLists(wanted);
-    if (plan !== undefined && !isSame(made, wanted)) {
-      const where = made.baseUrl === undefined ? 'name no list' : `name ${made.baseUrl}`;
-      throw new EnvironmentError(
-        `certificates of the authority ${name} ${where} (lists: ${made.shards}), and that stays so`,
-        { retryable: false },
-      );
-    }
+    if (plan !== undefined) requireSame(made, wanted);
     distributions.set(name, distributionFrom(role, made));
   }
   return distributions;
+}
+
+/** Throws an `EnvironmentError` when it was decided otherwise for one that has lists already. */
+export function requirePlan(
+  present: readonly AuthorityLists[],
+  authorities: readonly Named[],
+  plan: StatusPlan,
+): void {
+  for (const { role, name } of authorities) {
+    const made = present.find(({ authority }) => authority === name);
+    if (made !== undefined) requireSame(made, plannedLists(role, name, plan));
+  }
 }
 
 /**
@@ -94,6 +100,12 @@ function plannedLists(
   return { authority: name, shards, baseUrl: named ? plan.baseUrl : undefined };
 }
 
-function isSame(left: AuthorityLists, right: AuthorityLists): boolean {
-  return left.shards === right.shards && left.baseUrl === right.baseUrl;
+function requireSame(made: AuthorityLists, wanted: AuthorityLists): void {
+  const { authority, shards, baseUrl } = made;
+  if (shards === wanted.shards && baseUrl === wanted.baseUrl) return;
+  const where = baseUrl === undefined ? 'name no list' : `name ${baseUrl}`;
+  throw new EnvironmentError(
+    `certificates of the authority ${authority} ${where} (lists: ${shards}), and that stays so`,
+    { retryable: false },
+  );
 }

@@ -5,9 +5,11 @@ import type {
   ListedCertificate,
   ListEnds,
 } from '../../trust/ports/issuingReader.ts';
+import type { AuthorityLists } from '../../trust/ports/statusStore.ts';
 import type { LedgerLine } from '../../trust/ports/ticketLedger.ts';
 import { noExpirationMs } from '../../wire/der/time.ts';
 import { firstRow, type Snapshot } from './snapshot.ts';
+import { listsOf } from './sqlite/statusStore.ts';
 import { orderOf } from './sqlite/orderRows.ts';
 import { blob, integer, type Row, text } from './sqlite/rows.ts';
 
@@ -38,6 +40,10 @@ export class SnapshotIssuingReader implements IssuingReader {
 
   listEnds(): Promise<readonly ListEnds[]> {
     return this.#all(listEndsOf, selectListEnds);
+  }
+
+  authorityLists(): Promise<readonly AuthorityLists[]> {
+    return this.#all(listsOf, 'SELECT * FROM authorities ORDER BY name');
   }
 
   dueLists(nowMs: number): Promise<readonly string[]> {

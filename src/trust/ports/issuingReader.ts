@@ -4,6 +4,7 @@
  */
 import type { AuditStore } from './auditStore.ts';
 import type { ProfileRecord } from './profileStore.ts';
+import type { AuthorityLists } from './statusStore.ts';
 import type { LedgerLine } from './ticketLedger.ts';
 
 /** When the certificates of one profile end. */
@@ -37,6 +38,8 @@ export interface IssuingReader extends Pick<AuditStore, 'countLeaves' | 'leaves'
   /** Of what is signed, not revoked, and ends behind `nowMs`; what has no end is not counted. */
   certificateEnds(nowMs: number): Promise<readonly CertificateEnds[]>;
   listEnds(): Promise<readonly ListEnds[]>;
+  /** How the lists of each authority were made. */
+  authorityLists(): Promise<readonly AuthorityLists[]>;
   /** Who has a list to sign: it is older than a change, or regularly due. */
   dueLists(nowMs: number): Promise<readonly string[]>;
   /** Over all lists of the authority, in the order of issuing. */

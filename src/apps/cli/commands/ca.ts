@@ -145,23 +145,21 @@ async function init(options: InitOptions): Promise<void> {
       exitCodes.usage,
     );
   }
-  const store = readStoreSetting(options.store);
-  const status = statusOf(options);
   const planned = {
     dataFolder: data,
     organization,
     ...(await authoritiesOf(options)),
     ...(eui64Base === undefined ? {} : { eui64Base }),
+    ...statusOf(options),
+    store: readStoreSetting(options.store),
   };
   const { paths, complete, book } = await plannedAuthorities(planned);
   if (options.dryRun === true) return tellPlan(options, complete !== undefined, paths, book);
   const passphrase = await readPassphrase({ confirm: complete === undefined });
   const { pending } = await initializeAuthority({
     ...planned,
-    ...status,
     passphrase,
     clock: { nowMs: Date.now },
-    store,
     ...(options.commitNextRoot === undefined ? {} : { commitNextRoot: options.commitNextRoot }),
   });
   if (options.twoPerson === true) await switchOn(options, passphrase);
