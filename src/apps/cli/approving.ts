@@ -89,6 +89,15 @@ export async function ask<Kind extends ActKind>(
   });
 }
 
+/**
+ * For what is done before its approval is asked for: where two are needed, somebody has to be named. Throws
+ * what `ask` would throw.
+ */
+export async function requireAsker(options: ApprovableOptions, kind: ActKind): Promise<void> {
+  const mode = await withApprovals(options, (desk) => desk.mode());
+  if (mode !== undefined && options.approval === undefined) askerOf(options, kind);
+}
+
 /** For `--dry-run`: what would be asked for; nothing where one person is enough or nobody can say. */
 export async function wouldAsk<Kind extends ActKind>(
   options: ApprovableOptions,
@@ -198,14 +207,7 @@ async function submit<Kind extends ActKind>(
   },
 ): Promise<RequestRecord> {
   const { options, kind, request, nowMs } = asked;
-  const { as: folder = options.operator } = options;
-  if (folder === undefined) {
-    throw new CommandFailure(
-      `${kind} takes two persons here: ask for it with --as FOLDER`,
-      exitCodes.approval,
-    );
-  }
-  const { name, signer } = await operatorOf(folder);
+  const { name, signer } = await operatorOf(askerOf(options, kind));
   const document = encodeRequest({
     installation,
     act: kind,
@@ -216,6 +218,16 @@ async function submit<Kind extends ActKind>(
     nonce: nodeCrypto.random(16),
   });
   return allowed(await desk.submit(await signDocument(signer, document)));
+}
+
+/** Folder of the operator who asks. */
+function askerOf({ as, operator }: ApprovableOptions, kind: ActKind): string {
+  const folder = as ?? operator;
+  if (folder !== undefined) return folder;
+  throw new CommandFailure(
+    `${kind} takes two persons here: ask for it with --as FOLDER`,
+    exitCodes.approval,
+  );
 }
 
 function tellWaiting(options: ApprovableOptions, { id, act, expiresMs }: RequestRecord): void {

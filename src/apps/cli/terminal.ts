@@ -14,7 +14,7 @@ export const exitCodes = {
   usage: 2,
   /** Disk, network, another process: may work later. */
   environment: 3,
-  /** Nothing was done yet: a second person has to approve it first. */
+  /** What was asked for is not done yet: a second person has to approve it first. */
   approval: 4,
   /** A defect of ours. */
   defect: 70,

@@ -35,7 +35,7 @@ import { openAuthoritySnapshot } from '../../authority/stores.ts';
 import { readPassphrase } from '../../passphrase.ts';
 import { socketPathFor } from '../../socketPath.ts';
 import { readStoreSetting, storeOption } from '../../storeSetting.ts';
-import { approvable, type ApprovableOptions, ask } from '../approving.ts';
+import { approvable, type ApprovableOptions, ask, requireAsker } from '../approving.ts';
 import { withCases } from '../caseDesk.ts';
 import { defaultData } from '../dataFolder.ts';
 import { allowed, CommandFailure, exitCodes, type OutputOptions, print } from '../terminal.ts';
@@ -139,13 +139,14 @@ async function answer(
     ...(options.perSecond === undefined ? {} : { perSecond: options.perSecond }),
   });
   if (role !== undefined) {
+    await requireAsker(options, 'root.use');
     // First of all the lost key certifies nothing more; who may have another one made is asked then.
     const one = await begun(options, (desk) => beginLostAuthority(desk, loss(''), whose));
     if (nextStep(one) === undefined) return tell(options, { case: one });
     const folder = loss(await readPassphrase());
     const use = await useForLoss(folder, one);
     const asked = await ask(options, 'root.use', () => use);
-    if (asked === undefined) return;
+    if (asked === undefined) return tellOpen(one);
     const answered = await carryOutAtRest(
       folder,
       { kind: 'root.use', ...asked },
@@ -159,9 +160,10 @@ async function answer(
     return tell(options, await answerLostResponder(loss(await readPassphrase())));
   }
   if (whose === 'log') {
-    const { subject } = await begun(options, (desk) => beginLostLog(desk, loss('')));
-    const asked = await ask(options, 'key.replace', () => ({ subject }));
-    if (asked === undefined) return;
+    await requireAsker(options, 'key.replace');
+    const one = await begun(options, (desk) => beginLostLog(desk, loss('')));
+    const asked = await ask(options, 'key.replace', () => ({ subject: one.subject }));
+    if (asked === undefined) return tellOpen(one);
     const folder = loss(await readPassphrase());
     const answered = await carryOutAtRest(folder, { kind: 'key.replace', ...asked }, (begun) =>
       answerLostLog(folder, begun),
@@ -183,6 +185,13 @@ function begun(
     }
     return one;
   });
+}
+
+/** Beside the document of the request: what was asked for waits, what was done first stays. */
+function tellOpen({ name }: LossCase): void {
+  process.stderr.write(
+    `The case ${name} is open: its key signs nothing, and the server does not start before it is answered.\n`,
+  );
 }
 
 function requireStopped(runs: boolean, why: string): void {
