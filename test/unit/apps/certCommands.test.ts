@@ -161,6 +161,7 @@ test('the published manifest is believed, a tampered copy names its fault', asyn
 test('an import goes through the provisioner of the data folder', async () => {
   const orders: ManifestOrder[] = [];
   const acts = {
+    clients: {},
     importManifest: (order: ManifestOrder) => {
       orders.push(order);
       return Promise.resolve(
