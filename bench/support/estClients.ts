@@ -17,11 +17,15 @@ export interface EstTask {
   }>;
   /** Connections that are being made at once. */
   readonly together: number;
-  /** The first ones of each connection are not counted: neither side has run for long then. */
+  /** The first half is not counted: neither side has run for long then. */
   readonly kept: {
     readonly connections: number;
-    readonly warmUp: number;
+    /** Of them at once. */
+    readonly together: number;
+    /** On each: the first certificate and one renewal, which end none. */
     readonly enrolments: number;
+    /** Each ends the certificate before the last one. */
+    readonly renewals: number;
   };
 }
 
@@ -37,6 +41,7 @@ export interface EstReport {
   readonly handshakes: Timing;
   readonly fresh: Timing;
   readonly kept: Timing;
+  readonly renewed: Timing;
 }
 
 interface Device {
@@ -57,19 +62,24 @@ async function enrolAll(task: EstTask): Promise<EstReport> {
     await post(socket, requests[index] ?? Buffer.alloc(0));
     socket.destroy();
   };
-  const { connections, warmUp, enrolments } = task.kept;
-  const sockets = await Promise.all(devices.slice(0, connections).map((one) => open(task, one)));
+  const { connections, together, enrolments, renewals } = task.kept;
+  const sockets: TLSSocket[] = [];
+  await inTurns(connections, task.together, async (index) => {
+    sockets[index] = await open(task, devices[index]);
+  });
   // A device renews with a new key each time.
-  const renewals = Array.from({ length: connections * (warmUp + enrolments) }, newRequest);
-  const renew = (index: number): Promise<void> => {
-    const socket = sockets[index % connections];
+  const more = Array.from({ length: connections * enrolments + together * renewals }, newRequest);
+  const again = async (index: number): Promise<void> => {
+    const socket = sockets[index];
     if (socket === undefined) throw new Error('no connection');
-    return post(socket, renewals.pop() ?? Buffer.alloc(0));
+    await post(socket, more.pop() ?? Buffer.alloc(0));
   };
-  await timed(connections * warmUp, connections, renew);
-  const kept = await timed(connections * enrolments, connections, renew);
+  const half = connections >> 1;
+  await timed(half * enrolments, together, (index) => again(index % half));
+  const kept = await timed(half * enrolments, together, (index) => again(half + (index % half)));
+  const renewed = await timed(together * renewals, together, (index) => again(index % together));
   for (const socket of sockets) socket.destroy();
-  // Devices of their own: those above have many certificates by now.
+  // Devices of their own: those above have certificates by now.
   const first = connections + task.together * freshWarmUp;
   await timed(first - connections, task.together, (index) => enrol(index + connections));
   const others = devices.length - first;
@@ -77,7 +87,7 @@ async function enrolAll(task: EstTask): Promise<EstReport> {
   const handshakes = await timed(others, task.together, async (index) => {
     (await open(task, devices[index + first])).destroy();
   });
-  return { handshakes, fresh, kept };
+  return { handshakes, fresh, kept, renewed };
 }
 
 function newRequest(): Buffer {
